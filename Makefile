@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+govulncheck := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Sets up what is missing of libtorch, then takes its compiler flags.
+libtorch := flags=$$(deploy/libtorch/setup.sh); . "$$flags";
+
+# The packages with tests, one a line, picked by whether they import libtorch:
+# it stays out of the race detector, for which gotch would be compiled again.
+tests := go list -test -f '{{.ImportPath}} {{.Deps}}' ./... | sed -n
+with_libtorch := '/sugarme\/gotch/s/^\([^ ]*\)\.test .*/\1/p'
+without_libtorch := '/sugarme\/gotch/!s/^\([^ ]*\)\.test .*/\1/p'
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+
+.PHONY: setup
+setup: ## Fetch libtorch and compile its Go bindings, once
+	@deploy/libtorch/setup.sh >/dev/null
+
+.PHONY: build
+build: ## Build bin/genrec
+	@$(libtorch) go build -o bin/genrec ./cmd/genrec
+
+.PHONY: test
+test: setup ## Run the unit tests of all packages
+	@deploy/libtorch/setup_test.sh
+	@$(tests) $(without_libtorch) | xargs -r go test -race
+	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test
+
+.PHONY: lint
+lint: ## Run go vet and golangci-lint
+	@$(libtorch) go vet ./...; go run $(golangci_lint) run
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the program calls
+	@$(libtorch) go run $(govulncheck) ./...
+
+.PHONY: demo
+demo: build ## Run the demonstration; DATA= is its dataset, ARGS= more flags
+	@bin/genrec demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+.PHONY: clean
+clean: ## Remove bin/; libtorch stays in the cache folder
+	@rm -rf bin

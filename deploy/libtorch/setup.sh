@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# Sets up libtorch in the cache folder, compiles gotch against it, and prints
+# the path of build.env, the flags that Go needs to do so:
+#
+#   . "$(deploy/libtorch/setup.sh)" && go test ./...
+#
+# What is in place is left alone. LIBTORCH, a folder with lib/ and include/, or
+# a Python torch of the same version is used in place of a download.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
+readonly version=2.11.0
+readonly cpu_gib=3 cuda_gib=5 # at the fullest moment, with wheels and unpacked files side by side
+# Everything that gotch links to and the CPU libraries lack.
+readonly stubs=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda)
+# Wheels name the oldest glibc that they run on; pip wants every such name.
+readonly platforms=(--platform=manylinux{_2_28,_2_27,_2_25,_2_18,2014}_x86_64)
+
+main() {
+  check_machine
+  locate
+  lock
+  if is_libtorch "$target/torch"; then
+    [[ -z ${LIBTORCH:-} || $target/torch -ef $LIBTORCH ]] ||
+      fail "$target was set up without LIBTORCH=$LIBTORCH: remove that folder to set it up again, or unset LIBTORCH"
+  else
+    install_libtorch
+  fi
+  if lacks_cuda; then install_cuda; fi
+  write_stubs
+  write_compat
+  write_flags
+  compile_gotch
+  printf '%s\n' "$target/build.env"
+}
+
+say() { printf 'libtorch: %s\n' "$*" >&2; }
+
+fail() {
+  say "error: $*"
+  exit 1
+}
+
+check_machine() {
+  local platform compiler problem
+  platform=$(uname -sm)
+  [[ $platform == "Linux x86_64" ]] ||
+    fail "there is no libtorch for $platform here: use a Linux machine with an x86_64 processor"
+  command -v go >/dev/null || fail "Go is missing: install it from https://go.dev/dl"
+  problem=$(cd "$here" && go list -m 2>&1) ||
+    fail "Go cannot read go.mod (${problem##*$'\n'}): install the version that go.mod names from https://go.dev/dl"
+  compiler=$(go env CXX)
+  command -v "${compiler%% *}" >/dev/null ||
+    fail "the C++ compiler $compiler is missing: install it, for instance with: apt install g++"
+  command -v ar >/dev/null || fail "ar is missing: install it, for instance with: apt install binutils"
+}
+
+# Sets cache, target and tmp, which hold everything that this script writes.
+locate() {
+  cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
+  [[ $cache == /* ]] || cache=$PWD/$cache
+  # cgo splits its flags at blanks, the linker splits -rpath at commas and colons.
+  [[ $cache != *[[:space:],:\"\'\\\$]* ]] ||
+    fail "the cache folder '$cache' has a blank, a quote or one of , : \\ \$ in its path: set GENREC_CACHE to another folder"
+  { mkdir -p "$cache" && [[ -w $cache ]]; } 2>/dev/null || fail "cannot write to the cache folder $cache: set GENREC_CACHE to a folder that you may write to"
+  target=$cache/libtorch-$version
+  tmp=$cache/.libtorch-$version.tmp
+}
+
+# One run at a time: whatever tmp holds once the lock is ours was left by a run that was killed.
+lock() {
+  exec 9>"$cache/.libtorch.lock"
+  if ! flock --nonblock 9; then
+    say "waiting for another run that sets up $target"
+    flock 9
+  fi
+  trap 'rm -rf "$tmp"' EXIT
+  rm -rf "$tmp"
+  mkdir "$tmp"
+}
+
+# Tells whether a folder holds the libraries and headers of this version.
+is_libtorch() {
+  [[ -e $1/lib/libtorch_cpu.so ]] &&
+    grep -Eqs "(^|\")${version//./\\.}(\"|\\+|\$)" "$1/build-version" \
+      "$1"/include/torch/{headeronly/,csrc/api/include/torch/,}version.h
+}
+
+install_libtorch() {
+  mkdir -p "$tmp/new"
+  local existing
+  existing=$(find_existing)
+  if [[ -n $existing ]]; then
+    say "using $existing"
+    ln -s "$existing" "$tmp/new/torch"
+    if [[ -d $existing/../nvidia ]]; then ln -s "${existing%/*}/nvidia" "$tmp/new/nvidia"; fi
+  else
+    fetch "$here/requirements.txt" "$cpu_gib" "libtorch $version (540 MB)"
+  fi
+  if [[ -e $target ]]; then mv -T "$target" "$tmp/old"; fi
+  mv -T "$tmp/new" "$target"
+}
+
+# Prints the folder of a libtorch that is installed on this machine, if any.
+find_existing() {
+  local folder
+  if [[ -n ${LIBTORCH:-} ]]; then
+    is_libtorch "$LIBTORCH" ||
+      fail "LIBTORCH=$LIBTORCH is not libtorch $version with lib/ and include/: correct it, or unset it to download"
+    (cd "$LIBTORCH" && pwd)
+    return
+  fi
+  # Finding the package takes milliseconds, importing it seconds.
+  folder=$(cd / && python3 -c 'from importlib.util import find_spec as f; print(f("torch").submodule_search_locations[0])' 2>/dev/null) || return 0
+  if is_libtorch "$folder"; then printf '%s\n' "$folder"; fi
+}
+
+# An NVIDIA GPU is here and the libraries for it are not; a libtorch that was
+# installed by someone else brings its own.
+lacks_cuda() {
+  [[ ! -L $target/torch ]] || return 1
+  ! cmp -s "$here/requirements-cuda.txt" "$target/requirements-cuda.txt" || return 1
+  [[ -e /dev/nvidia0 ]] || nvidia-smi >/dev/null 2>&1
+}
+
+install_cuda() {
+  mkdir -p "$tmp/new"
+  fetch "$here/requirements-cuda.txt" "$cuda_gib" "the CUDA libraries (2 GB)"
+  cp -rlf "$tmp/new/nvidia" "$target"
+  cp "$here/requirements-cuda.txt" "$target" # says that all of it is in place, so it comes last
+}
+
+# Downloads what a requirements file pins and unpacks it to tmp/new.
+fetch() {
+  local requirements=$1 needed_gib=$2 what=$3 free_kib pip
+  command -v python3 >/dev/null || fail "python3 is missing: install it, for instance with: apt install python3 python3-pip"
+  find_pip
+  free_kib=$(df -k --output=avail "$cache" | tail -n 1)
+  ((free_kib >= needed_gib << 20)) ||
+    fail "$cache has $((free_kib >> 10)) MB of free disk space and ${needed_gib} GB are needed: free some, or set GENREC_CACHE to a folder on another disk"
+  say "downloading $what to $target, once"
+  mkdir -p "$tmp/pip" "$tmp/wheels"
+  TMPDIR=$tmp/pip "${pip[@]}" download --requirement "$requirements" --require-hashes --dest "$tmp/wheels" \
+    --no-deps --only-binary=:all: --python-version 3.12 "${platforms[@]}" \
+    --no-cache-dir --no-input --disable-pip-version-check >&2 2>"$tmp/errors" || fail_download "$requirements"
+  rm -rf "$tmp/pip"
+  with_clock "unpacking" unpack || fail "cannot unpack to $tmp: $(tail -n 1 "$tmp/errors")"
+}
+
+# Sets pip to the command that runs it; nothing is ever installed with it.
+find_pip() {
+  local candidate
+  for candidate in "python3 -m pip" pip3 pip; do
+    read -ra pip <<<"$candidate"
+    if "${pip[@]}" --version >/dev/null 2>&1; then return; fi
+  done
+  fail "pip is missing: install it, for instance with: apt install python3-pip"
+}
+
+fail_download() {
+  if grep -q "DO NOT MATCH THE HASHES" "$tmp/errors"; then
+    fail "a downloaded file differs from its checksum in $1 and was thrown away: run this again, and if it stays so, look for a proxy that alters downloads"
+  fi
+  local cause
+  cause=$(grep '^ERROR: ' "$tmp/errors" || cat "$tmp/errors")
+  fail "pip cannot download what $1 names (${cause##*$'\n'}): check the network connection and run this again"
+}
+
+unpack() {
+  python3 - "$tmp/wheels" "$tmp/new" 2>"$tmp/errors" <<'EOF'
+import pathlib, sys, zipfile
+
+wheels, target = sys.argv[1:]
+wanted = ("torch/lib/", "torch/include/", "nvidia/")
+for wheel in pathlib.Path(wheels).glob("*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target, [name for name in archive.namelist() if name.startswith(wanted)])
+    wheel.unlink()
+EOF
+}
+
+# Empty archives satisfy the linker; the CUDA libraries are loaded at run time.
+write_stubs() {
+  local name
+  mkdir -p "$target/stubs"
+  for name in "${stubs[@]}"; do
+    [[ -e $target/stubs/lib$name.a ]] || ar rc "$target/stubs/lib$name.a"
+  done
+}
+
+# Go does not notice that a force-included header changes, so gotch is marked to be compiled again.
+write_compat() {
+  if cmp -s "$here/compat.h" "$target/compat.h"; then return; fi
+  if [[ -e $target/compat.h ]]; then touch "$target/recompile"; fi
+  cp "$here/compat.h" "$target/compat.h"
+}
+
+# Any change of these flags makes Go compile gotch again.
+write_flags() {
+  cat >"$tmp/build.env" <<EOF
+export CGO_CXXFLAGS="-I$target/torch/include -I$target/torch/include/torch/csrc/api/include -include $target/compat.h -O1 -g0 -w"
+export CGO_LDFLAGS="-L$target/stubs -L$target/torch/lib -Wl,-rpath,$target/torch/lib -Wl,--allow-shlib-undefined"
+EOF
+  mv "$tmp/build.env" "$target"
+}
+
+compile_gotch() {
+  local all=()
+  if [[ -e $target/recompile ]]; then all=(-a); fi
+  # shellcheck source=/dev/null
+  . "$target/build.env"
+  cd "$here"
+  with_clock "compiling gotch (once, about 4 minutes)" go build "${all[@]}" github.com/sugarme/gotch/libtch ||
+    fail "gotch does not compile, see above"
+  rm -f "$target/recompile"
+}
+
+# Runs a silent command and says, while it lasts, that it is still at work.
+with_clock() {
+  local what=$1 start=$SECONDS wait=2 output status
+  shift
+  exec {output}< <(
+    "$@" >&2 && echo 0 || echo 1
+  )
+  until read -r -t "$wait" -u "$output" status; do
+    (($? > 128)) || return 1 # not a timeout: the command was killed
+    say "$what: $((SECONDS - start)) s"
+    wait=10
+  done
+  exec {output}<&-
+  return "$status"
+}
+
+main
