@@ -1,0 +1,64 @@
+// Package backoff retries work whose failure is expected to pass, such as
+// calls to a server that is away for a while.
+package backoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// The pause before a retry is drawn between half of the current delay and all
+// of it; the delay starts at MinDelay and doubles up to MaxDelay.
+const (
+	MinDelay = 50 * time.Millisecond
+	MaxDelay = 5 * time.Second
+)
+
+// Retry calls fn until it succeeds or ctx ends. Each failure is logged as a
+// failure to do what, for instance "commit offsets of topic orders". The error
+// wraps ctx's and the last one of fn; it is nil if and only if fn succeeded.
+func Retry(ctx context.Context, logger *slog.Logger, what string, fn func() error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	delay := MinDelay
+	for attempt := 1; ; attempt++ {
+		err := fn()
+		if err == nil {
+			if attempt > 1 {
+				logger.InfoContext(ctx, "recovered", "what", what, "attempts", attempt)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ended(ctx, what, err)
+		}
+
+		pause := jitter(delay)
+		logger.WarnContext(ctx, "will retry", "what", what, "attempt", attempt, "in", pause, "err", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ended(ctx, what, err)
+		case <-timer.C:
+		}
+		delay = min(2*delay, MaxDelay)
+	}
+}
+
+func ended(ctx context.Context, what string, last error) error {
+	if errors.Is(last, ctx.Err()) {
+		return fmt.Errorf("%s: %w", what, last)
+	}
+	return fmt.Errorf("%s: %w; last attempt: %w", what, ctx.Err(), last)
+}
+
+// jitter keeps clients that failed together from coming back together.
+func jitter(delay time.Duration) time.Duration {
+	return delay/2 + rand.N(delay/2)
+}

@@ -1,0 +1,108 @@
+// Package embedded runs Kafka and Redis inside this process, for tests and for
+// trying genrec out with nothing installed. Both keep everything in memory and
+// forget it on Close.
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Memory is bounded by dropping the oldest messages of a partition, consumed
+// or not, once it holds more than PartitionBytes.
+const (
+	PartitionBytes    = 128 << 20
+	retentionInterval = 10 * time.Second
+)
+
+// Config chooses the loopback ports; 0 picks a free one.
+type Config struct {
+	KafkaPort, RedisPort int
+}
+
+// Servers are a running Kafka and a running Redis.
+type Servers struct {
+	kafka *kfake.Cluster
+	redis *miniredis.Miniredis
+
+	close    sync.Once
+	closed   chan struct{}
+	retained chan struct{} // closed when the retention loop has ended
+}
+
+// Start starts both servers. They run until Close; ctx bounds only the start.
+func Start(ctx context.Context, cfg Config) (*Servers, error) {
+	kafka, err := startKafka(ctx, cfg.KafkaPort)
+	if err != nil {
+		return nil, err
+	}
+	redis := miniredis.NewMiniRedis()
+	if err := redis.StartAddr(net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.RedisPort))); err != nil {
+		kafka.Close()
+		return nil, fmt.Errorf("start embedded Redis on port %d: %w", cfg.RedisPort, err)
+	}
+	redis.ClockTTL(true)
+
+	s := &Servers{kafka: kafka, redis: redis, closed: make(chan struct{}), retained: make(chan struct{})}
+	go s.retain()
+	return s, nil
+}
+
+func startKafka(ctx context.Context, port int) (*kfake.Cluster, error) {
+	var listen net.ListenConfig
+	kafka, err := kfake.NewCluster(
+		kfake.Ports(port),
+		kfake.BrokerConfigs(map[string]string{"log.retention.bytes": strconv.Itoa(PartitionBytes)}),
+		kfake.ListenFn(func(network, address string) (net.Listener, error) {
+			return listen.Listen(ctx, network, address)
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("start embedded Kafka on port %d: %w", port, err)
+	}
+	return kafka, nil
+}
+
+// KafkaBrokers returns the addresses to connect to, host:port.
+func (s *Servers) KafkaBrokers() []string { return s.kafka.ListenAddrs() }
+
+// RedisAddr returns the address to connect to, host:port.
+func (s *Servers) RedisAddr() string { return s.redis.Addr() }
+
+// Kafka gives tests access to faults and to what is stored.
+func (s *Servers) Kafka() *kfake.Cluster { return s.kafka }
+
+// Redis gives tests access to outages and to what is stored.
+func (s *Servers) Redis() *miniredis.Miniredis { return s.redis }
+
+// Close stops both servers. It may be called more than once.
+func (s *Servers) Close() {
+	s.close.Do(func() {
+		close(s.closed)
+		<-s.retained
+		s.kafka.Close()
+		s.redis.Close()
+	})
+}
+
+// retain enforces PartitionBytes, which kfake does only when asked.
+func (s *Servers) retain() {
+	defer close(s.retained)
+	tick := time.NewTicker(retentionInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closed:
+			return
+		case <-tick.C:
+			s.kafka.ApplyRetention()
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package event
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+)
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range samples() {
+		f.Add([]byte(s.json))
+	}
+	limits := DefaultLimits()
+	f.Fuzz(func(t *testing.T, value []byte) {
+		e, err := Decode(value, now, limits)
+		if err != nil {
+			var invalid *InvalidError
+			if !errors.As(err, &invalid) || invalid.Reason == "" || len(invalid.Detail) > maxDetail {
+				t.Fatalf("Decode must explain itself by an InvalidError of bounded size, got %#v", err)
+			}
+			return
+		}
+
+		// The encoded form can be longer than what came in, through escapes.
+		roomy := limits
+		roomy.MaxBytes *= 6
+		encoded, err := json.Marshal(e)
+		if err != nil {
+			t.Fatalf("encode the accepted event %+v: %v", e, err)
+		}
+		again, err := Decode(encoded, now, roomy)
+		if err != nil {
+			t.Fatalf("an accepted event must be accepted again in its own encoding %s: %v", encoded, err)
+		}
+		if again.ID != e.ID || again.User != e.User || again.Item != e.Item || again.Type != e.Type || !again.Time.Equal(e.Time) {
+			t.Fatalf("encoding changed the event\nfrom %+v\nto   %+v", e, again)
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/backoff"
+)
+
+// NewReader returns a reader of topic in a consumer group. It starts at the
+// oldest message that the group has not committed, and commits synchronously.
+func NewReader(brokers []string, group, topic string) *kafka.Reader {
+	return kafka.NewReader(kafka.ReaderConfig{
+		Brokers:               brokers,
+		GroupID:               group,
+		Topic:                 topic,
+		MinBytes:              1,
+		MaxBytes:              8 * MaxBytes,
+		MaxWait:               250 * time.Millisecond, // much shorter ones end in i/o timeouts
+		JoinGroupBackoff:      200 * time.Millisecond,
+		StartOffset:           kafka.FirstOffset,
+		WatchPartitionChanges: true,
+	})
+}
+
+// NewWriter returns a writer to topic that waits for all replicas and keeps
+// the messages of a key in order.
+func NewWriter(brokers []string, topic string) *kafka.Writer {
+	return newWriter(brokers, topic, MaxBytes)
+}
+
+// NewDeadLetterWriter returns a writer like NewWriter's for messages as large
+// as the dead-letter topic accepts.
+func NewDeadLetterWriter(brokers []string, topic string) *kafka.Writer {
+	return newWriter(brokers, topic, MaxDeadLetterBytes)
+}
+
+// batchHeader bounds what the broker counts in a batch and the writer does not.
+const batchHeader = 64
+
+func newWriter(brokers []string, topic string, maxBytes int64) *kafka.Writer {
+	return &kafka.Writer{
+		Addr:         kafka.TCP(brokers...),
+		Topic:        topic,
+		Balancer:     &kafka.Hash{},
+		RequiredAcks: kafka.RequireAll,
+		BatchTimeout: time.Millisecond, // the default of a second would be the latency
+		BatchBytes:   maxBytes - batchHeader,
+		MaxAttempts:  3, // Publish goes on, and unlike the writer it stops when its context ends
+	}
+}
+
+// Publish writes the messages, retrying until ctx ends those that the broker
+// has not acknowledged.
+func Publish(ctx context.Context, logger *slog.Logger, w *kafka.Writer, messages ...kafka.Message) error {
+	what := fmt.Sprintf("write %d messages to topic %q", len(messages), w.Topic)
+	pending := messages
+	return backoff.Retry(ctx, logger, what, func() error {
+		err := w.WriteMessages(ctx, pending...)
+		var each kafka.WriteErrors
+		if errors.As(err, &each) {
+			pending = unwritten(pending, each)
+		}
+		return err
+	})
+}
+
+func unwritten(messages []kafka.Message, each kafka.WriteErrors) []kafka.Message {
+	var left []kafka.Message
+	for i, err := range each {
+		if err != nil {
+			left = append(left, messages[i])
+		}
+	}
+	return left
+}

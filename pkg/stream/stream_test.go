@@ -1,0 +1,195 @@
+package stream_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/stream"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func startServers(t *testing.T) *embedded.Servers {
+	t.Helper()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+	return servers
+}
+
+func startWithTopics(t *testing.T) *embedded.Servers {
+	t.Helper()
+	servers := startServers(t)
+	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
+		t.Fatal(err)
+	}
+	return servers
+}
+
+func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
+	servers := startServers(t)
+	topics := stream.DefaultTopics()
+	if err := servers.Kafka().CreateTopic(topics.Interactions, 7, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time, nothing is missing
+		if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for topic, partitions := range map[string]int{topics.Interactions: 7, topics.DeadLetters: 3, topics.Refreshes: 3} {
+		if got := len(servers.Kafka().PartitionInfos(topic)); got != partitions {
+			t.Errorf("topic %s has %d partitions, want %d", topic, got, partitions)
+		}
+	}
+	limit := servers.Kafka().TopicInfo(topics.DeadLetters).Configs["max.message.bytes"]
+	if limit == nil || *limit != strconv.Itoa(stream.MaxDeadLetterBytes) {
+		t.Errorf("the dead-letter topic's max.message.bytes must be %d", stream.MaxDeadLetterBytes)
+	}
+}
+
+func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
+	servers := startServers(t)
+	servers.Kafka().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
+	err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 1)
+	if err == nil || !bytes.Contains([]byte(err.Error()), []byte(`"refreshes"`)) {
+		t.Errorf("got error %v, want one that names the topic refreshes", err)
+	}
+}
+
+func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Interactions
+	w := stream.NewWriter(servers.KafkaBrokers(), topic)
+	defer w.Close()
+	const n = 300
+	for i := range n / 10 {
+		var messages []kafka.Message
+		for j := range 10 {
+			messages = append(messages, kafka.Message{Key: []byte("user"), Value: []byte(strconv.Itoa(10*i + j))})
+		}
+		if err := stream.Publish(t.Context(), quiet, w, messages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, m := range read(t, servers, topic, n) {
+		if string(m.Value) != strconv.Itoa(i) {
+			t.Fatalf("message %d is %s", i, m.Value)
+		}
+	}
+}
+
+func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Refreshes
+	// Partition 0 refuses longer than one call of the writer retries.
+	fault := servers.Kafka().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: 4,
+	})
+	w := stream.NewWriter(servers.KafkaBrokers(), topic)
+	defer w.Close()
+	const n = 20
+	var messages []kafka.Message
+	for i := range n {
+		messages = append(messages, kafka.Message{Key: []byte(strconv.Itoa(i)), Value: []byte("value")})
+	}
+	if err := stream.Publish(t.Context(), quiet, w, messages...); err != nil {
+		t.Fatal(err)
+	}
+	if fault.Hits() != 4 {
+		t.Fatalf("partition 0 refused %d requests, want 4", fault.Hits())
+	}
+	var written int64
+	for _, p := range servers.Kafka().PartitionInfos(topic) {
+		written += p.HighWatermark
+	}
+	if written != n {
+		t.Errorf("%d messages were written, want each of the %d once", written, n)
+	}
+}
+
+func TestLargestMessageFitsTheDeadLetterTopic(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().DeadLetters
+	w := stream.NewDeadLetterWriter(servers.KafkaBrokers(), topic)
+	defer w.Close()
+	original := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), stream.MaxBytes)}
+	oversized := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), 3*stream.MaxDeadLetterBytes)}
+	err := stream.Publish(t.Context(), quiet, w,
+		stream.DeadLetter(original, "too_large", "detail"), stream.DeadLetter(oversized, "too_large", "detail"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range read(t, servers, topic, 2) {
+		if cut := header(m, stream.HeaderCut); cut != "" {
+			if cut != strconv.Itoa(len(oversized.Value)) || !bytes.HasPrefix(oversized.Value, m.Value) {
+				t.Errorf("the cut message says %q, want the original length %d", cut, len(oversized.Value))
+			}
+		} else if !bytes.Equal(m.Value, original.Value) {
+			t.Errorf("got %d bytes of the message of %d bytes", len(m.Value), len(original.Value))
+		}
+	}
+}
+
+func TestDeadLetterKeepsTheOriginal(t *testing.T) {
+	original := kafka.Message{
+		Topic: "interactions", Partition: 3, Offset: 41, Key: []byte("user"), Value: []byte("{"),
+		Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}},
+	}
+	dead := stream.DeadLetter(original, "not_json", "cut off")
+	want := map[string]string{
+		"trace": "abc", "genrec-reason": "not_json", "genrec-detail": "cut off",
+		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41",
+	}
+	for key, value := range want {
+		if got := header(dead, key); got != value {
+			t.Errorf("header %s is %q, want %q", key, got, value)
+		}
+	}
+	if len(dead.Headers) != len(want) {
+		t.Errorf("got %d headers, want %d", len(dead.Headers), len(want))
+	}
+	if string(dead.Key) != "user" || string(dead.Value) != "{" {
+		t.Errorf("got key %q and value %q, want the original's", dead.Key, dead.Value)
+	}
+	if len(original.Headers) != 1 {
+		t.Error("DeadLetter must not change the original's headers")
+	}
+}
+
+func read(t *testing.T, servers *embedded.Servers, topic string, n int) []kafka.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r := stream.NewReader(servers.KafkaBrokers(), "test", topic)
+	defer r.Close()
+	messages := make([]kafka.Message, n)
+	for i := range messages {
+		var err error
+		if messages[i], err = r.FetchMessage(ctx); err != nil {
+			t.Fatalf("read message %d of %d from topic %s: %v", i+1, n, topic, err)
+		}
+	}
+	return messages
+}
+
+func header(m kafka.Message, key string) string {
+	for _, h := range m.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}

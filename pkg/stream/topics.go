@@ -1,0 +1,109 @@
+// Package stream is Kafka as genrec uses it: the topics, the settings of
+// readers and writers, and the messages that are not interaction events.
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Largest batch of messages in bytes that a topic accepts. A dead letter
+// carries the whole event and headers that say what is wrong with it.
+const (
+	MaxBytes           = 1 << 20
+	MaxDeadLetterBytes = 2 << 20
+)
+
+// Topics names the topics.
+type Topics struct {
+	Interactions string // interaction events as producers send them
+	DeadLetters  string // messages that could not be processed, with the reason
+	Refreshes    string // users whose recommendations are out of date
+}
+
+// DefaultTopics returns the names used unless the user chooses others.
+func DefaultTopics() Topics {
+	return Topics{
+		Interactions: "interactions",
+		DeadLetters:  "interactions.dead",
+		Refreshes:    "refreshes",
+	}
+}
+
+// EnsureTopics creates the topics that are missing, with the broker's default
+// replication, and returns when they can be used. Existing topics are left
+// alone; a dead-letter topic made elsewhere needs a max.message.bytes of at
+// least MaxDeadLetterBytes.
+func EnsureTopics(ctx context.Context, brokers []string, topics Topics, partitions int) error {
+	// An own transport, because the shared one answers from a cache.
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport}
+
+	missing, err := missingTopics(ctx, client, topics.configs(partitions))
+	if err != nil {
+		return fmt.Errorf("look up topics at brokers %q: %w", brokers, err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
+	if err != nil {
+		return fmt.Errorf("create %d topics at brokers %q: %w", len(missing), brokers, err)
+	}
+	for name, err := range created.Errors {
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %q with %d partitions: %w", name, partitions, err)
+		}
+	}
+	return nil
+}
+
+func (t Topics) configs(partitions int) []kafka.TopicConfig {
+	config := func(name string, maxBytes int) kafka.TopicConfig {
+		return kafka.TopicConfig{
+			Topic:             name,
+			NumPartitions:     partitions,
+			ReplicationFactor: -1,
+			ConfigEntries: []kafka.ConfigEntry{
+				{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxBytes)},
+			},
+		}
+	}
+	return []kafka.TopicConfig{
+		config(t.Interactions, MaxBytes),
+		config(t.DeadLetters, MaxDeadLetterBytes),
+		config(t.Refreshes, MaxBytes),
+	}
+}
+
+func missingTopics(ctx context.Context, client *kafka.Client, wanted []kafka.TopicConfig) ([]kafka.TopicConfig, error) {
+	names := make([]string, len(wanted))
+	for i, topic := range wanted {
+		names[i] = topic.Topic
+	}
+	metadata, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: names})
+	if err != nil {
+		return nil, err
+	}
+	exists := make(map[string]bool)
+	for _, topic := range metadata.Topics {
+		switch {
+		case topic.Error == nil:
+			exists[topic.Name] = true
+		case !errors.Is(topic.Error, kafka.UnknownTopicOrPartition):
+			return nil, fmt.Errorf("topic %q: %w", topic.Name, topic.Error)
+		}
+	}
+	var missing []kafka.TopicConfig
+	for _, topic := range wanted {
+		if !exists[topic.Topic] {
+			missing = append(missing, topic)
+		}
+	}
+	return missing, nil
+}
