@@ -1,0 +1,162 @@
+package model
+
+import (
+	"fmt"
+
+	"genrec/model/tensor"
+)
+
+// The network is BART (Lewis et al. 2020, arXiv 1910.13461) as Hugging Face's
+// BartForConditionalGeneration lays it out: learned positions behind an offset of
+// two, layer norm after each residual, tied output embedding. In shapes, B is the
+// batch, S the encoder's length, T the decoder's, D the width, H the heads, V the
+// vocabulary.
+
+const (
+	positionOffset   = 2
+	layerNormEpsilon = 1e-5
+)
+
+type linear struct{ weight, bias *tensor.Tensor }
+
+func (p *parameters) linear(name string, std float64, in, out int64) linear {
+	return linear{
+		weight: p.normal(name+".weight", std, out, in),
+		bias:   p.constant(name+".bias", 0, out),
+	}
+}
+
+func (l linear) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
+	return g.Linear(x, l.weight, l.bias)
+}
+
+type layerNorm struct {
+	width        int64
+	weight, bias *tensor.Tensor
+}
+
+func (p *parameters) layerNorm(name string, width int64) layerNorm {
+	return layerNorm{
+		width:  width,
+		weight: p.constant(name+".weight", 1, width),
+		bias:   p.constant(name+".bias", 0, width),
+	}
+}
+
+func (n layerNorm) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
+	return g.LayerNorm(x, n.weight, n.bias, n.width, layerNormEpsilon)
+}
+
+// addAndNorm is the end of every block: the residual, then the norm.
+func (n layerNorm) addAndNorm(g *graph, x, block *tensor.Tensor) *tensor.Tensor {
+	return n.apply(g, g.Add(x, g.drop(block)))
+}
+
+type feedForward struct{ fc1, fc2 linear }
+
+func (p *parameters) feedForward(name string, std float64, width, inner int64) feedForward {
+	return feedForward{
+		fc1: p.linear(name+".fc1", std, width, inner),
+		fc2: p.linear(name+".fc2", std, inner, width),
+	}
+}
+
+func (f feedForward) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
+	return f.fc2.apply(g, g.Gelu(f.fc1.apply(g, x)))
+}
+
+type encoderLayer struct {
+	selfAttention     attention
+	selfAttentionNorm layerNorm
+	feedForward       feedForward
+	finalNorm         layerNorm
+}
+
+// apply maps x (B, S, D) to (B, S, D); mask is (B, 1, 1, S).
+func (l encoderLayer) apply(g *graph, x, mask *tensor.Tensor) *tensor.Tensor {
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, l.selfAttention.keysValues(g, x), mask, false))
+	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x))
+}
+
+type decoderLayer struct {
+	selfAttention      attention
+	selfAttentionNorm  layerNorm
+	crossAttention     attention
+	crossAttentionNorm layerNorm
+	feedForward        feedForward
+	finalNorm          layerNorm
+}
+
+// apply maps x (B, T, D) to (B, T, D), each position seeing itself and those
+// before it. It also returns the self-attention's keys and values, for a search
+// that goes on from here.
+func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
+	own := l.selfAttention.keysValues(g, x)
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, tensor.None, true))
+	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
+	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
+}
+
+// network holds the layers; the weights belong to parameters.
+type network struct {
+	config Config
+
+	tokens, users, items *tensor.Tensor // (V, D), (Users+1, D), (Items+1, D)
+	logitsBias           *tensor.Tensor // (1, V)
+
+	encoderPositions, decoderPositions *tensor.Tensor // (MaxPositions+2, D)
+	encoderNorm, decoderNorm           layerNorm
+	encoder                            []encoderLayer
+	decoder                            []decoderLayer
+}
+
+func newNetwork(c Config, p *parameters) *network {
+	width, std := int64(c.Width), c.InitStd
+	positions := int64(c.MaxPositions + positionOffset)
+	n := &network{
+		config:           c,
+		tokens:           p.normal("model.shared.weight", std, int64(c.Vocabulary), width),
+		users:            p.normal("user_embedding.weight", std, int64(c.Users+1), width),
+		items:            p.normal("item_embedding.weight", std, int64(c.Items+1), width),
+		logitsBias:       p.constant("final_logits_bias", 0, 1, int64(c.Vocabulary)),
+		encoderPositions: p.normal("model.encoder.embed_positions.weight", std, positions, width),
+		decoderPositions: p.normal("model.decoder.embed_positions.weight", std, positions, width),
+		encoderNorm:      p.layerNorm("model.encoder.layernorm_embedding", width),
+		decoderNorm:      p.layerNorm("model.decoder.layernorm_embedding", width),
+	}
+	zeroFirstRow(n.users)
+	zeroFirstRow(n.items)
+	for i := range c.EncoderLayers {
+		name := fmt.Sprintf("model.encoder.layers.%d", i)
+		n.encoder = append(n.encoder, encoderLayer{
+			selfAttention:     p.attention(name+".self_attn", std, width, c.EncoderHeads),
+			selfAttentionNorm: p.layerNorm(name+".self_attn_layer_norm", width),
+			feedForward:       p.feedForward(name, std, width, int64(c.EncoderFFN)),
+			finalNorm:         p.layerNorm(name+".final_layer_norm", width),
+		})
+	}
+	for i := range c.DecoderLayers {
+		name := fmt.Sprintf("model.decoder.layers.%d", i)
+		n.decoder = append(n.decoder, decoderLayer{
+			selfAttention:      p.attention(name+".self_attn", std, width, c.DecoderHeads),
+			selfAttentionNorm:  p.layerNorm(name+".self_attn_layer_norm", width),
+			crossAttention:     p.attention(name+".encoder_attn", std, width, c.DecoderHeads),
+			crossAttentionNorm: p.layerNorm(name+".encoder_attn_layer_norm", width),
+			feedForward:        p.feedForward(name, std, width, int64(c.DecoderFFN)),
+			finalNorm:          p.layerNorm(name+".final_layer_norm", width),
+		})
+	}
+	return n
+}
+
+// zeroFirstRow clears the embedding of tokens that have no ID.
+func zeroFirstRow(table *tensor.Tensor) {
+	var s tensor.Scope
+	defer s.Free()
+	s.Narrow(table, 0, 0, 1).Zero()
+}
+
+// logits maps decoder states (..., D) to (..., V).
+func (n *network) logits(g *graph, states *tensor.Tensor) *tensor.Tensor {
+	return g.Add(g.Linear(states, n.tokens, tensor.None), n.logitsBias)
+}

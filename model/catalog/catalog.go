@@ -1,0 +1,215 @@
+// Package catalog owns the mapping between the ids that a shop uses and the
+// dense numbers that the model reads and writes.
+package catalog
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// Sequence is one user's history under external ids, oldest item first.
+type Sequence struct {
+	User  string
+	Items []string
+}
+
+// Training is the part of the history that a model may learn from before it is
+// evaluated: all but the last n items. A history of fewer than three items has no
+// held-out part and is used whole.
+func Training[T any](items []T, n int) []T {
+	if len(items) < 3 {
+		return items
+	}
+	return items[:len(items)-n]
+}
+
+// Unknown is the dense number of a user or an item that the model was not
+// trained on.
+const Unknown = 0
+
+// Catalog numbers users and items from 1. It is immutable once built.
+type Catalog struct {
+	items  []string
+	counts []int64
+	users  []string
+
+	itemNumber map[string]int
+	userNumber map[string]int
+}
+
+// Build numbers the users in the order of their ids and the items in the order of
+// a walk over the training parts of the histories (all but the last two items of
+// each), so that items used together have nearby numbers and share their leading
+// digits, which is what a model that writes digits can learn from. Held-out items
+// take no part in the walk: the numbers tell nothing about them. Items that occur
+// in held-out places alone come last, in the order of their ids.
+func Build(sequences []Sequence) *Catalog {
+	sorted := slices.Clone(sequences)
+	slices.SortFunc(sorted, func(a, b Sequence) int { return cmp.Compare(a.User, b.User) })
+
+	counts := make(map[string]int64)
+	trained := make(map[string]bool)
+	users := make([]string, len(sorted))
+	for i, s := range sorted {
+		users[i] = s.User
+		for _, item := range s.Items {
+			counts[item]++
+		}
+		for _, item := range Training(s.Items, heldOut) {
+			trained[item] = true
+		}
+	}
+	var walked, late []string
+	for _, item := range slices.Sorted(maps.Keys(counts)) {
+		if trained[item] {
+			walked = append(walked, item)
+		} else {
+			late = append(late, item)
+		}
+	}
+	items := append(alongUse(walked, sorted), late...)
+	itemCounts := make([]int64, len(items))
+	for i, item := range items {
+		itemCounts[i] = counts[item]
+	}
+	return index(items, itemCounts, users)
+}
+
+// heldOut is how many items at the end of a history no training stage may see
+// before the evaluation: one for validation, one for the test.
+const heldOut = 2
+
+func alongUse(items []string, sequences []Sequence) []string {
+	number := make(map[string]int, len(items))
+	for i, item := range items {
+		number[item] = i
+	}
+	histories := make([][]int, len(sequences))
+	for i, s := range sequences {
+		for _, item := range Training(s.Items, heldOut) {
+			histories[i] = append(histories[i], number[item])
+		}
+	}
+	ordered := make([]string, 0, len(items))
+	for _, n := range walk(histories, len(items)) {
+		ordered = append(ordered, items[n])
+	}
+	return ordered
+}
+
+func index(items []string, counts []int64, users []string) *Catalog {
+	c := &Catalog{
+		items: items, counts: counts, users: users,
+		itemNumber: make(map[string]int, len(items)),
+		userNumber: make(map[string]int, len(users)),
+	}
+	for i, item := range items {
+		c.itemNumber[item] = i + 1
+	}
+	for i, user := range users {
+		c.userNumber[user] = i + 1
+	}
+	return c
+}
+
+// Items is the number of items; their dense numbers are 1..Items().
+func (c *Catalog) Items() int { return len(c.items) }
+
+// Users is the number of users; their dense numbers are 1..Users().
+func (c *Catalog) Users() int { return len(c.users) }
+
+// Interactions is the number of interactions that the catalog was built from.
+func (c *Catalog) Interactions() int64 {
+	total := int64(0)
+	for _, count := range c.counts {
+		total += count
+	}
+	return total
+}
+
+// Item is the external id of dense item number n, in 1..Items().
+func (c *Catalog) Item(n int) string { return c.items[n-1] }
+
+// ItemNumber is the dense number of an item, Unknown when it is not in the catalog.
+func (c *Catalog) ItemNumber(item string) int { return c.itemNumber[item] }
+
+// UserNumber is the dense number of a user, Unknown when it is not in the catalog.
+func (c *Catalog) UserNumber(user string) int { return c.userNumber[user] }
+
+// Numbers maps items to their dense numbers and leaves out those that the model
+// does not know: it has learned nothing that it could say about them.
+func (c *Catalog) Numbers(items []string) []int {
+	numbers := make([]int, 0, len(items))
+	for _, item := range items {
+		if n := c.itemNumber[item]; n != Unknown {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// Popular lists the n most frequent items of the snapshot with their counts,
+// most frequent first, ties by dense number.
+func (c *Catalog) Popular(n int) (items []string, counts []int64) {
+	order := make([]int, len(c.items))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.counts[b], c.counts[a]) })
+	for _, i := range order[:min(n, len(order))] {
+		items = append(items, c.items[i])
+		counts = append(counts, c.counts[i])
+	}
+	return items, counts
+}
+
+// ItemText is the text of dense item number n, `item_01234`: the digits are
+// padded to one width so that every item has the same number of digit pieces.
+func (c *Catalog) ItemText(n int) string { return text("item", n, len(c.items)) }
+
+// UserText is the text of dense user number n, `user_00042`. The unknown user is
+// written with zeros alone.
+func (c *Catalog) UserText(n int) string { return text("user", n, len(c.users)) }
+
+func text(word string, n, largest int) string {
+	return fmt.Sprintf("%s_%0*d", word, len(strconv.Itoa(largest)), n)
+}
+
+type file struct {
+	Items  []string `json:"items"`
+	Counts []int64  `json:"counts"`
+	Users  []string `json:"users"`
+}
+
+// Save writes the catalog as JSON.
+func (c *Catalog) Save(path string) error {
+	data, err := json.Marshal(file{Items: c.items, Counts: c.counts, Users: c.users})
+	if err != nil {
+		return fmt.Errorf("encode catalog: %w", err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		return fmt.Errorf("write catalog: %w", err)
+	}
+	return nil
+}
+
+// Load reads a catalog that Save wrote.
+func Load(path string) (*Catalog, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("decode catalog %s: %w", path, err)
+	}
+	if len(f.Items) != len(f.Counts) {
+		return nil, fmt.Errorf("decode catalog %s: %d items but %d counts", path, len(f.Items), len(f.Counts))
+	}
+	return index(f.Items, f.Counts, f.Users), nil
+}

@@ -1,0 +1,97 @@
+package examples
+
+import (
+	"cmp"
+	"iter"
+	"math/rand/v2"
+	"slices"
+
+	"genrec/model/tokens"
+)
+
+// Batch holds inputs padded to one length, row by row: Rows x Length.
+type Batch struct {
+	Rows, Length         int
+	Tokens, Users, Items []int64
+	// Distance counts the tokens between each token and the end of its input.
+	Distance []int64
+	Lengths  []int64 // [Rows]: tokens before the padding
+}
+
+// Targets holds what the decoder reads and has to write: Rows x Length.
+type Targets struct {
+	Length         int
+	Inputs, Labels []int64
+}
+
+// NewBatch pads inputs at the end.
+func NewBatch(inputs []Input) Batch {
+	b := Batch{Rows: len(inputs)}
+	for _, in := range inputs {
+		b.Length = max(b.Length, len(in.Tokens))
+	}
+	for _, in := range inputs {
+		b.Tokens = appendPadded(b.Tokens, in.Tokens, b.Length, tokens.Pad)
+		b.Users = appendPadded(b.Users, in.Users, b.Length, 0)
+		b.Items = appendPadded(b.Items, in.Items, b.Length, 0)
+		for j := range b.Length {
+			b.Distance = append(b.Distance, int64(max(0, len(in.Tokens)-1-j)))
+		}
+		b.Lengths = append(b.Lengths, int64(len(in.Tokens)))
+	}
+	return b
+}
+
+// NewTargets shifts labels to the right to get the decoder's inputs, as BART
+// does: the decoder starts from the end token.
+func NewTargets(examples []Example) Targets {
+	var t Targets
+	for _, e := range examples {
+		t.Length = max(t.Length, len(e.Labels))
+	}
+	for _, e := range examples {
+		shifted := append([]int64{tokens.End}, e.Labels[:len(e.Labels)-1]...)
+		t.Inputs = appendPadded(t.Inputs, shifted, t.Length, tokens.Pad)
+		t.Labels = appendPadded(t.Labels, e.Labels, t.Length, IgnoredLabel)
+	}
+	return t
+}
+
+func appendPadded(dst, row []int64, length int, pad int64) []int64 {
+	dst = append(dst, row...)
+	for range length - len(row) {
+		dst = append(dst, pad)
+	}
+	return dst
+}
+
+// chunkOfBatches is how many batches are sorted by length together: enough that
+// rows of a batch are about equally long, few enough that batches stay random.
+const chunkOfBatches = 32
+
+// Epoch makes one example of every history, in random order, in batches of about
+// equally long ones. The same rng gives the same batches.
+func Epoch(histories []History, make func(History, *rand.Rand) Example, batchSize int, rng *rand.Rand) iter.Seq[[]Example] {
+	return func(yield func([]Example) bool) {
+		order := rng.Perm(len(histories))
+		for chunk := range slices.Chunk(order, batchSize*chunkOfBatches) {
+			var examples []Example
+			for _, i := range chunk {
+				examples = append(examples, make(histories[i], rng))
+			}
+			slices.SortStableFunc(examples, func(a, b Example) int { return cmp.Compare(len(a.Tokens), len(b.Tokens)) })
+			batches := slices.Collect(slices.Chunk(examples, batchSize))
+			rng.Shuffle(len(batches), func(i, j int) { batches[i], batches[j] = batches[j], batches[i] })
+			for _, batch := range batches {
+				if !yield(batch) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Batches is the number of batches that Epoch yields.
+func Batches(histories, batchSize int) int {
+	return (histories + batchSize - 1) / batchSize
+}

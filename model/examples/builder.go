@@ -1,0 +1,149 @@
+// Package examples turns histories into what the model reads and is asked for:
+// the paper's input text, its masks, and padded batches.
+package examples
+
+import (
+	"math/rand/v2"
+
+	"genrec/model/catalog"
+	"genrec/model/tokens"
+)
+
+// IgnoredLabel marks decoder positions that take no part in the loss.
+const IgnoredLabel = -100
+
+// History is a user's items under dense numbers, oldest first.
+type History struct {
+	User  int
+	Items []int
+}
+
+// Tokenizer is the vocabulary that a model reads.
+type Tokenizer interface {
+	Encode(text string) []int64
+	MaskID() int64
+}
+
+// Input is one encoder input: per token the token id and the dense number of the
+// user or item whose word the token belongs to, 0 where there is none.
+type Input struct {
+	Tokens, Users, Items []int64
+}
+
+// Example is an input with the text that the decoder has to write.
+type Example struct {
+	Input
+	Labels []int64
+}
+
+// Builder writes examples. It is safe for concurrent use.
+type Builder struct {
+	maxTokens   int
+	mask        int64
+	itemTokens  [][]int64 // by dense item number; entry 0 is not used
+	userTokens  func(user int) []int64
+	unknownUser float64
+}
+
+// Config of a Builder.
+type Config struct {
+	Catalog   *catalog.Catalog
+	Tokenizer Tokenizer
+	// MaxTokens bounds an input; older items are left out first (512 in the paper).
+	MaxTokens int
+	// UnknownUser is the share of training examples whose user is hidden, so that
+	// the model learns what to say to users whom it has never met.
+	UnknownUser float64
+}
+
+// NewBuilder tokenizes every item of the catalog once.
+func NewBuilder(c Config) *Builder {
+	b := &Builder{
+		maxTokens:   c.MaxTokens,
+		mask:        c.Tokenizer.MaskID(),
+		itemTokens:  make([][]int64, c.Catalog.Items()+1),
+		userTokens:  func(user int) []int64 { return c.Tokenizer.Encode(c.Catalog.UserText(user)) },
+		unknownUser: c.UnknownUser,
+	}
+	for n := 1; n <= c.Catalog.Items(); n++ {
+		b.itemTokens[n] = c.Tokenizer.Encode(c.Catalog.ItemText(n))
+	}
+	return b
+}
+
+// ItemTokens is the text of a dense item number as tokens.
+func (b *Builder) ItemTokens(item int) []int64 { return b.itemTokens[item] }
+
+// Next asks for the item after the history: the mask stands at the end, as in
+// finetuning and inference (paper, section 4.3).
+func (b *Builder) Next(h History) Input {
+	return b.input(h.User, append(b.fitting(h, 1), maskedItem))
+}
+
+// Pretrain masks one random item of the training part, which leaves out the last
+// two items (paper, section 4.2). A history of one or two items has no held-out
+// part and is used whole.
+func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
+	items := b.fitting(History{h.User, catalog.Training(h.Items, 2)}, 0)
+	masked := rng.IntN(len(items))
+	target := items[masked]
+	items[masked] = maskedItem
+	return b.example(h.User, items, target, rng)
+}
+
+// Finetune asks for the next item after a random beginning of the history, which
+// leaves out the last item (paper, section 4.3).
+func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
+	items := catalog.Training(h.Items, 1)
+	next := 0
+	if len(items) > 1 {
+		next = 1 + rng.IntN(len(items)-1)
+	}
+	seen := b.fitting(History{h.User, items[:next]}, 1)
+	return b.example(h.User, append(seen, maskedItem), items[next], rng)
+}
+
+// maskedItem stands in a list of items for the mask token.
+const maskedItem = -1
+
+func (b *Builder) example(user int, items []int, target int, rng *rand.Rand) Example {
+	if rng.Float64() < b.unknownUser {
+		user = catalog.Unknown
+	}
+	labels := append([]int64{tokens.Begin}, b.itemTokens[target]...)
+	return Example{Input: b.input(user, items), Labels: append(labels, tokens.End)}
+}
+
+// fitting copies the newest items that fit into the input beside the user, the
+// sentence marks and extra further tokens.
+func (b *Builder) fitting(h History, extra int) []int {
+	room := b.maxTokens - len(b.userTokens(h.User)) - 2 - extra
+	from := len(h.Items)
+	for from > 0 && len(b.itemTokens[h.Items[from-1]]) <= room {
+		from--
+		room -= len(b.itemTokens[h.Items[from]])
+	}
+	return append(make([]int, 0, len(h.Items)-from+1), h.Items[from:]...)
+}
+
+func (b *Builder) input(user int, items []int) Input {
+	var in Input
+	add := func(words []int64, user, item int) {
+		for _, token := range words {
+			in.Tokens = append(in.Tokens, token)
+			in.Users = append(in.Users, int64(user))
+			in.Items = append(in.Items, int64(item))
+		}
+	}
+	add([]int64{tokens.Begin}, 0, 0)
+	add(b.userTokens(user), user, 0)
+	for _, item := range items {
+		if item == maskedItem {
+			add([]int64{b.mask}, 0, 0)
+		} else {
+			add(b.itemTokens[item], 0, item)
+		}
+	}
+	add([]int64{tokens.End}, 0, 0)
+	return in
+}

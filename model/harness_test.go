@@ -1,0 +1,97 @@
+package model
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"genrec/model/catalog"
+	"genrec/model/examples"
+	"genrec/model/tensor"
+	"genrec/model/tokens"
+)
+
+// ownThread locks the test to its OS thread, and at its end looks for tensors that
+// nobody dropped.
+func ownThread(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	before := tensor.Live()
+	t.Cleanup(func() {
+		if leaked := tensor.Live() - before; leaked != 0 {
+			t.Errorf("%d tensors were not dropped: look for a scope without Free", leaked)
+		}
+		runtime.UnlockOSThread()
+	})
+}
+
+// cycles are users who walk around rings of items, each from a place of their own:
+// the next item follows from the last one with certainty.
+func cycles(users, rings, ringSize, length int) []catalog.Sequence {
+	sequences := make([]catalog.Sequence, users)
+	for u := range sequences {
+		s := catalog.Sequence{User: fmt.Sprintf("user-%d", u)}
+		for i := range length {
+			s.Items = append(s.Items, ringItem(u%rings, (u/rings+i)%ringSize))
+		}
+		sequences[u] = s
+	}
+	return sequences
+}
+
+func ringItem(ring, place int) string { return fmt.Sprintf("ring-%d/place-%d", ring, place) }
+
+func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
+	t.Helper()
+	c, vocabulary := catalog.Build(sequences), tokens.NewCompact()
+	config := Compact(vocabulary.Size(), c.Users(), c.Items())
+	config.Width, config.EncoderFFN, config.DecoderFFN = 32, 64, 64
+	m, err := New(config, seed, CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Drop)
+	return Bundle{Model: m, Catalog: c, Vocabulary: vocabulary}
+}
+
+func histories(c *catalog.Catalog, sequences []catalog.Sequence) []examples.History {
+	all := make([]examples.History, len(sequences))
+	for i, s := range sequences {
+		all[i] = examples.History{User: c.UserNumber(s.User), Items: c.Numbers(s.Items)}
+	}
+	return all
+}
+
+// train runs pretraining and finetuning and returns the mean loss of each epoch.
+func train(t *testing.T, b Bundle, sequences []catalog.Sequence, epochs int, seed int64) (pretrain, finetune []float64) {
+	t.Helper()
+	builder := examples.NewBuilder(examples.Config{
+		Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: b.Model.Config.MaxPositions, UnknownUser: 0.5,
+	})
+	data := histories(b.Catalog, sequences)
+	const batchSize = 32
+	rng := rand.New(rand.NewPCG(uint64(seed), 0))
+	stage := func(makeExample func(examples.History, *rand.Rand) examples.Example) (losses []float64) {
+		trainer, err := NewTrainer(b.Model, TrainerConfig{
+			Steps: epochs * examples.Batches(len(data), batchSize), LearningRate: 5e-3, WarmUp: 0.05, ClipNorm: 1, Seed: seed,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		for range epochs {
+			sum := 0.0
+			for batch := range examples.Epoch(data, makeExample, batchSize, rng) {
+				loss, err := trainer.Step(batch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += loss
+			}
+			losses = append(losses, sum/float64(examples.Batches(len(data), batchSize)))
+		}
+		return losses
+	}
+	return stage(builder.Pretrain), stage(builder.Finetune)
+}

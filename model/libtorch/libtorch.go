@@ -1,0 +1,60 @@
+// Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
+// random seed, the number of threads, the gradient mode, and loading the CUDA kernels into a running process.
+package libtorch
+
+/*
+#cgo CXXFLAGS: -std=c++17
+#cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -ldl
+#include <stdlib.h>
+#include "libtorch.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"unsafe"
+
+	"github.com/sugarme/gotch"
+)
+
+// Seed sets the seed of libtorch's random generators on every device.
+func Seed(seed int64) { C.genrec_manual_seed(C.int64_t(seed)) }
+
+// SetThreads bounds the threads that one operation of the calling thread uses on
+// the CPU.
+func SetThreads(n int) { C.genrec_set_threads(C.int(n)) }
+
+// SetGradients turns the recording of gradients on or off for the calling OS
+// thread and returns the mode before. gotch's own function misreads that mode.
+func SetGradients(enabled bool) (before bool) {
+	var flag C.int
+	if enabled {
+		flag = 1
+	}
+	return C.genrec_set_gradients(flag) != 0
+}
+
+// LoadCUDA brings libtorch's CUDA kernels into the process, which is linked
+// against the CPU libraries alone so that one binary runs with and without a GPU.
+// The error says why there is no GPU to use.
+var LoadCUDA = sync.OnceValue(func() error {
+	const driver = "/dev/nvidiactl"
+	if _, err := os.Stat(driver); err != nil {
+		return fmt.Errorf("look for an NVIDIA driver: %w", err)
+	}
+	for _, library := range []string{"libc10_cuda.so", "libtorch_cuda.so"} {
+		name := C.CString(library)
+		reason := C.genrec_open_global(name)
+		C.free(unsafe.Pointer(name))
+		if reason != nil {
+			return fmt.Errorf("load %s: %s", library, C.GoString(reason))
+		}
+	}
+	if !gotch.CUDA.IsAvailable() {
+		return errors.New("libtorch finds no usable GPU")
+	}
+	return nil
+})

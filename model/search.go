@@ -1,0 +1,215 @@
+package model
+
+import (
+	"errors"
+	"math"
+
+	"genrec/model/examples"
+	"genrec/model/tensor"
+	"genrec/model/tokens"
+	"genrec/model/trie"
+)
+
+// Beams is the default width of the beam search (paper, section 7.1).
+const Beams = 20
+
+// Candidate is an item that a search found.
+type Candidate struct {
+	Leaf    int     // number of the sequence in the trie
+	LogProb float64 // log-probability of the item's text, in nats
+}
+
+// Searcher finds the most probable sequences of a trie by beam search. It belongs
+// to the goroutine that owns the model.
+type Searcher struct {
+	network *network
+	device  Device
+	beams   int64
+	tree    *trie.Trie
+
+	owned      *graph
+	prefix     []int64        // what the decoder reads before the first free token
+	childToken *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
+	childNode  *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
+	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
+}
+
+// ErrUnevenTrie says that a trie's sequences differ in length.
+var ErrUnevenTrie = errors.New("all sequences of the trie must have one length")
+
+// NewSearcher puts the trie on the model's device.
+func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error) {
+	defer tensor.Catch(&err)
+	if !tree.Even {
+		return nil, ErrUnevenTrie
+	}
+	s = &Searcher{
+		network: m.network, device: m.device, beams: int64(beams), tree: tree,
+		owned:  newGraph(m.device, 0),
+		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
+	}
+	token, node := make([]int64, len(tree.ChildToken)), make([]int64, len(tree.ChildNode))
+	bias := make([]float32, len(tree.ChildToken))
+	for i := range token {
+		if tree.ChildToken[i] < 0 {
+			bias[i] = float32(math.Inf(-1))
+			continue
+		}
+		token[i], node[i] = tree.ChildToken[i], tree.ChildNode[i]
+	}
+	rows, fanOut := int64(tree.InnerNodes), int64(tree.FanOut)
+	s.childToken = s.owned.Ints(token, rows, fanOut)
+	s.childNode = s.owned.Ints(node, rows, fanOut)
+	s.childBias = s.owned.Floats(bias, rows, fanOut)
+	return s, nil
+}
+
+// Close frees the trie's tensors.
+func (s *Searcher) Close() (err error) {
+	defer tensor.Catch(&err)
+	s.owned.Free()
+	return nil
+}
+
+// Search returns for each input the best sequences, best first and all distinct:
+// as many as there are beams and spare more, or fewer when the trie has fewer. The
+// spare ones let a caller leave some out and still have a full list.
+func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
+	defer tensor.Catch(&err)
+	defer withoutGradients()()
+	g := newGraph(s.device, 0)
+	defer g.Free()
+
+	b := s.start(g, examples.NewBatch(inputs))
+	for depth := 1; ; depth++ {
+		logProbs := s.logProbs(g, b.states)
+		if depth == s.tree.Depth {
+			return s.finish(s.expand(g, b, logProbs, s.beams+int64(spare)), int64(len(inputs))), nil
+		}
+		next := s.expand(g, b, logProbs, s.beams)
+		s.advance(g, &b, next, int64(len(s.prefix)+depth-1))
+		g.Free(b.tensors()...)
+	}
+}
+
+// beams is the state of a search: K beams for each of B requests.
+type beams struct {
+	states *tensor.Tensor // (B*K, D): decoder states behind the last token
+	nodes  *tensor.Tensor // (B, K)
+	scores *tensor.Tensor // (B, K)
+	own    []keysValues
+	cross  []keysValues
+	mask   *tensor.Tensor
+}
+
+func (b *beams) tensors() []*tensor.Tensor {
+	all := []*tensor.Tensor{b.states, b.nodes, b.scores, b.mask}
+	for i := range b.own {
+		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values)
+	}
+	return all
+}
+
+// start runs the encoder and the forced prefix: one beam per request.
+func (s *Searcher) start(g *graph, batch examples.Batch) beams {
+	rows, length := int64(batch.Rows), int64(len(s.prefix))
+	e := s.network.encode(g, batch)
+	ids := make([]int64, 0, rows*length)
+	for range rows {
+		ids = append(ids, s.prefix...)
+	}
+	states, own, cross := s.network.decode(g, ids, length, e) // (B, T, D)
+	return beams{
+		states: g.Select(states, 1, length-1), // (B, D)
+		nodes:  g.IntZeros(rows, 1),
+		scores: g.Zeros(rows, 1),
+		own:    own, cross: cross, mask: e.mask,
+	}
+}
+
+// logProbs maps states (B*K, D) to log-probabilities over the vocabulary (B*K, V).
+func (s *Searcher) logProbs(g *graph, states *tensor.Tensor) *tensor.Tensor {
+	return g.LogSoftmax(s.network.logits(g, states))
+}
+
+// expansion holds the best continuations of a step.
+type expansion struct {
+	scores  *tensor.Tensor // (B, K'), best first
+	tokens  *tensor.Tensor // (B, K')
+	nodes   *tensor.Tensor // (B, K')
+	parents *tensor.Tensor // (B, K'): which beam each one continues
+}
+
+// expand scores every allowed token of every beam and keeps the best.
+func (s *Searcher) expand(g *graph, b beams, logProbs *tensor.Tensor, keep int64) expansion {
+	shape := b.nodes.Shape()
+	rows, width, fanOut := shape[0], shape[1], int64(s.tree.FanOut)
+	at := g.View(b.nodes, -1) // (B*K)
+	children := func(table *tensor.Tensor) *tensor.Tensor { return g.IndexSelect(table, 0, at) }
+
+	allowed := children(s.childToken) // (B*K, A)
+	scores := g.Gather(logProbs, 1, allowed)
+	scores = g.Add(scores, children(s.childBias))
+	scores = g.Add(scores, g.View(b.scores, -1, 1))
+	perRequest := func(x *tensor.Tensor) *tensor.Tensor { return g.View(x, rows, width*fanOut) }
+	best, index := g.TopK(perRequest(scores), min(keep, width*fanOut)) // (B, K')
+	pick := func(x *tensor.Tensor) *tensor.Tensor { return g.Gather(perRequest(x), 1, index) }
+	return expansion{
+		scores:  best,
+		tokens:  pick(allowed),
+		nodes:   pick(children(s.childNode)),
+		parents: g.FloorDivide(index, fanOut),
+	}
+}
+
+// advance runs the decoder on the tokens just chosen, which stand at position.
+func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
+	rows, oldWidth := next.nodes.Shape()[0], b.nodes.Shape()[1]
+
+	// A beam's parent among all beams of the batch: (B*K').
+	offsets := make([]int64, rows)
+	for i := range offsets {
+		offsets[i] = int64(i) * oldWidth
+	}
+	parents := g.View(g.Add(next.parents, g.Ints(offsets, rows, 1)), -1)
+
+	x := s.network.embedTarget(g, g.View(next.tokens, -1, 1), position) // (B*K', 1, D)
+	for i, layer := range s.network.decoder {
+		x, b.own[i] = layer.step(g, x, b.own[i], parents, b.cross[i], b.mask)
+	}
+	b.states = g.Select(x, 1, 0) // (B*K', D)
+	b.nodes, b.scores = next.nodes, next.scores
+}
+
+// step is apply for one more token per beam: x is (B*K, 1, D). The cached keys and
+// values are first reordered to those of each beam's parent; those of the encoder
+// are shared by the beams of a request.
+func (l decoderLayer) step(g *graph, x *tensor.Tensor, cache keysValues, parents *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
+	latest := l.selfAttention.keysValues(g, x) // (B*K, H, 1, D/H)
+	grown := func(old, latest *tensor.Tensor) *tensor.Tensor {
+		return g.Cat(2, g.IndexSelect(old, 0, parents), latest) // (B*K, H, T, D/H)
+	}
+	cache = keysValues{keys: grown(cache.keys, latest.keys), values: grown(cache.values, latest.values)}
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, cache, tensor.None, false))
+
+	shape, requests := x.Shape(), encoded.keys.Shape()[0]
+	perRequest := g.View(x, requests, -1, shape[2]) // (B, K, D): beams as query positions
+	crossed := l.crossAttention.over(g, perRequest, encoded, mask, false)
+	x = l.crossAttentionNorm.addAndNorm(g, x, g.View(crossed, shape...))
+	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), cache
+}
+
+// finish reads the leaves that the last step reached.
+func (s *Searcher) finish(last expansion, rows int64) [][]Candidate {
+	scores, nodes := last.scores.Floats(), last.nodes.Ints()
+	width := len(scores) / int(rows)
+	found := make([][]Candidate, rows)
+	for i, score := range scores {
+		if math.IsInf(float64(score), -1) {
+			continue // a filler, not a child
+		}
+		row := i / width
+		found[row] = append(found[row], Candidate{Leaf: int(nodes[i]) - s.tree.InnerNodes, LogProb: float64(score)})
+	}
+	return found
+}

@@ -1,0 +1,167 @@
+package tensor
+
+import (
+	"github.com/sugarme/gotch"
+	lib "github.com/sugarme/gotch/libtch"
+)
+
+// run is call with the result owned by the scope.
+func (s *Scope) run(operation func(out *lib.Ctensor)) *Tensor { return s.own(call(operation)) }
+
+// Linear is x·weightᵀ + bias; bias may be None.
+func (s *Scope) Linear(x, weight, bias *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgLinear(out, x.c, weight.c, bias.c) })
+}
+
+// LayerNorm normalizes over the last dimension, of the given width.
+func (s *Scope) LayerNorm(x, weight, bias *Tensor, width int64, epsilon float64) *Tensor {
+	return s.run(func(out *lib.Ctensor) {
+		lib.AtgLayerNorm(out, x.c, []int64{width}, 1, weight.c, bias.c, epsilon, 1)
+	})
+}
+
+// Embedding looks up rows; rows of the padding index get no gradient (-1: none).
+func (s *Scope) Embedding(table, ids *Tensor, padding int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgEmbedding(out, table.c, ids.c, padding, 0, 0) })
+}
+
+// Dropout zeroes a share p of the elements and scales up the rest.
+func (s *Scope) Dropout(x *Tensor, p float64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, p, 1) })
+}
+
+// Gelu is the exact Gaussian error linear unit.
+func (s *Scope) Gelu(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgGelu(out, x.c, "none") })
+}
+
+// Attention is softmax(query·keyᵀ/√width + mask)·value, with mask None or one
+// that broadcasts; causal hides later positions.
+func (s *Scope) Attention(query, key, value, mask *Tensor, causal bool) *Tensor {
+	var flag int32
+	if causal {
+		flag = 1
+	}
+	const defaultScale = 1 // "no scale given"
+	return s.run(func(out *lib.Ctensor) {
+		lib.AtgScaledDotProductAttention(out, query.c, key.c, value.c, mask.c, 0, flag, 0, defaultScale)
+	})
+}
+
+// Add is a + b, broadcasting.
+func (s *Scope) Add(a, b *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgAdd(out, a.c, b.c) })
+}
+
+// Scale is x times a number.
+func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
+	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
+}
+
+// ClampMax is min(x, limit).
+func (s *Scope) ClampMax(x *Tensor, limit float64) *Tensor {
+	return s.scalar(limit, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgClampMax(out, x.c, c) })
+}
+
+// FloorDivide divides integers, rounding down.
+func (s *Scope) FloorDivide(x *Tensor, divisor int64) *Tensor {
+	c := lib.AtsInt(divisor)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgFloorDivideScalar(out, x.c, c) })
+}
+
+func (s *Scope) scalar(value float64, operation func(*lib.Ctensor, lib.Cscalar)) *Tensor {
+	var t *Tensor
+	withScalar(value, func(c lib.Cscalar) {
+		t = s.run(func(out *lib.Ctensor) { operation(out, c) })
+	})
+	return t
+}
+
+// Reciprocal is 1/x.
+func (s *Scope) Reciprocal(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgReciprocal(out, x.c) })
+}
+
+// Norm is the Euclidean norm of all elements.
+func (s *Scope) Norm(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgNorm(out, x.c) })
+}
+
+// View reads x in another shape without a copy.
+func (s *Scope) View(x *Tensor, shape ...int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgView(out, x.c, shape, len(shape)) })
+}
+
+// Reshape is View that copies where it has to.
+func (s *Scope) Reshape(x *Tensor, shape ...int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgReshape(out, x.c, shape, len(shape)) })
+}
+
+// Transpose swaps two dimensions.
+func (s *Scope) Transpose(x *Tensor, a, b int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgTranspose(out, x.c, a, b) })
+}
+
+// Select takes one index of a dimension, which goes away.
+func (s *Scope) Select(x *Tensor, dim, index int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgSelect(out, x.c, dim, index) })
+}
+
+// Narrow takes a range of a dimension.
+func (s *Scope) Narrow(x *Tensor, dim, start, length int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgNarrow(out, x.c, dim, start, length) })
+}
+
+// IndexSelect takes the given indices of a dimension.
+func (s *Scope) IndexSelect(x *Tensor, dim int64, index *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgIndexSelect(out, x.c, dim, index.c) })
+}
+
+// Gather takes, along a dimension, the element that index names at each place.
+func (s *Scope) Gather(x *Tensor, dim int64, index *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgGather(out, x.c, dim, index.c, 0) })
+}
+
+// Cat joins tensors along a dimension.
+func (s *Scope) Cat(dim int64, tensors ...*Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgCat(out, handles(tensors), len(tensors), dim) })
+}
+
+// Stack joins tensors along a new first dimension.
+func (s *Scope) Stack(tensors ...*Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgStack(out, handles(tensors), len(tensors), 0) })
+}
+
+func handles(tensors []*Tensor) []lib.Ctensor {
+	all := make([]lib.Ctensor, len(tensors))
+	for i, t := range tensors {
+		all[i] = t.c
+	}
+	return all
+}
+
+// TopK returns the k largest elements of the last dimension, largest first, and
+// their indices.
+func (s *Scope) TopK(x *Tensor, k int64) (values, indices *Tensor) {
+	var pair [2]lib.Ctensor // libtorch stores the second result behind the first
+	values = s.run(func(out *lib.Ctensor) {
+		lib.AtgTopk(&pair[0], x.c, k, -1, 1, 1)
+		*out = pair[0]
+	})
+	return values, s.own(handle(pair[1]))
+}
+
+// LogSoftmax is the log-probability over the last dimension.
+func (s *Scope) LogSoftmax(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, int32(gotch.Float.CInt())) })
+}
+
+// CrossEntropy is the mean over the labels that are not ignored, in nats: logits
+// (N, V), labels (N).
+func (s *Scope) CrossEntropy(logits, labels *Tensor, ignored int64) *Tensor {
+	const mean = 1
+	return s.run(func(out *lib.Ctensor) {
+		lib.AtgCrossEntropyLoss(out, logits.c, labels.c, None.c, mean, ignored, 0)
+	})
+}

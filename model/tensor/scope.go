@@ -1,0 +1,33 @@
+package tensor
+
+import (
+	"slices"
+
+	"github.com/sugarme/gotch"
+)
+
+// Scope runs operations on one device and owns their results until Free: libtorch
+// memory is not the garbage collector's business.
+type Scope struct {
+	Device  gotch.Device
+	results []*Tensor
+}
+
+func (s *Scope) own(t *Tensor) *Tensor {
+	s.results = append(s.results, t)
+	return t
+}
+
+// Free drops all results but those kept, which stay owned by the scope.
+func (s *Scope) Free(keep ...*Tensor) {
+	kept := s.results[:0]
+	for _, t := range s.results {
+		if slices.Contains(keep, t) {
+			kept = append(kept, t)
+		} else {
+			t.Drop()
+		}
+	}
+	clear(s.results[len(kept):])
+	s.results = kept
+}

@@ -1,0 +1,119 @@
+// Package tokens turns the text of users and items into the token ids that the
+// model reads and writes.
+package tokens
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+)
+
+// Special tokens, numbered as in BART's vocabulary; Mask follows them here
+// because the compact vocabulary is small.
+const (
+	Begin   = 0 // <s>
+	Pad     = 1 // <pad>
+	End     = 2 // </s>, also the token that the decoder starts from
+	Unknown = 3 // <unk>
+	Mask    = 4 // <mask>
+)
+
+// Compact is the vocabulary of models that are trained from scratch: the special
+// tokens, the words `user`, `item` and `_`, and digits in pairs with single
+// digits for what is left over. `item_12345` reads item, _, 12, 34, 5, the split
+// that the paper shows (section 4.1) for BART's own vocabulary.
+type Compact struct {
+	pieces []string
+	ids    map[string]int64
+}
+
+// NewCompact builds the vocabulary. It has no parameters, so every compact model
+// shares it.
+func NewCompact() *Compact {
+	pieces := []string{"<s>", "<pad>", "</s>", "<unk>", "<mask>", "user", "item", "_"}
+	for d := range 10 {
+		pieces = append(pieces, fmt.Sprintf("%d", d))
+	}
+	for d := range 100 {
+		pieces = append(pieces, fmt.Sprintf("%02d", d))
+	}
+	c := &Compact{pieces: pieces, ids: make(map[string]int64, len(pieces))}
+	for id, piece := range pieces {
+		c.ids[piece] = int64(id)
+	}
+	return c
+}
+
+// Save writes the vocabulary as JSON, piece to id, like BART's vocab.json.
+func (c *Compact) Save(path string) error {
+	data, err := json.MarshalIndent(c.ids, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode vocabulary: %w", err)
+	}
+	if err := os.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write vocabulary: %w", err)
+	}
+	return nil
+}
+
+// LoadCompact reads what Save wrote and refuses a vocabulary that numbers its
+// pieces otherwise than this one.
+func LoadCompact(path string) (*Compact, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read vocabulary: %w", err)
+	}
+	var ids map[string]int64
+	if err := json.Unmarshal(data, &ids); err != nil {
+		return nil, fmt.Errorf("decode vocabulary %s: %w", path, err)
+	}
+	c := NewCompact()
+	if !maps.Equal(ids, c.ids) {
+		return nil, fmt.Errorf("vocabulary %s is not the compact one: retrain with this release", path)
+	}
+	return c, nil
+}
+
+// Size is the number of tokens in the vocabulary.
+func (c *Compact) Size() int { return len(c.pieces) }
+
+// MaskID is the id of the mask token.
+func (c *Compact) MaskID() int64 { return Mask }
+
+// Encode splits `word_digits` into token ids. A piece that the vocabulary lacks
+// becomes the unknown token.
+func (c *Compact) Encode(text string) []int64 {
+	word, digits, found := strings.Cut(text, "_")
+	ids := []int64{c.id(word)}
+	if !found {
+		return ids
+	}
+	ids = append(ids, c.id("_"))
+	for len(digits) > 0 {
+		n := min(2, len(digits))
+		ids = append(ids, c.id(digits[:n]))
+		digits = digits[n:]
+	}
+	return ids
+}
+
+// Decode writes token ids as text, one piece after the other.
+func (c *Compact) Decode(ids []int64) string {
+	var b strings.Builder
+	for _, id := range ids {
+		if id < 0 || id >= int64(len(c.pieces)) {
+			id = Unknown
+		}
+		b.WriteString(c.pieces[id])
+	}
+	return b.String()
+}
+
+func (c *Compact) id(piece string) int64 {
+	if id, known := c.ids[piece]; known {
+		return id
+	}
+	return Unknown
+}
