@@ -18,8 +18,8 @@ import (
 // Memory is bounded by dropping the oldest messages of a partition, consumed
 // or not, once it holds more than PartitionBytes.
 const (
-	PartitionBytes    = 128 << 20
-	retentionInterval = 10 * time.Second
+	PartitionBytes = 128 << 20
+	upkeepInterval = 3 * time.Second
 )
 
 // Config chooses the loopback ports; 0 picks a free one.
@@ -32,9 +32,9 @@ type Servers struct {
 	kafka *kfake.Cluster
 	redis *miniredis.Miniredis
 
-	close    sync.Once
-	closed   chan struct{}
-	retained chan struct{} // closed when the retention loop has ended
+	close  sync.Once
+	closed chan struct{}
+	ended  chan struct{} // closed when the upkeep has ended
 }
 
 // Start starts both servers. They run until Close; ctx bounds only the start.
@@ -48,10 +48,8 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 		kafka.Close()
 		return nil, fmt.Errorf("start embedded Redis on port %d: %w", cfg.RedisPort, err)
 	}
-	redis.ClockTTL(true)
-
-	s := &Servers{kafka: kafka, redis: redis, closed: make(chan struct{}), retained: make(chan struct{})}
-	go s.retain()
+	s := &Servers{kafka: kafka, redis: redis, closed: make(chan struct{}), ended: make(chan struct{})}
+	go s.upkeep()
 	return s, nil
 }
 
@@ -86,16 +84,17 @@ func (s *Servers) Redis() *miniredis.Miniredis { return s.redis }
 func (s *Servers) Close() {
 	s.close.Do(func() {
 		close(s.closed)
-		<-s.retained
+		<-s.ended
 		s.kafka.Close()
 		s.redis.Close()
 	})
 }
 
-// retain enforces PartitionBytes, which kfake does only when asked.
-func (s *Servers) retain() {
-	defer close(s.retained)
-	tick := time.NewTicker(retentionInterval)
+// upkeep does what the servers do only when asked: Kafka's retention, and the
+// expiry of keys in Redis, which costs time for every key and so must be rare.
+func (s *Servers) upkeep() {
+	defer close(s.ended)
+	tick := time.NewTicker(upkeepInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -103,6 +102,7 @@ func (s *Servers) retain() {
 			return
 		case <-tick.C:
 			s.kafka.ApplyRetention()
+			s.redis.FastForward(upkeepInterval)
 		}
 	}
 }

@@ -1,0 +1,149 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/backoff"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+// apply brings the recommendations of a batch up to date. Every effect comes
+// before the batch is finished, and can be repeated.
+func (r *run) apply(ctx context.Context, model Generator, batch []pending) error {
+	tasks, err := r.outdated(ctx, model.Version(), batch)
+	if err != nil {
+		return err
+	}
+	done, failed, err := r.generateAll(ctx, model, tasks)
+	if err != nil {
+		return err
+	}
+	if err := r.bury(ctx, failed...); err != nil {
+		return err
+	}
+	if err := r.write(ctx, done); err != nil {
+		return err
+	}
+	places := make([]ticket, len(batch))
+	for i, p := range batch {
+		places[i] = p.ticket
+	}
+	r.finish(places...)
+	return nil
+}
+
+// task is a user of a batch and what is to be written.
+type task struct {
+	pending
+	request Request
+	result  sessions.Recommendations
+}
+
+// outdated returns the users whose recommendations are of another sequence or
+// another model than the current ones.
+func (r *run) outdated(ctx context.Context, version string, batch []pending) ([]task, error) {
+	users := make([]string, len(batch))
+	for i, p := range batch {
+		users[i] = p.refresh.User
+	}
+	var (
+		sequences []sessions.Sequence
+		stored    []sessions.Recommendations
+	)
+	what := fmt.Sprintf("read the sequences and recommendations of %d users", len(users))
+	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
+		if sequences, err = r.sessions.Sequences(ctx, users); err != nil {
+			return err
+		}
+		stored, err = r.sessions.RecommendationsOf(ctx, users)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	var tasks []task
+	for i, p := range batch {
+		sequence := sequences[i]
+		current := stored[i].SequenceVersion == sequence.Version && stored[i].ModelVersion == version
+		if current || len(sequence.Interactions) == 0 {
+			continue
+		}
+		tasks = append(tasks, task{
+			pending: p,
+			request: Request{User: sequence.User, Items: items(sequence)},
+			result: sessions.Recommendations{
+				RecID:           newRecID(),
+				User:            sequence.User,
+				ModelVersion:    version,
+				SequenceVersion: sequence.Version,
+				Source:          sessions.SourceModel,
+			},
+		})
+	}
+	r.counters.update(func(s *Stats) { s.Skipped += int64(len(batch) - len(tasks)) })
+	return tasks, nil
+}
+
+// generateAll generates for all at once, and if that fails for one after the
+// other. It returns dead letters for those who fail even so.
+func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
+	if len(tasks) == 0 {
+		return nil, nil, nil
+	}
+	err = r.generateTasks(ctx, model, tasks)
+	if err == nil || ctx.Err() != nil {
+		return tasks, nil, err
+	}
+	r.cfg.Logger.WarnContext(ctx, "will try the users one by one", "err", err)
+	for i := range tasks {
+		err := r.generateTasks(ctx, model, tasks[i:i+1])
+		switch {
+		case err == nil:
+			done = append(done, tasks[i])
+		case ctx.Err() != nil:
+			return nil, nil, err
+		default:
+			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
+		}
+	}
+	return done, failed, nil
+}
+
+// generateTasks sets the results.
+func (r *run) generateTasks(ctx context.Context, model Generator, tasks []task) error {
+	requests := make([]Request, len(tasks))
+	for i, t := range tasks {
+		requests[i] = t.request
+	}
+	lists, err := model.Generate(ctx, requests)
+	if err == nil && len(lists) != len(requests) {
+		err = fmt.Errorf("got %d lists", len(lists))
+	}
+	for i := 0; err == nil && i < len(lists); i++ {
+		err = checkScores(lists[i])
+	}
+	if err != nil {
+		return fmt.Errorf("generate for %d users with model %q: %w", len(requests), model.Version(), err)
+	}
+	now := time.Now().UTC()
+	for i := range tasks {
+		tasks[i].result.Items = lists[i]
+		tasks[i].result.GeneratedAt = now
+	}
+	r.counters.update(func(s *Stats) { s.Generated += int64(len(tasks)) })
+	return nil
+}
+
+func items(s sessions.Sequence) []string {
+	items := make([]string, len(s.Interactions))
+	for i, interaction := range s.Interactions {
+		items[i] = interaction.Item
+	}
+	return items
+}

@@ -1,0 +1,51 @@
+package inference
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+// Defaults of Config.
+const (
+	DefaultGroup      = "genrec-inference"
+	DefaultMaxBatch   = 32
+	DefaultMaxPending = 10_000
+	DefaultPollModels = time.Second
+)
+
+// Config configures a Worker. Every field but Brokers may be left zero and then
+// takes its default.
+type Config struct {
+	Brokers    []string
+	Topics     stream.Topics
+	Group      string        // Kafka consumer group
+	MaxBatch   int           // users generated together: larger is faster under load, and each user waits for the whole batch
+	MaxPending int           // waiting users at which reading pauses: larger coalesces more under overload, and takes memory
+	PollModels time.Duration // between looks for a new model version
+	OnWritten  func(Written) // called by the goroutine that generates, so it must be quick
+	Logger     *slog.Logger
+}
+
+// Written is a user's recommendations that have just been written.
+type Written struct {
+	Recommendations sessions.Recommendations
+	ProducedAt      []time.Time // of the events behind them, at most stream.MaxProducedAt
+	WrittenAt       time.Time
+}
+
+func (c Config) withDefaults() Config {
+	c.Topics = cmp.Or(c.Topics, stream.DefaultTopics())
+	c.Group = cmp.Or(c.Group, DefaultGroup)
+	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
+	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
+	c.PollModels = cmp.Or(c.PollModels, DefaultPollModels)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.OnWritten == nil {
+		c.OnWritten = func(Written) {}
+	}
+	return c
+}

@@ -1,0 +1,147 @@
+package inference
+
+import (
+	"context"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"genrec/sessions"
+)
+
+func TestCrashBetweenWriteAndCommit(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	fault := h.servers.Kafka().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorLoadInProgress, Count: -1,
+	})
+	crashed := h.run()
+	h.produce(h.see("ann", "apple"))
+	h.written(crashed, 1)
+	h.eventually(func() string {
+		if fault.Hits() == 0 {
+			return "the Worker did not try to commit"
+		}
+		return ""
+	})
+	crashed.stop()
+	first := h.wantRecommended("ann", "v1:apple")
+	if n := h.committed(); n != 0 {
+		t.Fatalf("%d messages are committed, although commits fail", n)
+	}
+
+	fault.Remove()
+	next := h.run()
+	h.reachCommitted(1)
+	next.stop()
+	if s := next.Stats(); s.Read != 1 || s.Skipped != 1 {
+		t.Errorf("got %+v, want the redelivered refresh to be skipped", s)
+	}
+	if again := h.wantRecommended("ann", "v1:apple"); again.RecID != first.RecID {
+		t.Error("recommendations that were up to date were written again")
+	}
+}
+
+func TestStopAbandonsTheBatch(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	started := make(chan struct{})
+	h.models.hook = func(ctx context.Context, _ []Request) error {
+		close(started)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	stopped := h.run()
+	h.produce(h.see("ann", "apple"))
+	<-started
+	stopped.stop()
+	h.wantOpen()
+	if n, dead := h.committed(), h.buried(); n != 0 || dead != 0 {
+		t.Fatalf("%d messages are committed and %d buried, although the batch was abandoned", n, dead)
+	}
+
+	h.models.hook = nil
+	next := h.run()
+	h.written(next, 1)
+	h.reachCommitted(1)
+	next.stop()
+	h.wantRecommended("ann", "v1:apple")
+}
+
+// TestStaleResultIsRefused lets another worker overtake this one.
+func TestStaleResultIsRefused(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	h.models.hook = func(ctx context.Context, _ []Request) error {
+		_, err := h.store.PutRecommendations(ctx, []sessions.Recommendations{{
+			RecID: "other", User: "ann", ModelVersion: "v1", SequenceVersion: 9, Source: sessions.SourceModel,
+			Items: []sessions.ScoredItem{{Item: "newer", Score: 1}},
+		}})
+		return err
+	}
+	r := h.run(func(c *Config) {
+		c.OnWritten = func(w Written) { t.Errorf("%+v is reported as written", w) }
+	})
+	h.produce(h.see("ann", "apple"))
+	h.reach(r, "stale results", 1, func(s Stats) int64 { return s.Stale })
+	h.reachCommitted(1)
+	r.stop()
+	h.wantRecommended("ann", "newer")
+}
+
+func TestRedisOutage(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	r := h.run()
+	h.produce(h.see("ann", "apple"))
+	h.written(r, 1)
+	h.reachCommitted(1)
+
+	refreshes := h.see("ann", "beer")
+	h.servers.Redis().Close()
+	h.produce(refreshes)
+	h.reach(r, "refreshes read", 2, func(s Stats) int64 { return s.Read })
+	h.awaitLooks(20)
+	if n := h.committed(); n != 1 {
+		t.Errorf("%d messages are committed during the outage, want the 1 before it", n)
+	}
+	if err := h.servers.Redis().Restart(); err != nil {
+		t.Fatal(err)
+	}
+	h.written(r, 2)
+	h.reachCommitted(2)
+	r.stop()
+	h.wantRecommended("ann", "v1:apple beer")
+}
+
+func TestStopDuringRedisOutage(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	refresh := h.see("ann", "apple")
+	h.servers.Redis().Close()
+	r := h.run()
+	h.produce(refresh)
+	h.reach(r, "refreshes read", 1, func(s Stats) int64 { return s.Read })
+	r.stop()
+	h.wantOpen()
+	if n := h.committed(); n != 0 {
+		t.Errorf("%d messages are committed although Redis was away", n)
+	}
+}
+
+func TestCommitIsRetried(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	fault := h.servers.Kafka().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorNotAvailable, Count: 4,
+	})
+	r := h.run()
+	h.produce(h.see("ann", "apple"))
+	h.reachCommitted(1)
+	r.stop()
+	if fault.Hits() != 4 {
+		t.Errorf("%d commits were refused, want 4", fault.Hits())
+	}
+}

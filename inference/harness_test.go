@@ -1,0 +1,343 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/event"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+const patience = 30 * time.Second
+
+// harness is Kafka, Redis, models and everything else around a Worker.
+type harness struct {
+	t       *testing.T
+	servers *embedded.Servers
+	topics  stream.Topics
+	store   *sessions.Store
+	models  *fakeModels
+	events  int // appended so far
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+	topics := stream.DefaultTopics()
+	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 2); err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{
+		Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1, // outages are for the Worker
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &harness{t: t, servers: servers, topics: topics, store: store, models: &fakeModels{}}
+}
+
+// running is a Worker whose Run has been called.
+type running struct {
+	*Worker
+	t      *testing.T
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func (h *harness) run(change ...func(*Config)) *running {
+	ctx, cancel := context.WithCancel(h.t.Context())
+	cfg := Config{
+		Brokers:    h.servers.KafkaBrokers(),
+		PollModels: time.Millisecond,
+		Logger:     slog.New(slog.DiscardHandler),
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	r := &running{Worker: New(cfg, h.models, h.store), t: h.t, cancel: cancel, done: make(chan error, 1)}
+	go func() { r.done <- r.Run(ctx) }()
+	h.t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) stop() {
+	r.t.Helper()
+	r.cancel()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			r.t.Fatalf("Run must end without an error when its context ends, got %v", err)
+		}
+	case <-time.After(patience):
+		r.t.Fatal("Run did not end with its context")
+	}
+}
+
+// eventually polls until condition answers "", and else fails with its answer.
+func (h *harness) eventually(condition func() string) {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		problem := condition()
+		if problem == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatal(problem)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// reach waits until a count reaches n.
+func (h *harness) reach(r *running, what string, n int64, count func(Stats) int64) {
+	h.t.Helper()
+	h.eventually(func() string {
+		if s := r.Stats(); count(s) < n {
+			return fmt.Sprintf("%s: want %d, got %+v", what, n, s)
+		}
+		return ""
+	})
+}
+
+func (h *harness) written(r *running, n int64) {
+	h.t.Helper()
+	h.reach(r, "users written", n, func(s Stats) int64 { return s.Written })
+}
+
+// see appends items to the sequence of a user and returns its refresh.
+func (h *harness) see(user string, items ...string) kafka.Message {
+	h.t.Helper()
+	batch := sessions.UserEvents{User: user}
+	for _, item := range items {
+		h.events++
+		batch.Events = append(batch.Events, event.Event{
+			ID: fmt.Sprint("e", h.events), User: user, Item: item, Type: event.DefaultType,
+			Time: time.UnixMilli(1_700_000_000_000 + int64(h.events)),
+		})
+	}
+	appended, err := h.store.Append(h.t.Context(), []sessions.UserEvents{batch})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	refresh := stream.Refresh{User: user, SequenceVersion: appended[0].Version, ProducedAt: []int64{int64(h.events)}}
+	m, err := refresh.Message()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return m
+}
+
+func (h *harness) produce(messages ...kafka.Message) {
+	h.t.Helper()
+	w := stream.NewWriter(h.servers.KafkaBrokers(), h.topics.Refreshes)
+	defer w.Close()
+	if err := w.WriteMessages(h.t.Context(), messages...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// wantRecommended checks what is stored for a user: the fake model recommends
+// "VERSION:ITEMS SEEN".
+func (h *harness) wantRecommended(user, want string) sessions.Recommendations {
+	h.t.Helper()
+	recs, err := h.store.RecommendationsOf(h.t.Context(), []string{user})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(recs[0].Items) != 1 || recs[0].Items[0].Item != want {
+		h.t.Errorf("the recommendations of %s are %v, want %q", user, recs[0].Items, want)
+	}
+	return recs[0]
+}
+
+// committed returns how many messages the consumer group has committed.
+func (h *harness) committed() int64 {
+	info := h.servers.Kafka().GroupInfo(DefaultGroup)
+	if info == nil {
+		return 0
+	}
+	var n int64
+	for _, commit := range info.Commits[h.topics.Refreshes] {
+		n += max(0, commit.Offset)
+	}
+	return n
+}
+
+func (h *harness) reachCommitted(want int64) {
+	h.t.Helper()
+	h.eventually(func() string {
+		if n := h.committed(); n != want {
+			return fmt.Sprintf("%d messages are committed, want %d", n, want)
+		}
+		return ""
+	})
+}
+
+// buried returns how many dead letters there are.
+func (h *harness) buried() int64 {
+	var n int64
+	for _, p := range h.servers.Kafka().PartitionInfos(h.topics.DeadLetters) {
+		n += p.HighWatermark
+	}
+	return n
+}
+
+// deadLetter returns the only dead letter.
+func (h *harness) deadLetter() kafka.Message {
+	h.t.Helper()
+	if n := h.buried(); n != 1 {
+		h.t.Fatalf("there are %d dead letters, want 1", n)
+	}
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	reader := stream.NewReader(h.servers.KafkaBrokers(), "test", h.topics.DeadLetters)
+	defer reader.Close()
+	m, err := reader.FetchMessage(ctx)
+	if err != nil {
+		h.t.Fatalf("read the dead letter: %v", err)
+	}
+	return m
+}
+
+func header(m kafka.Message, key string) string {
+	at := slices.IndexFunc(m.Headers, func(h kafka.Header) bool { return h.Key == key })
+	if at < 0 {
+		return ""
+	}
+	return string(m.Headers[at].Value)
+}
+
+// fakeModels publishes versions and makes a fakeGenerator of each.
+type fakeModels struct {
+	mu         sync.Mutex
+	current    string
+	looks      int      // at the current version
+	loads      []string // versions, in order
+	broken     map[string]bool
+	generators []*fakeGenerator
+	hook       func(context.Context, []Request) error // before Generate answers
+}
+
+func (m *fakeModels) publish(version string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.current = version
+}
+
+func (m *fakeModels) Current(context.Context) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks++
+	return m.current, nil
+}
+
+func (m *fakeModels) Load(_ context.Context, version string) (Generator, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loads = append(m.loads, version)
+	if m.broken[version] {
+		return nil, errors.New("no weights")
+	}
+	g := &fakeGenerator{models: m, version: version, score: 1}
+	m.generators = append(m.generators, g)
+	return g, nil
+}
+
+func (m *fakeModels) loaded() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.loads)
+}
+
+// awaitLooks returns after n more looks at the current version.
+func (h *harness) awaitLooks(n int) {
+	h.t.Helper()
+	looks := func() int {
+		h.models.mu.Lock()
+		defer h.models.mu.Unlock()
+		return h.models.looks
+	}
+	want := looks() + n
+	h.eventually(func() string {
+		if looks() < want {
+			return "the Worker does not look for models"
+		}
+		return ""
+	})
+}
+
+func (h *harness) wantOpen(want ...string) {
+	h.t.Helper()
+	h.models.mu.Lock()
+	defer h.models.mu.Unlock()
+	var open []string
+	for _, g := range h.models.generators {
+		if !g.closed {
+			open = append(open, g.version)
+		}
+	}
+	if !slices.Equal(open, want) {
+		h.t.Errorf("the models %v are open, want %v", open, want)
+	}
+}
+
+type fakeGenerator struct {
+	models  *fakeModels
+	version string
+	score   float64
+	closed  bool
+}
+
+func (g *fakeGenerator) Version() string { return g.version }
+
+func (g *fakeGenerator) Popular() []sessions.ScoredItem {
+	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}}
+}
+
+func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error) {
+	g.models.mu.Lock()
+	hook, score, closed := g.models.hook, g.score, g.closed
+	g.models.mu.Unlock()
+	if closed {
+		return nil, errors.New("use of a closed model")
+	}
+	if hook != nil {
+		if err := hook(ctx, requests); err != nil {
+			return nil, err
+		}
+	}
+	lists := make([][]sessions.ScoredItem, len(requests))
+	for i, r := range requests {
+		lists[i] = []sessions.ScoredItem{{Item: g.version + ":" + strings.Join(r.Items, " "), Score: score}}
+	}
+	return lists, nil
+}
+
+func (g *fakeGenerator) Close() error {
+	g.models.mu.Lock()
+	defer g.models.mu.Unlock()
+	if g.closed {
+		return errors.New("closed twice")
+	}
+	g.closed = true
+	return nil
+}

@@ -1,0 +1,117 @@
+package inference
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+func (h *harness) swapped(r *running, n int64) {
+	h.t.Helper()
+	h.reach(r, "model swaps", n, func(s Stats) int64 { return s.Swaps })
+}
+
+func TestSwapsBetweenBatches(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	started, resume := make(chan struct{}), make(chan struct{})
+	h.models.hook = func(_ context.Context, requests []Request) error {
+		if requests[0].User == "ann" {
+			close(started)
+			<-resume
+		}
+		return nil
+	}
+	r := h.run()
+	h.produce(h.see("ann", "apple"))
+	<-started
+	h.models.publish("v2")
+	h.eventually(func() string {
+		if !slices.Equal(h.models.loaded(), []string{"v1", "v2"}) {
+			return "the new version was not loaded while a batch was generated"
+		}
+		return ""
+	})
+	h.wantOpen("v1", "v2")
+	close(resume)
+	h.swapped(r, 2)
+	h.produce(h.see("bob", "bread"))
+	h.written(r, 2)
+
+	h.wantRecommended("ann", "v1:apple")
+	h.wantRecommended("bob", "v2:bread")
+	h.wantOpen("v2")
+	popular, err := h.store.Recommendations(t.Context(), "unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if popular.Source != sessions.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
+		t.Errorf("the fallback is %+v, want the popular items of v2", popular)
+	}
+	r.stop()
+	h.wantOpen()
+}
+
+func TestNewModelRenewsRecommendations(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	r := h.run()
+	refresh := h.see("ann", "apple")
+	h.produce(refresh)
+	h.written(r, 1)
+	h.models.publish("v2")
+	h.swapped(r, 2)
+	h.produce(refresh)
+	h.written(r, 2)
+	h.models.publish("v1") // rollback
+	h.swapped(r, 3)
+	h.produce(refresh)
+	h.written(r, 3)
+	r.stop()
+	h.wantRecommended("ann", "v1:apple")
+}
+
+func TestBrokenModelIsRefusedOnce(t *testing.T) {
+	h := newHarness(t)
+	h.models.broken = map[string]bool{"v2": true}
+	h.models.publish("v1")
+	r := h.run()
+	h.swapped(r, 1)
+	h.models.publish("v2")
+	h.awaitLooks(20)
+	h.produce(h.see("ann", "apple"))
+	h.written(r, 1)
+	h.wantRecommended("ann", "v1:apple")
+
+	h.models.publish("v3")
+	h.swapped(r, 2)
+	r.stop()
+	if got, want := h.models.loaded(), []string{"v1", "v2", "v3"}; !slices.Equal(got, want) {
+		t.Errorf("the versions %v were loaded, want %v", got, want)
+	}
+}
+
+func TestScoresThatCannotBeStored(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	r := h.run()
+	h.swapped(r, 1)
+	h.models.mu.Lock()
+	h.models.generators[0].score = math.NaN()
+	h.models.mu.Unlock()
+	h.produce(h.see("ann", "apple"))
+	h.reachCommitted(1)
+	r.stop()
+	if m := h.deadLetter(); header(m, stream.HeaderReason) != ReasonGenerateFailed {
+		t.Errorf("got headers %v, want reason %s", m.Headers, ReasonGenerateFailed)
+	}
+	for _, score := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		if checkScores([]sessions.ScoredItem{{Item: "a"}, {Item: "b", Score: score}}) == nil {
+			t.Errorf("score %v passes, but JSON cannot express it", score)
+		}
+	}
+}

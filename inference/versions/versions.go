@@ -1,0 +1,76 @@
+// Package versions serves the model registry's versions to the inference worker.
+package versions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"genrec/inference"
+	"genrec/model"
+	"genrec/pkg/registry"
+	"genrec/sessions"
+)
+
+// Versions are the models of a registry, loaded onto one device.
+type Versions struct {
+	Registry *registry.Registry
+	Device   model.Device
+	Ranker   model.RankerConfig
+}
+
+var _ inference.Models = (*Versions)(nil)
+
+// Current is the version that the registry points to, "" while there is none.
+func (v *Versions) Current(context.Context) (string, error) {
+	version, err := v.Registry.Current()
+	if errors.Is(err, registry.ErrNoVersion) {
+		return "", nil
+	}
+	return version, err
+}
+
+// Load brings a version onto the device.
+func (v *Versions) Load(_ context.Context, version string) (inference.Generator, error) {
+	recommender, err := model.OpenRecommender(v.Registry.Dir(version), v.Device, v.Ranker)
+	if err != nil {
+		return nil, fmt.Errorf("load model version %q: %w", version, err)
+	}
+	return &generator{version: version, items: v.Ranker.Items, recommender: recommender}, nil
+}
+
+type generator struct {
+	version     string
+	items       int
+	recommender *model.Recommender
+}
+
+func (g *generator) Version() string { return g.version }
+
+func (g *generator) Popular() []sessions.ScoredItem { return scored(g.recommender.Popular(g.items)) }
+
+func (g *generator) Generate(ctx context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+	queries := make([]model.Query, len(requests))
+	for i, r := range requests {
+		queries[i] = model.Query(r)
+	}
+	ranked, err := g.recommender.Recommend(ctx, queries)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([][]sessions.ScoredItem, len(ranked))
+	for i, items := range ranked {
+		lists[i] = scored(items)
+	}
+	return lists, nil
+}
+
+func (g *generator) Close() error { return g.recommender.Close() }
+
+func scored(ranked []model.Ranked) []sessions.ScoredItem {
+	items := make([]sessions.ScoredItem, len(ranked))
+	for i, r := range ranked {
+		items[i] = sessions.ScoredItem{Item: r.Item, Score: r.Probability}
+	}
+	return items
+}

@@ -1,0 +1,266 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/event"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+const patience = 30 * time.Second
+
+// harness is Kafka, Redis and everything around an Ingester.
+type harness struct {
+	t       *testing.T
+	servers *embedded.Servers
+	topics  stream.Topics
+	store   *sessions.Store
+	start   time.Time // of the first event
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+	topics := stream.DefaultTopics()
+	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 2); err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{
+		Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1, // outages are for the Ingester
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Hour)
+	return &harness{t: t, servers: servers, topics: topics, store: store, start: start}
+}
+
+// counted counts the failures of a Sessions.
+type counted struct {
+	Sessions
+	failures atomic.Int64
+}
+
+func (c *counted) Append(ctx context.Context, batch []sessions.UserEvents) ([]sessions.Appended, error) {
+	appended, err := c.Sessions.Append(ctx, batch)
+	if err != nil {
+		c.failures.Add(1)
+	}
+	return appended, err
+}
+
+// running is an Ingester whose Run has been called.
+type running struct {
+	*Ingester
+	t        *testing.T
+	sessions *counted
+	cancel   context.CancelFunc
+	done     chan error
+}
+
+func (h *harness) run() *running {
+	return h.runInBatches(DefaultMaxBatch, defaultLinger)
+}
+
+func (h *harness) runInBatches(size int, linger time.Duration) *running {
+	ctx, cancel := context.WithCancel(h.t.Context())
+	store := &counted{Sessions: h.store}
+	i := New(Config{Brokers: h.servers.KafkaBrokers(), MaxBatch: size, Logger: slog.New(slog.DiscardHandler)}, store)
+	i.linger = linger
+	r := &running{
+		Ingester: i,
+		t:        h.t,
+		sessions: store,
+		cancel:   cancel,
+		done:     make(chan error, 1),
+	}
+	go func() { r.done <- r.Run(ctx) }()
+	h.t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) stop() {
+	r.t.Helper()
+	r.cancel()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			r.t.Fatalf("Run must end without an error when its context ends, got %v", err)
+		}
+	case <-time.After(patience):
+		r.t.Fatal("Run did not end with its context")
+	}
+}
+
+// eventually polls until condition answers "", and else fails with its answer.
+func (h *harness) eventually(condition func() string) {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		problem := condition()
+		if problem == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatal(problem)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (h *harness) finished(r *running, messages int64) {
+	h.t.Helper()
+	h.eventually(func() string {
+		if s := r.Stats(); s.Read < messages {
+			return fmt.Sprintf("the Ingester finished %d of %d messages: %+v", s.Read, messages, s)
+		}
+		return ""
+	})
+}
+
+// event returns an event of a user, nth in time.
+func (h *harness) event(user, item string, nth int) kafka.Message {
+	h.t.Helper()
+	value, err := json.Marshal(event.Event{
+		ID: fmt.Sprintf("%s-%d", user, nth), User: user, Item: item, Type: event.DefaultType,
+		Time: h.start.Add(time.Duration(nth) * time.Second),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return kafka.Message{Key: []byte(user), Value: value}
+}
+
+func (h *harness) produce(messages ...kafka.Message) {
+	h.t.Helper()
+	w := stream.NewWriter(h.servers.KafkaBrokers(), h.topics.Interactions)
+	defer w.Close()
+	if err := w.WriteMessages(h.t.Context(), messages...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// wantItems checks a user's sequence, items separated by spaces.
+func (h *harness) wantItems(user, want string) {
+	h.t.Helper()
+	sequences, err := h.store.Sequences(h.t.Context(), []string{user})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var items []string
+	for _, interaction := range sequences[0].Interactions {
+		items = append(items, interaction.Item)
+	}
+	if got := strings.Join(items, " "); got != want {
+		h.t.Errorf("the sequence of %s is %q, want %q", user, got, want)
+	}
+}
+
+// messages returns all that a topic holds.
+func (h *harness) messages(topic string) []kafka.Message {
+	h.t.Helper()
+	var messages []kafka.Message
+	for _, p := range h.servers.Kafka().PartitionInfos(topic) {
+		messages = append(messages, h.partition(topic, int(p.Partition), p.HighWatermark)...)
+	}
+	return messages
+}
+
+func (h *harness) partition(topic string, partition int, end int64) []kafka.Message {
+	h.t.Helper()
+	conn, err := kafka.DialLeader(h.t.Context(), "tcp", h.servers.KafkaBrokers()[0], topic, partition)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		h.t.Fatal(err)
+	}
+	messages := make([]kafka.Message, end)
+	for offset := int64(0); offset < end; {
+		fetched := conn.ReadBatch(1, 8<<20)
+		for ; offset < end; offset++ {
+			if messages[offset], err = fetched.ReadMessage(); err != nil {
+				break
+			}
+		}
+		if err := fetched.Close(); err != nil {
+			h.t.Fatalf("read partition %d of topic %s at offset %d: %v", partition, topic, offset, err)
+		}
+	}
+	return messages
+}
+
+// refreshes returns the refreshes of a user in order.
+func (h *harness) refreshes(user string) []stream.Refresh {
+	h.t.Helper()
+	var refreshes []stream.Refresh
+	for _, m := range h.messages(h.topics.Refreshes) {
+		r, err := stream.DecodeRefresh(m.Value)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if r.User == user {
+			refreshes = append(refreshes, r)
+		}
+	}
+	return refreshes
+}
+
+// wantRefreshed checks that the newest refresh of a user has the version of the
+// sequence.
+func (h *harness) wantRefreshed(user string) {
+	h.t.Helper()
+	sequences, err := h.store.Sequences(h.t.Context(), []string{user})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	refreshes := h.refreshes(user)
+	if len(refreshes) == 0 {
+		h.t.Errorf("there is no refresh for %s", user)
+		return
+	}
+	if got, want := refreshes[len(refreshes)-1].SequenceVersion, sequences[0].Version; got != want {
+		h.t.Errorf("the newest refresh of %s is for version %d, the sequence has %d", user, got, want)
+	}
+}
+
+// committed returns how many messages the consumer group has committed.
+func (h *harness) committed() int64 {
+	info := h.servers.Kafka().GroupInfo(DefaultGroup)
+	if info == nil {
+		return 0
+	}
+	var n int64
+	for _, commit := range info.Commits[h.topics.Interactions] {
+		n += max(0, commit.Offset)
+	}
+	return n
+}
+
+func header(m kafka.Message, key string) string {
+	at := slices.IndexFunc(m.Headers, func(h kafka.Header) bool { return h.Key == key })
+	if at < 0 {
+		return ""
+	}
+	return string(m.Headers[at].Value)
+}

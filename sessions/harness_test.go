@@ -1,0 +1,79 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/event"
+)
+
+// redisAddrEnv names a real Redis to test against in place of an in-process one.
+const redisAddrEnv = "GENREC_TEST_REDIS"
+
+func realRedis() string { return os.Getenv(redisAddrEnv) }
+
+func newClient(tb testing.TB) *redis.Client {
+	tb.Helper()
+	addr := realRedis()
+	if addr == "" {
+		addr = miniredis.RunT(tb).Addr()
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	tb.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// open opens a store; without a prefix, it gets keys of its own.
+func open(tb testing.TB, rdb *redis.Client, o Options) *Store {
+	tb.Helper()
+	if o.Prefix == "" {
+		o.Prefix = "test-" + rand.Text()
+	}
+	s, err := Open(tb.Context(), rdb, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// newStore returns a store with nothing in it.
+func newStore(tb testing.TB, o Options) *Store {
+	tb.Helper()
+	return open(tb, newClient(tb), o)
+}
+
+func (s *Store) mustAppend(tb testing.TB, user string, events ...event.Event) Appended {
+	tb.Helper()
+	appended, err := s.Append(tb.Context(), []UserEvents{{User: user, Events: events}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return appended[0]
+}
+
+func (s *Store) sequence(tb testing.TB, user string) Sequence {
+	tb.Helper()
+	sequences, err := s.Sequences(tb.Context(), []string{user})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return sequences[0]
+}
+
+func (s *Store) mustPut(tb testing.TB, r Recommendations) (written bool) {
+	tb.Helper()
+	all, err := s.PutRecommendations(tb.Context(), []Recommendations{r})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all[0]
+}
+
+func eventAt(ms int64, id string) event.Event {
+	return event.Event{ID: id, Item: "item-of-" + id, Type: event.DefaultType, Time: time.UnixMilli(ms).UTC()}
+}

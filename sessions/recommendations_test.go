@@ -1,0 +1,157 @@
+package sessions
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func sample(user string) Recommendations {
+	return Recommendations{
+		RecID: "r-1", User: user, ModelVersion: "m-1", SequenceVersion: 7, Source: SourceModel,
+		GeneratedAt: time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC),
+		Items:       []ScoredItem{{Item: "hat", Score: -0.5}, {Item: "shoes", Score: -1.25}},
+	}
+}
+
+func TestStoredRecommendationsAreAPublicContract(t *testing.T) {
+	s := newStore(t, Options{})
+	r := sample("ann")
+	r.GeneratedAt = r.GeneratedAt.Add(123_456).In(time.FixedZone("", 3600))
+	if !s.mustPut(t, r) {
+		t.Fatal("not written")
+	}
+	got, err := s.rdb.Get(t.Context(), s.opts.Prefix+":recs:{ann}").Result()
+	want := `{"rec_id":"r-1","user_id":"ann","model_version":"m-1","sequence_version":7,` +
+		`"generated_at":"2026-03-01T12:00:00.25Z","source":"model",` +
+		`"items":[{"item_id":"hat","score":-0.5},{"item_id":"shoes","score":-1.25}]}`
+	if err != nil || got != want {
+		t.Errorf("got  %s (error %v)\nwant %s\nreaders in other languages depend on it", got, err, want)
+	}
+}
+
+func TestStaleRecommendationsAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		stored, put    int64
+		wantWritten    bool
+		overwriteModel string
+	}{
+		{"newer sequence", 7, 8, true, "m-1"},
+		{"same sequence, new model", 7, 7, true, "m-2"},
+		{"older sequence", 7, 6, false, "m-2"},
+		{"far older sequence", 10, 9, false, "m-1"}, // not compared as text
+		{"large versions", 1<<53 - 1, 1<<53 - 2, false, "m-1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStore(t, Options{})
+			stored, put := sample("ann"), sample("ann")
+			stored.SequenceVersion, put.SequenceVersion = test.stored, test.put
+			put.RecID, put.ModelVersion = "r-2", test.overwriteModel
+			if !s.mustPut(t, stored) {
+				t.Fatal("the first recommendations were not written")
+			}
+			if got := s.mustPut(t, put); got != test.wantWritten {
+				t.Errorf("written: %t, want %t", got, test.wantWritten)
+			}
+			want := stored
+			if test.wantWritten {
+				want = put
+			}
+			if got, err := s.Recommendations(t.Context(), "ann"); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, error %v; want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func TestBatchOfRecommendations(t *testing.T) {
+	s := newStore(t, Options{})
+	old := sample("bob")
+	old.SequenceVersion--
+	s.mustPut(t, sample("bob"))
+	written, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), old, sample("cid")})
+	if want := []bool{true, false, true}; err != nil || !reflect.DeepEqual(written, want) {
+		t.Fatalf("got %v, error %v; want %v", written, err, want)
+	}
+	got, err := s.RecommendationsOf(t.Context(), []string{"cid", "nobody", "bob"})
+	if want := []Recommendations{sample("cid"), {}, sample("bob")}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, error %v; want %+v", got, err, want)
+	}
+}
+
+func TestPopularItemsAreTheFallback(t *testing.T) {
+	s := newStore(t, Options{})
+	if _, err := s.Recommendations(t.Context(), "ann"); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("got error %v, want ErrNotFound", err)
+	}
+	popular := Recommendations{RecID: "p-1", ModelVersion: "m-1", Items: []ScoredItem{{Item: "socks", Score: 3}}}
+	if err := s.PutPopular(t.Context(), popular); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Recommendations(t.Context(), "ann")
+	want := popular
+	want.User, want.Source = "ann", SourcePopular
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, error %v; want %+v", got, err, want)
+	}
+	if own, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || own[0].RecID != "" {
+		t.Errorf("got %+v, error %v; the fallback is not the user's own", own, err)
+	}
+
+	s.mustPut(t, sample("ann"))
+	if got, err := s.Recommendations(t.Context(), "ann"); err != nil || got.Source != SourceModel {
+		t.Errorf("got %+v, error %v; want the user's own", got, err)
+	}
+}
+
+func TestRecommendationsExpire(t *testing.T) {
+	for _, test := range []struct{ ttl, min, max time.Duration }{
+		{ttl: 0, min: -1, max: -1}, // Redis: no expiry
+		{ttl: time.Hour, min: 59 * time.Minute, max: time.Hour},
+	} {
+		s := newStore(t, Options{RecommendationsTTL: test.ttl})
+		s.mustPut(t, sample("ann"))
+		got, err := s.rdb.PTTL(t.Context(), s.recsKey("ann")).Result()
+		if err != nil || got < test.min || got > test.max {
+			t.Errorf("with TTL %v the recommendations live for %v (error %v), want %v to %v", test.ttl, got, err, test.min, test.max)
+		}
+	}
+}
+
+func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
+	for _, garbage := range []string{"", "{", "null", "7", `"text"`, `{"sequence_version": "many"}`, `{"sequence_version": {}}`} {
+		s := newStore(t, Options{})
+		if err := s.rdb.Set(t.Context(), s.recsKey("ann"), garbage, redis.KeepTTL).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
+			t.Errorf("%q reads as %+v, error %v; want none", garbage, got, err)
+		}
+		if !s.mustPut(t, sample("ann")) {
+			t.Errorf("%q was not replaced", garbage)
+		}
+	}
+}
+
+func TestEmptyItemsAreAnArray(t *testing.T) {
+	s := newStore(t, Options{})
+	s.mustPut(t, Recommendations{User: "ann"})
+	got, err := s.Recommendations(t.Context(), "ann")
+	if err != nil || got.Items == nil {
+		t.Errorf("got items %#v, error %v; want an empty array, not null", got.Items, err)
+	}
+}
+
+func TestScoresMustBeFinite(t *testing.T) {
+	s := newStore(t, Options{})
+	r := sample("ann")
+	r.Items[0].Score = math.NaN()
+	if _, err := s.PutRecommendations(t.Context(), []Recommendations{r}); err == nil {
+		t.Error("JSON has no NaN, so it must be refused")
+	}
+}

@@ -1,0 +1,68 @@
+package sessions
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed lua/append.lua
+	appendSource string
+	appendScript = redis.NewScript(appendSource)
+
+	//go:embed lua/put.lua
+	putSource string
+	putScript = redis.NewScript(putSource)
+)
+
+// call is one evaluation of a script.
+type call struct {
+	keys []string
+	args []any
+}
+
+// evalEach evaluates the script once per call, in one round trip unless Redis
+// has restarted and forgotten the script.
+func (s *Store) evalEach(ctx context.Context, script *redis.Script, calls []call) ([]*redis.Cmd, error) {
+	results := make([]*redis.Cmd, len(calls))
+	if missing := s.evalMissing(ctx, script, calls, results); missing == 0 {
+		return results, firstError(results)
+	}
+	if err := script.Load(ctx, s.rdb).Err(); err != nil {
+		return nil, fmt.Errorf("load script into Redis: %w", err)
+	}
+	s.evalMissing(ctx, script, calls, results)
+	return results, firstError(results)
+}
+
+// evalMissing fills in the results that are missing, and returns how many still
+// are because Redis lacks the script.
+func (s *Store) evalMissing(ctx context.Context, script *redis.Script, calls []call, results []*redis.Cmd) (missing int) {
+	pipe := s.rdb.Pipeline()
+	for i, c := range calls {
+		if results[i] == nil || lacksScript(results[i]) {
+			results[i] = script.EvalSha(ctx, pipe, c.keys, c.args...)
+		}
+	}
+	_, _ = pipe.Exec(ctx) // every result has its own error
+	for _, r := range results {
+		if lacksScript(r) {
+			missing++
+		}
+	}
+	return missing
+}
+
+func lacksScript(r *redis.Cmd) bool { return redis.HasErrorPrefix(r.Err(), "NOSCRIPT") }
+
+func firstError(results []*redis.Cmd) error {
+	for _, r := range results {
+		if r.Err() != nil {
+			return r.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/event"
+)
+
+func TestAnyDeliveryGivesTheSameSequence(t *testing.T) {
+	rdb := newClient(t)
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		window := 1 + random.IntN(12)
+		events := randomEvents(random, 1+random.IntN(2*window))
+		s := open(t, rdb, Options{Window: window})
+		for _, batch := range randomDelivery(random, events) {
+			s.mustAppend(t, "ann", batch...)
+		}
+		kept := events[max(0, len(events)-window):]
+		if got, want := s.sequence(t, "ann").Interactions, interactionsOf(kept); !reflect.DeepEqual(got, want) {
+			t.Fatalf("seed %d, window %d: the sequence is\n%v\nwant the newest events in the order of their times:\n%v", seed, window, got, want)
+		}
+	}
+}
+
+func TestRedeliveryChangesNothing(t *testing.T) {
+	rdb := newClient(t)
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		window := 1 + random.IntN(8)
+		events := make([]event.Event, 1+random.IntN(3*window))
+		for i := range events {
+			events[i] = eventAt(random.Int64N(5), fmt.Sprint("e", i)) // many ties
+		}
+		s := open(t, rdb, Options{Window: window})
+		s.mustAppend(t, "ann", events...)
+		want := s.sequence(t, "ann")
+		for _, batch := range randomDelivery(random, events) {
+			if a := s.mustAppend(t, "ann", batch...); a.Added != 0 || a.Version != want.Version {
+				t.Fatalf("seed %d, window %d: redelivery of %v added %d and made version %d of %d", seed, window, batch, a.Added, a.Version, want.Version)
+			}
+		}
+		if got := s.sequence(t, "ann"); !reflect.DeepEqual(got, want) {
+			t.Fatalf("seed %d, window %d: redelivery changed\n%v\nto\n%v", seed, window, want, got)
+		}
+	}
+}
+
+// randomEvents returns events in the order of their distinct times.
+func randomEvents(random *rand.Rand, n int) []event.Event {
+	events := make([]event.Event, n)
+	ms := int64(1_700_000_000_000)
+	for i := range events {
+		ms += 1 + random.Int64N(3)
+		events[i] = eventAt(ms, fmt.Sprint("e", i))
+	}
+	return events
+}
+
+// randomDelivery delivers every event, some repeatedly, in any order.
+func randomDelivery(random *rand.Rand, events []event.Event) (batches [][]event.Event) {
+	all := slices.Clone(events)
+	for range random.IntN(2 * len(events)) {
+		all = append(all, events[random.IntN(len(events))])
+	}
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for len(all) > 0 {
+		n := 1 + random.IntN(len(all))
+		batches, all = append(batches, all[:n]), all[n:]
+	}
+	return batches
+}
+
+func interactionsOf(events []event.Event) []Interaction {
+	interactions := make([]Interaction, len(events))
+	for i, e := range events {
+		interactions[i] = Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time}
+	}
+	return interactions
+}
+
+func TestOneMillisecondFillsTheLargestWindow(t *testing.T) {
+	s := newStore(t, Options{Window: MaxWindow})
+	var events []event.Event
+	for i := range MaxWindow {
+		events = append(events, eventAt(1_700_000_000_000, fmt.Sprint("e", i)))
+	}
+	s.mustAppend(t, "ann", events...)
+	if got := s.sequence(t, "ann").Interactions; !reflect.DeepEqual(got, interactionsOf(events)) {
+		t.Errorf("got %d interactions, want the %d in the order of their arrival", len(got), len(events))
+	}
+}
+
+func TestTimesAreExact(t *testing.T) {
+	s := newStore(t, Options{})
+	events := []event.Event{eventAt(-maxMilli, "a"), eventAt(-1, "b"), eventAt(0, "c"), eventAt(maxMilli-1, "d"), eventAt(maxMilli, "e")}
+	s.mustAppend(t, "ann", events...)
+	if got := s.sequence(t, "ann").Interactions; !reflect.DeepEqual(got, interactionsOf(events)) {
+		t.Errorf("got %v, want %v", got, interactionsOf(events))
+	}
+	if _, err := s.Append(t.Context(), []UserEvents{{User: "ann", Events: []event.Event{eventAt(maxMilli+1, "f")}}}); err == nil {
+		t.Error("a time whose score is not exact must be refused")
+	}
+}
+
+func TestIDsAreOpaque(t *testing.T) {
+	s := newStore(t, Options{})
+	for _, id := range []string{"a b", "a:b", "a}b{", "{a", "*", "ключ", `"\`, "%d", strings.Repeat("x", 256)} {
+		e := event.Event{ID: id, Item: id, Type: "view", Time: time.UnixMilli(1).UTC()}
+		s.mustAppend(t, id, e)
+		if got := s.sequence(t, id).Interactions; !reflect.DeepEqual(got, interactionsOf([]event.Event{e})) {
+			t.Errorf("got %+v, want %+v", got, e)
+		}
+	}
+}
+
+func TestAppendAnswersInOrder(t *testing.T) {
+	s := newStore(t, Options{})
+	got, err := s.Append(t.Context(), []UserEvents{
+		{User: "bob", Events: []event.Event{eventAt(1, "e1"), eventAt(2, "e2")}},
+		{User: "ann", Events: []event.Event{eventAt(1, "e1")}},
+		{User: "bob", Events: []event.Event{eventAt(2, "e2")}},
+	})
+	want := []Appended{{User: "bob", Version: 2, Added: 2}, {User: "ann", Version: 1, Added: 1}, {User: "bob", Version: 2}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, error %v; want %+v", got, err, want)
+	}
+	if got, err := s.Append(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Errorf("an empty batch gives %v, error %v; want nothing", got, err)
+	}
+}
+
+func TestConcurrentAppends(t *testing.T) {
+	s := newStore(t, Options{})
+	events := randomEvents(rand.New(rand.NewPCG(1, 2)), 100)
+	var writers sync.WaitGroup
+	for seed := range uint64(4) {
+		writers.Go(func() {
+			for _, batch := range randomDelivery(rand.New(rand.NewPCG(seed, 2)), events) {
+				if _, err := s.Append(t.Context(), []UserEvents{{User: "ann", Events: batch}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	written := make(chan struct{})
+	go func() { writers.Wait(); close(written) }()
+	for reading := true; reading; {
+		select {
+		case <-written:
+			reading = false
+		default:
+		}
+		if got := s.sequence(t, "ann"); int64(len(got.Interactions)) < got.Version {
+			t.Fatalf("read version %d with %d interactions: an old sequence passes for a new one", got.Version, len(got.Interactions))
+		}
+	}
+	got := s.sequence(t, "ann")
+	if !reflect.DeepEqual(got.Interactions, interactionsOf(events)) || got.Version != int64(len(events)) {
+		t.Errorf("got version %d with %d interactions, want each of the %d events once", got.Version, len(got.Interactions), len(events))
+	}
+}
+
+func TestScriptsAreLoadedAgainAfterARestart(t *testing.T) {
+	s := newStore(t, Options{})
+	s.mustAppend(t, "ann", eventAt(1, "e1"))
+	if err := s.rdb.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.mustAppend(t, "ann", eventAt(2, "e2")); a.Added != 1 || a.Version != 2 {
+		t.Errorf("got %+v, want one added and version 2", a)
+	}
+	if err := s.rdb.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if !s.mustPut(t, Recommendations{User: "ann"}) {
+		t.Error("the recommendations were not written")
+	}
+}
+
+func TestErrorsSayWhatWasTried(t *testing.T) {
+	s := newStore(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		want string
+		call func() error
+	}{
+		{"append to the sequences of 1 users", func() error {
+			_, err := s.Append(ctx, []UserEvents{{User: "ann", Events: []event.Event{eventAt(1, "e1")}}})
+			return err
+		}},
+		{"read the sequences of 2 users", func() error { _, err := s.Sequences(ctx, []string{"ann", "bob"}); return err }},
+		{"scan the sequences", func() error { return s.Scan(ctx, func(Sequence) error { return nil }) }},
+		{"write the recommendations of 1 users", func() error {
+			_, err := s.PutRecommendations(ctx, []Recommendations{{User: "ann"}})
+			return err
+		}},
+		{"read the recommendations of 1 users", func() error { _, err := s.RecommendationsOf(ctx, []string{"ann"}); return err }},
+		{`read the recommendations of user "ann"`, func() error { _, err := s.Recommendations(ctx, "ann"); return err }},
+		{"write the popular items", func() error { return s.PutPopular(ctx, Recommendations{}) }},
+	} {
+		err := test.call()
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("got error %v, want %q and the end of the context", err, test.want)
+		}
+	}
+}
+
+func TestOpenRefusesBadOptions(t *testing.T) {
+	rdb := newClient(t)
+	for _, o := range []Options{{Prefix: "a{b"}, {Prefix: "}"}, {Window: -1}, {Window: MaxWindow + 1}, {RecommendationsTTL: -1}} {
+		if _, err := Open(t.Context(), rdb, o); err == nil {
+			t.Errorf("Open accepted %+v", o)
+		}
+	}
+}
+
+func TestOpenNeedsRedis(t *testing.T) {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	defer rdb.Close()
+	if _, err := Open(t.Context(), rdb, Options{}); err == nil {
+		t.Error("Open succeeded without a Redis")
+	}
+}
+
+func TestFullWindowStaysCompact(t *testing.T) {
+	if realRedis() == "" {
+		t.Skip("the in-process Redis has no encodings; set " + redisAddrEnv)
+	}
+	s := newStore(t, Options{})
+	for i := range int64(3 * DefaultWindow) {
+		e := eventAt(1_700_000_000_000+i, fmt.Sprintf("8c5f7c52-0b8e-4f36-9d6a-%012d", i))
+		e.Item = fmt.Sprint("item-", i) // the member stays under zset-max-listpack-value, 64 bytes
+		s.mustAppend(t, "ann", e)
+	}
+	encoding, err := s.rdb.ObjectEncoding(t.Context(), s.sequenceKey("ann")).Result()
+	if err != nil || encoding != "listpack" {
+		t.Errorf("the sequence is stored as %q (error %v), want listpack: a tenth of the memory", encoding, err)
+	}
+}
+
+// BenchmarkAppend appends to full windows in batches of one event per user.
+func BenchmarkAppend(b *testing.B) {
+	s := newStore(b, Options{})
+	const users = 100
+	batch := make([]UserEvents, users)
+	for i := range batch {
+		events := randomEvents(rand.New(rand.NewPCG(0, 3)), DefaultWindow)
+		batch[i] = UserEvents{User: fmt.Sprint("user-", i), Events: events}
+	}
+	if _, err := s.Append(b.Context(), batch); err != nil {
+		b.Fatal(err)
+	}
+	ms := int64(1_800_000_000_000)
+	for b.Loop() {
+		ms++
+		for i := range batch {
+			batch[i].Events = []event.Event{eventAt(ms, fmt.Sprint("later-", ms))}
+		}
+		if _, err := s.Append(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(users*b.N)/b.Elapsed().Seconds(), "events/s")
+}

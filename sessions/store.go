@@ -1,0 +1,93 @@
+// Package sessions keeps in Redis what genrec knows of each user: the sequence
+// of their interactions and their current recommendations.
+//
+// With the default prefix the keys are
+//
+//	genrec:seq:{USER}   sequence: sorted set by time
+//	genrec:ver:{USER}   version of the sequence: counter
+//	genrec:recs:{USER}  recommendations: JSON, see Recommendations
+//	genrec:popular      recommendations for users without their own
+//
+// A user's keys share a hash tag, so that Redis Cluster keeps them together.
+package sessions
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Defaults of Options.
+const (
+	DefaultPrefix = "genrec"
+	// DefaultWindow is also the longest that an unconfigured Redis stores
+	// compactly (zset-max-listpack-entries).
+	DefaultWindow = 128
+	// DefaultRecommendationsTTL is for programs to offer as their default; in
+	// Options, 0 means never.
+	DefaultRecommendationsTTL = 30 * 24 * time.Hour
+)
+
+// MaxWindow bounds Options.Window.
+const MaxWindow = maxTies / 2
+
+// Options configures a Store. Programs that share keys must agree on Prefix
+// and Window.
+type Options struct {
+	Prefix             string        // of all keys; without braces
+	Window             int           // interactions kept per user: the newest, at most MaxWindow
+	RecommendationsTTL time.Duration // recommendations not renewed for that long expire; 0: never
+}
+
+// Store keeps sequences and recommendations. It is safe for concurrent use.
+type Store struct {
+	rdb  redis.UniversalClient
+	opts Options
+}
+
+// Open checks that Redis answers and loads the scripts. The Store uses rdb but
+// does not close it; for contexts to bound its calls, rdb must have
+// ContextTimeoutEnabled.
+func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, error) {
+	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
+	o.Window = cmp.Or(o.Window, DefaultWindow)
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("ping Redis: %w", err)
+	}
+	for _, script := range []*redis.Script{appendScript, putScript} {
+		if err := script.Load(ctx, rdb).Err(); err != nil {
+			return nil, fmt.Errorf("load script into Redis: %w", err)
+		}
+	}
+	return &Store{rdb: rdb, opts: o}, nil
+}
+
+func (o Options) validate() error {
+	switch {
+	case strings.ContainsAny(o.Prefix, "{}"):
+		return fmt.Errorf("sessions: prefix %q contains a brace, which Redis Cluster would take for the hash tag", o.Prefix)
+	case o.Window < 1 || o.Window > MaxWindow:
+		return fmt.Errorf("sessions: window %d is not between 1 and %d", o.Window, MaxWindow)
+	case o.RecommendationsTTL < 0:
+		return fmt.Errorf("sessions: TTL of recommendations %v is negative", o.RecommendationsTTL)
+	}
+	return nil
+}
+
+func (s *Store) sequencePrefix() string         { return s.opts.Prefix + ":seq:{" }
+func (s *Store) sequenceKey(user string) string { return s.sequencePrefix() + user + "}" }
+func (s *Store) versionKey(user string) string  { return s.opts.Prefix + ":ver:{" + user + "}" }
+func (s *Store) recsKey(user string) string     { return s.opts.Prefix + ":recs:{" + user + "}" }
+func (s *Store) popularKey() string             { return s.opts.Prefix + ":popular" }
+
+// userOf inverts sequenceKey.
+func (s *Store) userOf(sequenceKey string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(sequenceKey, s.sequencePrefix()), "}")
+}
