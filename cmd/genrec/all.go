@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/retrain"
+)
+
+func allCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "all",
+		Usage: "ingest, infer and retrain in one process",
+		Description: `For trying out and for one machine. Without --kafka and --redis it starts both
+inside the process and says where they are.
+
+Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`,
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), retrainFlags(), []cli.Flag{
+			&cli.DurationFlag{
+				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next; 0 is never",
+				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
+			},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			m, err := openModels(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := connect(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			group, groupCtx := errgroup.WithContext(ctx)
+			group.Go(func() error { return newIngester(s).Run(groupCtx) })
+			group.Go(func() error { return newWorker(s, m, nil).Run(groupCtx) })
+			if every := cmd.Duration("retrain-every"); every > 0 {
+				group.Go(func() error { return retrainRegularly(groupCtx, cmd, *s, m, every) })
+			}
+			return errors.Join(group.Wait(), s.close())
+		},
+	}
+}
+
+// retrainRegularly outlives a training that fails: the current model goes on.
+func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models, every time.Duration) error {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+		report, err := retrainOnce(ctx, cmd, s, m)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, retrain.ErrNoData):
+			slog.Info("nothing to train on yet", "next_try_in", every)
+		case err != nil:
+			slog.Error("retraining failed, the current model goes on", "err", err)
+		default:
+			slog.Info("new model version", "version", report.Version, "hr@10", report.LeaveOneOut.HR10)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/urfave/cli/v3"
+)
+
+func newApp() *cli.Command {
+	return &cli.Command{
+		Name:  "genrec",
+		Usage: "a recommender that answers each event with new recommendations",
+		Description: `Interaction events arrive on Kafka. "ingest" keeps each user's sequence in
+Redis, "infer" regenerates the user's recommendations after each event and
+writes them to Redis, "retrain" makes a better model of what has accumulated.
+
+See it work, with nothing installed:   genrec demo
+On servers of your own:                genrec all --kafka HOST:9092 --redis HOST:6379
+
+Every flag can be given by the environment variable that its help names.`,
+		EnableShellCompletion: true,
+		Suggest:               true,
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main decides
+		Flags: []cli.Flag{
+			&cli.StringFlag{
+				Name: "log-level", Value: "info", Usage: "least severe `LEVEL` to log: debug, info, warn, error",
+				Sources: cli.EnvVars("GENREC_LOG_LEVEL"),
+			},
+		},
+		Before:   setUpLogging,
+		Commands: []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), recommendCommand()},
+	}
+}
+
+func setUpLogging(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
+		return ctx, fmt.Errorf("--log-level: %w", err)
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	return ctx, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/cmd/genrec/demo"
+	"genrec/inference/versions"
+	"genrec/model"
+	"genrec/pkg/event"
+	"genrec/pkg/registry"
+	"genrec/retrain"
+)
+
+// Sizes of the demonstration, so that it fits two cores and a short break.
+const (
+	liveShare      = 0.15
+	maxLive        = 16_000
+	trainingBudget = 250_000 // examples per training
+	mostEpochs     = 25
+	demoEvaluates  = 2_000 // users
+)
+
+func demoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "watch it work: replay a dataset, live, with a retraining in the middle",
+		Description: `Replays a dataset in time order through Kafka, trains a first model on the older
+part, answers each event of the newer part with new recommendations, retrains
+once while the stream runs, and closes with what it measured: the hit rate of
+the lists that stood before each event, beside that of the popular items, and the
+time from an event to its answer.
+
+Without --data it generates a shop. With it, it reads a file of
+"user item item item ..." lines, items in chronological order.
+
+Example:   genrec demo --data Beauty.txt`,
+		Flags: join(kafkaFlags(), redisFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay", Sources: cli.EnvVars("GENREC_DATA")},
+			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second"},
+			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive)},
+			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the data and of the models"},
+			&cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one"},
+		}),
+		Action: runDemo,
+	}
+}
+
+func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
+	if rate := cmd.Float("rate"); rate <= 0 {
+		return fmt.Errorf("--rate: %v events per second is not positive", rate)
+	}
+	events, err := demoEvents(cmd)
+	if err != nil {
+		return err
+	}
+	device, err := model.ParseDevice(cmd.String("device"))
+	if err != nil {
+		return fmt.Errorf("--device: %w", err)
+	}
+	folder, err := os.MkdirTemp("", "genrec-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the models: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	models, err := registry.Open(folder)
+	if err != nil {
+		return err
+	}
+	s, err := connect(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+
+	live := cmd.Int("live")
+	if live == 0 {
+		live = min(maxLive, int(liveShare*float64(len(events))))
+	}
+	served := &versions.Versions{Registry: models, Device: device, Ranker: model.DefaultRankerConfig()}
+	summary, err := demo.Run(ctx, demo.Config{
+		Events: events, Live: live, Rate: cmd.Float("rate"),
+		Brokers: s.brokers, Store: s.store, Models: models, Serve: served,
+		Retrain: demoTraining(cmd, device, events), Out: os.Stdout,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println("  next: genrec all --help, and README.md for your own Kafka and Redis")
+	fmt.Println(summary)
+	return nil
+}
+
+func demoEvents(cmd *cli.Command) ([]event.Event, error) {
+	path, seed, end := cmd.String("data"), cmd.Int64("seed"), time.Now().UTC().Truncate(24*time.Hour)
+	if path == "" {
+		return demo.Synthetic(seed, end), nil
+	}
+	return demo.Load(path, seed, end)
+}
+
+// demoTraining spends about the same time on data of any size, one part in six on
+// the pretraining.
+func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) retrain.Config {
+	users := make(map[string]bool)
+	for _, e := range events {
+		users[e.User] = true
+	}
+	epochs := min(mostEpochs, max(2, trainingBudget/len(users)))
+	c := retrain.DefaultConfig()
+	c.Device, c.Seed, c.EvaluateUsers = device, cmd.Int64("seed"), demoEvaluates
+	c.PretrainEpochs = max(1, epochs/6)
+	c.FinetuneEpochs = epochs - c.PretrainEpochs
+	c.Progress = newProgress(os.Stderr)
+	c.Logger = slog.Default()
+	return c
+}

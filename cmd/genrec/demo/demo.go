@@ -1,0 +1,144 @@
+// Package demo shows the whole product at work on one machine: it replays a
+// dataset in time order through Kafka while the recommender answers, retrains in
+// the middle, and measures.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/inference"
+	"genrec/ingest"
+	"genrec/pkg/event"
+	"genrec/pkg/registry"
+	"genrec/pkg/stream"
+	"genrec/retrain"
+	"genrec/sessions"
+)
+
+// Config of a demonstration.
+type Config struct {
+	Events  []event.Event // in time order
+	Live    int           // how many of the last events are replayed at Rate
+	Rate    float64       // live events per second
+	Brokers []string
+	Store   *sessions.Store
+	Models  *registry.Registry
+	Serve   inference.Models
+	Retrain retrain.Config
+	Out     io.Writer
+}
+
+// Parts of the live events before and after the retraining.
+const (
+	beforeRetraining = 0.2
+	afterRetraining  = 0.2
+)
+
+type demo struct {
+	Config
+	ingester   *ingest.Ingester
+	writer     *kafka.Writer
+	popularity *popularity
+	freshness  freshness
+	watch      *watch
+	answered   answered
+
+	produced int
+	score    score
+	versions int
+}
+
+// Run plays the demonstration and measures it.
+func Run(ctx context.Context, c Config) (Summary, error) {
+	if c.Live < 0 || c.Live >= len(c.Events) {
+		return Summary{}, fmt.Errorf("%d live events of %d: some must be history", c.Live, len(c.Events))
+	}
+	d := &demo{Config: c, popularity: newPopularity(), answered: newAnswered()}
+	d.watch = newWatch(c.Events[len(c.Events)-c.Live:], d.say)
+	d.writer = stream.NewWriter(c.Brokers, stream.DefaultTopics().Interactions)
+	d.ingester = ingest.New(ingest.Config{Brokers: c.Brokers}, c.Store)
+
+	// The services outlive the play by a moment: they stop when it is over.
+	services, serve := errgroup.WithContext(ctx)
+	serve, stop := context.WithCancel(serve)
+	services.Go(func() error { return d.ingester.Run(serve) })
+	summary, err := d.play(serve, services)
+	stop()
+	return summary, errors.Join(err, services.Wait(), d.writer.Close())
+}
+
+func (d *demo) play(ctx context.Context, services *errgroup.Group) (Summary, error) {
+	history, live := d.Events[:len(d.Events)-d.Live], d.Events[len(d.Events)-d.Live:]
+	d.say("1/5  history: %d events of the past go through Kafka into Redis", len(history))
+	if err := d.replayHistory(ctx, history); err != nil {
+		return Summary{}, err
+	}
+
+	d.say("2/5  first model: pretraining and finetuning on what has accumulated")
+	if err := d.train(ctx); err != nil {
+		return Summary{}, err
+	}
+
+	d.say("3/5  first recommendations for everyone")
+	worker := inference.New(inference.Config{Brokers: d.Brokers, OnWritten: d.written}, d.Serve, d.Store)
+	services.Go(func() error { return worker.Run(ctx) })
+	if err := d.awaitFirst(ctx, users(history)); err != nil {
+		return Summary{}, err
+	}
+
+	d.say("4/5  live: %d events at %.0f a second; each is answered with new recommendations", len(live), d.Rate)
+	if err := d.replayLive(ctx, live); err != nil {
+		return Summary{}, err
+	}
+	return d.summary(), nil
+}
+
+func (d *demo) say(format string, values ...any) { fmt.Fprintf(d.Out, format+"\n", values...) }
+
+func users(events []event.Event) int {
+	met := make(map[string]bool)
+	for _, e := range events {
+		met[e.User] = true
+	}
+	return len(met)
+}
+
+// train makes a model of what is in Redis now.
+func (d *demo) train(ctx context.Context) error {
+	snapshot, err := retrain.Snapshot(ctx, d.Store)
+	if err != nil {
+		return err
+	}
+	return d.trainOn(ctx, snapshot)
+}
+
+// written is called by the worker for each list that it writes.
+func (d *demo) written(w inference.Written) {
+	d.answered.add(w.Recommendations.User)
+	for _, at := range w.ProducedAt {
+		if took, counts := d.freshness.add(at, w.WrittenAt); counts {
+			d.watch.written(w, took)
+		}
+	}
+}
+
+func (d *demo) summary() Summary {
+	s := Summary{
+		Events: d.produced, LiveEvents: d.score.events, Users: users(d.Events[:d.produced]),
+		HR10: d.score.rate(), PopularityHR10: d.score.popularRate(),
+		FreshnessP50: d.freshness.quantile(0.5), FreshnessP99: d.freshness.quantile(0.99),
+		ModelVersions: d.versions,
+	}
+	d.say("5/5  summary")
+	d.say("  %d events of %d users went through Kafka, %d of them live", s.Events, s.Users, s.LiveEvents)
+	d.say("  hit rate at 10 of the lists that stood before each live event: %.4f, popular items: %.4f", s.HR10, s.PopularityHR10)
+	d.say("  freshness, event produced to recommendations written: p50 %d ms, p99 %d ms", s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds())
+	d.say("  %d model versions, the second swapped in while the stream ran", s.ModelVersions)
+	return s
+}

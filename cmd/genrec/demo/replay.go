@@ -1,0 +1,243 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/model/catalog"
+	"genrec/pkg/event"
+	"genrec/pkg/stream"
+	"genrec/retrain"
+	"genrec/sessions"
+)
+
+const (
+	historyBatch = 1000
+	pollInterval = 20 * time.Millisecond
+	sayInterval  = 10 * time.Second
+	cutOff       = 10 // of the hit rate
+)
+
+// replayHistory sends events as fast as ingest takes them.
+func (d *demo) replayHistory(ctx context.Context, history []event.Event) error {
+	progress := d.Retrain.Progress
+	progress.Start("history", len(history))
+	defer progress.Finish()
+	for batch := range slices.Chunk(history, historyBatch) {
+		if err := d.produce(ctx, batch...); err != nil {
+			return err
+		}
+		if err := d.awaitIngested(ctx, d.produced-historyBatch); err != nil {
+			return err
+		}
+		for range batch {
+			progress.Step(0)
+		}
+	}
+	return d.awaitIngested(ctx, d.produced)
+}
+
+func (d *demo) produce(ctx context.Context, events ...event.Event) error {
+	messages := make([]kafka.Message, len(events))
+	for i, e := range events {
+		value, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode event %q: %w", e.ID, err)
+		}
+		messages[i] = kafka.Message{Key: []byte(e.User), Value: value}
+		d.popularity.add(e.User, e.Item)
+	}
+	if err := stream.Publish(ctx, slog.Default(), d.writer, messages...); err != nil {
+		return err
+	}
+	d.produced += len(events)
+	return nil
+}
+
+// awaitIngested waits until ingest has finished a number of events.
+func (d *demo) awaitIngested(ctx context.Context, events int) error {
+	return d.await(ctx, func() bool { return d.ingester.Stats().Read >= int64(events) })
+}
+
+func (d *demo) await(ctx context.Context, done func() bool) error {
+	ticks := time.NewTicker(pollInterval)
+	defer ticks.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticks.C:
+		}
+	}
+	return nil
+}
+
+// awaitFirst waits until every user has recommendations.
+func (d *demo) awaitFirst(ctx context.Context, users int) error {
+	progress := d.Retrain.Progress
+	progress.Start("first recommendations", users)
+	defer progress.Finish()
+	shown := 0
+	return d.await(ctx, func() bool {
+		for now := d.answered.count(); shown < now; shown++ {
+			progress.Step(0)
+		}
+		return shown >= users
+	})
+}
+
+// replayLive sends events at the configured rate. After the first part a snapshot
+// is taken and a training runs on it while the middle part goes on; the last part
+// waits for the new version.
+func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
+	d.freshness.start()
+	pace := newPace(d.Rate)
+	first := int(beforeRetraining * float64(len(live)))
+	last := len(live) - int(afterRetraining*float64(len(live)))
+	if err := d.send(ctx, pace, live[:first]); err != nil {
+		return err
+	}
+
+	// A snapshot of exactly these events makes the same model in every run.
+	if err := d.awaitIngested(ctx, d.produced); err != nil {
+		return err
+	}
+	snapshot, err := retrain.Snapshot(ctx, d.Store)
+	if err != nil {
+		return err
+	}
+	d.say("  retraining on %d events while the stream goes on", d.produced)
+	trained := make(chan error, 1)
+	go func() { trained <- d.trainOn(ctx, snapshot) }()
+	err = d.send(ctx, pace, live[first:last])
+	if err := errors.Join(err, <-trained); err != nil {
+		return err
+	}
+	if err := d.send(ctx, pace, live[last:]); err != nil {
+		return err
+	}
+	// Every event has its answer before the measuring ends.
+	if err := d.awaitIngested(ctx, d.produced); err != nil {
+		return err
+	}
+	return d.settle(ctx)
+}
+
+// settle waits until no more answers come.
+func (d *demo) settle(ctx context.Context) error {
+	const quiet = 500 * time.Millisecond
+	answers, since := d.freshness.count(), time.Now()
+	return d.await(ctx, func() bool {
+		if now := d.freshness.count(); now != answers {
+			answers, since = now, time.Now()
+		}
+		return time.Since(since) > quiet
+	})
+}
+
+func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence) error {
+	report, err := retrain.Run(ctx, d.Retrain, snapshot, d.Models)
+	if err != nil {
+		return err
+	}
+	d.versions++
+	d.say("  model %s: %d items, %d users, %d parameters, trained in %.0f s; leave-one-out HR@10 %.4f, NDCG@10 %.4f",
+		report.Version, report.Items, report.Users, report.Parameters, report.TrainSeconds,
+		report.LeaveOneOut.HR10, report.LeaveOneOut.NDCG10)
+	return nil
+}
+
+func (d *demo) send(ctx context.Context, pace *pace, events []event.Event) error {
+	said := time.Now()
+	for _, e := range events {
+		if err := pace.wait(ctx); err != nil {
+			return err
+		}
+		if err := d.judge(ctx, e); err != nil {
+			return err
+		}
+		d.watch.produced(e)
+		if err := d.produce(ctx, e); err != nil {
+			return err
+		}
+		if time.Since(said) >= sayInterval {
+			said = time.Now()
+			d.say("  %d of %d events | hit rate at 10: %.4f, popular items: %.4f | freshness p50 %d ms, p99 %d ms",
+				d.score.events, d.Live, d.score.rate(), d.score.popularRate(),
+				d.freshness.quantile(0.5).Milliseconds(), d.freshness.quantile(0.99).Milliseconds())
+		}
+	}
+	return nil
+}
+
+// judge compares an event with the lists that stand before it.
+func (d *demo) judge(ctx context.Context, e event.Event) error {
+	recs, err := d.Store.Recommendations(ctx, e.User)
+	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
+		return err
+	}
+	top := recs.Items[:min(cutOff, len(recs.Items))]
+	d.score.events++
+	if slices.ContainsFunc(top, func(item sessions.ScoredItem) bool { return item.Item == e.Item }) {
+		d.score.hits++
+	}
+	if d.popularity.contains(e.User, e.Item, cutOff) {
+		d.score.popularHits++
+	}
+	return nil
+}
+
+// pace lets events through at a steady rate, without making up for a stream that
+// could not keep up for long.
+type pace struct {
+	interval time.Duration
+	next     time.Time
+}
+
+func newPace(rate float64) *pace {
+	return &pace{interval: time.Duration(float64(time.Second) / rate), next: time.Now()}
+}
+
+func (p *pace) wait(ctx context.Context) error {
+	const longestDebt = 100 * time.Millisecond
+	if earliest := time.Now().Add(-longestDebt); p.next.Before(earliest) {
+		p.next = earliest
+	}
+	timer := time.NewTimer(time.Until(p.next))
+	defer timer.Stop()
+	p.next = p.next.Add(p.interval)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// answered is the set of users that have recommendations.
+type answered struct {
+	mu    sync.Mutex
+	users map[string]struct{}
+}
+
+func newAnswered() answered { return answered{users: make(map[string]struct{})} }
+
+func (a *answered) add(user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.users[user] = struct{}{}
+}
+
+func (a *answered) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.users)
+}

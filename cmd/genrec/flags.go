@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/model"
+	"genrec/pkg/registry"
+	"genrec/sessions"
+)
+
+func kafkaFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{
+			Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, a Kafka inside this process",
+			Sources: cli.EnvVars("GENREC_KAFKA"),
+		},
+		&cli.IntFlag{
+			Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created",
+			Sources: cli.EnvVars("GENREC_PARTITIONS"),
+		},
+	}
+}
+
+func redisFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "redis", Usage: "`HOST:PORT` or redis:// URL; without it, a Redis inside this process",
+			Sources: cli.EnvVars("GENREC_REDIS"),
+		},
+		&cli.StringFlag{
+			Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis",
+			Sources: cli.EnvVars("GENREC_PREFIX"),
+		},
+		&cli.IntFlag{
+			Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user",
+			Sources: cli.EnvVars("GENREC_WINDOW"),
+		},
+		&cli.DurationFlag{
+			Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never",
+			Sources: cli.EnvVars("GENREC_TTL"),
+		},
+	}
+}
+
+func modelFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "models", Value: "models", Usage: "`FOLDER` of the model versions",
+			Sources: cli.EnvVars("GENREC_MODELS"),
+		},
+		&cli.StringFlag{
+			Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one",
+			Sources: cli.EnvVars("GENREC_DEVICE"),
+		},
+		&cli.BoolFlag{
+			Name: "allow-seen", Usage: "recommend items that the user already has",
+			Sources: cli.EnvVars("GENREC_ALLOW_SEEN"),
+		},
+	}
+}
+
+func join(groups ...[]cli.Flag) []cli.Flag { return slices.Concat(groups...) }
+
+// models is what the model flags name.
+type models struct {
+	registry *registry.Registry
+	device   model.Device
+	ranker   model.RankerConfig
+}
+
+func openModels(cmd *cli.Command) (models, error) {
+	device, err := model.ParseDevice(cmd.String("device"))
+	if err != nil {
+		return models{}, fmt.Errorf("--device: %w", err)
+	}
+	r, err := registry.Open(cmd.String("models"))
+	if err != nil {
+		return models{}, fmt.Errorf("--models: %w", err)
+	}
+	ranker := model.DefaultRankerConfig()
+	ranker.AllowSeen = cmd.Bool("allow-seen")
+	return models{registry: r, device: device, ranker: ranker}, nil
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/inference"
+	"genrec/inference/versions"
+)
+
+func inferCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "infer",
+		Usage: "regenerate recommendations after each event and write them to Redis",
+		Description: `Reads the topic "refreshes" and writes one JSON value per user. A new version in
+the models folder is picked up within a second, without a restart. Start one per
+GPU or machine: they share the work as one consumer group.
+
+Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags()),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			m, err := openModels(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := connect(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			slog.Info("inference starts", "device", m.device)
+			w := newWorker(s, m, nil)
+			err = w.Run(ctx)
+			slog.Info("inference stopped", "stats", w.Stats())
+			return errors.Join(err, s.close())
+		},
+	}
+}
+
+func newWorker(s *servers, m models, onWritten func(inference.Written)) *inference.Worker {
+	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
+	return inference.New(inference.Config{Brokers: s.brokers, OnWritten: onWritten}, served, s.store)
+}

@@ -1,0 +1,38 @@
+// Command genrec is a streaming recommender: events come in through Kafka,
+// recommendations come out in Redis.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitFailure     = 1
+	exitInterrupted = 130 // as shells report a program that Ctrl-C ended
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // the second signal ends the program at once
+	}()
+	err := newApp().Run(ctx, os.Args)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case err == nil:
+	case interrupted && errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "genrec: stopped")
+		os.Exit(exitInterrupted)
+	default:
+		fmt.Fprintln(os.Stderr, "genrec:", err)
+		os.Exit(exitFailure)
+	}
+}

@@ -1,0 +1,17 @@
+package retrain
+
+// Progress shows how far a run is. Calls come from one goroutine.
+type Progress interface {
+	// Start begins a stage of a number of steps.
+	Start(stage string, steps int)
+	// Step ends a step; loss is in nats per token, 0 in stages without one.
+	Step(loss float64)
+	// Finish ends the stage, early when the run fails.
+	Finish()
+}
+
+type silent struct{}
+
+func (silent) Start(string, int) {}
+func (silent) Step(float64)      {}
+func (silent) Finish()           {}
