@@ -1,8 +1,10 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"testing"
 
@@ -26,6 +28,16 @@ func ownThread(t *testing.T) {
 	})
 }
 
+// testDevice is the CPU unless GENREC_TEST_DEVICE names another device.
+func testDevice(t *testing.T) Device {
+	t.Helper()
+	device, err := ParseDevice(cmp.Or(os.Getenv("GENREC_TEST_DEVICE"), "cpu"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return device
+}
+
 // cycles are users who walk around rings of items, each from a place of their own:
 // the next item follows from the last one with certainty.
 func cycles(users, rings, ringSize, length int) []catalog.Sequence {
@@ -47,7 +59,7 @@ func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	c, vocabulary := catalog.Build(sequences), tokens.NewCompact()
 	config := Compact(vocabulary.Size(), c.Users(), c.Items())
 	config.Width, config.EncoderFFN, config.DecoderFFN = 32, 64, 64
-	m, err := New(config, seed, CPU)
+	m, err := New(config, seed, testDevice(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,13 +71,13 @@ const chunkOfBatches = 32
 
 // Epoch makes one example of every history, in random order, in batches of about
 // equally long ones. The same rng gives the same batches.
-func Epoch(histories []History, make func(History, *rand.Rand) Example, batchSize int, rng *rand.Rand) iter.Seq[[]Example] {
+func Epoch(histories []History, example func(History, *rand.Rand) Example, batchSize int, rng *rand.Rand) iter.Seq[[]Example] {
 	return func(yield func([]Example) bool) {
 		order := rng.Perm(len(histories))
 		for chunk := range slices.Chunk(order, batchSize*chunkOfBatches) {
 			var examples []Example
 			for _, i := range chunk {
-				examples = append(examples, make(histories[i], rng))
+				examples = append(examples, example(histories[i], rng))
 			}
 			slices.SortStableFunc(examples, func(a, b Example) int { return cmp.Compare(len(a.Tokens), len(b.Tokens)) })
 			batches := slices.Collect(slices.Chunk(examples, batchSize))

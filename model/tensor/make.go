@@ -23,7 +23,7 @@ func (s *Scope) IntZeros(shape ...int64) *Tensor { return s.zeros(gotch.Int64, s
 
 func (s *Scope) zeros(kind gotch.DType, shape []int64) *Tensor {
 	return s.own(call(func(out *lib.Ctensor) {
-		lib.AtgZeros(out, shape, len(shape), int32(kind.CInt()), int32(s.Device.CInt()))
+		lib.AtgZeros(out, shape, len(shape), kind.CInt(), s.Device.CInt())
 	}))
 }
 
@@ -31,7 +31,7 @@ func (s *Scope) zeros(kind gotch.DType, shape []int64) *Tensor {
 // happens on the CPU, so that one seed gives the same numbers on every device.
 func Normal(std float64, device gotch.Device, shape ...int64) *Tensor {
 	t := call(func(out *lib.Ctensor) {
-		lib.AtgRandn(out, shape, len(shape), int32(gotch.Float.CInt()), int32(gotch.CPU.CInt()))
+		lib.AtgRandn(out, shape, len(shape), gotch.Float.CInt(), gotch.CPU.CInt())
 	})
 	withScalar(std, func(c lib.Cscalar) {
 		inPlace(func(out *lib.Ctensor) { lib.AtgMulScalar_(out, t.c, c) })
@@ -44,7 +44,7 @@ func Constant(value float64, device gotch.Device, shape ...int64) *Tensor {
 	var t *Tensor
 	withScalar(value, func(c lib.Cscalar) {
 		t = call(func(out *lib.Ctensor) {
-			lib.AtgFull(out, shape, len(shape), c, int32(gotch.Float.CInt()), int32(device.CInt()))
+			lib.AtgFull(out, shape, len(shape), c, gotch.Float.CInt(), device.CInt())
 		})
 	})
 	return t
@@ -55,7 +55,7 @@ func move(t *Tensor, device gotch.Device) *Tensor {
 		return t
 	}
 	defer t.Drop()
-	return call(func(out *lib.Ctensor) { lib.AtgTo(out, t.c, int32(device.CInt())) })
+	return call(func(out *lib.Ctensor) { lib.AtgTo(out, t.c, device.CInt()) })
 }
 
 func withScalar(value float64, use func(lib.Cscalar)) {

@@ -154,7 +154,7 @@ func (s *Scope) TopK(x *Tensor, k int64) (values, indices *Tensor) {
 
 // LogSoftmax is the log-probability over the last dimension.
 func (s *Scope) LogSoftmax(x *Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, int32(gotch.Float.CInt())) })
+	return s.run(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, gotch.Float.CInt()) })
 }
 
 // CrossEntropy is the mean over the labels that are not ignored, in nats: logits

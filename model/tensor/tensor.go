@@ -34,8 +34,9 @@ type Error struct{ Message string }
 
 func (e *Error) Error() string { return "libtorch: " + e.Message }
 
-// Operations panic with *Error, so that the code of a model reads like its
-// equations; Catch makes an error of it again where the model is called.
+// Catch makes an error of the *Error that an operation panicked with. Operations
+// panic so that the code of a model reads like its equations; what calls the
+// model begins with
 //
 //	defer tensor.Catch(&err)
 func Catch(err *error) {
@@ -119,7 +120,7 @@ func (t *Tensor) Ints() []int64 { return values[int64](t) }
 func (t *Tensor) Floats() []float32 { return values[float32](t) }
 
 func values[T int64 | float32](t *Tensor) []T {
-	near := call(func(out *lib.Ctensor) { lib.AtgTo(out, t.c, int32(gotch.CPU.CInt())) })
+	near := call(func(out *lib.Ctensor) { lib.AtgTo(out, t.c, gotch.CPU.CInt()) })
 	defer near.Drop()
 	packed := call(func(out *lib.Ctensor) { lib.AtgContiguous(out, near.c) })
 	defer packed.Drop()

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/inference"
+	"genrec/inference/versions"
+	"genrec/ingest"
+	"genrec/model"
+	"genrec/pkg/embedded"
+	"genrec/pkg/registry"
+	"genrec/pkg/stream"
+	"genrec/retrain"
+	"genrec/sessions"
+)
+
+// system is the whole product on embedded servers.
+type system struct {
+	t        *testing.T
+	servers  *embedded.Servers
+	rdb      *redis.Client
+	store    *sessions.Store
+	registry *registry.Registry
+	writer   *kafka.Writer
+	ingester *ingest.Ingester
+	events   int
+}
+
+const patience = 60 * time.Second
+
+func startSystem(t *testing.T) *system {
+	t.Helper()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+	s := &system{t: t, servers: servers, rdb: redis.NewClient(&redis.Options{Addr: servers.RedisAddr(), ContextTimeoutEnabled: true})}
+	t.Cleanup(func() { s.rdb.Close() })
+	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if s.store, err = sessions.Open(t.Context(), s.rdb, sessions.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if s.registry, err = registry.Open(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	s.writer = stream.NewWriter(servers.KafkaBrokers(), stream.DefaultTopics().Interactions)
+	t.Cleanup(func() { s.writer.Close() })
+
+	s.ingester = ingest.New(ingest.Config{Brokers: servers.KafkaBrokers()}, s.store)
+	served := &versions.Versions{Registry: s.registry, Device: model.CPU, Ranker: model.DefaultRankerConfig()}
+	worker := inference.New(inference.Config{Brokers: servers.KafkaBrokers(), PollModels: 50 * time.Millisecond}, served, s.store)
+	ctx, stop := context.WithCancel(context.Background())
+	var group errgroup.Group
+	group.Go(func() error { return s.ingester.Run(ctx) })
+	group.Go(func() error { return worker.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		if err := group.Wait(); err != nil {
+			t.Errorf("a service ended with %v", err)
+		}
+	})
+	return s
+}
+
+// produce sends raw values, keyed like a producer would.
+func (s *system) produce(key string, values ...string) {
+	s.t.Helper()
+	messages := make([]kafka.Message, len(values))
+	for i, v := range values {
+		messages[i] = kafka.Message{Key: []byte(key), Value: []byte(v)}
+	}
+	if err := s.writer.WriteMessages(s.t.Context(), messages...); err != nil {
+		s.t.Fatal(err)
+	}
+	s.events += len(values)
+}
+
+// walk sends a user's way along a ring of items.
+func (s *system) walk(user string, ring, from, steps int) {
+	s.t.Helper()
+	var values []string
+	for i := range steps {
+		values = append(values, fmt.Sprintf(`{"event_id": "%s-%d", "user_id": %q, "item_id": %q, "timestamp": %d}`,
+			user, from+i, user, place(ring, from+i), 1_750_000_000_000+int64(from+i)*60_000))
+	}
+	s.produce(user, values...)
+}
+
+const ringLength = 10
+
+func place(ring, at int) string { return fmt.Sprintf("ring-%d/place-%d", ring, at%ringLength) }
+
+func (s *system) awaitIngested() {
+	s.t.Helper()
+	s.await("ingest of all events", func() bool { return s.ingester.Stats().Read >= int64(s.events) })
+}
+
+func (s *system) await(what string, done func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s did not happen within %v", what, patience)
+		}
+	}
+}
+
+// read is what a shop does: one GET, one JSON value.
+func (s *system) read(user string) (r sessions.Recommendations, found bool) {
+	s.t.Helper()
+	value, err := s.rdb.Get(s.t.Context(), "genrec:recs:{"+user+"}").Bytes()
+	if errors.Is(err, redis.Nil) {
+		return r, false
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := json.Unmarshal(value, &r); err != nil {
+		s.t.Fatalf("the recommendations of %s are not JSON: %v", user, err)
+	}
+	return r, true
+}
+
+func (s *system) retrain(seed int64) retrain.Report {
+	s.t.Helper()
+	snapshot, err := retrain.Snapshot(s.t.Context(), s.store)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := retrain.DefaultConfig()
+	c.Seed, c.BatchSize, c.LearningRate = seed, 64, 5e-3
+	c.PretrainEpochs, c.FinetuneEpochs = 5, 45
+	report, err := retrain.Run(s.t.Context(), c, snapshot, s.registry)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return report
+}
+
+func TestEndToEnd(t *testing.T) {
+	s := startSystem(t)
+	const rings, walkers = 3, 240
+	for u := range walkers {
+		s.walk(fmt.Sprintf("walker-%d", u), u%rings, u/rings%ringLength, 6)
+	}
+	bad := map[string]string{
+		"not_json":      `{"event_id": "x"`,
+		"missing_field": `{"event_id": "x", "user_id": "u", "timestamp": 1750000000000}`,
+		"bad_timestamp": `{"event_id": "x", "user_id": "u", "item_id": "i", "timestamp": 99999999999999999}`,
+		"unknown_type":  `{"event_id": "x", "user_id": "u", "item_id": "i", "timestamp": 1750000000000, "type": "dance"}`,
+		"too_large":     `{"event_id": "x", "context": {"note": "` + strings.Repeat("x", 1_000_000) + `"}}`,
+	}
+	for _, value := range bad {
+		s.produce("u", value)
+	}
+	s.walk("traveller", 1, 3, 4)
+	s.awaitIngested()
+
+	first := s.retrain(1)
+	s.await("recommendations for the traveller", func() bool { _, found := s.read("traveller"); return found })
+	before, _ := s.read("traveller")
+	if before.ModelVersion != first.Version || before.Source != sessions.SourceModel || before.SequenceVersion != 4 {
+		t.Errorf("the list says model %q, source %q, sequence version %d; want %q, model, 4",
+			before.ModelVersion, before.Source, before.SequenceVersion, first.Version)
+	}
+	if want := place(1, 7); before.Items[0].Item != want {
+		t.Errorf("after %s, %q comes first, want %q", place(1, 6), before.Items[0].Item, want)
+	}
+
+	// One more event, and the answer follows.
+	s.walk("traveller", 1, 7, 1)
+	s.await("an answer to the traveller's event", func() bool { r, _ := s.read("traveller"); return r.SequenceVersion == 5 })
+	after, _ := s.read("traveller")
+	if want := place(1, 8); after.Items[0].Item != want {
+		t.Errorf("after %s, %q comes first, want %q", place(1, 7), after.Items[0].Item, want)
+	}
+	if len(after.Items) != model.TopItems {
+		t.Errorf("the list has %d items, want %d", len(after.Items), model.TopItems)
+	}
+	var met []string
+	for _, item := range after.Items {
+		if slices.Contains(met, item.Item) {
+			t.Errorf("%q is recommended twice", item.Item)
+		}
+		met = append(met, item.Item)
+	}
+	for at := 3; at <= 7; at++ {
+		if slices.Contains(met, place(1, at)) {
+			t.Errorf("%q is recommended to a user who has it", place(1, at))
+		}
+	}
+
+	// A stranger gets the popular items, labelled.
+	stranger, err := s.store.Recommendations(t.Context(), "stranger")
+	if err != nil || stranger.Source != sessions.SourcePopular || len(stranger.Items) != model.TopItems {
+		t.Errorf("a stranger gets %+v (%v), want the popular items", stranger, err)
+	}
+
+	// A new version is picked up without a restart.
+	second := s.retrain(2)
+	s.await("the swap to the second version", func() bool {
+		s.walk("traveller", 1, 8, 1) // repeated events ask again, and change nothing
+		r, _ := s.read("traveller")
+		return r.ModelVersion == second.Version
+	})
+	if r, _ := s.read("traveller"); r.SequenceVersion != 6 {
+		t.Errorf("after repeated events the sequence has version %d, want 6", r.SequenceVersion)
+	}
+	s.checkDeadLetters(bad)
+}
+
+func (s *system) checkDeadLetters(want map[string]string) {
+	s.t.Helper()
+	r := stream.NewReader(s.servers.KafkaBrokers(), "test", stream.DefaultTopics().DeadLetters)
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for range want {
+		m, err := r.ReadMessage(ctx)
+		if err != nil {
+			s.t.Fatalf("read the dead letters: %v", err)
+		}
+		reason := ""
+		for _, h := range m.Headers {
+			if h.Key == stream.HeaderReason {
+				reason = string(h.Value)
+			}
+		}
+		if !bytes.Equal(m.Value, []byte(want[reason])) {
+			s.t.Errorf("dead letter with reason %q holds %d bytes %.60q, want those that were produced", reason, len(m.Value), m.Value)
+		}
+		delete(want, reason)
+	}
+	if len(want) > 0 {
+		s.t.Errorf("no dead letter for %v", want)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/stream"
+)
+
+// readmeBlocks returns the fenced blocks of a language in README.md.
+func readmeBlocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, match := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, strings.TrimSpace(match[1]))
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("README.md has no %s block", language)
+	}
+	return blocks
+}
+
+func readmeCommands(t *testing.T) []string {
+	var commands []string
+	for _, block := range readmeBlocks(t, "sh") {
+		commands = append(commands, strings.Split(block, "\n")...)
+	}
+	return commands
+}
+
+// Every command of README.md does what README.md says, against embedded servers in
+// place of those at its addresses.
+func TestReadmeCommands(t *testing.T) {
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	here := strings.NewReplacer(
+		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(), "/srv/genrec", t.TempDir(),
+	)
+	t.Setenv("GENREC_PRETRAIN_EPOCHS", "1")
+	t.Setenv("GENREC_FINETUNE_EPOCHS", "1")
+
+	var services errgroup.Group
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	run := func(line string) error {
+		return newApp().Run(ctx, append([]string{"genrec"}, strings.Fields(here.Replace(line))[1:]...))
+	}
+	for _, line := range readmeCommands(t) {
+		switch {
+		case strings.HasPrefix(line, "make "):
+			dry := exec.Command("make", append([]string{"-C", "../..", "-n"}, strings.Fields(line)[1:]...)...)
+			if out, err := dry.CombinedOutput(); err != nil {
+				t.Errorf("%q: %v\n%s", line, err, out)
+			}
+		case strings.HasPrefix(line, "bin/genrec ingest"), strings.HasPrefix(line, "bin/genrec infer"):
+			services.Go(func() error { return run(line) })
+		case strings.HasPrefix(line, "bin/genrec retrain"):
+			produceReadmeEvent(t, servers)
+			awaitKey(t, servers, "genrec:seq:{alice}")
+			if err := run(line); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		case strings.HasPrefix(line, "redis-cli GET "):
+			awaitKey(t, servers, "genrec:popular")
+			checkReadmeAnswer(t, servers, strings.Trim(strings.TrimPrefix(line, "redis-cli GET "), "'"))
+		default:
+			t.Errorf("README.md has a command that this test does not run: %q", line)
+		}
+	}
+	if err := run("genrec recommend --redis localhost:6379 --user alice"); err != nil {
+		t.Errorf("recommend: %v", err)
+	}
+	stop()
+	if err := services.Wait(); err != nil {
+		t.Errorf("a service ended with %v", err)
+	}
+}
+
+func produceReadmeEvent(t *testing.T, servers *embedded.Servers) {
+	t.Helper()
+	brokers := servers.KafkaBrokers()
+	if err := stream.EnsureTopics(t.Context(), brokers, stream.DefaultTopics(), 4); err != nil {
+		t.Fatal(err)
+	}
+	w := stream.NewWriter(brokers, stream.DefaultTopics().Interactions)
+	defer w.Close()
+	shown := readmeBlocks(t, "json")[0]
+	events := []string{shown}
+	for _, item := range []string{"B1", "B2", "B3"} { // a catalog of one item has nothing new to recommend
+		events = append(events, strings.NewReplacer("9f1c", item, "alice", "bob", "B000142FVW", item).Replace(shown))
+	}
+	for _, e := range events {
+		if err := w.WriteMessages(t.Context(), kafka.Message{Key: []byte("alice"), Value: []byte(e)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func awaitKey(t *testing.T, servers *embedded.Servers, key string) {
+	t.Helper()
+	(&system{t: t}).await("key "+key, func() bool { return servers.Redis().Exists(key) })
+}
+
+// checkReadmeAnswer compares the fields of an answer with those that README.md shows.
+func checkReadmeAnswer(t *testing.T, servers *embedded.Servers, key string) {
+	t.Helper()
+	awaitKey(t, servers, key)
+	value, err := servers.Redis().Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, shown map[string]any
+	if err := json.Unmarshal([]byte(value), &got); err != nil {
+		t.Fatalf("%s holds %q: %v", key, value, err)
+	}
+	if err := json.Unmarshal([]byte(readmeBlocks(t, "json")[1]), &shown); err != nil {
+		t.Fatalf("README.md's recommendations are not JSON: %v", err)
+	}
+	if have, want := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(shown)); !slices.Equal(have, want) {
+		t.Errorf("%s has the fields %v, README.md shows %v", key, have, want)
+	}
+	if items, _ := got["items"].([]any); len(items) != 3 {
+		t.Errorf("%s has %d items, want the 3 that alice does not have", key, len(items))
+	}
+}

@@ -1,0 +1,119 @@
+package model
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"genrec/model/safetensors"
+)
+
+func TestParseDevice(t *testing.T) {
+	if d, err := ParseDevice("cpu"); err != nil || d != CPU || d.String() != "cpu" {
+		t.Errorf("cpu: %v, error %v", d, err)
+	}
+	if _, err := ParseDevice("auto"); err != nil {
+		t.Errorf("auto must always find a device: %v", err)
+	}
+	if _, err := ParseDevice("tpu"); err == nil || !strings.Contains(err.Error(), `"tpu"`) {
+		t.Errorf("tpu: error %v, want one that names it", err)
+	}
+}
+
+func TestValidateNamesTheField(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"vocab_size":              func(c *Config) { c.Vocabulary = 0 },
+		"d_model":                 func(c *Config) { c.Width = -1 },
+		"encoder_layers":          func(c *Config) { c.EncoderLayers = 0 },
+		"genrec_items":            func(c *Config) { c.Items = -1 },
+		"dropout":                 func(c *Config) { c.Dropout = 1 },
+		"encoder_attention_heads": func(c *Config) { c.EncoderHeads = 7 },
+	} {
+		c := Compact(118, 10, 10)
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that names %s", err, want)
+		}
+	}
+}
+
+func TestLoadSaysWhatIsWrong(t *testing.T) {
+	ownThread(t)
+	saved := func(t *testing.T) string {
+		b := newBundle(t, cycles(20, rings, ringSize, 6), 1)
+		dir := t.TempDir()
+		if err := b.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	for _, c := range []struct {
+		name, want string
+		spoil      func(dir string) error
+	}{
+		{"no configuration", ConfigFile, func(dir string) error { return os.Remove(filepath.Join(dir, ConfigFile)) }},
+		{"no weights", WeightsFile, func(dir string) error { return os.Remove(filepath.Join(dir, WeightsFile)) }},
+		{"no catalog", CatalogFile, func(dir string) error { return os.Remove(filepath.Join(dir, CatalogFile)) }},
+		{"cut weights", WeightsFile, func(dir string) error { return os.Truncate(filepath.Join(dir, WeightsFile), 20_000) }},
+		{"weights of another model", `"model.shared.weight" is missing`, func(dir string) error {
+			f, err := os.Create(filepath.Join(dir, WeightsFile))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return safetensors.Write(f, []safetensors.Tensor{{Name: "other", Shape: []int64{1}, Data: []float32{1}}})
+		}},
+		{"weights of another shape", "the configuration asks for", func(dir string) error {
+			config, err := loadConfig(filepath.Join(dir, ConfigFile))
+			if err != nil {
+				return err
+			}
+			config.Items++
+			return config.save(filepath.Join(dir, ConfigFile))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := saved(t)
+			if err := c.spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			b, err := LoadBundle(dir, testDevice(t))
+			if err == nil {
+				b.Model.Drop()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestRecommenderClosesOnce(t *testing.T) {
+	ownThread(t)
+	sequences := cycles(30, rings, ringSize, 6)
+	b := newBundle(t, sequences, 1)
+	dir := t.TempDir()
+	if err := b.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRecommender(dir, testDevice(t), DefaultRankerConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranked, err := r.Recommend(t.Context(), []Query{{User: "user-1"}, {User: "nobody"}})
+	if err != nil || len(ranked) != 2 || len(ranked[0]) == 0 {
+		t.Errorf("got %d lists (%v), want 2", len(ranked), err)
+	}
+	if popular := r.Popular(3); len(popular) != 3 || popular[0].Probability < popular[2].Probability {
+		t.Errorf("popular items are %v", popular)
+	}
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}}); err != ErrClosed {
+		t.Errorf("after Close: error %v, want ErrClosed", err)
+	}
+}

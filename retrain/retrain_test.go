@@ -1,0 +1,209 @@
+package retrain
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"genrec/model"
+	"genrec/model/catalog"
+	"genrec/pkg/registry"
+	"genrec/sessions"
+)
+
+// source is a fixed set of sequences in the order given.
+type source []sessions.Sequence
+
+func (s source) Scan(_ context.Context, each func(sessions.Sequence) error) error {
+	for _, sequence := range s {
+		if err := each(sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sequence(user string, items ...string) sessions.Sequence {
+	s := sessions.Sequence{User: user}
+	for _, item := range items {
+		s.Interactions = append(s.Interactions, sessions.Interaction{Item: item})
+	}
+	return s
+}
+
+func TestSnapshot(t *testing.T) {
+	got, err := Snapshot(t.Context(), source{sequence("zoe", "a", "b"), sequence("empty"), sequence("adam", "c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []catalog.Sequence{{User: "adam", Items: []string{"c"}}, {User: "zoe", Items: []string{"a", "b"}}}
+	if !slices.EqualFunc(got, want, func(a, b catalog.Sequence) bool { return a.User == b.User && slices.Equal(a.Items, b.Items) }) {
+		t.Errorf("the snapshot is %v, want %v", got, want)
+	}
+	if _, err := Snapshot(t.Context(), source{}); !errors.Is(err, ErrNoData) {
+		t.Errorf("no sequences: error %v, want ErrNoData", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	var m Metrics
+	for _, rank := range []int{0, 3, 9, 10, -1} {
+		m.add(rank)
+	}
+	m.mean()
+	gain := func(rank float64) float64 { return 1 / math.Log2(rank+2) }
+	want := Metrics{
+		Users: 5, HR1: 1. / 5, HR5: 2. / 5, HR10: 3. / 5,
+		NDCG5: (gain(0) + gain(3)) / 5, NDCG10: (gain(0) + gain(3) + gain(9)) / 5,
+	}
+	if m != want {
+		t.Errorf("got %+v, want %+v", m, want)
+	}
+}
+
+func ring(users int) []catalog.Sequence {
+	var all []catalog.Sequence
+	for u := range users {
+		s := catalog.Sequence{User: fmt.Sprintf("user-%03d", u)}
+		for i := range 5 {
+			s.Items = append(s.Items, fmt.Sprintf("item-%02d", (u+i)%30))
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func quick() Config {
+	c := DefaultConfig()
+	c.PretrainEpochs, c.FinetuneEpochs, c.BatchSize = 1, 2, 32
+	return c
+}
+
+func openRegistry(t *testing.T) *registry.Registry {
+	t.Helper()
+	r, err := registry.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRunPublishesAVersion(t *testing.T) {
+	models := openRegistry(t)
+	report, err := Run(t.Context(), quick(), ring(90), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current, err := models.Current()
+	if err != nil || current != report.Version {
+		t.Errorf("current is %q (%v), want the version of the report, %q", current, err, report.Version)
+	}
+	if report.Users != 90 || report.Items != 30 || report.Interactions != 450 || report.LeaveOneOut.Users != 90 {
+		t.Errorf("the report counts %+v", report)
+	}
+	if len(report.PretrainLoss) != 1 || len(report.FinetuneLoss) != 2 {
+		t.Errorf("the report has losses of %d and %d epochs, want 1 and 2", len(report.PretrainLoss), len(report.FinetuneLoss))
+	}
+	for _, name := range []string{model.ConfigFile, model.WeightsFile, model.CatalogFile, model.VocabularyFile} {
+		if _, err := os.Stat(filepath.Join(models.Dir(current), name)); err != nil {
+			t.Errorf("the version lacks a file: %v", err)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(models.Dir(current), MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored Report
+	if err := json.Unmarshal(data, &stored); err != nil || stored.LeaveOneOut != report.LeaveOneOut {
+		t.Errorf("%s says %+v (%v), want the metrics of the report", MetricsFile, stored.LeaveOneOut, err)
+	}
+}
+
+func TestOneSeedOneVersion(t *testing.T) {
+	models := openRegistry(t)
+	var weights [][]byte
+	for _, seed := range []int64{3, 3, 4} {
+		c := quick()
+		c.Seed = seed
+		report, err := Run(t.Context(), c, ring(60), models)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(models.Dir(report.Version), model.WeightsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights = append(weights, data)
+	}
+	if !bytes.Equal(weights[0], weights[1]) {
+		t.Error("one seed and one snapshot gave two models")
+	}
+	if bytes.Equal(weights[0], weights[2]) {
+		t.Error("two seeds gave one model")
+	}
+}
+
+// stopper cancels a run at a step of a stage.
+type stopper struct {
+	stage  string
+	at     int
+	cancel context.CancelFunc
+
+	current string
+	steps   int
+}
+
+func (s *stopper) Start(stage string, _ int) { s.current, s.steps = stage, 0 }
+func (s *stopper) Finish()                   {}
+func (s *stopper) Step(float64) {
+	if s.steps++; s.current == s.stage && s.steps == s.at {
+		s.cancel()
+	}
+}
+
+func TestStoppedRunPublishesNothing(t *testing.T) {
+	for _, stage := range []string{"pretrain", "finetune", "evaluate"} {
+		t.Run(stage, func(t *testing.T) {
+			models := openRegistry(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c := quick()
+			c.Progress = &stopper{stage: stage, at: 1, cancel: cancel}
+			if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v, want context.Canceled", err)
+			}
+			if _, err := models.Current(); !errors.Is(err, registry.ErrNoVersion) {
+				t.Errorf("a stopped run left a current version: %v", err)
+			}
+		})
+	}
+}
+
+func TestValidateNamesTheSetting(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"pretraining epochs":     func(c *Config) { c.PretrainEpochs = -1 },
+		"finetuning epochs":      func(c *Config) { c.FinetuneEpochs = -1 },
+		"batch size":             func(c *Config) { c.BatchSize = 0 },
+		"learning rate":          func(c *Config) { c.LearningRate = 0 },
+		"weight decay":           func(c *Config) { c.WeightDecay = -1 },
+		"share of unknown users": func(c *Config) { c.UnknownUser = 1.5 },
+		"users to evaluate":      func(c *Config) { c.EvaluateUsers = -1 },
+	} {
+		c := DefaultConfig()
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that names %q", err, want)
+		}
+	}
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("the default configuration is refused: %v", err)
+	}
+}
