@@ -30,7 +30,7 @@ build: ## Build bin/genrec
 test: setup ## Run the unit tests of all packages
 	@deploy/libtorch/setup_test.sh
 	@$(tests) $(without_libtorch) | xargs -r go test -race
-	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test
+	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
 .PHONY: lint
 lint: ## Run go vet and golangci-lint

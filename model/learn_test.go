@@ -15,7 +15,7 @@ func TestLearnsRepeatingPatterns(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(180, rings, ringSize, 8)
 	b := newBundle(t, sequences, 1)
-	pretrain, finetune := train(t, b, sequences, 14, 1)
+	pretrain, finetune := train(t, b, sequences, 60, 1)
 	if first, last := pretrain[0], pretrain[len(pretrain)-1]; last > 0.6*first {
 		t.Errorf("the pretraining loss went from %.3f to %.3f: it should fall by more than 40 %%", first, last)
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,7 +114,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}}); err != ErrClosed {
+	if _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: error %v, want ErrClosed", err)
 	}
 }

@@ -3,6 +3,7 @@ package retrain
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -187,12 +188,12 @@ func (r *run) trainStage(ctx context.Context, m *model.Model, s stage, histories
 	return losses, nil
 }
 
-func (r *run) publish(bundle model.Bundle, report Report) (string, error) {
+func (r *run) publish(bundle model.Bundle, report Report) (version string, err error) {
 	draft, err := r.models.Draft()
 	if err != nil {
 		return "", err
 	}
-	defer draft.Discard()
+	defer func() { err = errors.Join(err, draft.Discard()) }()
 	if err := bundle.Save(draft.Dir); err != nil {
 		return "", fmt.Errorf("save the model: %w", err)
 	}
@@ -203,8 +204,7 @@ func (r *run) publish(bundle model.Bundle, report Report) (string, error) {
 	if err := os.WriteFile(filepath.Join(draft.Dir, MetricsFile), append(data, '\n'), 0o644); err != nil {
 		return "", fmt.Errorf("write metrics: %w", err)
 	}
-	version, err := draft.Publish()
-	if err != nil {
+	if version, err = draft.Publish(); err != nil {
 		return "", err
 	}
 	return version, r.models.SetCurrent(version)

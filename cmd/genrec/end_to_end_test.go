@@ -135,15 +135,15 @@ func (s *system) read(user string) (r sessions.Recommendations, found bool) {
 	return r, true
 }
 
-func (s *system) retrain(seed int64) retrain.Report {
+func (s *system) retrain(seed int64, pretrainEpochs, finetuneEpochs int) retrain.Report {
 	s.t.Helper()
 	snapshot, err := retrain.Snapshot(s.t.Context(), s.store)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	c := retrain.DefaultConfig()
-	c.Seed, c.BatchSize, c.LearningRate = seed, 64, 5e-3
-	c.PretrainEpochs, c.FinetuneEpochs = 5, 45
+	c.Seed, c.BatchSize, c.LearningRate = seed, 32, 5e-3
+	c.PretrainEpochs, c.FinetuneEpochs = pretrainEpochs, finetuneEpochs
 	report, err := retrain.Run(s.t.Context(), c, snapshot, s.registry)
 	if err != nil {
 		s.t.Fatal(err)
@@ -167,12 +167,12 @@ func TestEndToEnd(t *testing.T) {
 	for _, value := range bad {
 		s.produce("u", value)
 	}
-	s.walk("traveller", 1, 3, 4)
+	s.walk("traveler", 1, 3, 4)
 	s.awaitIngested()
 
-	first := s.retrain(1)
-	s.await("recommendations for the traveller", func() bool { _, found := s.read("traveller"); return found })
-	before, _ := s.read("traveller")
+	first := s.retrain(1, 20, 60)
+	s.await("recommendations for the traveler", func() bool { _, found := s.read("traveler"); return found })
+	before, _ := s.read("traveler")
 	if before.ModelVersion != first.Version || before.Source != sessions.SourceModel || before.SequenceVersion != 4 {
 		t.Errorf("the list says model %q, source %q, sequence version %d; want %q, model, 4",
 			before.ModelVersion, before.Source, before.SequenceVersion, first.Version)
@@ -182,9 +182,9 @@ func TestEndToEnd(t *testing.T) {
 	}
 
 	// One more event, and the answer follows.
-	s.walk("traveller", 1, 7, 1)
-	s.await("an answer to the traveller's event", func() bool { r, _ := s.read("traveller"); return r.SequenceVersion == 5 })
-	after, _ := s.read("traveller")
+	s.walk("traveler", 1, 7, 1)
+	s.await("an answer to the traveler's event", func() bool { r, _ := s.read("traveler"); return r.SequenceVersion == 5 })
+	after, _ := s.read("traveler")
 	if want := place(1, 8); after.Items[0].Item != want {
 		t.Errorf("after %s, %q comes first, want %q", place(1, 7), after.Items[0].Item, want)
 	}
@@ -204,20 +204,20 @@ func TestEndToEnd(t *testing.T) {
 		}
 	}
 
-	// A stranger gets the popular items, labelled.
+	// A stranger gets the popular items, labeled.
 	stranger, err := s.store.Recommendations(t.Context(), "stranger")
 	if err != nil || stranger.Source != sessions.SourcePopular || len(stranger.Items) != model.TopItems {
 		t.Errorf("a stranger gets %+v (%v), want the popular items", stranger, err)
 	}
 
 	// A new version is picked up without a restart.
-	second := s.retrain(2)
+	second := s.retrain(2, 1, 1)
 	s.await("the swap to the second version", func() bool {
-		s.walk("traveller", 1, 8, 1) // repeated events ask again, and change nothing
-		r, _ := s.read("traveller")
+		s.walk("traveler", 1, 8, 1) // repeated events ask again, and change nothing
+		r, _ := s.read("traveler")
 		return r.ModelVersion == second.Version
 	})
-	if r, _ := s.read("traveller"); r.SequenceVersion != 6 {
+	if r, _ := s.read("traveler"); r.SequenceVersion != 6 {
 		t.Errorf("after repeated events the sequence has version %d, want 6", r.SequenceVersion)
 	}
 	s.checkDeadLetters(bad)
@@ -229,7 +229,7 @@ func (s *system) checkDeadLetters(want map[string]string) {
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	for range want {
+	for range len(want) {
 		m, err := r.ReadMessage(ctx)
 		if err != nil {
 			s.t.Fatalf("read the dead letters: %v", err)

@@ -74,7 +74,10 @@ func TestReadmeCommands(t *testing.T) {
 			services.Go(func() error { return run(line) })
 		case strings.HasPrefix(line, "bin/genrec retrain"):
 			produceReadmeEvent(t, servers)
-			awaitKey(t, servers, "genrec:seq:{alice}")
+			(&system{t: t}).await("ingest of the events", func() bool {
+				version, _ := servers.Redis().Get("genrec:ver:{bob}")
+				return version == "3"
+			})
 			if err := run(line); err != nil {
 				t.Errorf("%q: %v", line, err)
 			}

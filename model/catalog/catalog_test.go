@@ -69,7 +69,7 @@ func TestHeldOutItemsDoNotMoveTheNumbers(t *testing.T) {
 	}
 }
 
-func TestItemsUsedTogetherAreNeighbours(t *testing.T) {
+func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 	// Two groups of items that never meet in a history.
 	rng := rand.New(rand.NewPCG(2, 2))
 	var sequences []Sequence

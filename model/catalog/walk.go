@@ -18,7 +18,7 @@ const (
 // item to item, each time to the one most similar to those just passed, and
 // starts again at the most frequent item left when no similar one is left. The
 // similarity is the cosine of co-occurrence within a short stretch of a history,
-// close neighbours counting more. Items must be numbered from 0 in histories.
+// close neighbors counting more. Items must be numbered from 0 in histories.
 func walk(histories [][]int, items int) []int {
 	counts := make([]float64, items)
 	together := make([]map[int]float64, items)

@@ -1,13 +1,10 @@
 #include "libtorch.h"
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <dlfcn.h>
 
 void genrec_manual_seed(int64_t seed) { at::manual_seed(static_cast<uint64_t>(seed)); }
-
-void genrec_set_threads(int threads) { at::set_num_threads(threads); }
 
 int genrec_set_gradients(int enabled) {
   const bool before = c10::GradMode::is_enabled();

@@ -1,5 +1,5 @@
 // Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
-// random seed, the number of threads, the gradient mode, and loading the CUDA kernels into a running process.
+// random seed, the gradient mode, and loading the CUDA kernels into a running process.
 package libtorch
 
 /*
@@ -22,10 +22,6 @@ import (
 
 // Seed sets the seed of libtorch's random generators on every device.
 func Seed(seed int64) { C.genrec_manual_seed(C.int64_t(seed)) }
-
-// SetThreads bounds the threads that one operation of the calling thread uses on
-// the CPU.
-func SetThreads(n int) { C.genrec_set_threads(C.int(n)) }
 
 // SetGradients turns the recording of gradients on or off for the calling OS
 // thread and returns the mode before. gotch's own function misreads that mode.

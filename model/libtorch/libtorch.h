@@ -6,7 +6,6 @@ extern "C" {
 #endif
 
 void genrec_manual_seed(int64_t seed);
-void genrec_set_threads(int threads);
 int genrec_set_gradients(int enabled); // returns the mode before
 const char *genrec_open_global(const char *library);
 

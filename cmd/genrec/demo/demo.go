@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,8 @@ type demo struct {
 	produced int
 	score    score
 	versions int
+
+	lastTraining time.Duration
 }
 
 // Run plays the demonstration and measures it.

@@ -95,14 +95,13 @@ func (d *demo) awaitFirst(ctx context.Context, users int) error {
 }
 
 // replayLive sends events at the configured rate. After the first part a snapshot
-// is taken and a training runs on it while the middle part goes on; the last part
-// waits for the new version.
+// is taken and a training runs on it while the middle part goes on, slowed down to
+// last as long; the last part waits for the new version.
 func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	d.freshness.start()
-	pace := newPace(d.Rate)
 	first := int(beforeRetraining * float64(len(live)))
 	last := len(live) - int(afterRetraining*float64(len(live)))
-	if err := d.send(ctx, pace, live[:first]); err != nil {
+	if err := d.send(ctx, d.Rate, live[:first]); err != nil {
 		return err
 	}
 
@@ -117,11 +116,11 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
 	go func() { trained <- d.trainOn(ctx, snapshot) }()
-	err = d.send(ctx, pace, live[first:last])
+	err = d.send(ctx, d.whileTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
 		return err
 	}
-	if err := d.send(ctx, pace, live[last:]); err != nil {
+	if err := d.send(ctx, d.Rate, live[last:]); err != nil {
 		return err
 	}
 	// Every event has its answer before the measuring ends.
@@ -129,6 +128,13 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 		return err
 	}
 	return d.settle(ctx)
+}
+
+// whileTraining is the rate at which a number of events lasts as long as the
+// training beside them, judged by the one before, which had the machine to itself.
+func (d *demo) whileTraining(events int) float64 {
+	const slowdown = 1.3
+	return min(d.Rate, float64(events)/(slowdown*d.lastTraining.Seconds()))
 }
 
 // settle waits until no more answers come.
@@ -144,10 +150,12 @@ func (d *demo) settle(ctx context.Context) error {
 }
 
 func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence) error {
+	started := time.Now()
 	report, err := retrain.Run(ctx, d.Retrain, snapshot, d.Models)
 	if err != nil {
 		return err
 	}
+	d.lastTraining = time.Since(started)
 	d.versions++
 	d.say("  model %s: %d items, %d users, %d parameters, trained in %.0f s; leave-one-out HR@10 %.4f, NDCG@10 %.4f",
 		report.Version, report.Items, report.Users, report.Parameters, report.TrainSeconds,
@@ -155,7 +163,8 @@ func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence) error {
 	return nil
 }
 
-func (d *demo) send(ctx context.Context, pace *pace, events []event.Event) error {
+func (d *demo) send(ctx context.Context, rate float64, events []event.Event) error {
+	pace := newPace(rate)
 	said := time.Now()
 	for _, e := range events {
 		if err := pace.wait(ctx); err != nil {
