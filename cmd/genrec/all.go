@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/pkg/registry"
 	"genrec/retrain"
 )
 
@@ -22,7 +23,7 @@ inside the process and says where they are.
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`,
 		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), retrainFlags(), []cli.Flag{
 			&cli.DurationFlag{
-				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next; 0 is never",
+				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next, the first after a minute if there is no model; 0 is never",
 				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
 			},
 		}),
@@ -46,22 +47,32 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 	}
 }
 
+// firstTraining is how long a system without a model gathers events before it
+// looks whether there is something to train on.
+const firstTraining = time.Minute
+
 // retrainRegularly outlives a training that fails: the current model goes on.
 func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models, every time.Duration) error {
-	ticks := time.NewTicker(every)
-	defer ticks.Stop()
+	wait := every
+	if _, err := m.registry.Current(); errors.Is(err, registry.ErrNoVersion) {
+		wait = min(firstTraining, every)
+	}
 	for {
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
-		case <-ticks.C:
+		case <-timer.C:
 		}
+		wait = every
 		report, err := retrainOnce(ctx, cmd, s, m)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, retrain.ErrNoData):
-			slog.Info("nothing to train on yet", "next_try_in", every)
+			wait = min(firstTraining, every)
+			slog.Info("nothing to train on yet", "next_try_in", wait)
 		case err != nil:
 			slog.Error("retraining failed, the current model goes on", "err", err)
 		default:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
 )
 
@@ -22,7 +23,6 @@ On servers of your own:                genrec all --kafka HOST:9092 --redis HOST
 
 Every flag can be given by the environment variable that its help names.`,
 		EnableShellCompletion: true,
-		Suggest:               true,
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main decides
 		Flags: []cli.Flag{
 			&cli.StringFlag{
@@ -30,7 +30,13 @@ Every flag can be given by the environment variable that its help names.`,
 				Sources: cli.EnvVars("GENREC_LOG_LEVEL"),
 			},
 		},
-		Before:   setUpLogging,
+		Before: setUpLogging,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if unknown := cmd.Args().First(); unknown != "" {
+				return fmt.Errorf("unknown command %q: genrec --help lists them", unknown)
+			}
+			return cli.ShowAppHelp(cmd)
+		},
 		Commands: []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), recommendCommand()},
 	}
 }
@@ -40,6 +46,16 @@ func setUpLogging(ctx context.Context, cmd *cli.Command) (context.Context, error
 	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
 		return ctx, fmt.Errorf("--log-level: %w", err)
 	}
+	redis.SetLogger(redisLog{})
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
 	return ctx, nil
+}
+
+// redisLog keeps go-redis's own messages for debugging: what matters of them comes
+// back as errors.
+type redisLog struct{}
+
+// Printf implements go-redis's logger.
+func (redisLog) Printf(ctx context.Context, format string, values ...any) {
+	slog.DebugContext(ctx, fmt.Sprintf(format, values...))
 }

@@ -12,11 +12,11 @@ import (
 // Shape of the generated shop.
 const (
 	syntheticUsers = 4000
-	syntheticItems = 1200
-	topics         = 60
+	syntheticItems = 3000
+	topics         = 100
 	successors     = 3    // items that tend to follow a given one
 	meanEvents     = 10   // per user
-	followSuit     = 0.5  // chance that the next item is a successor of the last
+	followSuit     = 0.35 // chance that the next item is a successor of the last
 	browseTaste    = 0.4  // chance that it comes from the user's tastes instead
 	tasteDrift     = 0.06 // chance at each event that a taste gives way to another
 	tastesPerUser  = 2
