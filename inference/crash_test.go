@@ -26,7 +26,7 @@ func TestCrashBetweenWriteAndCommit(t *testing.T) {
 		}
 		return ""
 	})
-	crashed.stop()
+	crashed.Stop()
 	first := h.wantRecommended("ann", "v1:apple")
 	if n := h.committed(); n != 0 {
 		t.Fatalf("%d messages are committed, although commits fail", n)
@@ -35,7 +35,7 @@ func TestCrashBetweenWriteAndCommit(t *testing.T) {
 	fault.Remove()
 	next := h.run()
 	h.reachCommitted(1)
-	next.stop()
+	next.Stop()
 	if s := next.Stats(); s.Read != 1 || s.Skipped != 1 {
 		t.Errorf("got %+v, want the redelivered refresh to be skipped", s)
 	}
@@ -56,7 +56,7 @@ func TestStopAbandonsTheBatch(t *testing.T) {
 	stopped := h.run()
 	h.produce(h.see("ann", "apple"))
 	<-started
-	stopped.stop()
+	stopped.Stop()
 	h.wantOpen()
 	if n, dead := h.committed(), h.buried(); n != 0 || dead != 0 {
 		t.Fatalf("%d messages are committed and %d buried, although the batch was abandoned", n, dead)
@@ -66,7 +66,7 @@ func TestStopAbandonsTheBatch(t *testing.T) {
 	next := h.run()
 	h.written(next, 1)
 	h.reachCommitted(1)
-	next.stop()
+	next.Stop()
 	h.wantRecommended("ann", "v1:apple")
 }
 
@@ -87,7 +87,7 @@ func TestStaleResultIsRefused(t *testing.T) {
 	h.produce(h.see("ann", "apple"))
 	h.reach(r, "stale results", 1, func(s Stats) int64 { return s.Stale })
 	h.reachCommitted(1)
-	r.stop()
+	r.Stop()
 	h.wantRecommended("ann", "newer")
 }
 
@@ -112,7 +112,7 @@ func TestRedisOutage(t *testing.T) {
 	}
 	h.written(r, 2)
 	h.reachCommitted(2)
-	r.stop()
+	r.Stop()
 	h.wantRecommended("ann", "v1:apple beer")
 }
 
@@ -124,7 +124,7 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	r := h.run()
 	h.produce(refresh)
 	h.reach(r, "refreshes read", 1, func(s Stats) int64 { return s.Read })
-	r.stop()
+	r.Stop()
 	h.wantOpen()
 	if n := h.committed(); n != 0 {
 		t.Errorf("%d messages are committed although Redis was away", n)
@@ -140,7 +140,7 @@ func TestCommitIsRetried(t *testing.T) {
 	r := h.run()
 	h.produce(h.see("ann", "apple"))
 	h.reachCommitted(1)
-	r.stop()
+	r.Stop()
 	if fault.Hits() != 4 {
 		t.Errorf("%d commits were refused, want 4", fault.Hits())
 	}

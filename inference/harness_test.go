@@ -11,16 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
-
-const patience = 30 * time.Second
 
 // harness is Kafka, Redis, models and everything else around a Worker.
 type harness struct {
@@ -34,36 +32,21 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	topics := stream.DefaultTopics()
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 2); err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(&redis.Options{
-		Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1, // outages are for the Worker
-	})
-	t.Cleanup(func() { _ = rdb.Close() })
+	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &harness{t: t, servers: servers, topics: topics, store: store, models: &fakeModels{}}
+	return &harness{t: t, servers: servers, topics: stream.DefaultTopics(), store: store, models: &fakeModels{}}
 }
 
 // running is a Worker whose Run has been called.
 type running struct {
 	*Worker
-	t      *testing.T
-	cancel context.CancelFunc
-	done   chan error
+	*embeddedtest.Service
 }
 
 func (h *harness) run(change ...func(*Config)) *running {
-	ctx, cancel := context.WithCancel(h.t.Context())
 	cfg := Config{
 		Brokers:    h.servers.KafkaBrokers(),
 		PollModels: time.Millisecond,
@@ -72,39 +55,13 @@ func (h *harness) run(change ...func(*Config)) *running {
 	for _, c := range change {
 		c(&cfg)
 	}
-	r := &running{Worker: New(cfg, h.models, h.store), t: h.t, cancel: cancel, done: make(chan error, 1)}
-	go func() { r.done <- r.Run(ctx) }()
-	h.t.Cleanup(cancel)
-	return r
+	w := New(cfg, h.models, h.store)
+	return &running{Worker: w, Service: embeddedtest.Run(h.t, w.Run)}
 }
 
-func (r *running) stop() {
-	r.t.Helper()
-	r.cancel()
-	select {
-	case err := <-r.done:
-		if err != nil {
-			r.t.Fatalf("Run must end without an error when its context ends, got %v", err)
-		}
-	case <-time.After(patience):
-		r.t.Fatal("Run did not end with its context")
-	}
-}
-
-// eventually polls until condition answers "", and else fails with its answer.
 func (h *harness) eventually(condition func() string) {
 	h.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		problem := condition()
-		if problem == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatal(problem)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	embeddedtest.Eventually(h.t, condition)
 }
 
 // reach waits until a count reaches n.
@@ -207,7 +164,7 @@ func (h *harness) deadLetter() kafka.Message {
 	if n := h.buried(); n != 1 {
 		h.t.Fatalf("there are %d dead letters, want 1", n)
 	}
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(h.t.Context(), embeddedtest.Patience)
 	defer cancel()
 	reader := stream.NewReader(h.servers.KafkaBrokers(), "test", h.topics.DeadLetters)
 	defer reader.Close()

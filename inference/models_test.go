@@ -52,7 +52,7 @@ func TestSwapsBetweenBatches(t *testing.T) {
 	if popular.Source != sessions.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
 		t.Errorf("the fallback is %+v, want the popular items of v2", popular)
 	}
-	r.stop()
+	r.Stop()
 	h.wantOpen()
 }
 
@@ -71,7 +71,7 @@ func TestNewModelRenewsRecommendations(t *testing.T) {
 	h.swapped(r, 3)
 	h.produce(refresh)
 	h.written(r, 3)
-	r.stop()
+	r.Stop()
 	h.wantRecommended("ann", "v1:apple")
 }
 
@@ -89,7 +89,7 @@ func TestBrokenModelIsRefusedOnce(t *testing.T) {
 
 	h.models.publish("v3")
 	h.swapped(r, 2)
-	r.stop()
+	r.Stop()
 	if got, want := h.models.loaded(), []string{"v1", "v2", "v3"}; !slices.Equal(got, want) {
 		t.Errorf("the versions %v were loaded, want %v", got, want)
 	}
@@ -105,7 +105,7 @@ func TestScoresThatCannotBeStored(t *testing.T) {
 	h.models.mu.Unlock()
 	h.produce(h.see("ann", "apple"))
 	h.reachCommitted(1)
-	r.stop()
+	r.Stop()
 	if m := h.deadLetter(); header(m, stream.HeaderReason) != ReasonGenerateFailed {
 		t.Errorf("got headers %v, want reason %s", m.Headers, ReasonGenerateFailed)
 	}

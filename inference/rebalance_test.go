@@ -29,11 +29,11 @@ func TestRebalance(t *testing.T) {
 		}
 		return ""
 	})
-	first.stop()
+	first.Stop()
 	produce(2*users/3, users)
 
 	h.reachCommitted(users)
-	second.stop()
+	second.Stop()
 	for u := range users {
 		h.wantRecommended(fmt.Sprint("user-", u), "v1:apple")
 	}

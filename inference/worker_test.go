@@ -25,7 +25,7 @@ func TestRefreshesBecomeRecommendations(t *testing.T) {
 	h.produce(h.see("ann", "carrot"))
 	h.written(r, 3)
 	h.reachCommitted(3)
-	r.stop()
+	r.Stop()
 
 	ann := h.wantRecommended("ann", "v1:apple beer carrot")
 	bob := h.wantRecommended("bob", "v1:bread")
@@ -66,7 +66,7 @@ func TestUpToDateUsersAreSkipped(t *testing.T) {
 	h.produce(refresh, h.see("no-events"))
 	h.reach(r, "users skipped", 2, func(s Stats) int64 { return s.Skipped })
 	h.reachCommitted(3)
-	r.stop()
+	r.Stop()
 	if again := h.wantRecommended("ann", "v1:apple"); again.RecID != first.RecID {
 		t.Error("recommendations that were up to date were written again")
 	}
@@ -92,7 +92,7 @@ func TestWaitsForTheFirstModel(t *testing.T) {
 	h.models.publish("v1")
 	h.written(r, users)
 	h.reachCommitted(users)
-	r.stop()
+	r.Stop()
 	for u := range users {
 		h.wantRecommended(fmt.Sprint("user-", u), "v1:apple")
 	}
@@ -108,7 +108,7 @@ func TestRefreshesOfAWaitingUserAreCoalesced(t *testing.T) {
 	h.models.publish("v1")
 	h.written(r, 2)
 	h.reachCommitted(4)
-	r.stop()
+	r.Stop()
 	h.wantRecommended("ann", "v1:apple beer carrot")
 	if s := r.Stats(); s.Coalesced != 2 || s.Generated != 2 {
 		t.Errorf("got %+v, want 2 coalesced and 2 generated", s)
@@ -129,7 +129,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	h.reach(r, "refreshes read", 10, func(s Stats) int64 { return s.Read })
 	h.models.publish("v1")
 	h.written(r, 10)
-	r.stop()
+	r.Stop()
 	for _, want := range []int{4, 4, 2} {
 		if got := <-sizes; got != want {
 			t.Errorf("a batch has %d users, want %d", got, want)
@@ -151,7 +151,7 @@ func TestBadRefreshIsBuried(t *testing.T) {
 			h.produce(kafka.Message{Key: []byte("ann"), Value: value}, h.see("ann", "apple"))
 			h.written(r, 1)
 			h.reachCommitted(2)
-			r.stop()
+			r.Stop()
 			h.wantRecommended("ann", "v1:apple")
 			if m := h.deadLetter(); header(m, stream.HeaderReason) != ReasonBadRefresh || !bytes.Equal(m.Value, value) {
 				t.Errorf("got %d bytes with headers %v, want the original's %d bytes and reason %s", len(m.Value), m.Headers, len(value), ReasonBadRefresh)
@@ -179,7 +179,7 @@ func TestPoisonUserIsBuried(t *testing.T) {
 	h.models.publish("v1")
 	h.written(r, 2)
 	h.reachCommitted(3)
-	r.stop()
+	r.Stop()
 	h.wantRecommended("ann", "v1:apple")
 	h.wantRecommended("bob", "v1:bread")
 	m := h.deadLetter()

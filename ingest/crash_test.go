@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/stream"
 )
 
@@ -45,14 +46,14 @@ func TestCrashBetweenEffects(t *testing.T) {
 			fault := h.servers.Kafka().Fault(test.fault)
 			h.produce(h.event("ann", "apple", 0), kafka.Message{Key: []byte("ann"), Value: []byte("{")}, h.event("ann", "beer", 1))
 
-			crashed := h.runInBatches(3, patience)
+			crashed := h.runInBatches(3, embeddedtest.Patience)
 			h.eventually(func() string {
 				if fault.Hits() == 0 {
 					return "the Ingester did not come to the fault"
 				}
 				return ""
 			})
-			crashed.stop()
+			crashed.Stop()
 			h.wantItems("ann", "apple beer")
 			if n := len(h.messages(topics.Refreshes)); n != test.refreshed {
 				t.Errorf("%d refreshes were written before the crash, want %d", n, test.refreshed)
@@ -67,7 +68,7 @@ func TestCrashBetweenEffects(t *testing.T) {
 			fault.Remove()
 			next := h.run()
 			h.finished(next, 3)
-			next.stop()
+			next.Stop()
 			h.wantItems("ann", "apple beer")
 			h.wantRefreshed("ann")
 			if n := h.committed(); n != 3 {
@@ -88,7 +89,7 @@ func TestCommitIsRetried(t *testing.T) {
 	r := h.run()
 	h.produce(h.event("ann", "apple", 0))
 	h.finished(r, 1)
-	r.stop()
+	r.Stop()
 	if fault.Hits() != 4 || h.committed() != 1 {
 		t.Errorf("after %d refused commits %d messages are committed, want 4 and 1", fault.Hits(), h.committed())
 	}

@@ -11,16 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
-
-const patience = 30 * time.Second
 
 // harness is Kafka, Redis and everything around an Ingester.
 type harness struct {
@@ -33,25 +31,13 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	topics := stream.DefaultTopics()
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 2); err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(&redis.Options{
-		Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1, // outages are for the Ingester
-	})
-	t.Cleanup(func() { _ = rdb.Close() })
+	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Hour)
-	return &harness{t: t, servers: servers, topics: topics, store: store, start: start}
+	return &harness{t: t, servers: servers, topics: stream.DefaultTopics(), store: store, start: start}
 }
 
 // counted counts the failures of a Sessions.
@@ -71,10 +57,8 @@ func (c *counted) Append(ctx context.Context, batch []sessions.UserEvents) ([]se
 // running is an Ingester whose Run has been called.
 type running struct {
 	*Ingester
-	t        *testing.T
+	*embeddedtest.Service
 	sessions *counted
-	cancel   context.CancelFunc
-	done     chan error
 }
 
 func (h *harness) run() *running {
@@ -82,49 +66,15 @@ func (h *harness) run() *running {
 }
 
 func (h *harness) runInBatches(size int, linger time.Duration) *running {
-	ctx, cancel := context.WithCancel(h.t.Context())
 	store := &counted{Sessions: h.store}
 	i := New(Config{Brokers: h.servers.KafkaBrokers(), MaxBatch: size, Logger: slog.New(slog.DiscardHandler)}, store)
 	i.linger = linger
-	r := &running{
-		Ingester: i,
-		t:        h.t,
-		sessions: store,
-		cancel:   cancel,
-		done:     make(chan error, 1),
-	}
-	go func() { r.done <- r.Run(ctx) }()
-	h.t.Cleanup(cancel)
-	return r
+	return &running{Ingester: i, Service: embeddedtest.Run(h.t, i.Run), sessions: store}
 }
 
-func (r *running) stop() {
-	r.t.Helper()
-	r.cancel()
-	select {
-	case err := <-r.done:
-		if err != nil {
-			r.t.Fatalf("Run must end without an error when its context ends, got %v", err)
-		}
-	case <-time.After(patience):
-		r.t.Fatal("Run did not end with its context")
-	}
-}
-
-// eventually polls until condition answers "", and else fails with its answer.
 func (h *harness) eventually(condition func() string) {
 	h.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		problem := condition()
-		if problem == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatal(problem)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	embeddedtest.Eventually(h.t, condition)
 }
 
 func (h *harness) finished(r *running, messages int64) {
@@ -192,7 +142,7 @@ func (h *harness) partition(topic string, partition int, end int64) []kafka.Mess
 		h.t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(embeddedtest.Patience)); err != nil {
 		h.t.Fatal(err)
 	}
 	messages := make([]kafka.Message, end)

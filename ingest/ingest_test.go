@@ -19,7 +19,7 @@ func TestEventsReachSequencesAndRefreshes(t *testing.T) {
 	h.finished(r, 3)
 	h.produce(h.event("ann", "carrot", 1)) // late
 	h.finished(r, 4)
-	r.stop()
+	r.Stop()
 
 	h.wantItems("ann", "apple carrot beer")
 	h.wantItems("bob", "bread")
@@ -43,7 +43,7 @@ func TestRefreshesSayWhenTheirEventsWereProduced(t *testing.T) {
 
 	r := h.run()
 	h.finished(r, 2)
-	r.stop()
+	r.Stop()
 	got := make(map[int64]int)
 	for _, refresh := range h.refreshes("ann") {
 		for _, ms := range refresh.ProducedAt {
@@ -63,7 +63,7 @@ func TestDuplicatesChangeNothing(t *testing.T) {
 	before := len(h.refreshes("ann"))
 	h.produce(h.event("ann", "beer", 1))
 	h.finished(r, 4)
-	r.stop()
+	r.Stop()
 
 	h.wantItems("ann", "apple beer")
 	h.wantRefreshed("ann")
@@ -107,7 +107,7 @@ func TestBadEventsBecomeDeadLetters(t *testing.T) {
 	r := h.run()
 	h.produce(messages...)
 	h.finished(r, int64(len(messages)))
-	r.stop()
+	r.Stop()
 
 	h.wantItems("ann", strings.Join(neighbors, " "))
 	h.wantRefreshed("ann")
@@ -154,7 +154,7 @@ func TestBatchesLargerThanTheLimits(t *testing.T) {
 	h.produce(messages...)
 	r := h.run()
 	h.finished(r, users*each)
-	r.stop()
+	r.Stop()
 
 	var items []string
 	for nth := range each {

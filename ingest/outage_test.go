@@ -22,7 +22,7 @@ func TestRedisOutage(t *testing.T) {
 	}
 	h.restartRedis()
 	h.finished(r, 3)
-	r.stop()
+	r.Stop()
 
 	h.wantItems("ann", "apple beer")
 	h.wantItems("bob", "bread")
@@ -36,7 +36,7 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	h.produce(h.event("ann", "apple", 0))
 	stopped := h.run()
 	h.failsToAppend(stopped)
-	stopped.stop()
+	stopped.Stop()
 	if n := h.committed(); n != 0 {
 		t.Fatalf("%d messages are committed although Redis was away", n)
 	}
@@ -44,7 +44,7 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	h.restartRedis()
 	next := h.run()
 	h.finished(next, 1)
-	next.stop()
+	next.Stop()
 	h.wantItems("ann", "apple")
 	h.wantRefreshed("ann")
 }
@@ -77,7 +77,7 @@ func TestKafkaOutage(t *testing.T) {
 	outage.away.Store(false)
 	h.produce(h.event("ann", "beer", 1))
 	h.finished(r, 2)
-	r.stop()
+	r.Stop()
 
 	h.wantItems("ann", "apple beer")
 	h.wantRefreshed("ann")
@@ -92,7 +92,7 @@ func TestStopDuringKafkaOutage(t *testing.T) {
 	h.produce(h.event("ann", "apple", 0))
 	h.finished(r, 1)
 	h.startKafkaOutage().met(h)
-	r.stop()
+	r.Stop()
 }
 
 // kafkaOutage is a broker that hangs up at every request.

@@ -40,7 +40,10 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			group.Go(func() error { return newIngester(s).Run(groupCtx) })
 			group.Go(func() error { return newWorker(s, m, nil).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
-				group.Go(func() error { return retrainRegularly(groupCtx, cmd, *s, m, every) })
+				group.Go(func() error {
+					retrainRegularly(groupCtx, cmd, *s, m, every)
+					return nil
+				})
 			}
 			return errors.Join(group.Wait(), s.close())
 		},
@@ -52,7 +55,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 const firstTraining = time.Minute
 
 // retrainRegularly outlives a training that fails: the current model goes on.
-func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models, every time.Duration) error {
+func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models, every time.Duration) {
 	wait := every
 	if _, err := m.registry.Current(); errors.Is(err, registry.ErrNoVersion) {
 		wait = min(firstTraining, every)
@@ -62,14 +65,14 @@ func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-timer.C:
 		}
 		wait = every
 		report, err := retrainOnce(ctx, cmd, s, m)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case errors.Is(err, retrain.ErrNoData):
 			wait = min(firstTraining, every)
 			slog.Info("nothing to train on yet", "next_try_in", wait)

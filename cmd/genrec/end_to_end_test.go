@@ -13,13 +13,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
-	"golang.org/x/sync/errgroup"
 
 	"genrec/inference"
 	"genrec/inference/versions"
 	"genrec/ingest"
 	"genrec/model"
 	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -38,20 +38,11 @@ type system struct {
 	events   int
 }
 
-const patience = 60 * time.Second
-
 func startSystem(t *testing.T) *system {
 	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	s := &system{t: t, servers: servers, rdb: redis.NewClient(&redis.Options{Addr: servers.RedisAddr(), ContextTimeoutEnabled: true})}
-	t.Cleanup(func() { s.rdb.Close() })
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
-		t.Fatal(err)
-	}
+	servers, rdb := embeddedtest.Start(t)
+	s := &system{t: t, servers: servers, rdb: rdb}
+	var err error
 	if s.store, err = sessions.Open(t.Context(), s.rdb, sessions.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -64,16 +55,9 @@ func startSystem(t *testing.T) *system {
 	s.ingester = ingest.New(ingest.Config{Brokers: servers.KafkaBrokers()}, s.store)
 	served := &versions.Versions{Registry: s.registry, Device: model.CPU, Ranker: model.DefaultRankerConfig()}
 	worker := inference.New(inference.Config{Brokers: servers.KafkaBrokers(), PollModels: 50 * time.Millisecond}, served, s.store)
-	ctx, stop := context.WithCancel(context.Background())
-	var group errgroup.Group
-	group.Go(func() error { return s.ingester.Run(ctx) })
-	group.Go(func() error { return worker.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		if err := group.Wait(); err != nil {
-			t.Errorf("a service ended with %v", err)
-		}
-	})
+	for _, run := range []func(context.Context) error{s.ingester.Run, worker.Run} {
+		t.Cleanup(embeddedtest.Run(t, run).Stop)
+	}
 	return s
 }
 
@@ -107,16 +91,17 @@ func place(ring, at int) string { return fmt.Sprintf("ring-%d/place-%d", ring, a
 
 func (s *system) awaitIngested() {
 	s.t.Helper()
-	s.await("ingest of all events", func() bool { return s.ingester.Stats().Read >= int64(s.events) })
+	await(s.t, "ingest of all events", func() bool { return s.ingester.Stats().Read >= int64(s.events) })
 }
 
-func (s *system) await(what string, done func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%s did not happen within %v", what, patience)
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	embeddedtest.Eventually(t, func() string {
+		if done() {
+			return ""
 		}
-	}
+		return what + " did not happen"
+	})
 }
 
 // read is what a shop does: one GET, one JSON value.
@@ -171,7 +156,7 @@ func TestEndToEnd(t *testing.T) {
 	s.awaitIngested()
 
 	first := s.retrain(1, 20, 60)
-	s.await("recommendations for the traveler", func() bool { _, found := s.read("traveler"); return found })
+	await(t, "recommendations for the traveler", func() bool { _, found := s.read("traveler"); return found })
 	before, _ := s.read("traveler")
 	if before.ModelVersion != first.Version || before.Source != sessions.SourceModel || before.SequenceVersion != 4 {
 		t.Errorf("the list says model %q, source %q, sequence version %d; want %q, model, 4",
@@ -183,7 +168,7 @@ func TestEndToEnd(t *testing.T) {
 
 	// One more event, and the answer follows.
 	s.walk("traveler", 1, 7, 1)
-	s.await("an answer to the traveler's event", func() bool { r, _ := s.read("traveler"); return r.SequenceVersion == 5 })
+	await(t, "an answer to the traveler's event", func() bool { r, _ := s.read("traveler"); return r.SequenceVersion == 5 })
 	after, _ := s.read("traveler")
 	if want := place(1, 8); after.Items[0].Item != want {
 		t.Errorf("after %s, %q comes first, want %q", place(1, 7), after.Items[0].Item, want)
@@ -212,7 +197,7 @@ func TestEndToEnd(t *testing.T) {
 
 	// A new version is picked up without a restart.
 	second := s.retrain(2, 1, 1)
-	s.await("the swap to the second version", func() bool {
+	await(t, "the swap to the second version", func() bool {
 		s.walk("traveler", 1, 8, 1) // repeated events ask again, and change nothing
 		r, _ := s.read("traveler")
 		return r.ModelVersion == second.Version
@@ -227,7 +212,7 @@ func (s *system) checkDeadLetters(want map[string]string) {
 	s.t.Helper()
 	r := stream.NewReader(s.servers.KafkaBrokers(), "test", stream.DefaultTopics().DeadLetters)
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), embeddedtest.Patience)
 	defer cancel()
 	for range len(want) {
 		m, err := r.ReadMessage(ctx)

@@ -74,7 +74,7 @@ func TestReadmeCommands(t *testing.T) {
 			services.Go(func() error { return run(line) })
 		case strings.HasPrefix(line, "bin/genrec retrain"):
 			produceReadmeEvent(t, servers)
-			(&system{t: t}).await("ingest of the events", func() bool {
+			await(t, "ingest of the events", func() bool {
 				version, _ := servers.Redis().Get("genrec:ver:{bob}")
 				return version == "3"
 			})
@@ -119,7 +119,7 @@ func produceReadmeEvent(t *testing.T, servers *embedded.Servers) {
 
 func awaitKey(t *testing.T, servers *embedded.Servers, key string) {
 	t.Helper()
-	(&system{t: t}).await("key "+key, func() bool { return servers.Redis().Exists(key) })
+	await(t, "key "+key, func() bool { return servers.Redis().Exists(key) })
 }
 
 // checkReadmeAnswer compares the fields of an answer with those that README.md shows.

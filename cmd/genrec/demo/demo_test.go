@@ -11,14 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"genrec/inference/versions"
 	"genrec/model"
-	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/registry"
-	"genrec/pkg/stream"
 	"genrec/retrain"
 	"genrec/sessions"
 )
@@ -32,18 +29,9 @@ func (noProgress) Step(float64)      {}
 func (noProgress) Finish()           {}
 
 func TestRun(t *testing.T) {
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer servers.Close()
-	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr(), ContextTimeoutEnabled: true})
-	defer rdb.Close()
+	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
 	models, err := registry.Open(t.TempDir())
