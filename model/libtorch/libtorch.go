@@ -1,5 +1,5 @@
 // Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
-// random seed, the gradient mode, and loading the CUDA kernels into a running process.
+// random seed, the gradient mode, the GELU, and loading the CUDA kernels.
 package libtorch
 
 /*
@@ -31,6 +31,18 @@ func SetGradients(enabled bool) (before bool) {
 		flag = 1
 	}
 	return C.genrec_set_gradients(flag) != 0
+}
+
+// Gelu is the exact Gaussian error linear unit of a tensor, as a new one. gotch's
+// own binding leaks memory with every call.
+func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
+	var message *C.char
+	y := C.genrec_gelu(x, &message)
+	if y == nil {
+		defer C.free(unsafe.Pointer(message))
+		return nil, errors.New(C.GoString(message))
+	}
+	return y, nil
 }
 
 // LoadCUDA brings libtorch's CUDA kernels into the process, which is linked

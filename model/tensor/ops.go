@@ -1,8 +1,12 @@
 package tensor
 
 import (
+	"unsafe"
+
 	"github.com/sugarme/gotch"
 	lib "github.com/sugarme/gotch/libtch"
+
+	"genrec/model/libtorch"
 )
 
 // run is call with the result owned by the scope.
@@ -32,7 +36,11 @@ func (s *Scope) Dropout(x *Tensor, p float64) *Tensor {
 
 // Gelu is the exact Gaussian error linear unit.
 func (s *Scope) Gelu(x *Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgGelu(out, x.c, "none") })
+	y, err := libtorch.Gelu(unsafe.Pointer(x.c))
+	if err != nil {
+		panic(&Error{firstLine(err.Error())})
+	}
+	return s.own(handle(lib.Ctensor(y)))
 }
 
 // Attention is softmax(query·keyᵀ/√width + mask)·value, with mask None or one

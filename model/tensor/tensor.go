@@ -56,8 +56,13 @@ func check() {
 		return
 	}
 	defer C.free(message)
-	text, _, _ := strings.Cut(C.GoString((*C.char)(message)), "\n") // the rest is a C++ stack
-	panic(&Error{text})
+	panic(&Error{firstLine(C.GoString((*C.char)(message)))})
+}
+
+// firstLine leaves out the C++ stack.
+func firstLine(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return line
 }
 
 // call runs an operation that stores one result.
