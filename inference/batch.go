@@ -91,7 +91,9 @@ func (r *run) outdated(ctx context.Context, version string, batch []pending) ([]
 }
 
 // generateAll generates for all at once, and if that fails for one after the
-// other. It returns dead letters for those who fail even so.
+// other. It returns dead letters for those who fail even so, unless that is each of
+// several: then the model is at fault, and the users are to be answered by another
+// one after a restart.
 func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
 	if len(tasks) == 0 {
 		return nil, nil, nil
@@ -102,7 +104,7 @@ func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (d
 	}
 	r.cfg.Logger.WarnContext(ctx, "will try the users one by one", "err", err)
 	for i := range tasks {
-		err := r.generateTasks(ctx, model, tasks[i:i+1])
+		err = r.generateTasks(ctx, model, tasks[i:i+1])
 		switch {
 		case err == nil:
 			done = append(done, tasks[i])
@@ -111,6 +113,9 @@ func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (d
 		default:
 			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
 		}
+	}
+	if len(failed) == len(tasks) && len(tasks) > 1 {
+		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), len(tasks), err)
 	}
 	return done, failed, nil
 }

@@ -21,10 +21,13 @@ func (r *run) pollModels(ctx context.Context) error {
 	)
 	tick := time.NewTicker(r.cfg.PollModels)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		version, err := r.currentVersion(ctx)
 		if err != nil {
 			return err
+		}
+		if first && version == "" {
+			r.cfg.Logger.InfoContext(ctx, "no model version yet: refreshes wait for the first one")
 		}
 		known := version == "" || version == serving || version == refused && time.Since(refusedAt) < reloadAfter
 		if !known {

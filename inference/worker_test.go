@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +190,31 @@ func TestPoisonUserIsBuried(t *testing.T) {
 	if s := r.Stats(); s.Generated != 2 || s.Failed != 1 {
 		t.Errorf("got %+v, want 2 generated and 1 failed", s)
 	}
+}
+
+// A model that fails for everyone, because its GPU is gone for instance, must not
+// empty the topic into the dead letters.
+func TestModelThatFailsForEveryoneEndsTheWorker(t *testing.T) {
+	h := newHarness(t)
+	h.models.hook = func(context.Context, []Request) error { return errors.New("device lost") }
+	h.produce(h.see("ann", "apple"))
+	h.produce(h.see("bob", "bread"))
+	r := h.run()
+	h.reach(r, "refreshes read", 2, func(s Stats) int64 { return s.Read })
+	h.models.publish("v1")
+	if err := r.Wait(); err == nil || !strings.Contains(err.Error(), "device lost") || !strings.Contains(err.Error(), `"v1"`) {
+		t.Errorf("Run ended with %v, want an error that names the model and its reason", err)
+	}
+	if n := h.buried(); n != 0 {
+		t.Errorf("%d users were given up, want none", n)
+	}
+
+	h.models.hook = nil
+	next := h.run()
+	h.written(next, 2)
+	next.Stop()
+	h.wantRecommended("ann", "v1:apple")
+	h.wantRecommended("bob", "v1:bread")
 }
 
 func TestRunNeedsBrokers(t *testing.T) {

@@ -22,20 +22,20 @@ import (
 
 // Report is what a run found, stored beside the model as metrics.json.
 type Report struct {
-	Version       string    `json:"version,omitempty"`
-	Device        string    `json:"device"`
-	Seed          int64     `json:"seed"`
-	Users         int       `json:"users"`
-	Items         int       `json:"items"`
-	Interactions  int64     `json:"interactions"`
-	Parameters    int       `json:"parameters"`
-	PretrainLoss  []float64 `json:"pretrain_loss"` // mean of each epoch, nats per token
-	FinetuneLoss  []float64 `json:"finetune_loss"`
-	LeaveOneOut   Metrics   `json:"leave_one_out"`
-	TrainSeconds  float64   `json:"train_seconds"`
-	EvaluateSecs  float64   `json:"evaluate_seconds"`
-	FinishedAt    time.Time `json:"finished_at"`
-	SnapshotTaken time.Time `json:"snapshot_taken_at"`
+	Version         string    `json:"version,omitempty"`
+	Device          string    `json:"device"`
+	Seed            int64     `json:"seed"`
+	Users           int       `json:"users"`
+	Items           int       `json:"items"`
+	Interactions    int64     `json:"interactions"`
+	Parameters      int       `json:"parameters"`
+	PretrainLoss    []float64 `json:"pretrain_loss"` // mean of each epoch, nats per token
+	FinetuneLoss    []float64 `json:"finetune_loss"`
+	LeaveOneOut     Metrics   `json:"leave_one_out"`
+	TrainSeconds    float64   `json:"train_seconds"`
+	EvaluateSeconds float64   `json:"evaluate_seconds"`
+	StartedAt       time.Time `json:"started_at"`
+	FinishedAt      time.Time `json:"finished_at"`
 }
 
 // MetricsFile holds the report in a version's folder.
@@ -88,7 +88,7 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) (Report, error) {
-	report := Report{Device: r.config.Device.String(), Seed: r.config.Seed, SnapshotTaken: time.Now().UTC()}
+	report := Report{Device: r.config.Device.String(), Seed: r.config.Seed, StartedAt: time.Now().UTC()}
 	bundle, err := r.newBundle()
 	if err != nil {
 		return report, err
@@ -109,7 +109,7 @@ func (r *run) do(ctx context.Context) (Report, error) {
 	if report.LeaveOneOut, err = r.evaluate(ctx, bundle); err != nil {
 		return report, err
 	}
-	report.EvaluateSecs = time.Since(started).Seconds()
+	report.EvaluateSeconds = time.Since(started).Seconds()
 	report.FinishedAt = time.Now().UTC()
 
 	report.Version, err = r.publish(bundle, report)

@@ -72,12 +72,19 @@ func Run(t testing.TB, run func(context.Context) error) *Service {
 func (s *Service) Stop() {
 	s.t.Helper()
 	s.cancel()
+	if err := s.Wait(); err != nil {
+		s.t.Fatalf("Run must end without an error when its context ends, got %v", err)
+	}
+}
+
+// Wait returns what the service ends with, and fails the test if it does not end.
+func (s *Service) Wait() error {
+	s.t.Helper()
 	select {
 	case err := <-s.done:
-		if err != nil {
-			s.t.Fatalf("Run must end without an error when its context ends, got %v", err)
-		}
+		return err
 	case <-time.After(Patience):
-		s.t.Fatal("Run did not end with its context")
+		s.t.Fatal("Run did not end")
+		return nil
 	}
 }
