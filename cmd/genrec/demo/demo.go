@@ -130,18 +130,3 @@ func (d *demo) written(w inference.Written) {
 		}
 	}
 }
-
-func (d *demo) summary() Summary {
-	s := Summary{
-		Events: d.produced, LiveEvents: d.score.events, Users: users(d.Events[:d.produced]),
-		HR10: d.score.rate(), PopularityHR10: d.score.popularRate(),
-		FreshnessP50: d.freshness.quantile(0.5), FreshnessP99: d.freshness.quantile(0.99),
-		ModelVersions: d.versions,
-	}
-	d.say("5/5  summary")
-	d.say("  %d events of %d users went through Kafka, %d of them live", s.Events, s.Users, s.LiveEvents)
-	d.say("  hit rate at 10 of the lists that stood before each live event: %.4f, popular items: %.4f", s.HR10, s.PopularityHR10)
-	d.say("  freshness, event produced to recommendations written: p50 %d ms, p99 %d ms", s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds())
-	d.say("  %d model versions, the second swapped in while the stream ran", s.ModelVersions)
-	return s
-}

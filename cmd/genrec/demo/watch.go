@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -68,32 +67,4 @@ func (w *watch) written(r inference.Written, took time.Duration) {
 	}
 	w.say("  user %s: %s %s -> now recommended: %s ... (%d ms, model %s)",
 		e.User, e.Type, e.Item, strings.Join(items, " "), took.Milliseconds(), r.Recommendations.ModelVersion)
-}
-
-// score is the share of events whose item stood in the list before the event.
-type score struct{ hits, popularHits, events int }
-
-func (s score) rate() float64        { return share(s.hits, s.events) }
-func (s score) popularRate() float64 { return share(s.popularHits, s.events) }
-
-func share(part, whole int) float64 {
-	if whole == 0 {
-		return 0
-	}
-	return float64(part) / float64(whole)
-}
-
-// Summary is what a demonstration found.
-type Summary struct {
-	Events, LiveEvents, Users int
-	HR10, PopularityHR10      float64
-	FreshnessP50              time.Duration
-	FreshnessP99              time.Duration
-	ModelVersions             int
-}
-
-// String is the machine-readable line.
-func (s Summary) String() string {
-	return fmt.Sprintf("demo events=%d users=%d hr10=%.4f popularity_hr10=%.4f freshness_p50_ms=%d freshness_p99_ms=%d model_versions=%d",
-		s.Events, s.Users, s.HR10, s.PopularityHR10, s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds(), s.ModelVersions)
 }
