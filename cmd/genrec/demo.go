@@ -87,7 +87,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	summary, err := demo.Run(ctx, demo.Config{
 		Events: events, Live: live, Rate: cmd.Float("rate"),
 		Brokers: s.brokers, Store: s.store, Models: models, Serve: served,
-		Retrain: demoTraining(cmd, device, events), Out: os.Stdout,
+		Retrain: demoTraining(cmd, device, events), Aside: newLoggedProgress(), Out: os.Stdout,
 	})
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func newProgress(out *os.File) *progress {
 	return p
 }
 
+// newLoggedProgress is for work beside which other lines are printed.
+func newLoggedProgress() *progress { return &progress{} }
+
 // Start begins a stage.
 func (p *progress) Start(stage string, steps int) {
 	p.stage, p.steps, p.done = stage, steps, 0

@@ -32,7 +32,10 @@ type Config struct {
 	Models  *registry.Registry
 	Serve   inference.Models
 	Retrain retrain.Config
-	Out     io.Writer
+	// Aside shows the training that runs while the stream goes on, in whole lines
+	// that can stand among others.
+	Aside retrain.Progress
+	Out   io.Writer
 }
 
 // Parts of the live events before and after the retraining.
@@ -118,7 +121,7 @@ func (d *demo) train(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.trainOn(ctx, snapshot)
+	return d.trainOn(ctx, snapshot, d.Retrain.Progress)
 }
 
 // written is called by the worker for each list that it writes.

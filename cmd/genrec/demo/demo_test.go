@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 		Events: events, Live: 200, Rate: 100,
 		Brokers: servers.KafkaBrokers(), Store: store, Models: models,
 		Serve:   &versions.Versions{Registry: models, Device: model.CPU, Ranker: model.DefaultRankerConfig()},
-		Retrain: training, Out: &out,
+		Retrain: training, Aside: noProgress{}, Out: &out,
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())

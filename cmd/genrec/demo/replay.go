@@ -115,7 +115,7 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	}
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
-	go func() { trained <- d.trainOn(ctx, snapshot) }()
+	go func() { trained <- d.trainOn(ctx, snapshot, d.Aside) }()
 	err = d.send(ctx, d.whileTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
 		return err
@@ -149,9 +149,11 @@ func (d *demo) settle(ctx context.Context) error {
 	})
 }
 
-func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence) error {
+func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence, progress retrain.Progress) error {
+	config := d.Retrain
+	config.Progress = progress
 	started := time.Now()
-	report, err := retrain.Run(ctx, d.Retrain, snapshot, d.Models)
+	report, err := retrain.Run(ctx, config, snapshot, d.Models)
 	if err != nil {
 		return err
 	}
