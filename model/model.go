@@ -38,8 +38,11 @@ func New(c Config, seed int64, device Device) (m *Model, err error) {
 		return nil, fmt.Errorf("model configuration: %w", err)
 	}
 	libtorch.Seed(seed)
-	weights := newParameters(device)
-	return &Model{Config: c, device: device, weights: weights, network: newNetwork(c, weights)}, nil
+	return build(c, newParameters(device, true)), nil
+}
+
+func build(c Config, weights *parameters) *Model {
+	return &Model{Config: c, device: weights.device, weights: weights, network: newNetwork(c, weights)}
 }
 
 // Save writes the configuration and the weights into a folder.
@@ -85,10 +88,9 @@ func Load(dir string, device Device) (m *Model, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read weights from %s: %w", path, err)
 	}
-	m, err = New(config, 0, device)
-	if err != nil {
-		return nil, err
-	}
+	// Without random draws: the generator is the process's, and a training may be
+	// using it.
+	m = build(config, newParameters(device, false))
 	g := newGraph(device, 0)
 	defer g.Free()
 	tensors := make(map[string]*tensor.Tensor, len(stored))

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"genrec/model/libtorch"
 	"genrec/model/safetensors"
+	"genrec/model/tensor"
 )
 
 func TestParseDevice(t *testing.T) {
@@ -87,6 +90,33 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A worker may load a version while a training in the same process draws its
+// dropout masks.
+func TestLoadLeavesTheRandomGeneratorAlone(t *testing.T) {
+	ownThread(t)
+	b := newBundle(t, cycles(20, rings, ringSize, 6), 1)
+	dir := t.TempDir()
+	if err := b.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	draw := func() []float32 {
+		x := tensor.Normal(1, CPU.libtorch, 8)
+		defer x.Drop()
+		return x.Floats()
+	}
+	libtorch.Seed(5)
+	want := draw()
+	libtorch.Seed(5)
+	loaded, err := Load(dir, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loaded.Drop()
+	if got := draw(); !slices.Equal(got, want) {
+		t.Errorf("after loading a model the generator draws %v, want %v", got, want)
 	}
 }
 

@@ -11,12 +11,13 @@ import (
 // in which they were made.
 type parameters struct {
 	device Device
+	random bool // draw what is to be random; otherwise set follows
 	names  []string
 	byName map[string]*tensor.Tensor
 }
 
-func newParameters(device Device) *parameters {
-	return &parameters{device: device, byName: make(map[string]*tensor.Tensor)}
+func newParameters(device Device, random bool) *parameters {
+	return &parameters{device: device, random: random, byName: make(map[string]*tensor.Tensor)}
 }
 
 func (p *parameters) add(name string, t *tensor.Tensor) *tensor.Tensor {
@@ -30,6 +31,9 @@ func (p *parameters) add(name string, t *tensor.Tensor) *tensor.Tensor {
 
 // normal makes a parameter drawn from N(0, std²).
 func (p *parameters) normal(name string, std float64, shape ...int64) *tensor.Tensor {
+	if !p.random {
+		return p.constant(name, 0, shape...)
+	}
 	return p.add(name, tensor.Normal(std, p.device.libtorch, shape...))
 }
 

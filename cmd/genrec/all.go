@@ -38,7 +38,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			}
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return newIngester(s).Run(groupCtx) })
-			group.Go(func() error { return newWorker(s, m, nil).Run(groupCtx) })
+			group.Go(func() error { return newWorker(s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {
 					retrainRegularly(groupCtx, cmd, *s, m, every)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -108,16 +107,11 @@ func demoEvents(cmd *cli.Command) ([]event.Event, error) {
 // demoTraining spends about the same time on data of any size, one part in six on
 // the pretraining.
 func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) retrain.Config {
-	users := make(map[string]bool)
-	for _, e := range events {
-		users[e.User] = true
-	}
-	epochs := min(mostEpochs, max(2, trainingBudget/len(users)))
+	epochs := min(mostEpochs, max(2, trainingBudget/demo.Users(events)))
 	c := retrain.DefaultConfig()
 	c.Device, c.Seed, c.EvaluateUsers = device, cmd.Int64("seed"), demoEvaluates
 	c.PretrainEpochs = max(1, epochs/6)
 	c.FinetuneEpochs = epochs - c.PretrainEpochs
 	c.Progress = newProgress(os.Stderr)
-	c.Logger = slog.Default()
 	return c
 }

@@ -31,7 +31,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 				return err
 			}
 			slog.Info("inference starts", "device", m.device)
-			w := newWorker(s, m, nil)
+			w := newWorker(s, m)
 			err = w.Run(ctx)
 			slog.Info("inference stopped", "stats", w.Stats())
 			return errors.Join(err, s.close())
@@ -39,7 +39,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 	}
 }
 
-func newWorker(s *servers, m models, onWritten func(inference.Written)) *inference.Worker {
+func newWorker(s *servers, m models) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
-	return inference.New(inference.Config{Brokers: s.brokers, OnWritten: onWritten}, served, s.store)
+	return inference.New(inference.Config{Brokers: s.brokers}, served, s.store)
 }

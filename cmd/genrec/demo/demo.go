@@ -94,7 +94,7 @@ func (d *demo) play(ctx context.Context, services *errgroup.Group) (Summary, err
 	d.say("3/5  first recommendations for everyone")
 	worker := inference.New(inference.Config{Brokers: d.Brokers, OnWritten: d.written}, d.Serve, d.Store)
 	services.Go(func() error { return worker.Run(ctx) })
-	if err := d.awaitFirst(ctx, users(history)); err != nil {
+	if err := d.awaitFirst(ctx, Users(history)); err != nil {
 		return Summary{}, err
 	}
 
@@ -107,7 +107,8 @@ func (d *demo) play(ctx context.Context, services *errgroup.Group) (Summary, err
 
 func (d *demo) say(format string, values ...any) { fmt.Fprintf(d.Out, format+"\n", values...) }
 
-func users(events []event.Event) int {
+// Users is the number of different users of events.
+func Users(events []event.Event) int {
 	met := make(map[string]bool)
 	for _, e := range events {
 		met[e.User] = true

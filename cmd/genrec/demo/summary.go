@@ -22,7 +22,7 @@ func (s Summary) String() string {
 
 func (d *demo) summary() Summary {
 	s := Summary{
-		Events: d.produced, LiveEvents: d.score.events, Users: users(d.Events[:d.produced]),
+		Events: d.produced, LiveEvents: d.score.events, Users: Users(d.Events[:d.produced]),
 		HR10: d.score.rate(), PopularityHR10: d.score.popularRate(),
 		FreshnessP50: d.freshness.quantile(0.5), FreshnessP99: d.freshness.quantile(0.99),
 		ModelVersions: d.versions,
