@@ -31,7 +31,7 @@ func (a attention) keysValues(g *graph, x *tensor.Tensor) keysValues {
 // to the scores and broadcasts to (B, H, T, S). The result is (B, T, D).
 func (a attention) over(g *graph, x *tensor.Tensor, kv keysValues, mask *tensor.Tensor, causal bool) *tensor.Tensor {
 	query := a.split(g, a.query.apply(g, x)) // (B, H, T, D/H)
-	attended := g.Attention(query, kv.keys, kv.values, mask, causal)
+	attended := g.Attention(query, kv.keys, kv.values, mask, g.dropout.attention, causal)
 	return a.join.apply(g, a.merge(g, attended))
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"genrec/model/tensor"
+	"genrec/model/tokens"
 )
 
 // The network is BART (Lewis et al. 2020, arXiv 1910.13461) as Hugging Face's
@@ -49,7 +50,7 @@ func (n layerNorm) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
 
 // addAndNorm is the end of every block: the residual, then the norm.
 func (n layerNorm) addAndNorm(g *graph, x, block *tensor.Tensor) *tensor.Tensor {
-	return n.apply(g, g.Add(x, g.drop(block)))
+	return n.apply(g, g.Add(x, g.drop(block, g.dropout.blocks)))
 }
 
 type feedForward struct{ fc1, fc2 linear }
@@ -62,7 +63,7 @@ func (p *parameters) feedForward(name string, std float64, width, inner int64) f
 }
 
 func (f feedForward) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
-	return f.fc2.apply(g, g.Gelu(f.fc1.apply(g, x)))
+	return f.fc2.apply(g, g.drop(g.Gelu(f.fc1.apply(g, x)), g.dropout.activation))
 }
 
 type encoderLayer struct {
@@ -115,17 +116,20 @@ func newNetwork(c Config, p *parameters) *network {
 	positions := int64(c.MaxPositions + positionOffset)
 	n := &network{
 		config:           c,
-		tokens:           p.normal("model.shared.weight", std, int64(c.Vocabulary), width),
-		users:            p.normal("user_embedding.weight", std, int64(c.Users+1), width),
-		items:            p.normal("item_embedding.weight", std, int64(c.Items+1), width),
-		logitsBias:       p.constant("final_logits_bias", 0, 1, int64(c.Vocabulary)),
+		tokens:           p.normal(sharedName, std, int64(c.Vocabulary), width),
+		users:            p.normal(usersName, std, int64(c.Users+1), width),
+		items:            p.normal(itemsName, std, int64(c.Items+1), width),
+		logitsBias:       p.buffer(logitsBiasName, 1, int64(c.Vocabulary)),
 		encoderPositions: p.normal("model.encoder.embed_positions.weight", std, positions, width),
 		decoderPositions: p.normal("model.decoder.embed_positions.weight", std, positions, width),
 		encoderNorm:      p.layerNorm("model.encoder.layernorm_embedding", width),
 		decoderNorm:      p.layerNorm("model.decoder.layernorm_embedding", width),
 	}
-	zeroFirstRow(n.users)
-	zeroFirstRow(n.items)
+	if p.random {
+		zeroRow(n.tokens, tokens.Pad)
+		zeroRow(n.users, noID)
+		zeroRow(n.items, noID)
+	}
 	for i := range c.EncoderLayers {
 		name := fmt.Sprintf("model.encoder.layers.%d", i)
 		n.encoder = append(n.encoder, encoderLayer{
@@ -149,11 +153,13 @@ func newNetwork(c Config, p *parameters) *network {
 	return n
 }
 
-// zeroFirstRow clears the embedding of tokens that have no ID.
-func zeroFirstRow(table *tensor.Tensor) {
+// noID is the row of an ID table for tokens without an ID. It stays zero.
+const noID = 0
+
+func zeroRow(table *tensor.Tensor, row int64) {
 	var s tensor.Scope
 	defer s.Free()
-	s.Narrow(table, 0, 0, 1).Zero()
+	s.Narrow(table, 0, row, 1).Zero()
 }
 
 // logits maps decoder states (..., D) to (..., V).

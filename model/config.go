@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"genrec/model/tokens"
 )
 
 // Config is the shape of a model. The names in JSON are those of a Hugging Face
@@ -21,8 +23,15 @@ type Config struct {
 	DecoderHeads  int `json:"decoder_attention_heads"`
 	DecoderFFN    int `json:"decoder_ffn_dim"`
 
-	Dropout float64 `json:"dropout"`
+	// Dropout falls on the embeddings and on what each block adds, AttentionDropout
+	// on attention probabilities, ActivationDropout inside the feed-forward blocks.
+	Dropout           float64 `json:"dropout"`
+	AttentionDropout  float64 `json:"attention_dropout"`
+	ActivationDropout float64 `json:"activation_dropout"`
+
 	InitStd float64 `json:"init_std"`
+	// ScaleEmbedding multiplies token embeddings by the square root of the width.
+	ScaleEmbedding bool `json:"scale_embedding"`
 
 	// Users and Items are the rows of the ID embedding tables beside row 0, which
 	// stays zero and serves every token without an ID.
@@ -68,8 +77,13 @@ func (c Config) Validate() error {
 	if c.Users < 0 || c.Items < 0 {
 		errs = append(errs, fmt.Errorf("genrec_users %d and genrec_items %d must not be negative", c.Users, c.Items))
 	}
-	if c.Dropout < 0 || c.Dropout >= 1 {
-		errs = append(errs, fmt.Errorf("dropout is %v, must be in [0, 1)", c.Dropout))
+	for _, field := range []struct {
+		name  string
+		value float64
+	}{{"dropout", c.Dropout}, {"attention_dropout", c.AttentionDropout}, {"activation_dropout", c.ActivationDropout}} {
+		if field.value < 0 || field.value >= 1 {
+			errs = append(errs, fmt.Errorf("%s is %v, must be in [0, 1)", field.name, field.value))
+		}
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
@@ -81,23 +95,76 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// identity is the part of a Hugging Face config.json that is the same for every
+// model that this package can run. A field that is left out has that value.
+type identity struct {
+	ModelType      string   `json:"model_type"`
+	Architectures  []string `json:"architectures"`
+	Activation     string   `json:"activation_function"`
+	EncoderDecoder bool     `json:"is_encoder_decoder"`
+	TiedEmbeddings bool     `json:"tie_word_embeddings"`
+	Begin          int64    `json:"bos_token_id"`
+	Pad            int64    `json:"pad_token_id"`
+	End            int64    `json:"eos_token_id"`
+	DecoderStart   int64    `json:"decoder_start_token_id"`
+}
+
+func bart() identity {
+	return identity{
+		ModelType: "bart", Architectures: []string{"BartForConditionalGeneration"}, Activation: "gelu",
+		EncoderDecoder: true, TiedEmbeddings: true,
+		Begin: tokens.Begin, Pad: tokens.Pad, End: tokens.End, DecoderStart: tokens.End,
+	}
+}
+
+// check names what makes a configuration that of another kind of model.
+func (i identity) check() error {
+	want := bart()
+	var errs []error
+	for _, field := range []struct {
+		name       string
+		have, want any
+	}{
+		{"model_type", i.ModelType, want.ModelType},
+		{"activation_function", i.Activation, want.Activation},
+		{"is_encoder_decoder", i.EncoderDecoder, want.EncoderDecoder},
+		{"tie_word_embeddings", i.TiedEmbeddings, want.TiedEmbeddings},
+		{"bos_token_id", i.Begin, want.Begin},
+		{"pad_token_id", i.Pad, want.Pad},
+		{"eos_token_id", i.End, want.End},
+		{"decoder_start_token_id", i.DecoderStart, want.DecoderStart},
+	} {
+		if field.have != field.want {
+			errs = append(errs, fmt.Errorf("%s is %v, only %v can be run", field.name, field.have, field.want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func loadConfig(path string) (Config, error) {
-	var c Config
+	c := Config{Dropout: 0.1, InitStd: 0.02} // what Hugging Face assumes
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("read model configuration: %w", err)
 	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("decode model configuration %s: %w", path, err)
+	kind := bart()
+	for _, part := range []any{&c, &kind} {
+		if err := json.Unmarshal(data, part); err != nil {
+			return c, fmt.Errorf("decode model configuration %s: %w", path, err)
+		}
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(kind.check(), c.Validate()); err != nil {
 		return c, fmt.Errorf("model configuration %s: %w", path, err)
 	}
 	return c, nil
 }
 
+// save writes a config.json that Hugging Face's transformers reads, too.
 func (c Config) save(path string) error {
-	data, err := json.MarshalIndent(c, "", "  ")
+	data, err := json.MarshalIndent(struct {
+		identity
+		Config
+	}{bart(), c}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode model configuration: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"genrec/model/examples"
 	"genrec/model/tensor"
+	"genrec/model/tokens"
 )
 
 // encoded is what the decoder reads of a batch.
@@ -20,11 +21,11 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	embed := func(table *tensor.Tensor, ids []int64, padding int64) *tensor.Tensor { // (B, S, D)
 		return g.Embedding(table, g.Ints(ids, rows, length), padding)
 	}
-	x := embed(n.tokens, b.Tokens, noPadding)
+	x := n.scale(g, embed(n.tokens, b.Tokens, tokens.Pad))
 	x = g.Add(x, embed(n.encoderPositions, n.positions(b), noPadding))
-	x = g.Add(x, embed(n.users, b.Users, 0))
-	x = g.Add(x, embed(n.items, b.Items, 0))
-	x = g.drop(n.encoderNorm.apply(g, x))
+	x = g.Add(x, embed(n.users, b.Users, noID))
+	x = g.Add(x, embed(n.items, b.Items, noID))
+	x = g.drop(n.encoderNorm.apply(g, x), g.dropout.blocks)
 
 	mask := paddingMask(g, b)
 	for _, layer := range n.encoder {
@@ -74,11 +75,18 @@ func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states
 func (n *network) embedTarget(g *graph, ids *tensor.Tensor, from int64) *tensor.Tensor {
 	length := ids.Shape()[1]
 	positions := g.Narrow(n.decoderPositions, 0, positionOffset+from, length) // (T, D)
-	x := g.Add(g.Embedding(n.tokens, ids, noPadding), positions)
-	return g.drop(n.decoderNorm.apply(g, x))
+	x := g.Add(n.scale(g, g.Embedding(n.tokens, ids, tokens.Pad)), positions)
+	return g.drop(n.decoderNorm.apply(g, x), g.dropout.blocks)
 }
 
-// loss is the mean cross-entropy over the target tokens, in nats.
+func (n *network) scale(g *graph, embedded *tensor.Tensor) *tensor.Tensor {
+	if !n.config.ScaleEmbedding {
+		return embedded
+	}
+	return g.Scale(embedded, math.Sqrt(float64(n.config.Width)))
+}
+
+// loss is the cross-entropy summed over the target tokens, in nats.
 func (n *network) loss(g *graph, b examples.Batch, t examples.Targets) *tensor.Tensor {
 	states, _, _ := n.decode(g, t.Inputs, int64(t.Length), n.encode(g, b))
 	logits := g.Reshape(n.logits(g, states), -1, int64(n.config.Vocabulary)) // (B*T, V)

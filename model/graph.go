@@ -8,18 +8,31 @@ import (
 // graph is one forward pass: the scope of its tensors and how it drops out.
 type graph struct {
 	tensor.Scope
-	dropout float64 // 0 outside training
+	dropout dropout
 }
 
-func newGraph(device Device, dropout float64) *graph {
-	return &graph{Scope: tensor.Scope{Device: device.libtorch}, dropout: dropout}
+// dropout holds the shares that a training step zeroes; outside training they are 0.
+type dropout struct {
+	blocks, attention, activation float64
+	random                        uint64 // the state of the masks' random stream
 }
 
-func (g *graph) drop(x *tensor.Tensor) *tensor.Tensor {
-	if g.dropout == 0 {
+func newGraph(device Device) *graph {
+	return &graph{Scope: tensor.Scope{Device: device.libtorch}}
+}
+
+// newTrainingGraph drops out as the configuration says.
+func newTrainingGraph(device Device, c Config, random uint64) *graph {
+	g := newGraph(device)
+	g.dropout = dropout{blocks: c.Dropout, attention: c.AttentionDropout, activation: c.ActivationDropout, random: random}
+	return g
+}
+
+func (g *graph) drop(x *tensor.Tensor, share float64) *tensor.Tensor {
+	if share == 0 {
 		return x
 	}
-	return g.Dropout(x, g.dropout)
+	return g.Dropout(x, share, &g.dropout.random)
 }
 
 // withoutGradients turns the recording of gradients off until the function that

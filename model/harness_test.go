@@ -56,7 +56,7 @@ func ringItem(ring, place int) string { return fmt.Sprintf("ring-%d/place-%d", r
 
 func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	t.Helper()
-	c, vocabulary := catalog.Build(sequences), tokens.NewCompact()
+	c, vocabulary := catalog.Build(sequences, catalog.Walk), tokens.NewCompact()
 	config := Compact(vocabulary.Size(), c.Users(), c.Items())
 	config.Width, config.EncoderFFN, config.DecoderFFN = 32, 64, 64
 	m, err := New(config, seed, testDevice(t))

@@ -6,6 +6,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,61 +46,74 @@ func build(c Config, weights *parameters) *Model {
 	return &Model{Config: c, device: weights.device, weights: weights, network: newNetwork(c, weights)}
 }
 
-// Save writes the configuration and the weights into a folder.
-func (m *Model) Save(dir string) (err error) {
-	defer tensor.Catch(&err)
+// Save writes the configuration and the weights into a folder, which Hugging Face's
+// transformers reads as a BartForConditionalGeneration with two tensors too many.
+func (m *Model) Save(dir string) error {
 	if err := m.Config.save(filepath.Join(dir, ConfigFile)); err != nil {
 		return err
 	}
+	return m.SaveWeights(filepath.Join(dir, WeightsFile))
+}
+
+// SaveWeights writes the weights alone.
+func (m *Model) SaveWeights(path string) (err error) {
+	defer tensor.Catch(&err)
+	return writeTensors(path, m.weights.named())
+}
+
+// LoadWeights reads what SaveWeights wrote of a model of the same configuration.
+func (m *Model) LoadWeights(path string) (err error) {
+	defer tensor.Catch(&err)
+	defer withoutGradients()()
+	return m.setAll(path, safetensors.ReadFile)
+}
+
+func writeTensors(path string, named []namedTensor) error {
 	var tensors []safetensors.Tensor
-	for _, name := range m.weights.names {
-		t := m.weights.byName[name]
-		tensors = append(tensors, safetensors.Tensor{Name: name, Shape: t.Shape(), Data: t.Floats()})
+	for _, t := range named {
+		tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: t.Shape(), Data: t.Floats()})
 	}
-	path := filepath.Join(dir, WeightsFile)
 	file, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("write weights: %w", err)
+		return fmt.Errorf("write tensors: %w", err)
 	}
-	if err := safetensors.Write(file, tensors); err != nil {
-		file.Close()
-		return fmt.Errorf("write weights to %s: %w", path, err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("write weights to %s: %w", path, err)
+	err = errors.Join(safetensors.Write(file, tensors), file.Sync(), file.Close())
+	if err != nil {
+		return fmt.Errorf("write tensors to %s: %w", path, err)
 	}
 	return nil
 }
 
 // Load reads a folder that Save wrote.
-func Load(dir string, device Device) (m *Model, err error) {
-	defer tensor.Catch(&err)
+func Load(dir string, device Device) (*Model, error) {
 	config, err := loadConfig(filepath.Join(dir, ConfigFile))
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, WeightsFile)
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read weights: %w", err)
-	}
-	defer file.Close()
-	stored, err := safetensors.Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("read weights from %s: %w", path, err)
-	}
 	// Without random draws: the generator is the process's, and a training may be
 	// using it.
-	m = build(config, newParameters(device, false))
-	g := newGraph(device, 0)
-	defer g.Free()
-	tensors := make(map[string]*tensor.Tensor, len(stored))
-	for _, t := range stored {
-		tensors[t.Name] = g.Floats(t.Data, t.Shape...)
+	return load(dir, config, newParameters(device, false), logitsBiasName)
+}
+
+// LoadPretrained reads BART's weights from a Hugging Face folder, config.json with
+// model.safetensors or pytorch_model.bin, and draws the ID tables, which BART lacks.
+func LoadPretrained(dir string, users, items int, seed int64, device Device) (*Model, error) {
+	config, err := loadConfig(filepath.Join(dir, ConfigFile))
+	if err != nil {
+		return nil, err
 	}
-	if err := m.weights.set(tensors); err != nil {
+	config.Users, config.Items = users, items
+	libtorch.Seed(seed)
+	return load(dir, config, newParameters(device, true), logitsBiasName, usersName, itemsName)
+}
+
+func load(dir string, c Config, weights *parameters, optional ...string) (m *Model, err error) {
+	defer tensor.Catch(&err)
+	m = build(c, weights)
+	path, read := weightsOf(dir)
+	if err := m.setAll(path, read, optional...); err != nil {
 		m.Drop()
-		return nil, fmt.Errorf("load weights from %s: %w", path, err)
+		return nil, err
 	}
 	return m, nil
 }

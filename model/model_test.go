@@ -78,6 +78,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			ownThread(t)
 			dir := saved(t)
 			if err := c.spoil(dir); err != nil {
 				t.Fatal(err)

@@ -11,13 +11,15 @@ import (
 // in which they were made.
 type parameters struct {
 	device Device
-	random bool // draw what is to be random; otherwise set follows
+	random bool        // draw what is to be random; otherwise set follows
+	source *parameters // of which these are aliases
 	names  []string
 	byName map[string]*tensor.Tensor
+	fixed  map[string]bool // not trained
 }
 
 func newParameters(device Device, random bool) *parameters {
-	return &parameters{device: device, random: random, byName: make(map[string]*tensor.Tensor)}
+	return &parameters{device: device, random: random, byName: make(map[string]*tensor.Tensor), fixed: make(map[string]bool)}
 }
 
 func (p *parameters) add(name string, t *tensor.Tensor) *tensor.Tensor {
@@ -29,6 +31,13 @@ func (p *parameters) add(name string, t *tensor.Tensor) *tensor.Tensor {
 	return t
 }
 
+// aliases are the same weights with gradients of their own.
+func (p *parameters) aliases() *parameters {
+	a := newParameters(p.device, false)
+	a.source = p
+	return a
+}
+
 // normal makes a parameter drawn from N(0, std²).
 func (p *parameters) normal(name string, std float64, shape ...int64) *tensor.Tensor {
 	if !p.random {
@@ -38,38 +47,64 @@ func (p *parameters) normal(name string, std float64, shape ...int64) *tensor.Te
 }
 
 func (p *parameters) constant(name string, value float64, shape ...int64) *tensor.Tensor {
+	if p.source != nil {
+		return p.add(name, p.source.byName[name].Alias())
+	}
 	return p.add(name, tensor.Constant(value, p.device.libtorch, shape...))
 }
 
-// set overwrites every parameter with the tensor of the same name.
-func (p *parameters) set(tensors map[string]*tensor.Tensor) error {
-	for _, name := range p.names {
-		t, found := tensors[name]
-		if !found {
-			return fmt.Errorf("tensor %q is missing", name)
-		}
-		if have, want := t.Shape(), p.byName[name].Shape(); !slices.Equal(have, want) {
-			return fmt.Errorf("tensor %q has shape %v, the configuration asks for %v", name, have, want)
-		}
-		p.byName[name].Set(t)
+// buffer makes zeros that are stored with the weights but not trained.
+func (p *parameters) buffer(name string, shape ...int64) *tensor.Tensor {
+	p.fixed[name] = true
+	return p.constant(name, 0, shape...)
+}
+
+// set overwrites a parameter.
+func (p *parameters) set(name string, t *tensor.Tensor) error {
+	return overwrite(name, p.byName[name], t)
+}
+
+func overwrite(name string, into, from *tensor.Tensor) error {
+	if have, want := from.Shape(), into.Shape(); !slices.Equal(have, want) {
+		return fmt.Errorf("tensor %q has shape %v, the configuration asks for %v", name, have, want)
 	}
+	into.Set(from)
 	return nil
 }
 
-// requireGrad turns gradients on or off for every parameter.
+type namedTensor struct {
+	name string
+	*tensor.Tensor
+}
+
+// named lists weights and buffers in the order in which they were made.
+func (p *parameters) named() []namedTensor {
+	var list []namedTensor
+	for _, name := range p.names {
+		list = append(list, namedTensor{name, p.byName[name]})
+	}
+	return list
+}
+
+// requireGrad turns gradients on or off for every weight.
 func (p *parameters) requireGrad(required bool) {
-	for _, t := range p.byName {
+	for _, t := range p.trained() {
 		t.RequireGrad(required)
 	}
 }
 
-// all lists the parameters in the order in which they were made.
-func (p *parameters) all() []*tensor.Tensor {
-	list := make([]*tensor.Tensor, len(p.names))
-	for i, name := range p.names {
-		list[i] = p.byName[name]
+// trained lists the weights, without the buffers, in the order in which they were
+// made.
+func (p *parameters) trained() []*tensor.Tensor {
+	var list []*tensor.Tensor
+	for _, name := range p.trainedNames() {
+		list = append(list, p.byName[name])
 	}
 	return list
+}
+
+func (p *parameters) trainedNames() []string {
+	return slices.DeleteFunc(slices.Clone(p.names), func(name string) bool { return p.fixed[name] })
 }
 
 func (p *parameters) drop() {

@@ -3,8 +3,10 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/tokens"
 	"genrec/model/trie"
 )
 
@@ -52,7 +54,7 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	for i := range texts {
 		texts[i] = builder.ItemTokens(i + 1)
 	}
-	tree, err := trie.Build(texts)
+	tree, err := trie.Build(distinct(texts))
 	if err != nil {
 		return nil, fmt.Errorf("build the trie of %d items: %w", len(texts), err)
 	}
@@ -61,6 +63,20 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), err)
 	}
 	return &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}, nil
+}
+
+// distinct makes texts ones that a trie can hold. Where they differ in length, one
+// may be the beginning of another, and the end token tells them apart; where they
+// don't, it says nothing and is left out.
+func distinct(texts [][]int64) [][]int64 {
+	if !slices.ContainsFunc(texts, func(text []int64) bool { return len(text) != len(texts[0]) }) {
+		return texts
+	}
+	ended := make([][]int64, len(texts))
+	for i, text := range texts {
+		ended[i] = append(slices.Clip(text), tokens.End)
+	}
+	return ended
 }
 
 // Rank answers each query with distinct items, best first. There are fewer than

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"math"
 
 	"genrec/model/examples"
@@ -34,18 +33,12 @@ type Searcher struct {
 	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
 }
 
-// ErrUnevenTrie says that a trie's sequences differ in length.
-var ErrUnevenTrie = errors.New("all sequences of the trie must have one length")
-
 // NewSearcher puts the trie on the model's device.
 func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
-	if !tree.Even {
-		return nil, ErrUnevenTrie
-	}
 	s = &Searcher{
 		network: m.network, device: m.device, beams: int64(beams), tree: tree,
-		owned:  newGraph(m.device, 0),
+		owned:  newGraph(m.device),
 		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
 	}
 	token, node := make([]int64, len(tree.ChildToken)), make([]int64, len(tree.ChildNode))
@@ -74,21 +67,35 @@ func (s *Searcher) Close() (err error) {
 // Search returns for each input the best sequences, best first and all distinct:
 // as many as there are beams and spare more, or fewer when the trie has fewer. The
 // spare ones let a caller leave some out and still have a full list.
+//
+// Beams that reach a leaf leave the search, as in Hugging Face's: at each step the
+// best continuations are taken of all, those that end a sequence are put aside, and
+// as many others go on as there are beams.
 func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
-	g := newGraph(s.device, 0)
+	g := newGraph(s.device)
 	defer g.Free()
 
 	b := s.start(g, examples.NewBatch(inputs))
+	keep := s.beams + int64(spare)
+	var ended finished
 	for depth := 1; ; depth++ {
 		logProbs := s.logProbs(g, b.states)
-		if depth == s.tree.Depth {
-			return s.finish(s.expand(g, b, logProbs, s.beams+int64(spare)), int64(len(inputs))), nil
+		if depth == s.tree.Depth { // whoever goes on ends here
+			ended = ended.with(g, s.expand(g, b, logProbs, keep), keep)
+			return s.read(ended, int64(len(inputs))), nil
 		}
-		next := s.expand(g, b, logProbs, s.beams)
+		var next expansion
+		if depth < s.tree.FirstLeaf {
+			next = s.expand(g, b, logProbs, s.beams)
+		} else {
+			best := s.expand(g, b, logProbs, keep+s.beams)
+			ended = ended.with(g, s.leaves(g, best, keep), keep)
+			next = s.inner(g, best)
+		}
 		s.advance(g, &b, next, int64(len(s.prefix)+depth-1))
-		g.Free(b.tensors()...)
+		g.Free(append(b.tensors(), ended.tensors()...)...)
 	}
 }
 
@@ -162,6 +169,31 @@ func (s *Searcher) expand(g *graph, b beams, logProbs *tensor.Tensor, keep int64
 	}
 }
 
+// take picks columns of an expansion, (B, K”) of them.
+func (e expansion) take(g *graph, scores, columns *tensor.Tensor) expansion {
+	pick := func(x *tensor.Tensor) *tensor.Tensor { return g.Gather(x, 1, columns) }
+	return expansion{scores: scores, tokens: pick(e.tokens), nodes: pick(e.nodes), parents: pick(e.parents)}
+}
+
+// inner keeps the best continuations that end no sequence, one for each beam.
+func (s *Searcher) inner(g *graph, e expansion) expansion {
+	goingOn := g.Fill(e.scores, g.AtLeast(e.nodes, int64(s.tree.InnerNodes)), math.Inf(-1))
+	scores, columns := g.TopK(goingOn, min(s.beams, e.scores.Shape()[1]))
+	// A filler has no score, but a node that must not be a leaf.
+	e.nodes = g.Fill(e.nodes, g.AtLeast(e.nodes, int64(s.tree.InnerNodes)), 0)
+	return e.take(g, scores, columns)
+}
+
+// leaves are the continuations among the best few that end a sequence; the others
+// lose their score.
+func (s *Searcher) leaves(g *graph, e expansion, few int64) expansion {
+	few = min(few, e.scores.Shape()[1])
+	first := func(x *tensor.Tensor) *tensor.Tensor { return g.Narrow(x, 1, 0, few) }
+	nodes := first(e.nodes)
+	goingOn := g.Not(g.AtLeast(nodes, int64(s.tree.InnerNodes)))
+	return expansion{scores: g.Fill(first(e.scores), goingOn, math.Inf(-1)), nodes: nodes}
+}
+
 // advance runs the decoder on the tokens just chosen, which stand at position.
 func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
 	rows, oldWidth := next.nodes.Shape()[0], b.nodes.Shape()[1]
@@ -197,19 +229,4 @@ func (l decoderLayer) step(g *graph, x *tensor.Tensor, cache keysValues, parents
 	crossed := l.crossAttention.over(g, perRequest, encoded, mask, false)
 	x = l.crossAttentionNorm.addAndNorm(g, x, g.View(crossed, shape...))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), cache
-}
-
-// finish reads the leaves that the last step reached.
-func (s *Searcher) finish(last expansion, rows int64) [][]Candidate {
-	scores, nodes := last.scores.Floats(), last.nodes.Ints()
-	width := len(scores) / int(rows)
-	found := make([][]Candidate, rows)
-	for i, score := range scores {
-		if math.IsInf(float64(score), -1) {
-			continue // a filler, not a child
-		}
-		row := i / width
-		found[row] = append(found[row], Candidate{Leaf: int(nodes[i]) - s.tree.InnerNodes, LogProb: float64(score)})
-	}
-	return found
 }

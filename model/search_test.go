@@ -100,7 +100,7 @@ func TestNarrowSearchFindsTheBest(t *testing.T) {
 func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []float64 {
 	t.Helper()
 	defer withoutGradients()()
-	g := newGraph(m.device, 0)
+	g := newGraph(m.device)
 	defer g.Free()
 	var repeated []examples.Input
 	var ids []int64

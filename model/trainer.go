@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 
 	"genrec/model/examples"
 	"genrec/model/libtorch"
@@ -22,13 +25,21 @@ type TrainerConfig struct {
 	ClipNorm float64
 	// Seed of the dropout masks.
 	Seed int64
+	// BFloat16 computes matrix products in bfloat16; weights and sums stay float32.
+	BFloat16 bool
+	// Prepare runs at the start of every thread that the trainer makes.
+	Prepare func()
 }
 
 // Trainer runs optimizer steps on a model that the caller's goroutine owns.
 type Trainer struct {
 	config    TrainerConfig
 	model     *Model
+	workers   []*worker
 	optimizer *tensor.AdamW
+	moments   *graph
+	means     []*tensor.Tensor // by trained weight
+	squares   []*tensor.Tensor
 	step      int
 }
 
@@ -40,65 +51,138 @@ const adamBeta1, adamBeta2 = 0.9, 0.999
 // NewTrainer starts a stage with a fresh AdamW state.
 func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	defer tensor.Catch(&err)
-	libtorch.Seed(c.Seed)
-	m.weights.requireGrad(true)
-	optimizer := tensor.NewAdamW(m.weights.all(), c.LearningRate, adamBeta1, adamBeta2, c.WeightDecay)
-	return &Trainer{config: c, model: m, optimizer: optimizer}, nil
+	t = &Trainer{config: c, model: m, moments: newGraph(m.device)}
+	var replicas [][]*tensor.Tensor
+	for range workersFor(m) {
+		w := newWorker(m, c.BFloat16)
+		t.workers = append(t.workers, w)
+		replicas = append(replicas, w.weights.trained())
+	}
+	if len(t.workers) > 1 {
+		for _, w := range t.workers {
+			if err := w.start(c.Prepare); err != nil {
+				return nil, err
+			}
+		}
+	}
+	t.optimizer = tensor.NewAdamW(m.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
+	t.means, t.squares = t.optimizer.Moments(&t.moments.Scope)
+	return t, nil
+}
+
+// mostWorkers bounds the memory for gradients, of which every worker has its own.
+const mostWorkers = 16
+
+// workersFor is one a core on a CPU. The masks of attention's dropout come from
+// libtorch's one generator, which several threads would reach in any order.
+func workersFor(m *Model) int {
+	if m.device != CPU || m.Config.AttentionDropout > 0 {
+		return 1
+	}
+	return min(runtime.NumCPU(), mostWorkers)
 }
 
 // Step learns from a batch and returns its mean loss per target token, in nats.
 func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	defer tensor.Catch(&err)
-	g := newGraph(t.model.device, t.model.Config.Dropout)
-	defer g.Free()
-
-	inputs := make([]examples.Input, len(batch))
-	for i, e := range batch {
-		inputs[i] = e.Input
+	if loss, err = t.gradients(batch); err != nil {
+		return loss, err
 	}
-	t.optimizer.ZeroGrad()
-	l := t.model.network.loss(g, examples.NewBatch(inputs), examples.NewTargets(batch))
-	loss = float64(l.Floats()[0])
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return loss, fmt.Errorf("step %d of %d, loss %v: %w", t.step+1, t.config.Steps, loss, ErrDiverged)
 	}
-	l.Backward()
-	t.clip(g)
-	t.optimizer.Step(t.rate())
+	if err := t.update(); err != nil {
+		return loss, err
+	}
 	t.step++
 	return loss, nil
 }
 
-// rate is the learning rate of the current step: linear warm-up, linear decay.
-func (t *Trainer) rate() float64 {
+// update applies the workers' gradients, scaled down together to ClipNorm where their
+// norm is larger.
+func (t *Trainer) update() error {
+	t.optimizer.Begin()
+	norms := make([]float64, len(t.workers))
+	if err := t.together(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
+		return err
+	}
+	squared := 0.0
+	for _, n := range norms {
+		squared += n
+	}
+	const tiny = 1e-6 // as torch.nn.utils.clip_grad_norm_
+	rate, scale := t.Rate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
+	return t.together(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
+}
+
+// together runs a function for each of the first n workers, side by side.
+func (t *Trainer) together(n int, f func(worker int)) error {
+	errs := make([]error, n)
+	var group sync.WaitGroup
+	for i := 1; i < n; i++ {
+		group.Go(func() { errs[i] = t.workers[i].do(func() { f(i) }) })
+	}
+	errs[0] = t.workers[0].do(func() { f(0) })
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// gradients lets the workers compute those of their shares, side by side.
+func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) {
+	// Each step has random numbers of its own, so that a resumed training drops out
+	// the same.
+	random := rand.New(rand.NewPCG(uint64(t.config.Seed), uint64(t.step)))
+	libtorch.Seed(random.Int64())
+	parts := split(batch, len(t.workers))
+	tokens := 0
+	for _, e := range batch {
+		tokens += len(e.Labels)
+	}
+	shares := make([]share, len(parts))
+	for i, part := range parts {
+		shares[i] = share{batch: part, tokens: tokens, random: random.Uint64()}
+	}
+	losses := make([]float64, len(parts))
+	err = t.together(len(parts), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
+	for _, l := range losses {
+		loss += l
+	}
+	return loss, err
+}
+
+// split cuts a batch into as many parts of about equally many tokens as there are
+// workers. Batches are sorted by length, so neighbors need little padding.
+func split(batch []examples.Example, workers int) [][]examples.Example {
+	total := examples.Tokens(batch)
+	parts := make([][]examples.Example, 0, workers)
+	from, tokens := 0, 0
+	for i := range batch {
+		tokens += examples.Tokens(batch[i : i+1])
+		left := len(batch) - i - 1
+		missing := workers - len(parts) - 1
+		if left > 0 && missing > 0 && (tokens*workers >= total*(len(parts)+1) || left == missing) {
+			parts = append(parts, batch[from:i+1])
+			from = i + 1
+		}
+	}
+	return append(parts, batch[from:])
+}
+
+// Rate is the learning rate of the next step: linear warm-up, linear decay.
+func (t *Trainer) Rate() float64 {
 	warmUp := max(1, t.config.WarmUp*float64(t.config.Steps))
 	done := float64(t.step)
 	left := float64(t.config.Steps) - done
 	return t.config.LearningRate * min((done+1)/warmUp, max(0, left)/max(1, float64(t.config.Steps)-warmUp))
 }
 
-// clip scales all gradients down together, without a look at their norm from the
-// host.
-func (t *Trainer) clip(g *graph) {
-	defer withoutGradients()()
-	var gradients, norms []*tensor.Tensor
-	for _, weight := range t.model.weights.all() {
-		if gradient := g.Grad(weight); gradient.Defined() {
-			gradients = append(gradients, gradient)
-			norms = append(norms, g.Norm(gradient))
-		}
-	}
-	norm := g.Norm(g.Stack(norms...))
-	scale := g.ClampMax(g.Scale(g.Reciprocal(norm), t.config.ClipNorm), 1)
-	for _, gradient := range gradients {
-		gradient.Multiply(scale)
-	}
-}
-
-// Close frees the optimizer's state and turns gradients off.
+// Close frees the optimizer's state and the workers.
 func (t *Trainer) Close() (err error) {
 	defer tensor.Catch(&err)
+	t.moments.Free()
 	t.optimizer.Drop()
-	t.model.weights.requireGrad(false)
+	for _, w := range t.workers {
+		w.close()
+	}
 	return nil
 }

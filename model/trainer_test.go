@@ -6,54 +6,107 @@ import (
 	"testing"
 
 	"genrec/model/examples"
-	"genrec/model/libtorch"
 )
 
 func TestLearningRateWarmsUpAndDecays(t *testing.T) {
 	trainer := Trainer{config: TrainerConfig{Steps: 100, LearningRate: 2, WarmUp: 0.05}}
 	for step, want := range map[int]float64{0: 0.4, 4: 2, 5: 2, 52: 2 * 48. / 95, 99: 2. / 95, 100: 0} {
 		trainer.step = step
-		if got := trainer.rate(); math.Abs(got-want) > 1e-9 {
+		if got := trainer.Rate(); math.Abs(got-want) > 1e-9 {
 			t.Errorf("the rate of step %d is %.4f, want %.4f", step, got, want)
 		}
 	}
 }
 
-func TestClipBoundsTheNormOfAllGradients(t *testing.T) {
+// The optimizer is libtorch's; that it is AdamW behind clipped gradients is checked
+// against the formulas.
+func TestStepIsAdamWBehindClippedGradients(t *testing.T) {
 	ownThread(t)
+	const rate, decay, epsilon = 1e-2, 0.1, 1e-8
 	sequences := cycles(20, rings, ringSize, 6)
 	b := newBundle(t, sequences, 1)
 	builder := examples.NewBuilder(examples.Config{Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: 512})
 	var batch []examples.Example
-	var inputs []examples.Input
 	for _, h := range histories(b.Catalog, sequences) {
-		e := builder.Finetune(h, rand.New(rand.NewPCG(1, 1)))
-		batch, inputs = append(batch, e), append(inputs, e.Input)
+		batch = append(batch, builder.Finetune(h, rand.New(rand.NewPCG(1, 1))))
 	}
-	norm := func(clip float64) float64 {
-		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 1, LearningRate: 1e-3, ClipNorm: clip})
+	for _, clip := range []float64{1e6, 0.01} {
+		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 1, LearningRate: rate, WeightDecay: decay, ClipNorm: clip})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer trainer.Close()
-		g := newGraph(b.Model.device, 0)
-		defer g.Free()
-		trainer.optimizer.ZeroGrad()
-		b.Model.network.loss(g, examples.NewBatch(inputs), examples.NewTargets(batch)).Backward()
-		trainer.clip(g)
+		if _, err := trainer.gradients(batch); err != nil {
+			t.Fatal(err)
+		}
+		gradients, before := summed(trainer), [][]float32{}
 		sum := 0.0
-		for _, weight := range b.Model.weights.all() {
-			for _, x := range g.Grad(weight).Floats() {
-				sum += float64(x) * float64(x)
+		for i, weight := range b.Model.weights.trained() {
+			before = append(before, weight.Floats())
+			for _, x := range gradients[i] {
+				sum += x * x
 			}
 		}
-		return math.Sqrt(sum)
+		if err := trainer.update(); err != nil {
+			t.Fatal(err)
+		}
+		scale := min(1, clip/math.Sqrt(sum))
+		for i, weight := range b.Model.weights.trained() {
+			for j, got := range weight.Floats() {
+				gradient, w := scale*gradients[i][j], float64(before[i][j])
+				// After one step the bias-corrected moments are the gradient and its square.
+				want := w - rate*decay*w - rate*gradient/(math.Abs(gradient)+epsilon)
+				near := math.Abs(float64(got)-want) <= 1e-4*rate+1e-6*math.Abs(want)
+				if !near && math.Abs(gradient) > 1e-6 { // below, epsilon decides
+					t.Fatalf("clip %v, %s[%d]: %.7f became %.7f, AdamW gives %.7f (gradient %g)",
+						clip, b.Model.weights.trainedNames()[i], j, w, got, want, gradient)
+				}
+			}
+		}
+		trainer.Close()
 	}
-	free := norm(1e6)
-	if got := norm(free / 10); math.Abs(got-free/10) > 1e-3*free {
-		t.Errorf("clipped to a tenth, the norm is %.5f, want %.5f", got, free/10)
+}
+
+// summed are the gradients of all workers together, by trained weight.
+func summed(trainer *Trainer) [][]float64 {
+	g := newGraph(trainer.model.device)
+	defer g.Free()
+	sums := make([][]float64, len(trainer.model.weights.trained()))
+	for _, w := range trainer.workers {
+		for i, weight := range w.weights.trained() {
+			gradient := g.Grad(weight)
+			if !gradient.Defined() {
+				continue
+			}
+			if sums[i] == nil {
+				sums[i] = make([]float64, weight.Elements())
+			}
+			for j, x := range gradient.Floats() {
+				sums[i][j] += float64(x)
+			}
+		}
 	}
-	if !libtorch.SetGradients(true) {
-		t.Error("clipping left gradients turned off")
+	return sums
+}
+
+func TestSplitBalancesTokens(t *testing.T) {
+	var batch []examples.Example
+	for n := range 20 {
+		batch = append(batch, examples.Example{Input: examples.Input{Tokens: make([]int64, 5+3*n)}})
+	}
+	for _, c := range []struct{ rows, workers, parts int }{{20, 1, 1}, {20, 2, 2}, {20, 4, 4}, {3, 4, 2}, {1, 2, 1}} {
+		parts := split(batch[:c.rows], c.workers)
+		rows, most := 0, 0
+		for _, part := range parts {
+			rows += len(part)
+			most = max(most, examples.Tokens(part))
+			if len(part) == 0 {
+				t.Errorf("%d rows for %d workers: an empty part", c.rows, c.workers)
+			}
+		}
+		fair := examples.Tokens(batch[:c.rows])/len(parts) + examples.Tokens(batch[c.rows-1:c.rows]) // no row is cut
+		if rows != c.rows || len(parts) != c.parts || most > fair {
+			t.Errorf("%d rows for %d workers: %d parts of %d rows, the largest of %d tokens; want %d parts of at most %d",
+				c.rows, c.workers, len(parts), rows, most, c.parts, fair)
+		}
 	}
 }

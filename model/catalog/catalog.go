@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Sequence is one user's history under external ids, oldest item first.
@@ -34,13 +35,34 @@ const Unknown = 0
 
 // Catalog numbers users and items from 1. It is immutable once built.
 type Catalog struct {
+	text   Text
 	items  []string
 	counts []int64
 	users  []string
 
+	longestItem, longestUser string // of the ids
+
 	itemNumber map[string]int
 	userNumber map[string]int
 }
+
+// Text says what the model reads and writes of an id.
+type Text string
+
+// The ways to write ids.
+const (
+	// Walk writes dense numbers, `item_01234`, padded to one width so that all items
+	// have equally many digits.
+	Walk Text = "walk"
+	// Literal writes the ids as they are, `item_1234` (the paper's way).
+	Literal Text = "literal"
+	// Padded writes the ids behind zeros that bring them to one width: for ids that
+	// are numbers, and vocabularies that split them into digits.
+	Padded Text = "padded"
+)
+
+// Valid says whether t is one of them.
+func (t Text) Valid() bool { return t == Walk || t == Literal || t == Padded }
 
 // Build numbers the users in the order of their ids and the items in the order of
 // a walk over the training parts of the histories (all but the last two items of
@@ -48,7 +70,7 @@ type Catalog struct {
 // digits, which is what a model that writes digits can learn from. Held-out items
 // take no part in the walk: the numbers tell nothing about them. Items that occur
 // in held-out places alone come last, in the order of their ids.
-func Build(sequences []Sequence) *Catalog {
+func Build(sequences []Sequence, t Text) *Catalog {
 	sorted := slices.Clone(sequences)
 	slices.SortFunc(sorted, func(a, b Sequence) int { return cmp.Compare(a.User, b.User) })
 
@@ -77,7 +99,7 @@ func Build(sequences []Sequence) *Catalog {
 	for i, item := range items {
 		itemCounts[i] = counts[item]
 	}
-	return index(items, itemCounts, users)
+	return index(t, items, itemCounts, users)
 }
 
 // heldOut is how many items at the end of a history no training stage may see
@@ -102,9 +124,10 @@ func alongUse(items []string, sequences []Sequence) []string {
 	return ordered
 }
 
-func index(items []string, counts []int64, users []string) *Catalog {
+func index(t Text, items []string, counts []int64, users []string) *Catalog {
 	c := &Catalog{
-		items: items, counts: counts, users: users,
+		text: t, items: items, counts: counts, users: users,
+		longestItem: longest(items), longestUser: longest(users),
 		itemNumber: make(map[string]int, len(items)),
 		userNumber: make(map[string]int, len(users)),
 	}
@@ -168,19 +191,46 @@ func (c *Catalog) Popular(n int) (items []string, counts []int64) {
 	return items, counts
 }
 
-// ItemText is the text of dense item number n, `item_01234`: the digits are
-// padded to one width so that every item has the same number of digit pieces.
-func (c *Catalog) ItemText(n int) string { return text("item", n, len(c.items)) }
+// ItemText is what the model reads and writes of dense item number n.
+func (c *Catalog) ItemText(n int) string {
+	if c.text == Walk {
+		return "item_" + padded(strconv.Itoa(n), strconv.Itoa(len(c.items)))
+	}
+	return "item_" + c.literal(c.items[n-1], c.longestItem)
+}
 
-// UserText is the text of dense user number n, `user_00042`. The unknown user is
+// UserText is what the model reads of dense user number n. The unknown user is
 // written with zeros alone.
-func (c *Catalog) UserText(n int) string { return text("user", n, len(c.users)) }
+func (c *Catalog) UserText(n int) string {
+	switch {
+	case c.text == Walk:
+		return "user_" + padded(strconv.Itoa(n), strconv.Itoa(len(c.users)))
+	case n == Unknown:
+		return "user_" + c.literal("0", c.longestUser)
+	}
+	return "user_" + c.literal(c.users[n-1], c.longestUser)
+}
 
-func text(word string, n, largest int) string {
-	return fmt.Sprintf("%s_%0*d", word, len(strconv.Itoa(largest)), n)
+func (c *Catalog) literal(id, longest string) string {
+	if c.text == Padded {
+		return padded(id, longest)
+	}
+	return id
+}
+
+func padded(id, longest string) string {
+	return strings.Repeat("0", max(0, len(longest)-len(id))) + id
+}
+
+func longest(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(ids, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
 }
 
 type file struct {
+	Text   Text     `json:"text"`
 	Items  []string `json:"items"`
 	Counts []int64  `json:"counts"`
 	Users  []string `json:"users"`
@@ -188,7 +238,7 @@ type file struct {
 
 // Save writes the catalog as JSON.
 func (c *Catalog) Save(path string) error {
-	data, err := json.Marshal(file{Items: c.items, Counts: c.counts, Users: c.users})
+	data, err := json.Marshal(file{Text: c.text, Items: c.items, Counts: c.counts, Users: c.users})
 	if err != nil {
 		return fmt.Errorf("encode catalog: %w", err)
 	}
@@ -211,5 +261,8 @@ func Load(path string) (*Catalog, error) {
 	if len(f.Items) != len(f.Counts) {
 		return nil, fmt.Errorf("decode catalog %s: %d items but %d counts", path, len(f.Items), len(f.Counts))
 	}
-	return index(f.Items, f.Counts, f.Users), nil
+	if !f.Text.Valid() {
+		return nil, fmt.Errorf("decode catalog %s: it writes ids in the unknown way %q: retrain with this release", path, f.Text)
+	}
+	return index(f.Text, f.Items, f.Counts, f.Users), nil
 }

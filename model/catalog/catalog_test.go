@@ -16,7 +16,7 @@ var shop = []Sequence{
 }
 
 func TestBuild(t *testing.T) {
-	c := Build(shop)
+	c := Build(shop, Walk)
 	if c.Users() != 3 || c.Items() != 6 || c.Interactions() != 10 {
 		t.Fatalf("%d users, %d items, %d interactions; want 3, 6, 10", c.Users(), c.Items(), c.Interactions())
 	}
@@ -48,14 +48,14 @@ func TestBuild(t *testing.T) {
 func TestHeldOutItemsDoNotMoveTheNumbers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	sequences := randomHistories(rng, 60, 40)
-	before := Build(sequences)
+	before := Build(sequences, Walk)
 	for i := range sequences {
 		s := slices.Clone(sequences[i].Items)
 		s[len(s)-1], s[len(s)-2] = s[len(s)-2], s[len(s)-1]
 		s[len(s)-1] = sequences[(i+7)%len(sequences)].Items[0]
 		sequences[i].Items = s
 	}
-	after := Build(sequences)
+	after := Build(sequences, Walk)
 	trained := make(map[string]bool)
 	for _, s := range sequences {
 		for _, item := range Training(s.Items, 2) {
@@ -80,7 +80,7 @@ func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 		}
 		sequences = append(sequences, s)
 	}
-	c := Build(sequences)
+	c := Build(sequences, Walk)
 	changes := 0
 	for n := 2; n <= c.Items(); n++ {
 		if c.Item(n)[0] != c.Item(n - 1)[0] {
@@ -95,16 +95,16 @@ func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 func TestBuildDoesNotDependOnTheOrderOfUsers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	sequences := randomHistories(rng, 80, 50)
-	first := Build(sequences)
+	first := Build(sequences, Walk)
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
-	second := Build(sequences)
+	second := Build(sequences, Walk)
 	if !slices.Equal(first.items, second.items) || !slices.Equal(first.users, second.users) {
 		t.Error("the same histories in another order gave another catalog")
 	}
 }
 
 func TestText(t *testing.T) {
-	c := Build(randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30))
+	c := Build(randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30), Walk)
 	if got := c.UserText(7); got != "user_007" {
 		t.Errorf("the text of user 7 of 120 is %q, want user_007", got)
 	}
@@ -118,7 +118,7 @@ func TestText(t *testing.T) {
 
 func TestSaveAndLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.json")
-	c := Build(shop)
+	c := Build(shop, Walk)
 	if err := c.Save(path); err != nil {
 		t.Fatal(err)
 	}

@@ -50,8 +50,8 @@ func NewTargets(examples []Example) Targets {
 		t.Length = max(t.Length, len(e.Labels))
 	}
 	for _, e := range examples {
-		shifted := append([]int64{tokens.End}, e.Labels[:len(e.Labels)-1]...)
-		t.Inputs = appendPadded(t.Inputs, shifted, t.Length, tokens.Pad)
+		shifted := append([]int64{tokens.End}, e.Labels...)
+		t.Inputs = appendPadded(t.Inputs, shifted[:min(len(shifted), t.Length)], t.Length, tokens.Pad)
 		t.Labels = appendPadded(t.Labels, e.Labels, t.Length, IgnoredLabel)
 	}
 	return t
@@ -89,6 +89,15 @@ func Epoch(histories []History, example func(History, *rand.Rand) Example, batch
 			}
 		}
 	}
+}
+
+// Tokens counts what the model reads and writes of a batch, without padding.
+func Tokens(batch []Example) int {
+	n := 0
+	for _, e := range batch {
+		n += len(e.Tokens) + len(e.Labels)
+	}
+	return n
 }
 
 // Batches is the number of batches that Epoch yields.

@@ -84,11 +84,12 @@ func (b *Builder) Next(h History) Input {
 // two items (paper, section 4.2). A history of one or two items has no held-out
 // part and is used whole.
 func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
+	h.User = b.hide(h.User, rng)
 	items := b.fitting(History{h.User, catalog.Training(h.Items, 2)}, 0)
 	masked := rng.IntN(len(items))
 	target := items[masked]
 	items[masked] = maskedItem
-	return b.example(h.User, items, target, rng)
+	return b.example(h.User, items, target)
 }
 
 // Finetune asks for the next item after a random beginning of the history, which
@@ -99,17 +100,23 @@ func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
 	if len(items) > 1 {
 		next = 1 + rng.IntN(len(items)-1)
 	}
+	h.User = b.hide(h.User, rng)
 	seen := b.fitting(History{h.User, items[:next]}, 1)
-	return b.example(h.User, append(seen, maskedItem), items[next], rng)
+	return b.example(h.User, append(seen, maskedItem), items[next])
 }
 
 // maskedItem stands in a list of items for the mask token.
 const maskedItem = -1
 
-func (b *Builder) example(user int, items []int, target int, rng *rand.Rand) Example {
+// hide makes a stranger of a share of the users.
+func (b *Builder) hide(user int, rng *rand.Rand) int {
 	if rng.Float64() < b.unknownUser {
-		user = catalog.Unknown
+		return catalog.Unknown
 	}
+	return user
+}
+
+func (b *Builder) example(user int, items []int, target int) Example {
 	labels := append([]int64{tokens.Begin}, b.itemTokens[target]...)
 	return Example{Input: b.input(user, items), Labels: append(labels, tokens.End)}
 }

@@ -20,7 +20,7 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 	for i := range 10 {
 		items = append(items, fmt.Sprintf("thing-%d", i))
 	}
-	c := catalog.Build([]catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}})
+	c := catalog.Build([]catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
 	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens, UnknownUser: unknownUser})
 	return b, c, History{User: c.UserNumber("ann"), Items: c.Numbers(items)}
 }

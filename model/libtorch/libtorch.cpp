@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 #include <cstring>
 #include <dlfcn.h>
@@ -17,6 +19,50 @@ int genrec_set_gradients(int enabled) {
 void *genrec_gelu(void *x, char **error) {
   try {
     return new at::Tensor(at::gelu(*static_cast<at::Tensor *>(x)));
+  } catch (const std::exception &e) {
+    *error = strdup(e.what());
+    return nullptr;
+  }
+}
+
+void genrec_set_bfloat16(int cuda, int enabled) {
+  const auto device = cuda ? at::kCUDA : at::kCPU;
+  at::autocast::set_autocast_dtype(device, at::kBFloat16);
+  at::autocast::set_autocast_enabled(device, enabled != 0);
+  if (!enabled) at::autocast::clear_cache(); // it keeps the weights' bfloat16 copies
+}
+
+// By OpenMP's own function, which knows this OS thread alone: at::set_num_threads also
+// changes what threads to come start with.
+int genrec_one_thread(void) {
+  at::get_num_threads(); // it sets the number when it is first asked
+  const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  if (set == nullptr) return 0;
+  set(1);
+  return at::get_num_threads() == 1;
+}
+
+// The numbers come from wyrand (Wang Yi), 16 bits an element: libtorch's generator is
+// shared by all threads and draws one element at a time.
+void *genrec_dropout_mask(const int64_t *shape, int dimensions, double share, uint64_t *state, char **error) {
+  try {
+    auto mask = at::empty(at::IntArrayRef(shape, dimensions), at::kFloat);
+    float *element = mask.data_ptr<float>();
+    const int64_t count = mask.numel();
+    const auto dropped = static_cast<uint32_t>(share * 65536 + 0.5);
+    const auto kept = static_cast<float>(1 / (1 - dropped / 65536.0));
+    uint64_t seed = *state;
+    for (int64_t i = 0; i < count; i += 4) {
+      seed += 0xa0761d6478bd642f;
+      const auto product = static_cast<unsigned __int128>(seed) * (seed ^ 0xe7037ed1a0b428db);
+      const uint64_t bits = static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+      const int64_t lanes = count - i < 4 ? count - i : 4;
+      for (int64_t lane = 0; lane < lanes; lane++) {
+        element[i + lane] = ((bits >> (16 * lane)) & 0xffff) < dropped ? 0 : kept;
+      }
+    }
+    *state = seed;
+    return new at::Tensor(std::move(mask));
   } catch (const std::exception &e) {
     *error = strdup(e.what());
     return nullptr;

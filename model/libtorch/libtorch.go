@@ -39,10 +39,42 @@ func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
 	var message *C.char
 	y := C.genrec_gelu(x, &message)
 	if y == nil {
-		defer C.free(unsafe.Pointer(message))
-		return nil, errors.New(C.GoString(message))
+		return nil, take(message)
 	}
 	return y, nil
+}
+
+// SetBFloat16 turns on or off, for the calling OS thread, that matrix products and
+// attention on a device are computed in bfloat16 from float32 weights, as PyTorch's
+// autocast does.
+func SetBFloat16(device gotch.Device, enabled bool) {
+	var cuda, on C.int
+	if device.IsCuda() {
+		cuda = 1
+	}
+	if enabled {
+		on = 1
+	}
+	C.genrec_set_bfloat16(cuda, on)
+}
+
+// UseOneThread makes the operations of the calling OS thread run in it alone.
+func UseOneThread() error {
+	if C.genrec_one_thread() == 0 {
+		return errors.New("libtorch's OpenMP cannot be told to use one thread")
+	}
+	return nil
+}
+
+// DropoutMask is a float32 tensor on the CPU of zeros, a share of the elements, and
+// 1/(1-share). The state is the random stream's, which moves on.
+func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, error) {
+	var message *C.char
+	mask := C.genrec_dropout_mask((*C.int64_t)(&shape[0]), C.int(len(shape)), C.double(share), (*C.uint64_t)(state), &message)
+	if mask == nil {
+		return nil, take(message)
+	}
+	return mask, nil
 }
 
 // LoadCUDA brings libtorch's CUDA kernels into the process, which is linked

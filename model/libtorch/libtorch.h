@@ -8,6 +8,9 @@ extern "C" {
 void genrec_manual_seed(int64_t seed);
 int genrec_set_gradients(int enabled); // returns the mode before
 void *genrec_gelu(void *x, char **error); // returns a new tensor, or NULL and an error to free
+void genrec_set_bfloat16(int cuda, int enabled);
+int genrec_one_thread(void); // 0 where OpenMP is not found
+void *genrec_dropout_mask(const int64_t *shape, int dimensions, double share, uint64_t *state, char **error);
 const char *genrec_open_global(const char *library);
 
 #ifdef __cplusplus

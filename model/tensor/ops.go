@@ -29,30 +29,35 @@ func (s *Scope) Embedding(table, ids *Tensor, padding int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgEmbedding(out, table.c, ids.c, padding, 0, 0) })
 }
 
-// Dropout zeroes a share p of the elements and scales up the rest.
-func (s *Scope) Dropout(x *Tensor, p float64) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, p, 1) })
+// Dropout zeroes a share of the elements and scales up the rest. On a CPU, the stream
+// of random numbers is that of state; elsewhere it is libtorch's.
+func (s *Scope) Dropout(x *Tensor, share float64, state *uint64) *Tensor {
+	if s.Device.IsCuda() {
+		return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, share, 1) })
+	}
+	mask, err := libtorch.DropoutMask(x.Shape(), share, state)
+	raise(err)
+	return s.Multiply(x, s.own(handle(lib.Ctensor(mask))))
 }
 
 // Gelu is the exact Gaussian error linear unit.
 func (s *Scope) Gelu(x *Tensor) *Tensor {
 	y, err := libtorch.Gelu(unsafe.Pointer(x.c))
-	if err != nil {
-		panic(&Error{firstLine(err.Error())})
-	}
+	raise(err)
 	return s.own(handle(lib.Ctensor(y)))
 }
 
 // Attention is softmax(query·keyᵀ/√width + mask)·value, with mask None or one
-// that broadcasts; causal hides later positions.
-func (s *Scope) Attention(query, key, value, mask *Tensor, causal bool) *Tensor {
+// that broadcasts; causal hides later positions; dropout zeroes a share of the
+// probabilities.
+func (s *Scope) Attention(query, key, value, mask *Tensor, dropout float64, causal bool) *Tensor {
 	var flag int32
 	if causal {
 		flag = 1
 	}
 	const defaultScale = 1 // "no scale given"
 	return s.run(func(out *lib.Ctensor) {
-		lib.AtgScaledDotProductAttention(out, query.c, key.c, value.c, mask.c, 0, flag, 0, defaultScale)
+		lib.AtgScaledDotProductAttention(out, query.c, key.c, value.c, mask.c, dropout, flag, 0, defaultScale)
 	})
 }
 
@@ -61,14 +66,31 @@ func (s *Scope) Add(a, b *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgAdd(out, a.c, b.c) })
 }
 
+// Multiply is a · b, element by element, broadcasting.
+func (s *Scope) Multiply(a, b *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgMul(out, a.c, b.c) })
+}
+
 // Scale is x times a number.
 func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
 	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
 }
 
-// ClampMax is min(x, limit).
-func (s *Scope) ClampMax(x *Tensor, limit float64) *Tensor {
-	return s.scalar(limit, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgClampMax(out, x.c, c) })
+// AtLeast says where x is not below a limit.
+func (s *Scope) AtLeast(x *Tensor, limit int64) *Tensor {
+	c := lib.AtsInt(limit)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgGe(out, x.c, c) })
+}
+
+// Not negates truth values.
+func (s *Scope) Not(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgLogicalNot(out, x.c) })
+}
+
+// Fill is x with one value where mask, which broadcasts, is true.
+func (s *Scope) Fill(x, mask *Tensor, value float64) *Tensor {
+	return s.scalar(value, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMaskedFill(out, x.c, mask.c, c) })
 }
 
 // FloorDivide divides integers, rounding down.
@@ -84,16 +106,6 @@ func (s *Scope) scalar(value float64, operation func(*lib.Ctensor, lib.Cscalar))
 		t = s.run(func(out *lib.Ctensor) { operation(out, c) })
 	})
 	return t
-}
-
-// Reciprocal is 1/x.
-func (s *Scope) Reciprocal(x *Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgReciprocal(out, x.c) })
-}
-
-// Norm is the Euclidean norm of all elements.
-func (s *Scope) Norm(x *Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgNorm(out, x.c) })
 }
 
 // View reads x in another shape without a copy.
@@ -136,11 +148,6 @@ func (s *Scope) Cat(dim int64, tensors ...*Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgCat(out, handles(tensors), len(tensors), dim) })
 }
 
-// Stack joins tensors along a new first dimension.
-func (s *Scope) Stack(tensors ...*Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgStack(out, handles(tensors), len(tensors), 0) })
-}
-
 func handles(tensors []*Tensor) []lib.Ctensor {
 	all := make([]lib.Ctensor, len(tensors))
 	for i, t := range tensors {
@@ -165,11 +172,11 @@ func (s *Scope) LogSoftmax(x *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, gotch.Float.CInt()) })
 }
 
-// CrossEntropy is the mean over the labels that are not ignored, in nats: logits
+// CrossEntropy is the sum over the labels that are not ignored, in nats: logits
 // (N, V), labels (N).
 func (s *Scope) CrossEntropy(logits, labels *Tensor, ignored int64) *Tensor {
-	const mean = 1
+	const sum = 2
 	return s.run(func(out *lib.Ctensor) {
-		lib.AtgCrossEntropyLoss(out, logits.c, labels.c, None.c, mean, ignored, 0)
+		lib.AtgCrossEntropyLoss(out, logits.c, labels.c, None.c, sum, ignored, 0)
 	})
 }

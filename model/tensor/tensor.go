@@ -59,6 +59,13 @@ func check() {
 	panic(&Error{firstLine(C.GoString((*C.char)(message)))})
 }
 
+// raise panics with the error of a call that goes past gotch.
+func raise(err error) {
+	if err != nil {
+		panic(&Error{firstLine(err.Error())})
+	}
+}
+
 // firstLine leaves out the C++ stack.
 func firstLine(message string) string {
 	line, _, _ := strings.Cut(message, "\n")

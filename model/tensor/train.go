@@ -1,21 +1,26 @@
 package tensor
 
 import (
+	"slices"
+	"unsafe"
+
 	lib "github.com/sugarme/gotch/libtch"
+
+	"genrec/model/libtorch"
 )
 
 // Zero clears the elements in place.
 func (t *Tensor) Zero() { inPlace(func(out *lib.Ctensor) { lib.AtgZero_(out, t.c) }) }
 
-// Multiply multiplies in place.
-func (t *Tensor) Multiply(factor *Tensor) {
-	inPlace(func(out *lib.Ctensor) { lib.AtgMul_(out, t.c, factor.c) })
-}
-
 // Set copies the elements of another tensor of the same shape.
 func (t *Tensor) Set(from *Tensor) {
 	lib.AtCopy_(t.c, from.c)
 	check()
+}
+
+// Alias is another handle on the elements of a weight, with a gradient of its own.
+func (t *Tensor) Alias() *Tensor {
+	return call(func(out *lib.Ctensor) { lib.AtgDetach(out, t.c) })
 }
 
 // RequireGrad says whether gradients are recorded for a weight.
@@ -38,33 +43,53 @@ func (t *Tensor) Backward() {
 	check()
 }
 
-// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2017).
-type AdamW struct{ c lib.Coptimizer }
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2017), cut into
+// parts for as many threads. A step is Begin, then Gather of every part, then Apply of
+// every part.
+type AdamW struct {
+	optimizer libtorch.AdamW
+	weights   int
+}
 
-// NewAdamW makes an optimizer of the given weights.
-func NewAdamW(weights []*Tensor, rate, beta1, beta2, weightDecay float64) *AdamW {
-	a := &AdamW{lib.AtoAdamW(rate, beta1, beta2, weightDecay)}
-	check()
-	for _, w := range weights {
-		lib.AtoAddParameter(a.c, w.c, 0)
-		check()
+// NewAdamW makes an optimizer of the given weights, whose gradients are the sums of
+// those of the replicas.
+func NewAdamW(weights []*Tensor, replicas [][]*Tensor, parts int, beta1, beta2, weightDecay float64) *AdamW {
+	pointers := func(tensors []*Tensor) (all []unsafe.Pointer) {
+		for _, t := range tensors {
+			all = append(all, unsafe.Pointer(t.c))
+		}
+		return all
 	}
-	return a
+	optimizer, err := libtorch.NewAdamW(pointers(weights), pointers(slices.Concat(replicas...)), parts, beta1, beta2, weightDecay)
+	raise(err)
+	return &AdamW{optimizer, len(weights)}
 }
 
-// Step applies the gradients with a learning rate.
-func (a *AdamW) Step(rate float64) {
-	lib.AtoSetLearningRate(a.c, rate)
-	check()
-	lib.AtoStep(a.c)
-	check()
+// Begin takes the gradients from the replicas.
+func (a *AdamW) Begin() { raise(a.optimizer.Begin()) }
+
+// Gather sums the gradients of a part and returns the square of their norm.
+func (a *AdamW) Gather(part int) float64 {
+	squared, err := a.optimizer.Gather(part)
+	raise(err)
+	return squared
 }
 
-// ZeroGrad forgets the gradients.
-func (a *AdamW) ZeroGrad() {
-	lib.AtoZeroGrad(a.c)
-	check()
+// Apply updates the weights of a part by their gradients times scale.
+func (a *AdamW) Apply(part int, rate, scale float64) { raise(a.optimizer.Apply(part, rate, scale)) }
+
+// Moments lists for each weight the running means of the gradient and of its square.
+// They share their memory with the optimizer and belong to the scope.
+func (a *AdamW) Moments(s *Scope) (means, squares []*Tensor) {
+	for i := range a.weights {
+		means = append(means, s.own(handle(lib.Ctensor(a.optimizer.Moment(i, 1)))))
+		squares = append(squares, s.own(handle(lib.Ctensor(a.optimizer.Moment(i, 2)))))
+	}
+	return means, squares
 }
+
+// SetSteps says how many steps the moments have seen.
+func (a *AdamW) SetSteps(steps int) { a.optimizer.SetSteps(steps) }
 
 // Drop frees the optimizer's state.
-func (a *AdamW) Drop() { lib.AtoFree(a.c) }
+func (a *AdamW) Drop() { a.optimizer.Free() }

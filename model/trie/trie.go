@@ -15,9 +15,11 @@ type Trie struct {
 	Prefix     []int64 // tokens that every sequence starts with
 	InnerNodes int
 	Leaves     int
-	FanOut     int  // the largest number of children of a node
-	Depth      int  // the largest number of tokens from node 0 to a leaf
-	Even       bool // all leaves are equally deep
+	FanOut     int // the largest number of children of a node
+	Depth      int // the largest number of tokens from node 0 to a leaf
+	// FirstLeaf is the smallest number of tokens from node 0 to a leaf: no sequence
+	// ends before it.
+	FirstLeaf int
 
 	// ChildToken and ChildNode are [InnerNodes, FanOut], row by row; rows with
 	// fewer children are filled up with -1.
@@ -122,13 +124,13 @@ func (b *builder) flatten() *Trie {
 		InnerNodes: len(b.children),
 		Leaves:     len(b.sequences),
 		Depth:      b.depth,
-		Even:       true,
+		FirstLeaf:  b.depth,
 	}
 	for _, row := range b.children {
 		t.FanOut = max(t.FanOut, len(row))
 	}
 	for _, s := range b.sequences {
-		t.Even = t.Even && len(s) == len(b.sequences[0])
+		t.FirstLeaf = min(t.FirstLeaf, len(s)-b.shared)
 	}
 	t.ChildToken = slices.Repeat([]int64{-1}, t.InnerNodes*t.FanOut)
 	t.ChildNode = slices.Repeat([]int64{-1}, t.InnerNodes*t.FanOut)

@@ -1,0 +1,255 @@
+// Command bench-training times training steps here and in transformers with PyTorch,
+// on the same model, data and batches, alternately in one run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"genrec/model"
+	"genrec/model/catalog"
+	"genrec/model/examples"
+	"genrec/model/tokens"
+	"genrec/pkg/dataset"
+	"genrec/retrain"
+)
+
+type settings struct {
+	data, python, peer string
+	shape              string
+	batch, steps       int
+	rounds             int
+	threads            int
+	device             string
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
+	flag.StringVar(&s.python, "python", "python3", "with the packages of model/parity/requirements.txt")
+	flag.StringVar(&s.peer, "peer", "cmd/bench-training/peer.py", "the transformers side")
+	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model, or bart-base")
+	flag.IntVar(&s.batch, "batch", 64, "examples in a batch")
+	flag.IntVar(&s.steps, "steps", 40, "training steps of each side in a round")
+	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the sides taking turns")
+	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of the transformers side; this one takes all cores")
+	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, s); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-training:", err)
+		os.Exit(1)
+	}
+}
+
+const (
+	learningRate = 1e-3
+	weightDecay  = 0.01
+	clipNorm     = 1.0
+	seed         = 1
+	// Both schedules are so long that the rate stays as good as constant.
+	scheduleSteps = 1_000_000
+	// compareSteps are trained without dropout on both sides, to see that they do the
+	// same thing.
+	compareSteps  = 4
+	lossTolerance = 2e-3 // nats; the optimizers amplify rounding errors
+)
+
+func run(ctx context.Context, s settings) error {
+	runtime.LockOSThread() // the model's
+	if s.data == "" {
+		return errors.New("-data is needed: the file of a dataset")
+	}
+	dir, err := os.MkdirTemp("", "genrec-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	batches, config, err := prepare(s)
+	if err != nil {
+		return err
+	}
+	batchFile := filepath.Join(dir, "batches.safetensors")
+	if err := writeBatches(batchFile, batches); err != nil {
+		return err
+	}
+	if err := compare(ctx, s, config, batches, batchFile, filepath.Join(dir, "compared")); err != nil {
+		return err
+	}
+	return race(ctx, s, config, batches, batchFile, filepath.Join(dir, "raced"))
+}
+
+// prepare draws the batches of a finetuning as retrain does, bucketed by length.
+func prepare(s settings) ([][]examples.Example, model.Config, error) {
+	users, err := dataset.Read(s.data)
+	if err != nil {
+		return nil, model.Config{}, err
+	}
+	var sequences []catalog.Sequence
+	for _, u := range users {
+		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
+	}
+	items := catalog.Build(sequences, catalog.Literal)
+	vocabulary := tokens.NewCompact()
+	config, err := shapeOf(s.shape, vocabulary.Size())
+	if err != nil {
+		return nil, config, err
+	}
+	config.Users, config.Items = items.Users(), items.Items()
+	config.NewestFirst = false // BART cannot count so
+	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: config.MaxPositions})
+	var histories []examples.History
+	for _, q := range sequences {
+		histories = append(histories, examples.History{User: items.UserNumber(q.User), Items: items.Numbers(q.Items)})
+	}
+	var batches [][]examples.Example
+	for batch := range examples.Epoch(histories, builder.Finetune, s.batch, rand.New(rand.NewPCG(seed, 0))) {
+		if batches = append(batches, batch); len(batches) == s.steps {
+			return batches, config, nil
+		}
+	}
+	return nil, config, fmt.Errorf("%s makes %d batches of %d, -steps asks for %d", s.data, len(batches), s.batch, s.steps)
+}
+
+func shapeOf(name string, vocabulary int) (model.Config, error) {
+	if name == "bart-base" {
+		return model.Config{
+			Vocabulary: 50265, Width: 768, MaxPositions: 1024,
+			EncoderLayers: 6, EncoderHeads: 12, EncoderFFN: 3072,
+			DecoderLayers: 6, DecoderHeads: 12, DecoderFFN: 3072,
+			Dropout: 0.1, AttentionDropout: 0.1, ActivationDropout: 0.1, InitStd: 0.02,
+		}, nil
+	}
+	recipe, err := retrain.LoadRecipe(name)
+	recipe.Model.Vocabulary = vocabulary
+	return recipe.Model, err
+}
+
+// compare trains a few steps without dropout on both sides and refuses to go on where
+// the losses differ.
+func compare(ctx context.Context, s settings, config model.Config, batches [][]examples.Example, batchFile, dir string) error {
+	config.Dropout, config.AttentionDropout, config.ActivationDropout = 0, 0, 0
+	here, there, err := start(ctx, s, config, batchFile, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { here.close(); there.close() }()
+	few := batches[:min(compareSteps, len(batches))]
+	_, ours, err := here.train(few)
+	if err != nil {
+		return err
+	}
+	_, theirs, err := there.train(len(few))
+	if err != nil {
+		return err
+	}
+	for i := range ours {
+		if math.Abs(ours[i]-theirs[i]) > lossTolerance {
+			return fmt.Errorf("step %d without dropout: loss %.5f here, %.5f in transformers: not the same training", i+1, ours[i], theirs[i])
+		}
+	}
+	fmt.Printf("without dropout, the losses of %d steps agree: %.5f here, %.5f in transformers at the last\n",
+		len(few), ours[len(few)-1], theirs[len(few)-1])
+	return nil
+}
+
+// race times both sides in turn.
+func race(ctx context.Context, s settings, config model.Config, batches [][]examples.Example, batchFile, dir string) error {
+	here, there, err := start(ctx, s, config, batchFile, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { here.close(); there.close() }()
+	count := 0
+	for _, batch := range batches {
+		count += examples.Tokens(batch)
+	}
+	fmt.Printf("%s, %d parameters, batch %d, %d steps a round, %.0f tokens a step, %s, float32, %d threads\n",
+		s.shape, here.model.Parameters(), s.batch, s.steps, float64(count)/float64(len(batches)), s.device, s.threads)
+	var ours, theirs []float64
+	for round := range s.rounds + 1 {
+		mine, _, err := here.train(batches)
+		if err != nil {
+			return err
+		}
+		other, _, err := there.train(len(batches))
+		if err != nil {
+			return err
+		}
+		if round == 0 {
+			continue // warm-up
+		}
+		ours, theirs = append(ours, mine.Seconds()), append(theirs, other.Seconds())
+		fmt.Printf("round %d: %.0f tokens/s here, %.0f in transformers\n", round, float64(count)/mine.Seconds(), float64(count)/other.Seconds())
+	}
+	a, b := float64(count)/median(ours), float64(count)/median(theirs)
+	fmt.Printf("training tokens_per_s=%.0f hf_tokens_per_s=%.0f speedup=%.2f\n", a, b, a/b)
+	return nil
+}
+
+func median(xs []float64) float64 {
+	slices.Sort(xs)
+	return (xs[(len(xs)-1)/2] + xs[len(xs)/2]) / 2
+}
+
+// side is this program's half of the race.
+type side struct {
+	model   *model.Model
+	trainer *model.Trainer
+}
+
+// start makes a model and gives a copy of it to the transformers side.
+func start(ctx context.Context, s settings, config model.Config, batchFile, dir string) (*side, *peer, error) {
+	device, err := model.ParseDevice(s.device)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, err
+	}
+	m, err := model.New(config, seed, device)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.Save(dir); err != nil {
+		return nil, nil, err
+	}
+	trainer, err := model.NewTrainer(m, model.TrainerConfig{
+		Steps: scheduleSteps, LearningRate: learningRate, WeightDecay: weightDecay, ClipNorm: clipNorm, Seed: seed,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	there, err := startPeer(ctx, s, dir, batchFile)
+	return &side{m, trainer}, there, err
+}
+
+func (s *side) train(batches [][]examples.Example) (time.Duration, []float64, error) {
+	began := time.Now()
+	var losses []float64
+	for _, batch := range batches {
+		loss, err := s.trainer.Step(batch)
+		if err != nil {
+			return 0, nil, err
+		}
+		losses = append(losses, loss)
+	}
+	return time.Since(began), losses, nil
+}
+
+func (s *side) close() {
+	s.trainer.Close()
+	s.model.Drop()
+}

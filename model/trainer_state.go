@@ -1,0 +1,60 @@
+package model
+
+import (
+	"fmt"
+
+	"genrec/model/safetensors"
+	"genrec/model/tensor"
+)
+
+// Prefixes of the optimizer's moments beside the weights in a stored state.
+const (
+	meanPrefix   = "mean."
+	squarePrefix = "square."
+)
+
+// Save writes what Resume needs to go on as if nothing had happened: the weights and
+// the optimizer's moments.
+func (t *Trainer) Save(path string) (err error) {
+	defer tensor.Catch(&err)
+	return writeTensors(path, t.state())
+}
+
+// Resume reads what Save wrote after a number of steps.
+func (t *Trainer) Resume(path string, steps int) (err error) {
+	defer tensor.Catch(&err)
+	stored, err := safetensors.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	defer withoutGradients()()
+	state := make(map[string]*tensor.Tensor)
+	for _, s := range t.state() {
+		state[s.name] = s.Tensor
+	}
+	if len(stored) != len(state) {
+		return fmt.Errorf("resume training from %s: %d tensors, this training has %d", path, len(stored), len(state))
+	}
+	g := newGraph(t.model.device)
+	defer g.Free()
+	for _, s := range stored {
+		into, known := state[s.Name]
+		if !known {
+			return fmt.Errorf("resume training from %s: tensor %q has no place in this training", path, s.Name)
+		}
+		if err := overwrite(s.Name, into, g.Floats(s.Data, s.Shape...)); err != nil {
+			return fmt.Errorf("resume training from %s: %w", path, err)
+		}
+	}
+	t.optimizer.SetSteps(steps)
+	t.step = steps
+	return nil
+}
+
+func (t *Trainer) state() []namedTensor {
+	state := t.model.weights.named()
+	for i, name := range t.model.weights.trainedNames() {
+		state = append(state, namedTensor{meanPrefix + name, t.means[i]}, namedTensor{squarePrefix + name, t.squares[i]})
+	}
+	return state
+}

@@ -1,0 +1,102 @@
+package model
+
+import (
+	"runtime"
+
+	"genrec/model/examples"
+	"genrec/model/libtorch"
+	"genrec/model/tensor"
+)
+
+// worker computes the gradients of its share of each batch. On a CPU there is one for
+// each core, which beats operations that all cores share: most operations of a small
+// model are too short to be shared.
+type worker struct {
+	device   Device
+	config   Config
+	bfloat16 bool
+	weights  *parameters // aliases of the model's, with gradients of their own
+	network  *network
+	calls    chan func() // nil: on the caller's thread
+}
+
+func newWorker(m *Model, bfloat16 bool) *worker {
+	weights := m.weights.aliases()
+	w := &worker{device: m.device, config: m.Config, bfloat16: bfloat16, weights: weights, network: newNetwork(m.Config, weights)}
+	weights.requireGrad(true)
+	return w
+}
+
+// start gives the worker a thread that runs operations alone.
+func (w *worker) start(prepare func()) error {
+	w.calls = make(chan func())
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if prepare != nil {
+			prepare()
+		}
+		libtorch.SetGradients(true) // the thread may have had another life
+		ready <- libtorch.UseOneThread()
+		for call := range w.calls {
+			call()
+		}
+	}()
+	return <-ready
+}
+
+// share is a worker's part of a step.
+type share struct {
+	batch  []examples.Example
+	tokens int    // target tokens of the whole batch
+	random uint64 // of the dropout masks
+}
+
+// do runs a function, which may panic as tensor.Catch expects, on the worker's thread.
+func (w *worker) do(f func()) (err error) {
+	run := func() {
+		defer tensor.Catch(&err)
+		f()
+	}
+	if w.calls == nil {
+		run()
+		return err
+	}
+	done := make(chan struct{})
+	w.calls <- func() {
+		defer close(done)
+		run()
+	}
+	<-done
+	return err
+}
+
+// gradients adds those of a share to the worker's and returns its part of the batch's
+// mean loss, in nats per target token.
+func (w *worker) gradients(s share) float64 {
+	g := newTrainingGraph(w.device, w.config, s.random)
+	defer g.Free()
+	inputs := make([]examples.Input, len(s.batch))
+	for i, e := range s.batch {
+		inputs[i] = e.Input
+	}
+	l := w.forward(g, examples.NewBatch(inputs), examples.NewTargets(s.batch))
+	l = g.Scale(l, 1/float64(s.tokens))
+	l.Backward()
+	return float64(l.Floats()[0])
+}
+
+func (w *worker) forward(g *graph, b examples.Batch, t examples.Targets) *tensor.Tensor {
+	if w.bfloat16 {
+		libtorch.SetBFloat16(w.device.libtorch, true)
+		defer libtorch.SetBFloat16(w.device.libtorch, false)
+	}
+	return w.network.loss(g, b, t)
+}
+
+func (w *worker) close() {
+	if w.calls != nil {
+		close(w.calls)
+	}
+	w.weights.drop()
+}
