@@ -2,8 +2,10 @@ package retrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
 	"genrec/model"
@@ -13,52 +15,78 @@ import (
 // evaluateBatch is how many users are ranked at once.
 const evaluateBatch = 64
 
-// evaluate asks for the last item of users with at least three: the others have
-// no held-out part.
-func (r *run) evaluate(ctx context.Context, bundle model.Bundle) (Metrics, error) {
-	ranker, err := model.NewRanker(bundle, r.config.Ranker)
-	if err != nil {
-		return Metrics{}, err
-	}
-	defer ranker.Close()
+// question asks for the item that a user took after others.
+type question struct {
+	model.Query
+	answer string
+}
 
-	users := r.evaluated()
-	r.progress.Start("evaluate", (len(users)+evaluateBatch-1)/evaluateBatch)
-	defer r.progress.Finish()
+// ask holds out the item at a place counted from the end of a history (1: the last).
+func ask(s catalog.Sequence, fromEnd int) question {
+	at := len(s.Items) - fromEnd
+	return question{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at]}
+}
+
+// Evaluate ranks all items for the users of a leave-one-out split: each is asked for
+// the last item, given the others. Histories of fewer than three items have no
+// held-out part and are left out. A limit takes so many users, drawn by the seed; 0
+// takes all.
+func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
+	var questions []question
+	for _, s := range sequences {
+		if len(s.Items) >= 3 {
+			questions = append(questions, ask(s, 1))
+		}
+	}
+	if limit > 0 && limit < len(questions) {
+		rng := rand.New(rand.NewPCG(uint64(seed), evaluationStream))
+		rng.Shuffle(len(questions), func(i, j int) { questions[i], questions[j] = questions[j], questions[i] })
+		questions = questions[:limit]
+	}
+	if progress == nil {
+		progress = silent{}
+	}
+	return evaluate(ctx, ranker, questions, "evaluate", progress)
+}
+
+// EvaluateStored is Evaluate for a version's folder.
+func EvaluateStored(ctx context.Context, dir string, device model.Device, c model.RankerConfig, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (m Metrics, err error) {
+	runtime.LockOSThread() // the model's
+	defer runtime.UnlockOSThread()
+	bundle, err := model.LoadBundle(dir, device)
+	if err != nil {
+		return m, err
+	}
+	defer bundle.Model.Drop()
+	ranker, err := model.NewRanker(bundle, c)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, ranker.Close()) }()
+	return Evaluate(ctx, ranker, sequences, limit, seed, progress)
+}
+
+func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (Metrics, error) {
+	progress.Start(stage, (len(questions)+evaluateBatch-1)/evaluateBatch, 0)
+	defer progress.Finish()
 	var metrics Metrics
-	for batch := range slices.Chunk(users, evaluateBatch) {
+	for batch := range slices.Chunk(questions, evaluateBatch) {
 		if err := ctx.Err(); err != nil {
 			return Metrics{}, err
 		}
 		queries := make([]model.Query, len(batch))
-		for i, s := range batch {
-			queries[i] = model.Query{User: s.User, Items: s.Items[:len(s.Items)-1]}
+		for i, q := range batch {
+			queries[i] = q.Query
 		}
 		ranked, err := ranker.Rank(queries)
 		if err != nil {
-			return Metrics{}, fmt.Errorf("evaluate: %w", err)
+			return Metrics{}, fmt.Errorf("%s: %w", stage, err)
 		}
-		for i, s := range batch {
-			held := s.Items[len(s.Items)-1]
-			metrics.add(slices.IndexFunc(ranked[i], func(item model.Ranked) bool { return item.Item == held }))
+		for i, q := range batch {
+			metrics.add(slices.IndexFunc(ranked[i], func(item model.Ranked) bool { return item.Item == q.answer }))
 		}
-		r.progress.Step(0)
+		progress.Step(0)
 	}
 	metrics.mean()
 	return metrics, nil
-}
-
-func (r *run) evaluated() []catalog.Sequence {
-	var users []catalog.Sequence
-	for _, s := range r.sequences {
-		if len(s.Items) >= 3 {
-			users = append(users, s)
-		}
-	}
-	if limit := r.config.EvaluateUsers; limit > 0 && limit < len(users) {
-		rng := rand.New(rand.NewPCG(uint64(r.config.Seed), evaluationStream))
-		rng.Shuffle(len(users), func(i, j int) { users[i], users[j] = users[j], users[i] })
-		users = users[:limit]
-	}
-	return users
 }

@@ -127,26 +127,32 @@ func TestRunPublishesAVersion(t *testing.T) {
 	}
 }
 
+// weights trains and returns the bytes of the version's weights.
+func weights(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) []byte {
+	t.Helper()
+	report, err := Run(t.Context(), c, sequences, models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(models.Dir(report.Version), model.WeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func TestOneSeedOneVersion(t *testing.T) {
 	models := openRegistry(t)
-	var weights [][]byte
+	var versions [][]byte
 	for _, seed := range []int64{3, 3, 4} {
 		c := quick()
 		c.Seed = seed
-		report, err := Run(t.Context(), c, ring(60), models)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := os.ReadFile(filepath.Join(models.Dir(report.Version), model.WeightsFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		weights = append(weights, data)
+		versions = append(versions, weights(t, models, c, ring(60)))
 	}
-	if !bytes.Equal(weights[0], weights[1]) {
+	if !bytes.Equal(versions[0], versions[1]) {
 		t.Error("one seed and one snapshot gave two models")
 	}
-	if bytes.Equal(weights[0], weights[2]) {
+	if bytes.Equal(versions[0], versions[2]) {
 		t.Error("two seeds gave one model")
 	}
 }
@@ -159,10 +165,14 @@ type stopper struct {
 
 	current string
 	steps   int
+	before  int // the most steps that a stage had behind it when it began
 }
 
-func (s *stopper) Start(stage string, _ int) { s.current, s.steps = stage, 0 }
-func (s *stopper) Finish()                   {}
+func (s *stopper) Start(stage string, _, done int) {
+	s.current, s.steps = stage, done
+	s.before = max(s.before, done)
+}
+func (s *stopper) Finish() {}
 func (s *stopper) Step(float64) {
 	if s.steps++; s.current == s.stage && s.steps == s.at {
 		s.cancel()
@@ -189,13 +199,17 @@ func TestStoppedRunPublishesNothing(t *testing.T) {
 
 func TestValidateNamesTheSetting(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"pretraining epochs":     func(c *Config) { c.PretrainEpochs = -1 },
-		"finetuning epochs":      func(c *Config) { c.FinetuneEpochs = -1 },
-		"batch size":             func(c *Config) { c.BatchSize = 0 },
-		"learning rate":          func(c *Config) { c.LearningRate = 0 },
-		"weight decay":           func(c *Config) { c.WeightDecay = -1 },
-		"share of unknown users": func(c *Config) { c.UnknownUser = 1.5 },
-		"users to evaluate":      func(c *Config) { c.EvaluateUsers = -1 },
+		"item_text":         func(c *Config) { c.Text = "" },
+		"d_model":           func(c *Config) { c.Model.Width = 0 },
+		"pretrain_epochs":   func(c *Config) { c.PretrainEpochs = -1 },
+		"finetune_epochs":   func(c *Config) { c.FinetuneEpochs = -1 },
+		"batch_size":        func(c *Config) { c.BatchSize = 0 },
+		"learning_rate":     func(c *Config) { c.LearningRate = 0 },
+		"weight_decay":      func(c *Config) { c.WeightDecay = math.NaN() },
+		"unknown_user":      func(c *Config) { c.UnknownUser = 1.5 },
+		"validation_users":  func(c *Config) { c.ValidationUsers = -1 },
+		"patience":          func(c *Config) { c.Patience = 0 },
+		"users to evaluate": func(c *Config) { c.EvaluateUsers = -1 },
 	} {
 		c := DefaultConfig()
 		change(&c)

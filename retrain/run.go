@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,25 +14,24 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
-	"genrec/model/examples"
 	"genrec/model/tokens"
 	"genrec/pkg/registry"
 )
 
 // Report is what a run found, stored beside the model as metrics.json.
 type Report struct {
-	Version         string    `json:"version,omitempty"`
-	Device          string    `json:"device"`
-	Seed            int64     `json:"seed"`
-	Users           int       `json:"users"`
-	Items           int       `json:"items"`
-	Interactions    int64     `json:"interactions"`
-	Parameters      int       `json:"parameters"`
-	PretrainLoss    []float64 `json:"pretrain_loss"` // mean of each epoch, nats per token
-	FinetuneLoss    []float64 `json:"finetune_loss"`
+	Version      string `json:"version,omitempty"`
+	Device       string `json:"device"`
+	Seed         int64  `json:"seed"`
+	Recipe       Recipe `json:"recipe"`
+	Users        int    `json:"users"`
+	Items        int    `json:"items"`
+	Interactions int64  `json:"interactions"`
+	Parameters   int    `json:"parameters"`
+	learned
 	LeaveOneOut     Metrics   `json:"leave_one_out"`
-	TrainSeconds    float64   `json:"train_seconds"`
 	EvaluateSeconds float64   `json:"evaluate_seconds"`
+	PeakMemoryMB    float64   `json:"peak_memory_mb"` // of the process, host memory
 	StartedAt       time.Time `json:"started_at"`
 	FinishedAt      time.Time `json:"finished_at"`
 }
@@ -45,13 +43,17 @@ const MetricsFile = "metrics.json"
 const (
 	trainingStream = iota + 1
 	evaluationStream
+	validationStream
+	dropoutStream
 )
 
 // niceness of the training thread: serving in the same machine goes first.
 const niceness = 10
 
 // Run trains on a snapshot and publishes the model as the current version. It can
-// be stopped at any step through ctx; then nothing is published.
+// be stopped at any step through ctx, or killed; then nothing is published, and the
+// next run of the same configuration on the same snapshot goes on where it was and
+// comes to the same model.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)
@@ -85,10 +87,18 @@ type run struct {
 	sequences []catalog.Sequence
 	models    *registry.Registry
 	progress  Progress
+	work      *workspace
 }
 
-func (r *run) do(ctx context.Context) (Report, error) {
-	report := Report{Device: r.config.Device.String(), Seed: r.config.Seed, StartedAt: time.Now().UTC()}
+func (r *run) do(ctx context.Context) (report Report, err error) {
+	report = Report{
+		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
+	}
+	if r.work, err = openWorkspace(r.models.Workspace(), r.config, r.sequences); err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, r.work.close(err == nil)) }()
+
 	bundle, err := r.newBundle()
 	if err != nil {
 		return report, err
@@ -99,93 +109,54 @@ func (r *run) do(ctx context.Context) (Report, error) {
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
 
-	started := time.Now()
-	if err := r.train(ctx, bundle, &report); err != nil {
+	if report.learned, err = r.train(ctx, bundle); err != nil {
 		return report, err
 	}
-	report.TrainSeconds = time.Since(started).Seconds()
 
-	started = time.Now()
+	started := time.Now()
 	if report.LeaveOneOut, err = r.evaluate(ctx, bundle); err != nil {
 		return report, err
 	}
 	report.EvaluateSeconds = time.Since(started).Seconds()
+	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
 	report.Version, err = r.publish(bundle, report)
 	return report, err
 }
 
-func (r *run) newBundle() (model.Bundle, error) {
-	bundle := model.Bundle{Catalog: catalog.Build(r.sequences), Vocabulary: tokens.NewCompact()}
-	config := model.Compact(bundle.Vocabulary.Size(), bundle.Catalog.Users(), bundle.Catalog.Items())
-	var err error
-	bundle.Model, err = model.New(config, r.config.Seed, r.config.Device)
-	return bundle, err
-}
-
-func (r *run) train(ctx context.Context, bundle model.Bundle, report *Report) error {
-	builder := examples.NewBuilder(examples.Config{
-		Catalog: bundle.Catalog, Tokenizer: bundle.Vocabulary,
-		MaxTokens: bundle.Model.Config.MaxPositions, UnknownUser: r.config.UnknownUser,
-	})
-	histories := make([]examples.History, len(r.sequences))
-	for i, s := range r.sequences {
-		histories[i] = examples.History{User: bundle.Catalog.UserNumber(s.User), Items: bundle.Catalog.Numbers(s.Items)}
-	}
-	rng := rand.New(rand.NewPCG(uint64(r.config.Seed), trainingStream))
-	var err error
-	for _, s := range []stage{
-		{"pretrain", r.config.PretrainEpochs, builder.Pretrain, &report.PretrainLoss},
-		{"finetune", r.config.FinetuneEpochs, builder.Finetune, &report.FinetuneLoss},
-	} {
-		if *s.losses, err = r.trainStage(ctx, bundle.Model, s, histories, rng); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+func (r *run) newBundle() (b model.Bundle, err error) {
+	b.Catalog = catalog.Build(r.sequences, r.config.Text)
+	users, items := b.Catalog.Users(), b.Catalog.Items()
+	if folder := r.config.Pretrained; folder != "" {
+		if b.Vocabulary, err = tokens.NewCompact(), nil; err != nil {
+			return b, err
 		}
+		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)
+		return b, err
 	}
-	return nil
+	b.Vocabulary = tokens.NewCompact()
+	shape := r.config.Model
+	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
+	b.Model, err = model.New(shape, r.config.Seed, r.config.Device)
+	return b, err
 }
 
-// stage is one of the paper's two ways to make examples of histories.
-type stage struct {
-	name    string
-	epochs  int
-	example func(examples.History, *rand.Rand) examples.Example
-	losses  *[]float64
-}
-
-// trainStage returns the mean loss of each epoch.
-func (r *run) trainStage(ctx context.Context, m *model.Model, s stage, histories []examples.History, rng *rand.Rand) (losses []float64, err error) {
-	if s.epochs == 0 {
-		return nil, nil
-	}
-	batches := examples.Batches(len(histories), r.config.BatchSize)
-	trainer, err := model.NewTrainer(m, model.TrainerConfig{
-		Steps: s.epochs * batches, LearningRate: r.config.LearningRate, WarmUp: warmUp,
-		WeightDecay: r.config.WeightDecay, ClipNorm: clipNorm, Seed: rng.Int64(),
-	})
+func (r *run) evaluate(ctx context.Context, bundle model.Bundle) (Metrics, error) {
+	ranker, err := model.NewRanker(bundle, r.config.Ranker)
 	if err != nil {
-		return nil, err
+		return Metrics{}, err
 	}
-	defer trainer.Close()
-	r.progress.Start(s.name, s.epochs*batches)
-	defer r.progress.Finish()
-	for range s.epochs {
-		sum := 0.0
-		for batch := range examples.Epoch(histories, s.example, r.config.BatchSize, rng) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			loss, err := trainer.Step(batch)
-			if err != nil {
-				return nil, err
-			}
-			sum += loss
-			r.progress.Step(loss)
-		}
-		losses = append(losses, sum/float64(batches))
+	defer ranker.Close()
+	return Evaluate(ctx, ranker, r.sequences, r.config.EvaluateUsers, r.config.Seed, r.progress)
+}
+
+func peakMemoryMB() float64 {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0
 	}
-	return losses, nil
+	return float64(usage.Maxrss) / 1024 // Linux counts kilobytes
 }
 
 func (r *run) publish(bundle model.Bundle, report Report) (version string, err error) {
@@ -203,6 +174,9 @@ func (r *run) publish(bundle model.Bundle, report Report) (version string, err e
 	}
 	if err := os.WriteFile(filepath.Join(draft.Dir, MetricsFile), append(data, '\n'), 0o644); err != nil {
 		return "", fmt.Errorf("write metrics: %w", err)
+	}
+	if err := r.work.copyCurves(draft.Dir); err != nil {
+		return "", err
 	}
 	if version, err = draft.Publish(); err != nil {
 		return "", err

@@ -28,7 +28,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			m, err := openModels(cmd)
+			training, m, err := openTraining(cmd)
 			if err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			group.Go(func() error { return newWorker(s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {
-					retrainRegularly(groupCtx, cmd, *s, m, every)
+					retrainRegularly(groupCtx, training, *s, m, every)
 					return nil
 				})
 			}
@@ -55,7 +55,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 const firstTraining = time.Minute
 
 // retrainRegularly outlives a training that fails: the current model goes on.
-func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models, every time.Duration) {
+func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m models, every time.Duration) {
 	wait := every
 	if _, err := m.registry.Current(); errors.Is(err, registry.ErrNoVersion) {
 		wait = min(firstTraining, every)
@@ -69,7 +69,7 @@ func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models
 		case <-timer.C:
 		}
 		wait = every
-		report, err := retrainOnce(ctx, cmd, s, m)
+		report, err := retrainOnce(ctx, training, s, m)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -82,4 +82,12 @@ func retrainRegularly(ctx context.Context, cmd *cli.Command, s servers, m models
 			slog.Info("new model version", "version", report.Version, "hr@10", report.LeaveOneOut.HR10)
 		}
 	}
+}
+
+func retrainOnce(ctx context.Context, training retrain.Config, s servers, m models) (retrain.Report, error) {
+	snapshot, err := retrain.Snapshot(ctx, s.store)
+	if err != nil {
+		return retrain.Report{}, err
+	}
+	return retrain.Run(ctx, training, snapshot, m.registry)
 }

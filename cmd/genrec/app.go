@@ -37,7 +37,7 @@ Every flag can be given by the environment variable that its help names.`,
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), recommendCommand()},
+		Commands: []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), evalCommand(), recommendCommand()},
 	}
 }
 

@@ -46,11 +46,16 @@ func redisFlags() []cli.Flag {
 }
 
 func modelFlags() []cli.Flag {
-	return []cli.Flag{
+	return join([]cli.Flag{
 		&cli.StringFlag{
 			Name: "models", Value: "models", Usage: "`FOLDER` of the model versions",
 			Sources: cli.EnvVars("GENREC_MODELS"),
 		},
+	}, rankerFlags())
+}
+
+func rankerFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one",
 			Sources: cli.EnvVars("GENREC_DEVICE"),
@@ -72,15 +77,23 @@ type models struct {
 }
 
 func openModels(cmd *cli.Command) (models, error) {
-	device, err := model.ParseDevice(cmd.String("device"))
+	device, ranker, err := rankerSettings(cmd)
 	if err != nil {
-		return models{}, fmt.Errorf("--device: %w", err)
+		return models{}, err
 	}
 	r, err := registry.Open(cmd.String("models"))
 	if err != nil {
 		return models{}, fmt.Errorf("--models: %w", err)
 	}
+	return models{registry: r, device: device, ranker: ranker}, nil
+}
+
+func rankerSettings(cmd *cli.Command) (model.Device, model.RankerConfig, error) {
 	ranker := model.DefaultRankerConfig()
 	ranker.AllowSeen = cmd.Bool("allow-seen")
-	return models{registry: r, device: device, ranker: ranker}, nil
+	device, err := model.ParseDevice(cmd.String("device"))
+	if err != nil {
+		return device, ranker, fmt.Errorf("--device: %w", err)
+	}
+	return device, ranker, nil
 }

@@ -18,8 +18,10 @@ type progress struct {
 	stage string
 	done  int
 	steps int
-	since time.Time
-	said  time.Time
+	// before is what an earlier run had done.
+	before int
+	since  time.Time
+	said   time.Time
 }
 
 // between two log lines of a stage.
@@ -36,15 +38,16 @@ func newProgress(out *os.File) *progress {
 // newLoggedProgress is for work beside which other lines are printed.
 func newLoggedProgress() *progress { return &progress{} }
 
-// Start begins a stage.
-func (p *progress) Start(stage string, steps int) {
-	p.stage, p.steps, p.done = stage, steps, 0
+// Start begins a stage, some steps of which were done before.
+func (p *progress) Start(stage string, steps, done int) {
+	p.stage, p.steps, p.done, p.before = stage, steps, done, done
 	p.since, p.said = time.Now(), time.Now()
 	if p.out != nil {
 		p.bar = progressbar.NewOptions(steps,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
+		_ = p.bar.Set(done)
 	}
 }
 
@@ -62,7 +65,7 @@ func (p *progress) Step(loss float64) {
 		return
 	}
 	p.said = time.Now()
-	left := time.Duration(float64(time.Since(p.since)) / float64(p.done) * float64(p.steps-p.done))
+	left := time.Duration(float64(time.Since(p.since)) / float64(p.done-p.before) * float64(p.steps-p.done))
 	attributes := []any{"stage", p.stage, "step", p.done, "of", p.steps, "left", left.Round(time.Second)}
 	if loss > 0 {
 		attributes = append(attributes, "loss", fmt.Sprintf("%.3f", loss))

@@ -6,20 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/model/catalog"
 	"genrec/retrain"
 )
 
 func retrainFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "recipe", Value: retrain.DefaultRecipe,
+			Usage:   "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`",
+			Sources: cli.EnvVars("GENREC_RECIPE"),
+		},
+		&cli.StringFlag{
+			Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt",
+			Sources: cli.EnvVars("GENREC_BART"),
+		},
 		&cli.IntFlag{
-			Name: "pretrain-epochs", Value: retrain.DefaultPretrainEpochs, Usage: "passes over the users with one random item masked",
+			Name: "pretrain-epochs", Usage: "passes over the users with one random item masked, in place of the recipe's",
 			Sources: cli.EnvVars("GENREC_PRETRAIN_EPOCHS"),
 		},
 		&cli.IntFlag{
-			Name: "finetune-epochs", Value: retrain.DefaultFinetuneEpochs, Usage: "passes over the users with the next item asked for",
+			Name: "finetune-epochs", Usage: "passes over the users with the next item asked for, in place of the recipe's",
 			Sources: cli.EnvVars("GENREC_FINETUNE_EPOCHS"),
 		},
 		&cli.IntFlag{
@@ -37,47 +48,76 @@ func retrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retrain",
 		Usage: "train on all sequences and publish the model, once",
-		Description: `Takes a snapshot of all sequences in Redis, pretrains, finetunes, evaluates
-leave-one-out with all items as candidates, and makes the new version current.
-Inference workers pick it up by themselves. Schedule it nightly.
+		Description: `Takes a snapshot of all sequences in Redis, or reads a dataset's file, pretrains,
+finetunes, evaluates leave-one-out with all items as candidates, and makes the new
+version current. Inference workers pick it up by themselves. Schedule it nightly.
 
-Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models`,
-		Flags: join(redisFlags(), modelFlags(), retrainFlags(), []cli.Flag{
+A run that was stopped or killed goes on where it was when it is started again on
+the same data.
+
+Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models
+On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
+		Flags: join(redisFlags(), datasetFlags(), modelFlags(), retrainFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.String("redis") == "" {
-				return errors.New("--redis is needed: where are the sequences to train on?")
-			}
-			m, err := openModels(cmd)
+			config, m, err := openTraining(cmd)
 			if err != nil {
 				return err
 			}
-			var s servers
-			if err := s.openStore(ctx, cmd, cmd.String("redis")); err != nil {
-				return errors.Join(err, s.close())
+			snapshot, err := takeSnapshot(ctx, cmd)
+			if err != nil {
+				return err
 			}
-			report, err := retrainOnce(ctx, cmd, s, m)
-			return errors.Join(err, printReport(report, cmd.Bool("json"), err == nil), s.close())
+			report, err := retrain.Run(ctx, config, snapshot, m.registry)
+			return errors.Join(err, printReport(report, cmd.Bool("json"), err == nil))
 		},
 	}
 }
 
-func retrainOnce(ctx context.Context, cmd *cli.Command, s servers, m models) (retrain.Report, error) {
-	snapshot, err := retrain.Snapshot(ctx, s.store)
-	if err != nil {
-		return retrain.Report{}, err
+// takeSnapshot reads the dataset's file, or else what is in Redis.
+func takeSnapshot(ctx context.Context, cmd *cli.Command) (snapshot []catalog.Sequence, err error) {
+	switch {
+	case cmd.String("data") != "" && cmd.IsSet("redis"):
+		return nil, errors.New("--data and --redis both name something to train on: choose one")
+	case cmd.String("data") != "":
+		return readDataset(cmd)
+	case cmd.String("redis") == "":
+		return nil, errors.New("--redis or --data is needed: where are the sequences to train on?")
 	}
-	return retrain.Run(ctx, retrainConfig(cmd, m), snapshot, m.registry)
+	var s servers
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.openStore(ctx, cmd, cmd.String("redis")); err != nil {
+		return nil, err
+	}
+	return retrain.Snapshot(ctx, s.store)
 }
 
-func retrainConfig(cmd *cli.Command, m models) retrain.Config {
+func openTraining(cmd *cli.Command) (retrain.Config, models, error) {
+	m, err := openModels(cmd)
+	if err != nil {
+		return retrain.Config{}, m, err
+	}
+	c, err := retrainConfig(cmd, m)
+	return c, m, err
+}
+
+func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	c := retrain.DefaultConfig()
-	c.Device, c.Ranker, c.Seed = m.device, m.ranker, cmd.Int64("seed")
-	c.PretrainEpochs, c.FinetuneEpochs = cmd.Int("pretrain-epochs"), cmd.Int("finetune-epochs")
+	var err error
+	if c.Recipe, err = retrain.LoadRecipe(cmd.String("recipe")); err != nil {
+		return c, fmt.Errorf("--recipe: %w", err)
+	}
+	c.Device, c.Ranker, c.Seed, c.Pretrained = m.device, m.ranker, cmd.Int64("seed"), cmd.String("bart")
+	if cmd.IsSet("pretrain-epochs") {
+		c.PretrainEpochs = cmd.Int("pretrain-epochs")
+	}
+	if cmd.IsSet("finetune-epochs") {
+		c.FinetuneEpochs = cmd.Int("finetune-epochs")
+	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
 	c.Progress = newProgress(os.Stderr)
-	return c
+	return c, nil
 }
 
 func printReport(r retrain.Report, asJSON, done bool) error {
@@ -87,11 +127,9 @@ func printReport(r retrain.Report, asJSON, done bool) error {
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	m := r.LeaveOneOut
-	_, err := fmt.Printf(`version %s: %d users, %d items, %d interactions, %d parameters, trained in %.0f s on %s
-leave-one-out over %d users, all items ranked:
-  HR@1 %.4f  HR@5 %.4f  HR@10 %.4f  NDCG@5 %.4f  NDCG@10 %.4f
-`, r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device,
-		m.Users, m.HR1, m.HR5, m.HR10, m.NDCG5, m.NDCG10)
-	return err
+	if _, err := fmt.Printf("version %s: %d users, %d items, %d interactions, %d parameters, trained in %.0f s on %s, peak memory %.0f MB\n",
+		r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device, r.PeakMemoryMB); err != nil {
+		return err
+	}
+	return printMetrics(r.LeaveOneOut)
 }

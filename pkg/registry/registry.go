@@ -3,6 +3,7 @@
 //
 //	ROOT/versions/v000001/...
 //	ROOT/CURRENT            the name of the current version
+//	ROOT/training/...       the work in progress of who makes versions
 //
 // Readers poll Current; every change is one atomic rename.
 package registry
@@ -28,6 +29,7 @@ const (
 	versionsFolder = "versions"
 	currentFile    = "CURRENT"
 	draftPrefix    = ".draft-"
+	workFolder     = "training"
 )
 
 // Open makes the folder where it is missing.
@@ -54,6 +56,10 @@ func (r *Registry) Current() (string, error) {
 func (r *Registry) Dir(version string) string {
 	return filepath.Join(r.root, versionsFolder, version)
 }
+
+// Workspace is a folder for the work in progress of who makes versions; it may not
+// exist yet.
+func (r *Registry) Workspace() string { return filepath.Join(r.root, workFolder) }
 
 // Versions lists the published versions, oldest first.
 func (r *Registry) Versions() ([]string, error) {

@@ -1,51 +1,31 @@
 package demo
 
 import (
-	"bufio"
 	"cmp"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"genrec/pkg/dataset"
 	"genrec/pkg/event"
 )
 
 // span is the time over which the interactions of a dataset are spread.
 const span = 180 * 24 * time.Hour
 
-// Load reads a file with one user a line, `user item item item ...`, items in
-// chronological order. Such files have no timestamps: each user gets a first day
-// and gaps between interactions drawn by the seed. The ids stay opaque strings.
+// Load makes events of a dataset's file. Such files have no timestamps: each user
+// gets a first day and gaps between interactions drawn by the seed. The ids stay
+// opaque strings.
 func Load(path string, seed int64, end time.Time) ([]event.Event, error) {
-	file, err := os.Open(path)
+	users, err := dataset.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("open dataset: %w", err)
+		return nil, err
 	}
-	defer file.Close()
 	clock := newClock(seed, end)
 	var events []event.Event
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 16<<20)
-	for number := 1; lines.Scan(); number++ {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 {
-			continue
-		}
-		if len(fields) == 1 {
-			return nil, fmt.Errorf("read dataset %s, line %d: user %q has no items; want `user item item ...`", path, number, fields[0])
-		}
-		events = append(events, clock.spread(fields[0], fields[1:])...)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read dataset %s: %w", path, err)
-	}
-	if len(events) == 0 {
-		return nil, fmt.Errorf("read dataset %s: %w", path, errors.New("no lines"))
+	for _, u := range users {
+		events = append(events, clock.spread(u.ID, u.Items)...)
 	}
 	return inTimeOrder(events), nil
 }

@@ -24,9 +24,9 @@ var end = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 type noProgress struct{}
 
-func (noProgress) Start(string, int) {}
-func (noProgress) Step(float64)      {}
-func (noProgress) Finish()           {}
+func (noProgress) Start(string, int, int) {}
+func (noProgress) Step(float64)           {}
+func (noProgress) Finish()                {}
 
 func TestRun(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)

@@ -29,7 +29,7 @@ const (
 // replayHistory sends events as fast as ingest takes them.
 func (d *demo) replayHistory(ctx context.Context, history []event.Event) error {
 	progress := d.Retrain.Progress
-	progress.Start("history", len(history))
+	progress.Start("history", len(history), 0)
 	defer progress.Finish()
 	for batch := range slices.Chunk(history, historyBatch) {
 		if err := d.produce(ctx, batch...); err != nil {
@@ -83,7 +83,7 @@ func (d *demo) await(ctx context.Context, done func() bool) error {
 // awaitFirst waits until every user has recommendations.
 func (d *demo) awaitFirst(ctx context.Context, users int) error {
 	progress := d.Retrain.Progress
-	progress.Start("first recommendations", users)
+	progress.Start("first recommendations", users, 0)
 	defer progress.Finish()
 	shown := 0
 	return d.await(ctx, func() bool {

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/model/catalog"
+	"genrec/pkg/dataset"
+)
+
+func datasetFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "data", Usage: "dataset's `FILE`, one user a line: user item item ..."},
+		&cli.StringFlag{
+			Name: "ids", Value: "published",
+			Usage: "published: as in the file; permuted: shuffled by a fixed seed, so that an id tells nothing",
+		},
+	}
+}
+
+func readDataset(cmd *cli.Command) ([]catalog.Sequence, error) {
+	users, err := dataset.Read(cmd.String("data"))
+	if err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	switch ids := cmd.String("ids"); ids {
+	case "published":
+	case "permuted":
+		users = dataset.Permute(users)
+	default:
+		return nil, fmt.Errorf("--ids: %q is neither published nor permuted", ids)
+	}
+	sequences := make([]catalog.Sequence, len(users))
+	for i, u := range users {
+		sequences[i] = catalog.Sequence{User: u.ID, Items: u.Items}
+	}
+	return sequences, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/model"
+	"genrec/pkg/registry"
+	"genrec/retrain"
+)
+
+func evalCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "eval",
+		Usage: "measure a model on a dataset, leave-one-out",
+		Description: `Asks the model for the last item of each user, given the others, with all items
+as candidates and a beam of 20, and prints hit ratio and NDCG. The model must not
+have seen the last items: "genrec retrain" never shows them to it.
+
+Example:   genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty`,
+		Flags: join(datasetFlags(), rankerFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
+			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
+			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.String("data") == "" {
+				return errors.New("--data is needed: which dataset is the model to be measured on?")
+			}
+			metrics, err := evaluateModel(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			if cmd.Bool("json") {
+				return json.NewEncoder(os.Stdout).Encode(metrics)
+			}
+			return printMetrics(metrics)
+		},
+	}
+}
+
+func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, err error) {
+	sequences, err := readDataset(cmd)
+	if err != nil {
+		return m, err
+	}
+	device, ranker, err := rankerSettings(cmd)
+	if err != nil {
+		return m, err
+	}
+	folder, err := versionFolder(cmd.String("model"))
+	if err != nil {
+		return m, fmt.Errorf("--model: %w", err)
+	}
+	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("users"), cmd.Int64("seed"), newProgress(os.Stderr))
+}
+
+// versionFolder accepts a version's folder or a folder of versions.
+func versionFolder(folder string) (string, error) {
+	if _, err := os.Stat(filepath.Join(folder, model.ConfigFile)); err == nil {
+		return folder, nil
+	}
+	if _, err := os.Stat(folder); err != nil {
+		return "", err
+	}
+	models, err := registry.Open(folder)
+	if err != nil {
+		return "", err
+	}
+	version, err := models.Current()
+	if err != nil {
+		return "", err
+	}
+	return models.Dir(version), nil
+}
+
+func printMetrics(m retrain.Metrics) error {
+	_, err := fmt.Printf(`leave-one-out over %d users, all items ranked:
+   HR@1    HR@5   NDCG@5   HR@10  NDCG@10
+ %6.4f  %6.4f   %6.4f  %6.4f   %6.4f
+`, m.Users, m.HR1, m.HR5, m.NDCG5, m.HR10, m.NDCG10)
+	return err
+}

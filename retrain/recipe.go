@@ -1,0 +1,120 @@
+package retrain
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"genrec/model"
+	"genrec/model/catalog"
+)
+
+// Recipe is what makes one kind of model out of any dataset.
+type Recipe struct {
+	// Text is what the model reads and writes of an id.
+	Text catalog.Text `json:"item_text"`
+	// Model is the shape; the run fills in the sizes of vocabulary and ID tables. A
+	// pretrained BART brings its own.
+	Model model.Config `json:"model"`
+
+	// PretrainEpochs and FinetuneEpochs are passes over the users; each pass asks
+	// for another item of every history.
+	PretrainEpochs int     `json:"pretrain_epochs"`
+	FinetuneEpochs int     `json:"finetune_epochs"`
+	BatchSize      int     `json:"batch_size"`
+	LearningRate   float64 `json:"learning_rate"`
+	WeightDecay    float64 `json:"weight_decay"`
+	// BFloat16 computes matrix products in bfloat16, which pays for large models.
+	BFloat16 bool `json:"bfloat16,omitempty"`
+	// UnknownUser is the share of examples whose user is hidden. The model needs
+	// them for users who come after the training, and they keep it from learning
+	// users by heart.
+	UnknownUser float64 `json:"unknown_user"`
+
+	// ValidationUsers bounds the users whose last item but one is kept from the
+	// training to find the best epoch, by NDCG@10; at most one user in ten is taken.
+	// With 0 the last epoch is the model.
+	ValidationUsers int `json:"validation_users"`
+	// Patience is how many epochs without a better validation end the finetuning.
+	Patience int `json:"patience"`
+}
+
+// DefaultRecipe is the name of the recipe that runs unless another one is asked for.
+const DefaultRecipe = "default"
+
+//go:embed recipes/*.json
+var recipes embed.FS
+
+// Recipes lists the names of the recipes that come with the program.
+func Recipes() []string {
+	entries, err := recipes.ReadDir("recipes")
+	if err != nil {
+		panic(err) // embedded: cannot fail
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	return names
+}
+
+// LoadRecipe reads a recipe by its name, or from a JSON file.
+func LoadRecipe(nameOrFile string) (Recipe, error) {
+	var r Recipe
+	data, err := readRecipe(nameOrFile)
+	if err != nil {
+		return r, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		return r, fmt.Errorf("decode recipe %s: %w", nameOrFile, err)
+	}
+	if err := r.Validate(); err != nil {
+		return r, fmt.Errorf("recipe %s: %w", nameOrFile, err)
+	}
+	return r, nil
+}
+
+func readRecipe(nameOrFile string) ([]byte, error) {
+	if slices.Contains(Recipes(), nameOrFile) {
+		return recipes.ReadFile(path.Join("recipes", nameOrFile+".json"))
+	}
+	data, err := os.ReadFile(nameOrFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("recipe %q is neither a file nor one of %s", nameOrFile, strings.Join(Recipes(), ", "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read recipe: %w", err)
+	}
+	return data, nil
+}
+
+// Validate names every setting that cannot be used.
+func (r Recipe) Validate() error {
+	var errs []error
+	refuse := func(bad bool, format string, value any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, value))
+		}
+	}
+	refuse(!r.Text.Valid(), "item_text: %q is none of walk, literal and padded", r.Text)
+	refuse(r.PretrainEpochs < 0, "pretrain_epochs: %v is negative", r.PretrainEpochs)
+	refuse(r.FinetuneEpochs < 0, "finetune_epochs: %v is negative", r.FinetuneEpochs)
+	refuse(r.BatchSize < 1, "batch_size: %v is not positive", r.BatchSize)
+	refuse(!(r.LearningRate > 0), "learning_rate: %v is not positive", r.LearningRate)
+	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
+	refuse(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
+	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
+	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)
+	shape := r.Model
+	shape.Vocabulary, shape.Users, shape.Items = 1, 0, 0 // filled in by the run
+	return errors.Join(append(errs, shape.Validate())...)
+}

@@ -1,0 +1,174 @@
+package retrain
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// copyFolder keeps a folder as a kill would have left it.
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestInterruptedRunComesToTheSameModel(t *testing.T) {
+	c, sequences := quick(), ring(130)
+	c.FinetuneEpochs, c.ValidationUsers = 3, 10
+	want := weights(t, openRegistry(t), c, sequences)
+	for _, at := range []struct {
+		stage string
+		step  int
+	}{{"pretrain", 1}, {"pretrain", 4}, {"finetune", 1}, {"finetune", 7}, {"finetune", 14}} {
+		t.Run(fmt.Sprintf("%s %d", at.stage, at.step), func(t *testing.T) {
+			models := openRegistry(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stopped := c
+			stopped.Progress = &stopper{stage: at.stage, at: at.step, cancel: cancel}
+			if _, err := Run(ctx, stopped, sequences, models); !errors.Is(err, context.Canceled) {
+				t.Fatalf("error %v, want context.Canceled", err)
+			}
+			if _, err := os.Stat(filepath.Join(models.Workspace(), stateFile)); err != nil {
+				t.Fatalf("the stopped run left no checkpoint: %v", err)
+			}
+			resumed := &stopper{}
+			c := c
+			c.Progress = resumed
+			if !bytes.Equal(weights(t, models, c, sequences), want) {
+				t.Error("the resumed run came to another model than the one that was never stopped")
+			}
+			if resumed.before == 0 {
+				t.Error("the run began again from the start")
+			}
+		})
+	}
+}
+
+// A kill is worse than a stop: whatever was being written is cut short.
+func TestKilledRunGoesOnFromTheLastCheckpoint(t *testing.T) {
+	c, sequences := quick(), ring(130)
+	c.FinetuneEpochs, c.ValidationUsers = 3, 10
+	want := weights(t, openRegistry(t), c, sequences)
+
+	stoppedAt := func(step int) string {
+		models := openRegistry(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := c
+		c.Progress = &stopper{stage: "finetune", at: step, cancel: cancel}
+		if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v, want context.Canceled", err)
+		}
+		return models.Workspace()
+	}
+	early, late := stoppedAt(6), stoppedAt(12)
+	models := openRegistry(t)
+	copyFolder(t, early, models.Workspace())
+	// The files that the run wrote after its checkpoint, the newest one cut off.
+	for _, path := range glob(t, filepath.Join(late, "*.safetensors")) {
+		if _, err := os.Stat(filepath.Join(models.Workspace(), filepath.Base(path))); err == nil {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(models.Workspace(), filepath.Base(path)), data[:len(data)/2], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	curves, err := os.OpenFile(filepath.Join(models.Workspace(), CurvesFile), os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := curves.WriteString(`{"stage":"finetu`); err != nil {
+		t.Fatal(err)
+	}
+	curves.Close()
+	if !bytes.Equal(weights(t, models, c, sequences), want) {
+		t.Error("the run came to another model than the one that was never killed")
+	}
+	version, err := models.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(models.Dir(version), CurvesFile))
+	if err != nil || strings.Contains(string(data), `{"stage":"finetu{`) {
+		t.Errorf("the curves are torn (%v):\n%s", err, data)
+	}
+	if left := glob(t, filepath.Join(models.Workspace(), "*")); len(left) != 1 {
+		t.Errorf("the finished run left %v, want the lock alone", left)
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestAnotherRunStartsAnew(t *testing.T) {
+	models := openRegistry(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := quick()
+	c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
+	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want context.Canceled", err)
+	}
+	fresh := &stopper{}
+	c.Progress = fresh
+	if _, err := Run(t.Context(), c, ring(91), models); err != nil {
+		t.Fatal(err)
+	}
+	if fresh.before != 0 {
+		t.Errorf("a run on another snapshot went on behind step %d of the old one", fresh.before)
+	}
+}
+
+func TestTwoRunsDoNotShareAFolder(t *testing.T) {
+	models := openRegistry(t)
+	w, err := openWorkspace(models.Workspace(), quick(), ring(90))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close(true)
+	if _, err := Run(t.Context(), quick(), ring(90), models); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v, want ErrBusy", err)
+	}
+}
+
+func TestBestEpochBecomesTheModel(t *testing.T) {
+	models := openRegistry(t)
+	c := quick()
+	c.FinetuneEpochs, c.ValidationUsers, c.Patience = 12, 20, 2
+	report, err := Run(t.Context(), c, ring(200), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := 0
+	for i, m := range report.Validation {
+		if m.Users != 20 {
+			t.Errorf("epoch %d was validated on %d users, want 20", i+1, m.Users)
+		}
+		if m.NDCG10 > report.Validation[best].NDCG10 {
+			best = i
+		}
+	}
+	if report.BestEpoch != best+1 {
+		t.Errorf("the best epoch is said to be %d, the validation says %d", report.BestEpoch, best+1)
+	}
+	if epochs := len(report.Validation); epochs < c.FinetuneEpochs && epochs-report.BestEpoch != c.Patience {
+		t.Errorf("stopped after epoch %d, %d epochs behind the best one, want %d", epochs, epochs-report.BestEpoch, c.Patience)
+	}
+}

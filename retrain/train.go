@@ -1,0 +1,227 @@
+package retrain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"genrec/model"
+	"genrec/model/examples"
+)
+
+// learned is what the stages of the training found.
+type learned struct {
+	PretrainLoss []float64 `json:"pretrain_loss"` // mean of each epoch, nats per token
+	FinetuneLoss []float64 `json:"finetune_loss"`
+	// Validation are the metrics after each epoch of finetuning, on users whose last
+	// item but one was kept from the training; BestEpoch (from 1) is the one whose
+	// weights became the model, 0 when there was no validation.
+	Validation   []Metrics `json:"validation"`
+	BestEpoch    int       `json:"best_epoch"`
+	TrainSeconds float64   `json:"train_seconds"`
+}
+
+// position is where a training stands: everything that its next step depends on,
+// beside the weights and the optimizer's moments.
+type position struct {
+	learned
+	Stage   int     `json:"stage"`
+	Epoch   int     `json:"epoch"`
+	Batch   int     `json:"batch"`
+	LossSum float64 `json:"loss_sum"` // of the epoch's batches so far
+}
+
+// stage is one of the paper's two ways to make examples of histories.
+type stage struct {
+	name    string
+	epochs  int
+	example func(examples.History, *rand.Rand) examples.Example
+	losses  *[]float64
+}
+
+// training is the part of a run between the snapshot and the finished weights.
+type training struct {
+	*run
+	bundle    model.Bundle
+	histories []examples.History
+	questions []question // of the validation
+	at        position
+	stages    []stage
+	since     time.Time // of the start, less what an interrupted run had spent
+	saved     time.Time
+}
+
+// checkpointInterval bounds the work that a kill loses.
+const checkpointInterval = 2 * time.Minute
+
+func (r *run) train(ctx context.Context, bundle model.Bundle) (learned, error) {
+	t := &training{run: r, bundle: bundle, saved: time.Now()}
+	builder := examples.NewBuilder(examples.Config{
+		Catalog: bundle.Catalog, Tokenizer: bundle.Vocabulary,
+		MaxTokens: bundle.Model.Config.MaxPositions, UnknownUser: r.config.UnknownUser,
+	})
+	t.stages = []stage{
+		{"pretrain", r.config.PretrainEpochs, builder.Pretrain, &t.at.PretrainLoss},
+		{"finetune", r.config.FinetuneEpochs, builder.Finetune, &t.at.FinetuneLoss},
+	}
+	t.split()
+	resumed, err := r.work.restore(&t.at)
+	if err != nil {
+		return t.at.learned, err
+	}
+	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
+	for ; t.at.Stage < len(t.stages); t.at.Stage++ {
+		if t.stages[t.at.Stage].epochs > 0 {
+			if err := t.runStage(ctx, resumed); err != nil {
+				return t.at.learned, fmt.Errorf("%s: %w", t.stages[t.at.Stage].name, err)
+			}
+		}
+		t.at.Epoch, resumed = 0, ""
+	}
+	if t.at.BestEpoch > 0 {
+		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
+			return t.at.learned, err
+		}
+	}
+	t.at.TrainSeconds = time.Since(t.since).Seconds()
+	return t.at.learned, nil
+}
+
+// split sets users aside for the validation: of their histories, the training sees
+// what comes before the last two items.
+func (t *training) split() {
+	validated := make(map[int]bool)
+	rng := rand.New(rand.NewPCG(uint64(t.config.Seed), validationStream))
+	limit := min(t.config.ValidationUsers, len(t.sequences)/10)
+	for _, i := range rng.Perm(len(t.sequences)) {
+		// A shorter history would have no item left to learn the next one from.
+		if len(validated) < limit && len(t.sequences[i].Items) >= 4 {
+			validated[i] = true
+		}
+	}
+	for i, s := range t.sequences {
+		items := s.Items
+		if validated[i] {
+			t.questions = append(t.questions, ask(s, 2))
+			items = items[:len(items)-1]
+		}
+		t.histories = append(t.histories, examples.History{
+			User: t.bundle.Catalog.UserNumber(s.User), Items: t.bundle.Catalog.Numbers(items),
+		})
+	}
+}
+
+// runStage goes through the epochs of a stage, from a checkpoint's file of weights
+// and moments if there is one.
+func (t *training) runStage(ctx context.Context, resumed string) error {
+	s := t.stages[t.at.Stage]
+	perEpoch := examples.Batches(len(t.histories), t.config.BatchSize)
+	done := t.at.Epoch*perEpoch + t.at.Batch
+	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
+		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
+		WeightDecay: t.config.WeightDecay, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
+		Seed: t.random(dropoutStream, 0).Int64(),
+	})
+	if err != nil {
+		return err
+	}
+	defer trainer.Close()
+	if resumed != "" {
+		if err := trainer.Resume(resumed, done); err != nil {
+			return err
+		}
+	}
+	t.progress.Start(s.name, s.epochs*perEpoch, done)
+	defer t.progress.Finish()
+	for ; t.at.Epoch < s.epochs; t.at.Epoch++ {
+		if err := t.runEpoch(ctx, trainer, s); err != nil {
+			return err
+		}
+		*s.losses = append(*s.losses, t.at.LossSum/float64(perEpoch))
+		t.at.Batch, t.at.LossSum = 0, 0
+		if s.name == "finetune" {
+			if stop, err := t.validate(ctx); err != nil || stop {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage) error {
+	skip := t.at.Batch
+	var curve meter
+	for batch := range examples.Epoch(t.histories, s.example, t.config.BatchSize, t.random(trainingStream, t.at.Epoch)) {
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return errors.Join(err, t.checkpoint(trainer))
+		}
+		rate := trainer.Rate()
+		loss, err := trainer.Step(batch)
+		if err != nil {
+			return err
+		}
+		t.at.Batch++
+		t.at.LossSum += loss
+		t.progress.Step(loss)
+		if point, full := curve.add(loss, examples.Tokens(batch)); full {
+			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
+			if err := t.work.plot(point); err != nil {
+				return err
+			}
+		}
+		if time.Since(t.saved) > checkpointInterval {
+			if err := t.checkpoint(trainer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *training) checkpoint(trainer *model.Trainer) error {
+	t.at.TrainSeconds = time.Since(t.since).Seconds()
+	t.saved = time.Now()
+	return t.work.save(t.at, trainer)
+}
+
+// validate measures the epoch just finished, keeps its weights if they are the best
+// so far, and says whether it is time to stop.
+func (t *training) validate(ctx context.Context) (stop bool, err error) {
+	if len(t.questions) == 0 {
+		return false, nil
+	}
+	ranker, err := model.NewRanker(t.bundle, t.config.Ranker)
+	if err != nil {
+		return false, err
+	}
+	defer ranker.Close()
+	metrics, err := evaluate(ctx, ranker, t.questions, "validate", silent{})
+	if err != nil {
+		return false, err
+	}
+	epoch := t.at.Epoch + 1
+	if t.at.BestEpoch == 0 || metrics.NDCG10 > t.at.Validation[t.at.BestEpoch-1].NDCG10 {
+		t.at.BestEpoch = epoch
+		if err := t.bundle.Model.SaveWeights(t.work.bestWeights(epoch)); err != nil {
+			return false, err
+		}
+	}
+	t.at.Validation = append(t.at.Validation, metrics)
+	t.config.Logger.InfoContext(ctx, "validated", "epoch", epoch, "ndcg@10", metrics.NDCG10, "hr@10", metrics.HR10, "best_epoch", t.at.BestEpoch)
+	if err := t.work.plot(point{Stage: "validate", Epoch: epoch, Validation: &metrics}); err != nil {
+		return false, err
+	}
+	return epoch-t.at.BestEpoch >= t.config.Patience, nil
+}
+
+// random is the stream of random numbers of one use in one epoch of one stage: an
+// interrupted run finds it again.
+func (t *training) random(use, epoch int) *rand.Rand {
+	return rand.New(rand.NewPCG(uint64(t.config.Seed), uint64(use)<<48|uint64(t.at.Stage)<<32|uint64(epoch)))
+}
