@@ -16,7 +16,7 @@ without_libtorch := '/sugarme\/gotch/!s/^\([^ ]*\)\.test .*/\1/p'
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
 
 .PHONY: setup
 setup: ## Fetch libtorch and compile its Go bindings, once
@@ -43,6 +43,30 @@ vuln: ## Look for known vulnerabilities in what the program calls
 .PHONY: demo
 demo: build ## Run the demonstration; DATA= is its dataset, ARGS= more flags
 	@bin/genrec demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+# What PyTorch and transformers compute, for comparison: installed once into the cache.
+peers := python=$$(deploy/peers/setup.sh model/parity/requirements.txt);
+
+.PHONY: parity
+parity: setup ## Compare the model with transformers' BART: logits, gradients, beams
+	@$(libtorch) $(peers) cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
+	"$$python" model/parity/make.py "$$cases"; \
+	GENREC_PARITY="$$cases" go test -count=1 -v -run '^TestParity$$' ./model | tee "$$cases/log"; \
+	"$$python" model/parity/check.py "$$cases"; \
+	grep '^parity ' "$$cases/log"
+
+.PHONY: bench-training
+bench-training: setup ## Time training beside transformers; DATA= is a dataset, ARGS= more flags
+	@$(libtorch) $(peers) go run ./cmd/bench-training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+
+IDS ?= published
+CONFIG ?= paper
+STAGE ?= full
+
+.PHONY: accuracy
+accuracy: build ## Make a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, STAGE=, ARGS= more flags
+	@models=$$(mktemp -d); trap 'rm -rf "$$models"' EXIT; \
+	bin/genrec retrain --data "$(DATA)" --ids $(IDS) --recipe $(CONFIG) --stage $(STAGE) --models "$$models" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove bin/; libtorch stays in the cache folder

@@ -1,24 +1,24 @@
 package model
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 
 	"genrec/model/catalog"
 	"genrec/model/tokens"
 )
 
-// Names of the files beside the model's own in a version's folder.
-const (
-	CatalogFile    = "catalog.json"
-	VocabularyFile = "vocab.json"
-)
+// CatalogFile stands beside the model's own files in a version's folder, as do
+// those of the vocabulary.
+const CatalogFile = "catalog.json"
 
 // Bundle is a model with what it takes to use it: everything that a published
 // version holds.
 type Bundle struct {
 	Model      *Model
 	Catalog    *catalog.Catalog
-	Vocabulary *tokens.Compact
+	Vocabulary tokens.Vocabulary
 }
 
 // Save writes the bundle into a folder.
@@ -29,12 +29,31 @@ func (b Bundle) Save(dir string) error {
 	if err := b.Catalog.Save(filepath.Join(dir, CatalogFile)); err != nil {
 		return err
 	}
-	return b.Vocabulary.Save(filepath.Join(dir, VocabularyFile))
+	return b.Vocabulary.Save(dir)
+}
+
+// Check says whether the parts fit together.
+func (b Bundle) Check() error {
+	c := b.Model.Config
+	if size := b.Vocabulary.Size(); size > c.Vocabulary {
+		return fmt.Errorf("the vocabulary has %d tokens, the model's vocab_size is %d", size, c.Vocabulary)
+	}
+	if c.Users != b.Catalog.Users() || c.Items != b.Catalog.Items() {
+		return fmt.Errorf("the catalog has %d users and %d items, the model's genrec_users is %d and genrec_items %d",
+			b.Catalog.Users(), b.Catalog.Items(), c.Users, c.Items)
+	}
+	for n := 1; n <= b.Catalog.Items(); n++ {
+		if text := b.Catalog.ItemText(n); slices.Contains(b.Vocabulary.Encode(text), tokens.Unknown) {
+			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q: write items as a walk of numbers, or take a vocabulary of bytes",
+				text, b.Catalog.Item(n))
+		}
+	}
+	return nil
 }
 
 // LoadBundle reads what Save wrote.
 func LoadBundle(dir string, device Device) (Bundle, error) {
-	vocabulary, err := tokens.LoadCompact(filepath.Join(dir, VocabularyFile))
+	vocabulary, err := tokens.Load(dir)
 	if err != nil {
 		return Bundle{}, err
 	}
@@ -46,5 +65,10 @@ func LoadBundle(dir string, device Device) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
-	return Bundle{Model: m, Catalog: c, Vocabulary: vocabulary}, nil
+	b := Bundle{Model: m, Catalog: c, Vocabulary: vocabulary}
+	if err := b.Check(); err != nil {
+		m.Drop()
+		return Bundle{}, fmt.Errorf("load model version %s: %w", dir, err)
+	}
+	return b, nil
 }

@@ -42,16 +42,9 @@ type Config struct {
 	NewestFirst bool `json:"genrec_newest_first"`
 }
 
-// Compact is a shape that trains from scratch on a CPU in minutes.
-func Compact(vocabulary, users, items int) Config {
-	return Config{
-		Vocabulary: vocabulary, Width: 64, MaxPositions: 512,
-		EncoderLayers: 2, EncoderHeads: 2, EncoderFFN: 256,
-		DecoderLayers: 2, DecoderHeads: 2, DecoderFFN: 256,
-		Dropout: 0.1, InitStd: 0.02,
-		Users: users, Items: items, NewestFirst: true,
-	}
-}
+// MaxTokens is how long an input may be: 512 tokens (paper, section 7.1), or fewer
+// where the model has fewer positions.
+func (c Config) MaxTokens() int { return min(512, c.MaxPositions) }
 
 // Validate says what is wrong with a shape that no model can have.
 func (c Config) Validate() error {

@@ -54,12 +54,20 @@ func cycles(users, rings, ringSize, length int) []catalog.Sequence {
 
 func ringItem(ring, place int) string { return fmt.Sprintf("ring-%d/place-%d", ring, place) }
 
+// testConfig is a shape that trains in seconds.
+func testConfig(vocabulary, users, items int) Config {
+	return Config{
+		Vocabulary: vocabulary, Width: 32, MaxPositions: 512,
+		EncoderLayers: 2, EncoderHeads: 2, EncoderFFN: 64,
+		DecoderLayers: 2, DecoderHeads: 2, DecoderFFN: 64,
+		Dropout: 0.1, InitStd: 0.02, Users: users, Items: items, NewestFirst: true,
+	}
+}
+
 func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	t.Helper()
 	c, vocabulary := catalog.Build(sequences, catalog.Walk), tokens.NewCompact()
-	config := Compact(vocabulary.Size(), c.Users(), c.Items())
-	config.Width, config.EncoderFFN, config.DecoderFFN = 32, 64, 64
-	m, err := New(config, seed, testDevice(t))
+	m, err := New(testConfig(vocabulary.Size(), c.Users(), c.Items()), seed, testDevice(t))
 	if err != nil {
 		t.Fatal(err)
 	}

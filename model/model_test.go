@@ -34,7 +34,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"dropout":                 func(c *Config) { c.Dropout = 1 },
 		"encoder_attention_heads": func(c *Config) { c.EncoderHeads = 7 },
 	} {
-		c := Compact(118, 10, 10)
+		c := testConfig(118, 10, 10)
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one that names %s", err, want)

@@ -1,9 +1,9 @@
 package model
 
 import (
-	"cmp"
+	"fmt"
 	"math"
-	"slices"
+	"math/rand/v2"
 	"testing"
 
 	"genrec/model/examples"
@@ -11,50 +11,78 @@ import (
 	"genrec/model/trie"
 )
 
+// shop draws a catalog's texts: `item`, `_`, then 1 to longest tokens.
+func shop(rng *rand.Rand, items, shortest, longest int) [][]int64 {
+	var texts [][]int64
+	met := make(map[string]bool)
+	for len(texts) < items {
+		text := []int64{6, 7}
+		for range shortest + rng.IntN(longest-shortest+1) {
+			text = append(text, int64(8+rng.IntN(9)))
+		}
+		if key := fmt.Sprint(text); !met[key] {
+			met[key] = true
+			texts = append(texts, text)
+		}
+	}
+	return distinct(texts)
+}
+
 // With as many beams as there are items nothing is cut off, so the search has to
 // find every item with the probability that reading its whole text gives.
 func TestWideSearchIsExhaustive(t *testing.T) {
-	ownThread(t)
-	sequences := cycles(60, 12, 11, 6) // 132 items: three digits, two levels
-	b := newBundle(t, sequences, 9)
-	train(t, b, sequences, 1, 9)
-	builder := examples.NewBuilder(examples.Config{Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: 512})
-	var texts [][]int64
-	for n := 1; n <= b.Catalog.Items(); n++ {
-		texts = append(texts, builder.ItemTokens(n))
-	}
-	tree, err := trie.Build(texts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	searcher, err := b.Model.NewSearcher(tree, len(texts))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer searcher.Close()
+	for _, c := range []struct {
+		name              string
+		shortest, longest int
+	}{{"texts of one length", 3, 3}, {"texts of any length", 1, 4}} {
+		t.Run(c.name, func(t *testing.T) {
+			ownThread(t)
+			config := testConfig(20, 5, 100)
+			config.InitStd = 0.3 // so that probabilities differ
+			m, err := New(config, 9, testDevice(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Drop()
+			texts := shop(rand.New(rand.NewPCG(1, 1)), 100, c.shortest, c.longest)
+			tree, err := trie.Build(texts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			searcher, err := m.NewSearcher(tree, len(texts))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer searcher.Close()
 
-	var inputs []examples.Input
-	for _, h := range histories(b.Catalog, sequences[:5]) {
-		h.Items = h.Items[:1+len(inputs)] // inputs of different length, to test the padding
-		inputs = append(inputs, builder.Next(h))
-	}
-	found, err := searcher.Search(inputs, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, candidates := range found {
-		want := scoreAll(t, b.Model, inputs[i], texts)
-		if len(candidates) != len(want) {
-			t.Fatalf("input %d: %d items found, want all %d", i, len(candidates), len(want))
-		}
-		for place, c := range candidates {
-			if math.Abs(c.LogProb-want[c.Leaf]) > 1e-4 {
-				t.Errorf("input %d, item %d: log-probability %.5f, want %.5f", i, c.Leaf+1, c.LogProb, want[c.Leaf])
+			var inputs []examples.Input
+			for length := 3; length < 12; length += 2 { // different ones, to test the padding
+				in := examples.Input{Users: make([]int64, length), Items: make([]int64, length)}
+				for i := range length {
+					in.Tokens = append(in.Tokens, int64((7*i+length)%20))
+					in.Items[i] = int64(i * length % 100)
+				}
+				inputs = append(inputs, in)
 			}
-			if place > 0 && c.LogProb > candidates[place-1].LogProb {
-				t.Errorf("input %d: candidates %d and %d are out of order", i, place-1, place)
+			found, err := searcher.Search(inputs, 0)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			for i, candidates := range found {
+				want := scoreAll(t, m, inputs[i], texts)
+				if len(candidates) != len(want) {
+					t.Fatalf("input %d: %d items found, want all %d", i, len(candidates), len(want))
+				}
+				for place, c := range candidates {
+					if math.Abs(c.LogProb-want[c.Leaf]) > 1e-4 {
+						t.Errorf("input %d, item %d: log-probability %.5f, want %.5f", i, c.Leaf, c.LogProb, want[c.Leaf])
+					}
+					if place > 0 && c.LogProb > candidates[place-1].LogProb {
+						t.Errorf("input %d: candidates %d and %d are out of order", i, place-1, place)
+					}
+				}
+			}
+		})
 	}
 }
 
@@ -102,26 +130,21 @@ func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []floa
 	defer withoutGradients()()
 	g := newGraph(m.device)
 	defer g.Free()
-	var repeated []examples.Input
-	var ids []int64
-	length := len(texts[0]) + 1
-	for _, text := range texts {
-		repeated = append(repeated, in)
-		ids = append(ids, tokens.End, tokens.Begin)
-		ids = append(ids, text[:len(text)-1]...)
+	repeated := make([]examples.Input, len(texts))
+	all := make([]examples.Example, len(texts))
+	for i, text := range texts {
+		repeated[i] = in
+		all[i].Labels = append([]int64{tokens.Begin}, text...)
 	}
-	states, _, _ := m.network.decode(g, ids, int64(length), m.network.encode(g, examples.NewBatch(repeated)))
+	targets := examples.NewTargets(all)
+	states, _, _ := m.network.decode(g, targets.Inputs, int64(targets.Length), m.network.encode(g, examples.NewBatch(repeated)))
 	logProbs := g.LogSoftmax(m.network.logits(g, states)).Floats() // (items, T, V)
-	vocabulary := m.Config.Vocabulary
 	scores := make([]float64, len(texts))
 	for i, text := range texts {
 		const forced = 2 // `item` and `_` stand in every text: the search does not count them
 		for j := forced; j < len(text); j++ {
-			scores[i] += float64(logProbs[(i*length+j+1)*vocabulary+int(text[j])])
+			scores[i] += float64(logProbs[(i*targets.Length+j+1)*m.Config.Vocabulary+int(text[j])])
 		}
-	}
-	if !slices.IsSortedFunc(texts, func(a, b []int64) int { return cmp.Compare(len(a), len(b)) }) {
-		t.Fatal("texts must have one length")
 	}
 	return scores
 }

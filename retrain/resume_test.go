@@ -172,3 +172,26 @@ func TestBestEpochBecomesTheModel(t *testing.T) {
 		t.Errorf("stopped after epoch %d, %d epochs behind the best one, want %d", epochs, epochs-report.BestEpoch, c.Patience)
 	}
 }
+
+// Redis moves on while a nightly run lies dead: the run keeps its own snapshot.
+func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
+	models := openRegistry(t)
+	c := quick()
+	if found, err := Interrupted(c, models); err != nil || found != nil {
+		t.Fatalf("no run was interrupted, but %d sequences are found (%v)", len(found), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
+	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want context.Canceled", err)
+	}
+	found, err := Interrupted(c, models)
+	if err != nil || fingerprint(found) != fingerprint(ring(90)) {
+		t.Errorf("%d sequences are found (%v), want the 90 of the interrupted run", len(found), err)
+	}
+	other := c
+	other.Seed++
+	if found, err := Interrupted(other, models); err != nil || found != nil {
+		t.Errorf("%d sequences are found for another seed (%v), want none", len(found), err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
+	"genrec/model/tokens"
 	"genrec/pkg/registry"
 	"genrec/sessions"
 )
@@ -112,7 +113,7 @@ func TestRunPublishesAVersion(t *testing.T) {
 	if len(report.PretrainLoss) != 1 || len(report.FinetuneLoss) != 2 {
 		t.Errorf("the report has losses of %d and %d epochs, want 1 and 2", len(report.PretrainLoss), len(report.FinetuneLoss))
 	}
-	for _, name := range []string{model.ConfigFile, model.WeightsFile, model.CatalogFile, model.VocabularyFile} {
+	for _, name := range []string{model.ConfigFile, model.WeightsFile, model.CatalogFile, tokens.VocabularyFile} {
 		if _, err := os.Stat(filepath.Join(models.Dir(current), name)); err != nil {
 			t.Errorf("the version lacks a file: %v", err)
 		}

@@ -104,6 +104,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	defer bundle.Model.Drop()
+	if err := bundle.Check(); err != nil {
+		return report, err
+	}
 	report.Users, report.Items = bundle.Catalog.Users(), bundle.Catalog.Items()
 	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
@@ -129,7 +132,7 @@ func (r *run) newBundle() (b model.Bundle, err error) {
 	b.Catalog = catalog.Build(r.sequences, r.config.Text)
 	users, items := b.Catalog.Users(), b.Catalog.Items()
 	if folder := r.config.Pretrained; folder != "" {
-		if b.Vocabulary, err = tokens.NewCompact(), nil; err != nil {
+		if b.Vocabulary, err = tokens.Load(folder); err != nil {
 			return b, err
 		}
 		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)

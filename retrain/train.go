@@ -60,7 +60,7 @@ func (r *run) train(ctx context.Context, bundle model.Bundle) (learned, error) {
 	t := &training{run: r, bundle: bundle, saved: time.Now()}
 	builder := examples.NewBuilder(examples.Config{
 		Catalog: bundle.Catalog, Tokenizer: bundle.Vocabulary,
-		MaxTokens: bundle.Model.Config.MaxPositions, UnknownUser: r.config.UnknownUser,
+		MaxTokens: bundle.Model.Config.MaxTokens(), UnknownUser: r.config.UnknownUser,
 	})
 	t.stages = []stage{
 		{"pretrain", r.config.PretrainEpochs, builder.Pretrain, &t.at.PretrainLoss},

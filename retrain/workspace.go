@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,8 @@ import (
 // workspace is the folder of the run in progress. It survives a kill, so that the
 // same run can go on:
 //
-//	run.json         what is being trained on what, and when it began
+//	run.json         what is being trained on what, and since when
+//	snapshot.jsonl   the snapshot
 //	state.json       the position of the newest checkpoint, and its file
 //	*.safetensors    the weights and moments of that checkpoint, and the weights of
 //	                 the best epoch so far
@@ -50,6 +52,15 @@ type identity struct {
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
 	Snapshot   string `json:"snapshot"` // SHA-256
+
+	Started time.Time `json:"started"` // of the first of the attempts
+}
+
+func identify(c Config, sequences []catalog.Sequence) identity {
+	return identity{
+		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
+		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences),
+	}
 }
 
 // state is a checkpoint beside its weights.
@@ -77,23 +88,31 @@ func openWorkspace(dir string, c Config, sequences []catalog.Sequence) (w *works
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	mine := identity{
-		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences),
-	}
-	var theirs identity
-	if err := readJSON(w.path(runFile), &theirs); err != nil || theirs != mine {
-		if err := w.keep("*", lockFile); err != nil {
-			return nil, errors.Join(err, w.lock.Close())
-		}
-		if err := writeJSON(w.path(runFile), mine); err != nil {
-			return nil, errors.Join(err, w.lock.Close())
-		}
+	if err := w.prepare(identify(c, sequences), sequences); err != nil {
+		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	return w, nil
+}
+
+// prepare empties the folder unless what is in it belongs to the same run.
+func (w *workspace) prepare(mine identity, sequences []catalog.Sequence) error {
+	var theirs identity
+	err := readJSON(w.path(runFile), &theirs)
+	mine.Started = theirs.Started
+	if err == nil && theirs == mine {
+		return nil
+	}
+	if err := w.keep("*", lockFile); err != nil {
+		return err
+	}
+	if err := writeSnapshot(w.path(snapshotFile), sequences); err != nil {
+		return err
+	}
+	mine.Started = time.Now().UTC()
+	return writeJSON(w.path(runFile), mine)
 }
 
 func fingerprint(sequences []catalog.Sequence) string {

@@ -109,7 +109,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	}
 	config.Users, config.Items = items.Users(), items.Items()
 	config.NewestFirst = false // BART cannot count so
-	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: config.MaxPositions})
+	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: config.MaxTokens()})
 	var histories []examples.History
 	for _, q := range sequences {
 		histories = append(histories, examples.History{User: items.UserNumber(q.User), Items: items.Numbers(q.Items)})

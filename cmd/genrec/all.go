@@ -85,7 +85,7 @@ func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m
 }
 
 func retrainOnce(ctx context.Context, training retrain.Config, s servers, m models) (retrain.Report, error) {
-	snapshot, err := retrain.Snapshot(ctx, s.store)
+	snapshot, err := currentSnapshot(ctx, training, s, m)
 	if err != nil {
 		return retrain.Report{}, err
 	}

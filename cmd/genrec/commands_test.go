@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 
 	"genrec/pkg/embedded"
 	"genrec/pkg/stream"
+	"genrec/retrain"
 )
 
 func TestAllAnswersEvents(t *testing.T) {
@@ -58,7 +62,14 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec recommend --user ann", "--redis is needed"},
 		{"genrec recommend --redis 127.0.0.1:1", `"user"`},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann", "ping Redis"},
-		{"genrec retrain", "--redis is needed"},
+		{"genrec retrain", "--redis or --data is needed"},
+		{"genrec retrain --data x --redis y", "choose one"},
+		{"genrec retrain --data no-such-file", "no-such-file"},
+		{"genrec retrain --data x --recipe secret", `"secret" is neither a file nor one of bart, default, paper`},
+		{"genrec retrain --data x --stage fright", `"fright" is neither full nor finetune`},
+		{"genrec eval --model m", "--data is needed"},
+		{"genrec eval --model no-such-model --data testdata/ring.txt", "no-such-model"},
+		{"genrec eval --model m --data testdata/ring.txt --ids secret", `"secret" is neither published nor permuted`},
 	} {
 		app := newApp()
 		app.Writer, app.ErrWriter = io.Discard, io.Discard
@@ -75,4 +86,60 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 			t.Errorf("error %v for an address with a password, want one that does not show it", err)
 		}
 	}
+}
+
+// A dataset's file in, a model and its figures out.
+func TestTrainAndEvaluateADataset(t *testing.T) {
+	models := t.TempDir()
+	recipe := filepath.Join(t.TempDir(), "quick.json")
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	report := runJSON[retrain.Report](t, "genrec", "retrain", "--data", "testdata/ring.txt", "--ids", "permuted",
+		"--recipe", recipe, "--models", models, "--device", "cpu", "--json")
+	if report.LeaveOneOut.Users != 60 || len(report.PretrainLoss) != 1 || len(report.FinetuneLoss) != 2 || report.PeakMemoryMB == 0 {
+		t.Errorf("the report is %+v", report)
+	}
+	metrics := runJSON[retrain.Metrics](t, "genrec", "eval", "--data", "testdata/ring.txt", "--ids", "permuted",
+		"--model", models, "--device", "cpu", "--json")
+	if metrics != report.LeaveOneOut {
+		t.Errorf("eval finds %+v, retrain found %+v", metrics, report.LeaveOneOut)
+	}
+	seen := runJSON[retrain.Metrics](t, "genrec", "eval", "--data", "testdata/ring.txt", "--ids", "permuted",
+		"--model", filepath.Join(models, "versions", report.Version), "--device", "cpu", "--allow-seen", "--users", "20", "--json")
+	if seen.Users != 20 || seen.HR10 >= metrics.HR10 {
+		t.Errorf("with seen items allowed, eval finds %+v: they should crowd out the others", seen)
+	}
+}
+
+const quickRecipe = `{
+  "item_text": "padded",
+  "model": {
+    "d_model": 16, "max_position_embeddings": 64, "dropout": 0.1, "init_std": 0.02,
+    "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32,
+    "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 32
+  },
+  "pretrain_epochs": 1, "finetune_epochs": 2, "batch_size": 16, "learning_rate": 0.005,
+  "weight_decay": 0.01, "unknown_user": 0, "validation_users": 6, "patience": 5
+}`
+
+// runJSON runs a command and decodes what it prints.
+func runJSON[T any](t *testing.T, line ...string) (printed T) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = write
+	err = newApp().Run(t.Context(), line)
+	os.Stdout = stdout
+	write.Close()
+	if err != nil {
+		t.Fatalf("%v: %v", line, err)
+	}
+	if err := json.NewDecoder(read).Decode(&printed); err != nil {
+		t.Fatalf("%v printed no JSON: %v", line, err)
+	}
+	return printed
 }

@@ -85,6 +85,7 @@ func printMetrics(m retrain.Metrics) error {
 	_, err := fmt.Printf(`leave-one-out over %d users, all items ranked:
    HR@1    HR@5   NDCG@5   HR@10  NDCG@10
  %6.4f  %6.4f   %6.4f  %6.4f   %6.4f
+accuracy hr1=%.4[2]f hr5=%.4[3]f ndcg5=%.4[4]f hr10=%.4[5]f ndcg10=%.4[6]f
 `, m.Users, m.HR1, m.HR5, m.NDCG5, m.HR10, m.NDCG10)
 	return err
 }

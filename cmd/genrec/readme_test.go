@@ -53,6 +53,7 @@ func TestReadmeCommands(t *testing.T) {
 	defer servers.Close()
 	here := strings.NewReplacer(
 		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(), "/srv/genrec", t.TempDir(),
+		"/tmp/beauty", t.TempDir(), "../shared/data/Beauty.txt", "testdata/ring.txt",
 	)
 	t.Setenv("GENREC_PRETRAIN_EPOCHS", "1")
 	t.Setenv("GENREC_FINETUNE_EPOCHS", "1")
@@ -72,6 +73,10 @@ func TestReadmeCommands(t *testing.T) {
 			}
 		case strings.HasPrefix(line, "bin/genrec ingest"), strings.HasPrefix(line, "bin/genrec infer"):
 			services.Go(func() error { return run(line) })
+		case strings.HasPrefix(line, "bin/genrec retrain --data"), strings.HasPrefix(line, "bin/genrec eval"):
+			if err := run(line); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
 		case strings.HasPrefix(line, "bin/genrec retrain"):
 			produceReadmeEvent(t, servers)
 			await(t, "ingest of the events", func() bool {

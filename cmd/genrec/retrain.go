@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -24,6 +25,10 @@ func retrainFlags() []cli.Flag {
 		&cli.StringFlag{
 			Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt",
 			Sources: cli.EnvVars("GENREC_BART"),
+		},
+		&cli.StringFlag{
+			Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining",
+			Sources: cli.EnvVars("GENREC_STAGE"),
 		},
 		&cli.IntFlag{
 			Name: "pretrain-epochs", Usage: "passes over the users with one random item masked, in place of the recipe's",
@@ -65,7 +70,7 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 			if err != nil {
 				return err
 			}
-			snapshot, err := takeSnapshot(ctx, cmd)
+			snapshot, err := takeSnapshot(ctx, cmd, config, m)
 			if err != nil {
 				return err
 			}
@@ -76,7 +81,7 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 }
 
 // takeSnapshot reads the dataset's file, or else what is in Redis.
-func takeSnapshot(ctx context.Context, cmd *cli.Command) (snapshot []catalog.Sequence, err error) {
+func takeSnapshot(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (snapshot []catalog.Sequence, err error) {
 	switch {
 	case cmd.String("data") != "" && cmd.IsSet("redis"):
 		return nil, errors.New("--data and --redis both name something to train on: choose one")
@@ -89,6 +94,19 @@ func takeSnapshot(ctx context.Context, cmd *cli.Command) (snapshot []catalog.Seq
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.openStore(ctx, cmd, cmd.String("redis")); err != nil {
 		return nil, err
+	}
+	return currentSnapshot(ctx, config, s, m)
+}
+
+// currentSnapshot is that of a run that was interrupted, or else what is in Redis.
+func currentSnapshot(ctx context.Context, config retrain.Config, s servers, m models) ([]catalog.Sequence, error) {
+	snapshot, err := retrain.Interrupted(config, m.registry)
+	if err != nil {
+		return nil, err
+	}
+	if snapshot != nil {
+		slog.Info("going on with the training that was interrupted", "users", len(snapshot))
+		return snapshot, nil
 	}
 	return retrain.Snapshot(ctx, s.store)
 }
@@ -114,6 +132,13 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	}
 	if cmd.IsSet("finetune-epochs") {
 		c.FinetuneEpochs = cmd.Int("finetune-epochs")
+	}
+	switch stage := cmd.String("stage"); stage {
+	case "full":
+	case "finetune":
+		c.PretrainEpochs = 0
+	default:
+		return c, fmt.Errorf("--stage: %q is neither full nor finetune", stage)
 	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
 	c.Progress = newProgress(os.Stderr)

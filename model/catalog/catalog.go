@@ -15,8 +15,8 @@ import (
 
 // Sequence is one user's history under external ids, oldest item first.
 type Sequence struct {
-	User  string
-	Items []string
+	User  string   `json:"user"`
+	Items []string `json:"items"`
 }
 
 // Training is the part of the history that a model may learn from before it is

@@ -9,6 +9,8 @@ packages give the same bytes on the same kind of processor.
 config.json, model.safetensors: the model as save_pretrained writes it, with the sizes
     of the two ID tables as genrec_users and genrec_items and the tables as
     user_embedding.weight and item_embedding.weight.
+pytorch_model.bin (even alone): the weights as facebook/bart-base has them, those of a
+    bare BartModel saved by torch.save.
 expected.safetensors: float32 throughout.
     tokens, users, items (B, S), lengths (B): the encoder's input.
     labels (B, T): with -100 for padding.
@@ -65,6 +67,8 @@ def make(case, folder):
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink()
+    if case is CASES["even"]:
+        torch.save(model.model.state_dict(), folder / "pytorch_model.bin")
     save_file({name: t.detach().float().contiguous() for name, t in tensors.items()}, folder / "expected.safetensors")
     spread = float(tensors["logits"].detach().std())
     print(f"{folder.name}: seed {seed}, margin {margin:.2g}, logits spread by {spread:.2g}")
