@@ -92,11 +92,13 @@ func Load(dir string, device Device) (*Model, error) {
 	}
 	// Without random draws: the generator is the process's, and a training may be
 	// using it.
-	return load(dir, config, newParameters(device, false), logitsBiasName)
+	path, read := weightsOf(dir)
+	return load(config, newParameters(device, false), path, read, logitsBiasName)
 }
 
 // LoadPretrained reads BART's weights from a Hugging Face folder, config.json with
-// model.safetensors or pytorch_model.bin, and draws the ID tables, which BART lacks.
+// model.safetensors or pytorch_model.bin, and draws the ID tables, which BART lacks;
+// those of a model that this package saved are left out.
 func LoadPretrained(dir string, users, items int, seed int64, device Device) (*Model, error) {
 	config, err := loadConfig(filepath.Join(dir, ConfigFile))
 	if err != nil {
@@ -104,13 +106,13 @@ func LoadPretrained(dir string, users, items int, seed int64, device Device) (*M
 	}
 	config.Users, config.Items = users, items
 	libtorch.Seed(seed)
-	return load(dir, config, newParameters(device, true), logitsBiasName, usersName, itemsName)
+	path, read := weightsOf(dir)
+	return load(config, newParameters(device, true), path, withoutTables(read), logitsBiasName, usersName, itemsName)
 }
 
-func load(dir string, c Config, weights *parameters, optional ...string) (m *Model, err error) {
+func load(c Config, weights *parameters, path string, read readFile, optional ...string) (m *Model, err error) {
 	defer tensor.Catch(&err)
 	m = build(c, weights)
-	path, read := weightsOf(dir)
 	if err := m.setAll(path, read, optional...); err != nil {
 		m.Drop()
 		return nil, err

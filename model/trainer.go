@@ -70,13 +70,18 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	return t, nil
 }
 
-// mostWorkers bounds the memory for gradients, of which every worker has its own.
-const mostWorkers = 16
+const (
+	// mostWorkers and mostShared bound the memory for gradients, of which every worker
+	// has its own. The operations of a model of more weights than mostShared are long
+	// enough for all cores to share.
+	mostWorkers = 16
+	mostShared  = 32 << 20
+)
 
-// workersFor is one a core on a CPU. The masks of attention's dropout come from
-// libtorch's one generator, which several threads would reach in any order.
+// workersFor is one a core for a small model on a CPU. The masks of attention's dropout
+// come from libtorch's one generator, which several threads would reach in any order.
 func workersFor(m *Model) int {
-	if m.device != CPU || m.Config.AttentionDropout > 0 {
+	if m.device != CPU || m.Config.AttentionDropout > 0 || m.Parameters() > mostShared {
 		return 1
 	}
 	return min(runtime.NumCPU(), mostWorkers)

@@ -110,3 +110,37 @@ func TestSplitBalancesTokens(t *testing.T) {
 		}
 	}
 }
+
+// Matrix products in bfloat16 change a loss a little, and a training not much.
+func TestBFloat16TrainsTheSame(t *testing.T) {
+	ownThread(t)
+	sequences := cycles(120, rings, ringSize, 6)
+	losses := func(bfloat16 bool) (all []float64) {
+		b := newBundle(t, sequences, 1)
+		builder := examples.NewBuilder(examples.Config{Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: 512})
+		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 100, LearningRate: 1e-3, ClipNorm: 1, BFloat16: bfloat16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		for batch := range examples.Epoch(histories(b.Catalog, sequences), builder.Finetune, 20, rand.New(rand.NewPCG(1, 1))) {
+			loss, err := trainer.Step(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, loss)
+		}
+		return all
+	}
+	wide, narrow := losses(false), losses(true)
+	same := true
+	for i := range wide {
+		same = same && wide[i] == narrow[i]
+		if math.Abs(wide[i]-narrow[i]) > 0.02*wide[i] {
+			t.Errorf("step %d: loss %.4f in bfloat16, %.4f in float32", i+1, narrow[i], wide[i])
+		}
+	}
+	if same {
+		t.Error("the losses are equal to the last bit: bfloat16 was not used")
+	}
+}

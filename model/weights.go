@@ -37,6 +37,14 @@ func weightsOf(dir string) (path string, read readFile) {
 	return path, safetensors.ReadFile
 }
 
+// withoutTables leaves out the ID tables, which belong to one catalog.
+func withoutTables(read readFile) readFile {
+	return func(path string) ([]safetensors.Tensor, error) {
+		stored, err := read(path)
+		return slices.DeleteFunc(stored, func(t safetensors.Tensor) bool { return t.Name == usersName || t.Name == itemsName }), err
+	}
+}
+
 // canonical puts tensors under the names that BartForConditionalGeneration gives them.
 func canonical(stored []safetensors.Tensor) (map[string]safetensors.Tensor, error) {
 	tensors := make(map[string]safetensors.Tensor, len(stored))

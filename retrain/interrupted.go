@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,11 +28,13 @@ const worthFinishing = 24 * time.Hour
 // is nil.
 func Interrupted(c Config, models *registry.Registry) ([]catalog.Sequence, error) {
 	dir := models.Workspace()
-	if _, err := os.Stat(filepath.Join(dir, stateFile)); err != nil {
-		return nil, nil // nothing to go on from
+	var at state
+	err := readJSON(filepath.Join(dir, stateFile), &at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	var theirs identity
-	if err := readJSON(filepath.Join(dir, runFile), &theirs); err != nil {
+	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
 		return nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
 	mine := identify(c, nil)

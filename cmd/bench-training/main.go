@@ -31,6 +31,7 @@ type settings struct {
 	rounds             int
 	threads            int
 	device             string
+	bfloat16           bool
 }
 
 func main() {
@@ -44,10 +45,12 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the sides taking turns")
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of the transformers side; this one takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
+	flag.BoolVar(&s.bfloat16, "bfloat16", false, "this side computes matrix products in bfloat16; transformers stays in float32")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, s); err != nil {
+	err := run(ctx, s)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-training:", err)
 		os.Exit(1)
 	}
@@ -84,6 +87,9 @@ func run(ctx context.Context, s settings) error {
 	batchFile := filepath.Join(dir, "batches.safetensors")
 	if err := writeBatches(batchFile, batches); err != nil {
 		return err
+	}
+	if s.bfloat16 {
+		return race(ctx, s, config, batches, batchFile, filepath.Join(dir, "raced"))
 	}
 	if err := compare(ctx, s, config, batches, batchFile, filepath.Join(dir, "compared")); err != nil {
 		return err
@@ -176,8 +182,12 @@ func race(ctx context.Context, s settings, config model.Config, batches [][]exam
 	for _, batch := range batches {
 		count += examples.Tokens(batch)
 	}
-	fmt.Printf("%s, %d parameters, batch %d, %d steps a round, %.0f tokens a step, %s, float32, %d threads\n",
-		s.shape, here.model.Parameters(), s.batch, s.steps, float64(count)/float64(len(batches)), s.device, s.threads)
+	precision := "float32"
+	if s.bfloat16 {
+		precision = "bfloat16 against float32"
+	}
+	fmt.Printf("%s, %d parameters, batch %d, %d steps a round, %.0f tokens a step, %s, %s, %d threads\n",
+		s.shape, here.model.Parameters(), s.batch, s.steps, float64(count)/float64(len(batches)), s.device, precision, s.threads)
 	var ours, theirs []float64
 	for round := range s.rounds + 1 {
 		mine, _, err := here.train(batches)
@@ -228,6 +238,7 @@ func start(ctx context.Context, s settings, config model.Config, batchFile, dir 
 	}
 	trainer, err := model.NewTrainer(m, model.TrainerConfig{
 		Steps: scheduleSteps, LearningRate: learningRate, WeightDecay: weightDecay, ClipNorm: clipNorm, Seed: seed,
+		BFloat16: s.bfloat16,
 	})
 	if err != nil {
 		return nil, nil, err

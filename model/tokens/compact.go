@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // Special tokens, numbered as in BART's vocabulary; Mask follows them here
-// because the compact vocabulary is small.
+// because the compact vocabulary is small. A BPE has it elsewhere, see MaskID.
 const (
 	Begin   = 0 // <s>
 	Pad     = 1 // <pad>
@@ -19,6 +20,8 @@ const (
 	Unknown = 3 // <unk>
 	Mask    = 4 // <mask>
 )
+
+var specials = [...]string{Begin: "<s>", Pad: "<pad>", End: "</s>", Unknown: "<unk>", Mask: "<mask>"}
 
 // Compact is the vocabulary of models that are trained from scratch: the special
 // tokens, the words `user`, `item` and `_`, and digits in pairs with single
@@ -32,7 +35,7 @@ type Compact struct {
 // NewCompact builds the vocabulary. It has no parameters, so every compact model
 // shares it.
 func NewCompact() *Compact {
-	pieces := []string{"<s>", "<pad>", "</s>", "<unk>", "<mask>", "user", "item", "_"}
+	pieces := append(slices.Clone(specials[:]), "user", "item", "_")
 	for d := range 10 {
 		pieces = append(pieces, fmt.Sprintf("%d", d))
 	}
@@ -47,21 +50,18 @@ func NewCompact() *Compact {
 }
 
 // Save writes the vocabulary as JSON, piece to id, like BART's vocab.json.
-func (c *Compact) Save(path string) error {
+func (c *Compact) Save(dir string) error {
 	data, err := json.MarshalIndent(c.ids, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode vocabulary: %w", err)
 	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write vocabulary: %w", err)
-	}
-	return nil
+	return writeFile(dir, VocabularyFile, append(data, '\n'))
 }
 
-// LoadCompact reads what Save wrote and refuses a vocabulary that numbers its
-// pieces otherwise than this one.
-func LoadCompact(path string) (*Compact, error) {
-	data, err := os.ReadFile(path)
+// loadCompact refuses a vocabulary that numbers its pieces otherwise than this one.
+func loadCompact(dir string) (*Compact, error) {
+	path := filepath.Join(dir, VocabularyFile)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read vocabulary: %w", err)
 	}
@@ -71,7 +71,8 @@ func LoadCompact(path string) (*Compact, error) {
 	}
 	c := NewCompact()
 	if !maps.Equal(ids, c.ids) {
-		return nil, fmt.Errorf("vocabulary %s is not the compact one: retrain with this release", path)
+		return nil, fmt.Errorf("vocabulary %s is not the compact one, and there is no %s beside it: retrain with this release",
+			path, MergesFile)
 	}
 	return c, nil
 }

@@ -44,18 +44,19 @@ func TestSpecialTokensHaveTheirIDs(t *testing.T) {
 	}
 }
 
-func TestSaveAndLoad(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "vocab.json")
-	if err := NewCompact().Save(path); err != nil {
+func TestSaveAndLoadCompact(t *testing.T) {
+	dir := t.TempDir()
+	if err := NewCompact().Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadCompact(path); err != nil {
-		t.Fatal(err)
+	if v, err := Load(dir); err != nil || v.Size() != NewCompact().Size() {
+		t.Fatalf("Load gives %v (%v), want the compact vocabulary", v, err)
 	}
+	path := filepath.Join(dir, VocabularyFile)
 	if err := os.WriteFile(path, []byte(`{"<s>": 0}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadCompact(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("another vocabulary: error %v, want one that names %s", err, path)
+	if v, err := Load(dir); err == nil || v != nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("another vocabulary: %v, error %v, want nil and an error that names %s", v, err, path)
 	}
 }
