@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -99,6 +100,37 @@ func TestReadmeCommands(t *testing.T) {
 	stop()
 	if err := services.Wait(); err != nil {
 		t.Errorf("a service ended with %v", err)
+	}
+}
+
+// Every make command that a page of docs shows is one that make knows, with variables
+// that its target reads.
+func TestDocsCommands(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages in docs (%v)", err)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile("`(make [a-z][^`]*)`").FindAllStringSubmatch(string(text), -1) {
+			words := strings.Fields(match[1])[1:]
+			dry := exec.Command("make", append([]string{"-C", "../..", "-n"}, words...)...)
+			if out, err := dry.CombinedOutput(); err != nil {
+				t.Errorf("%s: %q: %v\n%s", page, match[1], err, out)
+			}
+			for _, word := range words {
+				if variable, _, set := strings.Cut(word, "="); set && !strings.Contains(string(makefile), "$("+variable+")") {
+					t.Errorf("%s: %q sets %s, which the Makefile does not read", page, match[1], variable)
+				}
+			}
+		}
 	}
 }
 
