@@ -40,7 +40,7 @@ func main() {
 	flag.StringVar(&s.python, "python", "python3", "with the packages of model/parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "cmd/bench-training/peer.py", "the transformers side")
 	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model, or bart-base")
-	flag.IntVar(&s.batch, "batch", 64, "examples in a batch")
+	flag.IntVar(&s.batch, "batch", 128, "examples in a batch")
 	flag.IntVar(&s.steps, "steps", 40, "training steps of each side in a round")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the sides taking turns")
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of the transformers side; this one takes all cores")
