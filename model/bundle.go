@@ -42,11 +42,21 @@ func (b Bundle) Check() error {
 		return fmt.Errorf("the catalog has %d users and %d items, the model's genrec_users is %d and genrec_items %d",
 			b.Catalog.Users(), b.Catalog.Items(), c.Users, c.Items)
 	}
+	longestItem, longestUser := 0, 0
 	for n := 1; n <= b.Catalog.Items(); n++ {
-		if text := b.Catalog.ItemText(n); slices.Contains(b.Vocabulary.Encode(text), tokens.Unknown) {
+		ids := b.Vocabulary.Encode(b.Catalog.ItemText(n))
+		if slices.Contains(ids, tokens.Unknown) {
 			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q: write items as a walk of numbers, or take a vocabulary of bytes",
-				text, b.Catalog.Item(n))
+				b.Catalog.ItemText(n), b.Catalog.Item(n))
 		}
+		longestItem = max(longestItem, len(ids))
+	}
+	for n := 0; n <= b.Catalog.Users(); n++ {
+		longestUser = max(longestUser, len(b.Vocabulary.Encode(b.Catalog.UserText(n))))
+	}
+	const marks = 3 // begin, mask, end
+	if longest := longestUser + longestItem + marks; longest > c.MaxTokens() {
+		return fmt.Errorf("a user of %d tokens and an item of %d do not fit into the model's %d", longestUser, longestItem, c.MaxTokens())
 	}
 	return nil
 }

@@ -87,8 +87,8 @@ func histories(c *catalog.Catalog, sequences []catalog.Sequence) []examples.Hist
 func train(t *testing.T, b Bundle, sequences []catalog.Sequence, epochs int, seed int64) (pretrain, finetune []float64) {
 	t.Helper()
 	builder := examples.NewBuilder(examples.Config{
-		Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: b.Model.Config.MaxPositions, UnknownUser: 0.5,
-	})
+		Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: b.Model.Config.MaxTokens(),
+	}).Hiding(0.5)
 	data := histories(b.Catalog, sequences)
 	const batchSize = 32
 	rng := rand.New(rand.NewPCG(uint64(seed), 0))

@@ -65,6 +65,10 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	return &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}, nil
 }
 
+// Builder writes the inputs of the bundle's catalog; it shares the items' tokens with
+// the ranker.
+func (r *Ranker) Builder() *examples.Builder { return r.builder }
+
 // distinct makes texts ones that a trie can hold. Where they differ in length, one
 // may be the beginning of another, and the end token tells them apart; where they
 // don't, it says nothing and is left out.

@@ -112,12 +112,17 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
 
-	if report.learned, err = r.train(ctx, bundle); err != nil {
+	ranker, err := model.NewRanker(bundle, r.config.Ranker)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, ranker.Close()) }()
+	if report.learned, err = r.train(ctx, bundle, ranker); err != nil {
 		return report, err
 	}
 
 	started := time.Now()
-	if report.LeaveOneOut, err = r.evaluate(ctx, bundle); err != nil {
+	if report.LeaveOneOut, err = Evaluate(ctx, ranker, r.sequences, r.config.EvaluateUsers, r.config.Seed, r.progress); err != nil {
 		return report, err
 	}
 	report.EvaluateSeconds = time.Since(started).Seconds()
@@ -143,15 +148,6 @@ func (r *run) newBundle() (b model.Bundle, err error) {
 	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
 	b.Model, err = model.New(shape, r.config.Seed, r.config.Device)
 	return b, err
-}
-
-func (r *run) evaluate(ctx context.Context, bundle model.Bundle) (Metrics, error) {
-	ranker, err := model.NewRanker(bundle, r.config.Ranker)
-	if err != nil {
-		return Metrics{}, err
-	}
-	defer ranker.Close()
-	return Evaluate(ctx, ranker, r.sequences, r.config.EvaluateUsers, r.config.Seed, r.progress)
 }
 
 func peakMemoryMB() float64 {

@@ -45,6 +45,7 @@ type stage struct {
 type training struct {
 	*run
 	bundle    model.Bundle
+	ranker    *model.Ranker // with the weights as they are
 	histories []examples.History
 	questions []question // of the validation
 	at        position
@@ -56,12 +57,9 @@ type training struct {
 // checkpointInterval bounds the work that a kill loses.
 const checkpointInterval = 2 * time.Minute
 
-func (r *run) train(ctx context.Context, bundle model.Bundle) (learned, error) {
-	t := &training{run: r, bundle: bundle, saved: time.Now()}
-	builder := examples.NewBuilder(examples.Config{
-		Catalog: bundle.Catalog, Tokenizer: bundle.Vocabulary,
-		MaxTokens: bundle.Model.Config.MaxTokens(), UnknownUser: r.config.UnknownUser,
-	})
+func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker) (learned, error) {
+	t := &training{run: r, bundle: bundle, ranker: ranker, saved: time.Now()}
+	builder := ranker.Builder().Hiding(r.config.UnknownUser)
 	t.stages = []stage{
 		{"pretrain", r.config.PretrainEpochs, builder.Pretrain, &t.at.PretrainLoss},
 		{"finetune", r.config.FinetuneEpochs, builder.Finetune, &t.at.FinetuneLoss},
@@ -196,12 +194,7 @@ func (t *training) validate(ctx context.Context) (stop bool, err error) {
 	if len(t.questions) == 0 {
 		return false, nil
 	}
-	ranker, err := model.NewRanker(t.bundle, t.config.Ranker)
-	if err != nil {
-		return false, err
-	}
-	defer ranker.Close()
-	metrics, err := evaluate(ctx, ranker, t.questions, "validate", silent{})
+	metrics, err := evaluate(ctx, t.ranker, t.questions, "validate", silent{})
 	if err != nil {
 		return false, err
 	}

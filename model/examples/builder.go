@@ -51,24 +51,28 @@ type Config struct {
 	Tokenizer Tokenizer
 	// MaxTokens bounds an input; older items are left out first (512 in the paper).
 	MaxTokens int
-	// UnknownUser is the share of training examples whose user is hidden, so that
-	// the model learns what to say to users whom it has never met.
-	UnknownUser float64
 }
 
 // NewBuilder tokenizes every item of the catalog once.
 func NewBuilder(c Config) *Builder {
 	b := &Builder{
-		maxTokens:   c.MaxTokens,
-		mask:        c.Tokenizer.MaskID(),
-		itemTokens:  make([][]int64, c.Catalog.Items()+1),
-		userTokens:  func(user int) []int64 { return c.Tokenizer.Encode(c.Catalog.UserText(user)) },
-		unknownUser: c.UnknownUser,
+		maxTokens:  c.MaxTokens,
+		mask:       c.Tokenizer.MaskID(),
+		itemTokens: make([][]int64, c.Catalog.Items()+1),
+		userTokens: func(user int) []int64 { return c.Tokenizer.Encode(c.Catalog.UserText(user)) },
 	}
 	for n := 1; n <= c.Catalog.Items(); n++ {
 		b.itemTokens[n] = c.Tokenizer.Encode(c.Catalog.ItemText(n))
 	}
 	return b
+}
+
+// Hiding is a builder that hides the user of a share of the training examples, so that
+// the model learns what to say to users whom it has never met.
+func (b *Builder) Hiding(share float64) *Builder {
+	hiding := *b
+	hiding.unknownUser = share
+	return &hiding
 }
 
 // ItemTokens is the text of a dense item number as tokens.

@@ -21,7 +21,7 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 		items = append(items, fmt.Sprintf("thing-%d", i))
 	}
 	c := catalog.Build([]catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
-	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens, UnknownUser: unknownUser})
+	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens}).Hiding(unknownUser)
 	return b, c, History{User: c.UserNumber("ann"), Items: c.Numbers(items)}
 }
 
@@ -209,4 +209,29 @@ func TestEpochUsesEveryHistoryOnce(t *testing.T) {
 
 func label(e Example) string {
 	return vocabulary.Decode(e.Labels[1 : len(e.Labels)-1])
+}
+
+// wordy needs more tokens for a stranger than for the users of the catalog.
+type wordy struct{ *tokens.Compact }
+
+func (w wordy) Encode(text string) []int64 {
+	if text == "user_0" {
+		return slices.Repeat(w.Compact.Encode(text), 4)
+	}
+	return w.Compact.Encode(text)
+}
+
+func TestHiddenUsersFitToo(t *testing.T) {
+	items := slices.Repeat([]string{"7"}, 300)
+	c := catalog.Build([]catalog.Sequence{{User: "1", Items: items}}, catalog.Literal)
+	b := NewBuilder(Config{Catalog: c, Tokenizer: wordy{vocabulary}, MaxTokens: 64}).Hiding(0.5)
+	h := History{User: c.UserNumber("1"), Items: c.Numbers(items)}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		for _, e := range []Example{b.Pretrain(h, rng), b.Finetune(h, rng)} {
+			if len(e.Tokens) > 64 {
+				t.Fatalf("%q has %d tokens, want at most 64", text(e.Input), len(e.Tokens))
+			}
+		}
+	}
 }
