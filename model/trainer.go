@@ -99,9 +99,15 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	if err := t.update(); err != nil {
 		return loss, err
 	}
-	t.step++
+	if t.step++; t.step%stepsBetweenReleases == 0 {
+		libtorch.ReleaseMemory()
+	}
 	return loss, nil
 }
+
+// stepsBetweenReleases keeps the memory of a training at about that of its longest
+// batch; a release takes milliseconds.
+const stepsBetweenReleases = 100
 
 // update applies the workers' gradients, scaled down together to ClipNorm where their
 // norm is larger.

@@ -5,6 +5,7 @@ package libtorch
 /*
 #cgo CXXFLAGS: -std=c++17
 #cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -ldl
+#include <malloc.h>
 #include <stdlib.h>
 #include "libtorch.h"
 */
@@ -76,6 +77,10 @@ func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, e
 	}
 	return mask, nil
 }
+
+// ReleaseMemory gives freed memory back to the system. Tensors of ever other sizes
+// leave gaps that glibc keeps otherwise.
+func ReleaseMemory() { C.malloc_trim(0) }
 
 // LoadCUDA brings libtorch's CUDA kernels into the process, which is linked
 // against the CPU libraries alone so that one binary runs with and without a GPU.
