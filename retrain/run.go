@@ -47,7 +47,7 @@ const (
 	dropoutStream
 )
 
-// niceness of the training thread: serving in the same machine goes first.
+// niceness of the training's threads: serving in the same machine goes first.
 const niceness = 10
 
 // Run trains on a snapshot and publishes the model as the current version. It can
@@ -72,9 +72,7 @@ func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *re
 	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread and its niceness end with the goroutine
-		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness); err != nil {
-			c.Logger.WarnContext(ctx, "training runs at full priority", "err", err)
-		}
+		r.lowerPriority()
 		report, err := r.do(ctx)
 		done <- result{report, err}
 	}()
@@ -88,6 +86,13 @@ type run struct {
 	models    *registry.Registry
 	progress  Progress
 	work      *workspace
+}
+
+// lowerPriority makes the calling OS thread give way to others.
+func (r *run) lowerPriority() {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness); err != nil {
+		r.config.Logger.Warn("training runs at full priority", "err", err)
+	}
 }
 
 func (r *run) do(ctx context.Context) (report Report, err error) {

@@ -120,7 +120,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
-		Seed: t.random(dropoutStream, 0).Int64(),
+		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
 	})
 	if err != nil {
 		return err

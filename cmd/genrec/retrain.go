@@ -31,11 +31,11 @@ func retrainFlags() []cli.Flag {
 			Sources: cli.EnvVars("GENREC_STAGE"),
 		},
 		&cli.IntFlag{
-			Name: "pretrain-epochs", Usage: "passes over the users with one random item masked, in place of the recipe's",
+			Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked",
 			Sources: cli.EnvVars("GENREC_PRETRAIN_EPOCHS"),
 		},
 		&cli.IntFlag{
-			Name: "finetune-epochs", Usage: "passes over the users with the next item asked for, in place of the recipe's",
+			Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for",
 			Sources: cli.EnvVars("GENREC_FINETUNE_EPOCHS"),
 		},
 		&cli.IntFlag{
