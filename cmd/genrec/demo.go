@@ -112,6 +112,9 @@ func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) r
 	c.Device, c.Seed, c.EvaluateUsers = device, cmd.Int64("seed"), demoEvaluates
 	c.PretrainEpochs = max(1, epochs/6)
 	c.FinetuneEpochs = epochs - c.PretrainEpochs
+	// The recipe is made for a night. Minutes ask for more and smaller steps, and leave
+	// no time to overfit.
+	c.BatchSize, c.LearningRate, c.Model.Dropout = 64, 2e-3, 0.1
 	c.Progress = newProgress(os.Stderr)
 	return c
 }
