@@ -169,7 +169,7 @@ func (s *Searcher) expand(g *graph, b beams, logProbs *tensor.Tensor, keep int64
 	}
 }
 
-// take picks columns of an expansion, (B, K”) of them.
+// take picks columns of an expansion and gives them scores, (B, K) both.
 func (e expansion) take(g *graph, scores, columns *tensor.Tensor) expansion {
 	pick := func(x *tensor.Tensor) *tensor.Tensor { return g.Gather(x, 1, columns) }
 	return expansion{scores: scores, tokens: pick(e.tokens), nodes: pick(e.nodes), parents: pick(e.parents)}
@@ -177,10 +177,10 @@ func (e expansion) take(g *graph, scores, columns *tensor.Tensor) expansion {
 
 // inner keeps the best continuations that end no sequence, one for each beam.
 func (s *Searcher) inner(g *graph, e expansion) expansion {
-	goingOn := g.Fill(e.scores, g.AtLeast(e.nodes, int64(s.tree.InnerNodes)), math.Inf(-1))
-	scores, columns := g.TopK(goingOn, min(s.beams, e.scores.Shape()[1]))
+	leaf := g.AtLeast(e.nodes, int64(s.tree.InnerNodes))
+	scores, columns := g.TopK(g.Fill(e.scores, leaf, math.Inf(-1)), min(s.beams, e.scores.Shape()[1]))
 	// A filler has no score, but a node that must not be a leaf.
-	e.nodes = g.Fill(e.nodes, g.AtLeast(e.nodes, int64(s.tree.InnerNodes)), 0)
+	e.nodes = g.Fill(e.nodes, leaf, 0)
 	return e.take(g, scores, columns)
 }
 

@@ -76,11 +76,7 @@ func (w *worker) do(f func()) (err error) {
 func (w *worker) gradients(s share) float64 {
 	g := newTrainingGraph(w.device, w.config, s.random)
 	defer g.Free()
-	inputs := make([]examples.Input, len(s.batch))
-	for i, e := range s.batch {
-		inputs[i] = e.Input
-	}
-	l := w.forward(g, examples.NewBatch(inputs), examples.NewTargets(s.batch))
+	l := w.forward(g, examples.NewBatch(examples.Inputs(s.batch)), examples.NewTargets(s.batch))
 	l = g.Scale(l, 1/float64(s.tokens))
 	l.Backward()
 	return float64(l.Floats()[0])

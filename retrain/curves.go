@@ -28,7 +28,7 @@ type meter struct {
 }
 
 func (m *meter) add(loss float64, tokens int) (p point, full bool) {
-	if m.steps == 0 && m.since.IsZero() {
+	if m.since.IsZero() {
 		m.since = time.Now()
 	}
 	m.steps++

@@ -88,11 +88,10 @@ func run(ctx context.Context, s settings) error {
 	if err := writeBatches(batchFile, batches); err != nil {
 		return err
 	}
-	if s.bfloat16 {
-		return race(ctx, s, config, batches, batchFile, filepath.Join(dir, "raced"))
-	}
-	if err := compare(ctx, s, config, batches, batchFile, filepath.Join(dir, "compared")); err != nil {
-		return err
+	if !s.bfloat16 {
+		if err := compare(ctx, s, config, batches, batchFile, filepath.Join(dir, "compared")); err != nil {
+			return err
+		}
 	}
 	return race(ctx, s, config, batches, batchFile, filepath.Join(dir, "raced"))
 }

@@ -77,11 +77,7 @@ func (p *peer) close() error { return errors.Join(p.in.Close(), p.command.Wait()
 func writeBatches(path string, batches [][]examples.Example) error {
 	var tensors []safetensors.Tensor
 	for i, batch := range batches {
-		inputs := make([]examples.Input, len(batch))
-		for j, e := range batch {
-			inputs[j] = e.Input
-		}
-		b, t := examples.NewBatch(inputs), examples.NewTargets(batch)
+		b, t := examples.NewBatch(examples.Inputs(batch)), examples.NewTargets(batch)
 		rows := int64(b.Rows)
 		for _, part := range []struct {
 			name  string

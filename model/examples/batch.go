@@ -42,6 +42,15 @@ func NewBatch(inputs []Input) Batch {
 	return b
 }
 
+// Inputs are what the encoder reads of a batch.
+func Inputs(batch []Example) []Input {
+	inputs := make([]Input, len(batch))
+	for i, e := range batch {
+		inputs[i] = e.Input
+	}
+	return inputs
+}
+
 // NewTargets shifts labels to the right to get the decoder's inputs, as BART
 // does: the decoder starts from the end token.
 func NewTargets(examples []Example) Targets {

@@ -3,7 +3,6 @@ package tokens
 import (
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/sugarme/tokenizer/model/bpe"
 )
@@ -42,16 +41,7 @@ func (v *BPE) Encode(text string) []int64 {
 
 // Decode writes token ids as text, one after the other, special tokens too. The
 // text is not UTF-8 where the ids cut a character.
-func (v *BPE) Decode(ids []int64) string {
-	var b strings.Builder
-	for _, id := range ids {
-		if id < 0 || id >= int64(len(v.texts)) {
-			id = Unknown
-		}
-		b.WriteString(v.texts[id])
-	}
-	return b.String()
-}
+func (v *BPE) Decode(ids []int64) string { return decode(v.texts, ids) }
 
 // appendWord joins the pair that comes first in the merges, the leftmost of
 // equals, until no pair is left. The library's own loop takes equals in the order

@@ -101,16 +101,7 @@ func (c *Compact) Encode(text string) []int64 {
 }
 
 // Decode writes token ids as text, one piece after the other.
-func (c *Compact) Decode(ids []int64) string {
-	var b strings.Builder
-	for _, id := range ids {
-		if id < 0 || id >= int64(len(c.pieces)) {
-			id = Unknown
-		}
-		b.WriteString(c.pieces[id])
-	}
-	return b.String()
-}
+func (c *Compact) Decode(ids []int64) string { return decode(c.pieces, ids) }
 
 func (c *Compact) id(piece string) int64 {
 	if id, known := c.ids[piece]; known {

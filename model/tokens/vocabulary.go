@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Names of a vocabulary's files in a model's folder. Only a BPE has merges.
@@ -48,6 +49,18 @@ func Load(dir string) (v Vocabulary, err error) {
 		return nil, err // without the type of a nil pointer
 	}
 	return v, nil
+}
+
+// decode writes the texts of ids, which are their places, one after the other.
+func decode(texts []string, ids []int64) string {
+	var b strings.Builder
+	for _, id := range ids {
+		if id < 0 || id >= int64(len(texts)) {
+			id = Unknown
+		}
+		b.WriteString(texts[id])
+	}
+	return b.String()
 }
 
 func readFile(path string) ([]byte, error) {
