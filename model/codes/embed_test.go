@@ -1,0 +1,106 @@
+package codes
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+func TestLinksWeighByDistance(t *testing.T) {
+	// Item 2 is used with nothing. In twelfths: 1-3 12+6, 3-4 12, 1-4 6+12.
+	l := newLinks([][]int{{1, 3, 4, 1}, {2, 2}}, 6)
+	if !slices.Equal(l.items, []int{1, 3, 4}) {
+		t.Fatalf("rows for the items %v, want 1, 3, 4", l.items)
+	}
+	counts := [][]float64{{0, 18, 18}, {18, 0, 12}, {18, 12, 0}}
+	degrees := []float64{36, 30, 30}
+	for r, row := range l.rows {
+		got := make([]float64, 3)
+		for _, other := range row {
+			got[other.row] += float64(other.weight)
+		}
+		for c := range got {
+			if want := counts[r][c] / math.Sqrt(degrees[r]*degrees[c]); math.Abs(got[c]-want) > 1e-6 {
+				t.Errorf("items %d and %d are linked by %f, want %f", l.items[r], l.items[c], got[c], want)
+			}
+		}
+	}
+}
+
+func TestLinksEndAfterFourPlaces(t *testing.T) {
+	l := newLinks([][]int{{0, 1, 2, 3, 4, 5}}, 6)
+	for _, other := range l.rows[0] {
+		if other.row == 5 {
+			t.Error("items five places apart are linked")
+		}
+	}
+	if len(l.rows[0]) != 4 {
+		t.Errorf("the first of six items is linked with %d others, want 4", len(l.rows[0]))
+	}
+}
+
+func TestEmbedTurnsGroupsApart(t *testing.T) {
+	const groups = 3
+	l := newLinks(randomHistories(rand.New(rand.NewPCG(6, 6)), 3_000, 300, groups), 300)
+	rows, err := embed(l, rand.New(rand.NewPCG(7, 7)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, width := rows.Dims(); n != 300 || width != dimensions {
+		t.Fatalf("the embedding is (%d, %d), want (300, %d)", n, width, dimensions)
+	}
+	var cosines mat.Dense
+	cosines.Mul(rows, rows.T())
+	for a := range 300 {
+		for b := range 300 {
+			cosine := cosines.At(a, b)
+			if a == b && math.Abs(cosine-1) > 1e-9 {
+				t.Fatalf("row %d has the squared length %f, want 1", a, cosine)
+			}
+			if a%groups != b%groups && math.Abs(cosine) > .1 {
+				t.Fatalf("items %d and %d never meet, but the cosine of their rows is %f", a, b, cosine)
+			}
+		}
+	}
+}
+
+func TestOrthonormalize(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		rows, columns int
+		same          bool // whether the last two columns are equal
+	}{
+		{"one number", 1, 1, false},
+		{"square", 7, 7, false},
+		{"blocks", 2*thinRows + 100, 5, false},
+		{"equal columns", thinRows + 9, 4, true},
+	} {
+		rng := rand.New(rand.NewPCG(8, 8))
+		a := mat.NewDense(c.rows, c.columns, nil)
+		a.Apply(func(_, _ int, _ float64) float64 { return rng.NormFloat64() }, a)
+		if c.same {
+			a.SetCol(c.columns-1, mat.Col(nil, c.columns-2, a))
+		}
+		q := mat.DenseCopyOf(a)
+		orthonormalize(q)
+
+		var gram, projected mat.Dense
+		gram.Mul(q.T(), q)
+		for i := range c.columns {
+			gram.Set(i, i, gram.At(i, i)-1)
+		}
+		if off := mat.Norm(&gram, 1); off > 1e-12 {
+			t.Errorf("%s: the columns are %g away from orthonormal", c.name, off)
+		}
+		projected.Mul(q.T(), a)
+		var back mat.Dense
+		back.Mul(q, &projected)
+		back.Sub(&back, a)
+		if off := mat.Norm(&back, math.Inf(1)); off > 1e-9 {
+			t.Errorf("%s: the columns span something else, %g away", c.name, off)
+		}
+	}
+}
