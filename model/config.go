@@ -40,6 +40,12 @@ type Config struct {
 	// NewestFirst counts the encoder's positions from the newest token backwards,
 	// so that the last item has the same positions in every history.
 	NewestFirst bool `json:"genrec_newest_first"`
+	// StartFromNewest adds the ID embedding of the newest item to what the decoder
+	// starts from, so that the residual path leads from the item to its followers.
+	StartFromNewest bool `json:"genrec_start_from_newest"`
+	// DenseWeight is the share of the dense head in the probability of an item: 0 is
+	// the beam search alone, 1 the dense head alone.
+	DenseWeight float64 `json:"genrec_dense_weight"`
 }
 
 // MaxTokens is how long an input may be: 512 tokens (paper, section 7.1), or fewer
@@ -77,6 +83,9 @@ func (c Config) Validate() error {
 		if field.value < 0 || field.value >= 1 {
 			errs = append(errs, fmt.Errorf("%s is %v, must be in [0, 1)", field.name, field.value))
 		}
+	}
+	if !(c.DenseWeight >= 0 && c.DenseWeight <= 1) {
+		errs = append(errs, fmt.Errorf("genrec_dense_weight is %v, must be in [0, 1]", c.DenseWeight))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)

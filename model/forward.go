@@ -12,6 +12,7 @@ import (
 type encoded struct {
 	states *tensor.Tensor // (B, S, D)
 	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding
+	newest *tensor.Tensor // (B, 1, D): the last item's ID embedding, nil if not used
 }
 
 // encode runs the encoder on the sum of the token, position and ID embeddings
@@ -31,7 +32,11 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	for _, layer := range n.encoder {
 		x = layer.apply(g, x, mask)
 	}
-	return encoded{states: x, mask: mask}
+	e := encoded{states: x, mask: mask}
+	if n.config.StartFromNewest {
+		e.newest = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
+	}
+	return e
 }
 
 func (n *network) positions(b examples.Batch) []int64 {
@@ -60,7 +65,7 @@ func paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
 // (B, T, D) with each layer's self-attention keys and values, and those of the
 // encoded input that it made on the way.
 func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states *tensor.Tensor, own, cross []keysValues) {
-	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0)
+	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0, e.newest)
 	for _, layer := range n.decoder {
 		kv := layer.crossAttention.keysValues(g, e.states)
 		var self keysValues
@@ -71,11 +76,16 @@ func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states
 }
 
 // embedTarget maps the decoder's tokens (B, T), the first of which stands at
-// position from, to (B, T, D).
-func (n *network) embedTarget(g *graph, ids *tensor.Tensor, from int64) *tensor.Tensor {
+// position from, to (B, T, D). The newest item's embedding (B, 1, D), if any, goes to
+// the marks that every text begins with.
+func (n *network) embedTarget(g *graph, ids *tensor.Tensor, from int64, newest *tensor.Tensor) *tensor.Tensor {
 	length := ids.Shape()[1]
 	positions := g.Narrow(n.decoderPositions, 0, positionOffset+from, length) // (T, D)
 	x := g.Add(n.scale(g, g.Embedding(n.tokens, ids, tokens.Pad)), positions)
+	if newest != nil {
+		marks := g.Add(g.Narrow(x, 1, 0, textMarks), newest)             // (B, 2, D)
+		x = g.Cat(1, marks, g.Narrow(x, 1, textMarks, length-textMarks)) // (B, T, D)
+	}
 	return g.drop(n.decoderNorm.apply(g, x), g.dropout.blocks)
 }
 
@@ -86,12 +96,41 @@ func (n *network) scale(g *graph, embedded *tensor.Tensor) *tensor.Tensor {
 	return g.Scale(embedded, math.Sqrt(float64(n.config.Width)))
 }
 
+// textMarks are the end and begin tokens that the decoder reads before an item's text.
+const textMarks = 2
+
 // loss is the cross-entropy summed over the target tokens, in nats.
 func (n *network) loss(g *graph, b examples.Batch, t examples.Targets) *tensor.Tensor {
+	generative, _ := n.losses(g, b, t, false)
+	return generative
+}
+
+// losses are the cross-entropies of the text, summed over the target tokens, and of
+// the dense head, summed over the rows (None if not asked for), in nats.
+func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {
 	states, _, _ := n.decode(g, t.Inputs, int64(t.Length), n.encode(g, b))
 	logits := g.Reshape(n.logits(g, states), -1, int64(n.config.Vocabulary)) // (B*T, V)
-	labels := g.Ints(t.Labels, int64(len(t.Labels)))
-	return g.CrossEntropy(logits, labels, examples.IgnoredLabel)
+	generative = g.CrossEntropy(logits, g.Ints(t.Labels, int64(len(t.Labels))), examples.IgnoredLabel)
+	if !dense {
+		return generative, tensor.None
+	}
+	return generative, g.CrossEntropy(n.itemScores(g, states), g.Ints(shifted(t.Items), int64(len(t.Items))), examples.IgnoredLabel)
+}
+
+// itemScores maps decoder states (B, T, D) to scores of all items (B, Items): the
+// state that the text begins from against the item-ID embeddings. Column i is item i+1.
+func (n *network) itemScores(g *graph, states *tensor.Tensor) *tensor.Tensor {
+	items := g.Narrow(n.items, 0, 1, int64(n.config.Items)) // (Items, D), without row 0
+	return g.Linear(g.Select(states, 1, textMarks-1), items, tensor.None)
+}
+
+// shifted numbers items from 0, as the columns of itemScores are.
+func shifted(items []int64) []int64 {
+	columns := make([]int64, len(items))
+	for i, item := range items {
+		columns[i] = item - 1
+	}
+	return columns
 }
 
 // noPadding is the padding index of a table in which every row learns.

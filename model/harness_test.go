@@ -66,7 +66,11 @@ func testConfig(vocabulary, users, items int) Config {
 
 func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	t.Helper()
-	c, vocabulary := catalog.Build(sequences, catalog.Walk), tokens.NewCompact()
+	c, err := catalog.Build(sequences, catalog.Walk, nil, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocabulary := tokens.NewCompact()
 	m, err := New(testConfig(vocabulary.Size(), c.Users(), c.Items()), seed, testDevice(t))
 	if err != nil {
 		t.Fatal(err)

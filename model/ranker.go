@@ -100,7 +100,7 @@ func (r *Ranker) Rank(queries []Query) ([][]Ranked, error) {
 			spare = max(spare, len(seen[i]))
 		}
 	}
-	found, err := r.searcher.Search(inputs, spare)
+	found, err := r.searcher.Fused(inputs, spare)
 	if err != nil {
 		return nil, fmt.Errorf("search for %d users: %w", len(queries), err)
 	}

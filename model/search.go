@@ -21,6 +21,7 @@ type Candidate struct {
 // Searcher finds the most probable sequences of a trie by beam search. It belongs
 // to the goroutine that owns the model.
 type Searcher struct {
+	model   *Model
 	network *network
 	device  Device
 	beams   int64
@@ -37,7 +38,7 @@ type Searcher struct {
 func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
 	s = &Searcher{
-		network: m.network, device: m.device, beams: int64(beams), tree: tree,
+		model: m, network: m.network, device: m.device, beams: int64(beams), tree: tree,
 		owned:  newGraph(m.device),
 		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
 	}
@@ -77,14 +78,16 @@ func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candida
 	g := newGraph(s.device)
 	defer g.Free()
 
-	b := s.start(g, examples.NewBatch(inputs))
-	keep := s.beams + int64(spare)
-	var ended finished
+	b, _ := s.start(g, examples.NewBatch(inputs))
+	return s.read(s.search(g, b, s.beams+int64(spare)), int64(len(inputs))), nil
+}
+
+// search goes on from the start until every beam has ended, and keeps the best.
+func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
 	for depth := 1; ; depth++ {
 		logProbs := s.logProbs(g, b.states)
 		if depth == s.tree.Depth { // whoever goes on ends here
-			ended = ended.with(g, s.expand(g, b, logProbs, keep), keep)
-			return s.read(ended, int64(len(inputs))), nil
+			return ended.with(g, s.expand(g, b, logProbs, keep), keep)
 		}
 		var next expansion
 		if depth < s.tree.FirstLeaf {
@@ -117,8 +120,9 @@ func (b *beams) tensors() []*tensor.Tensor {
 	return all
 }
 
-// start runs the encoder and the forced prefix: one beam per request.
-func (s *Searcher) start(g *graph, batch examples.Batch) beams {
+// start runs the encoder and the forced prefix: one beam per request. It also returns
+// the decoder's states (B, T, D) over the prefix.
+func (s *Searcher) start(g *graph, batch examples.Batch) (beams, *tensor.Tensor) {
 	rows, length := int64(batch.Rows), int64(len(s.prefix))
 	e := s.network.encode(g, batch)
 	ids := make([]int64, 0, rows*length)
@@ -131,7 +135,7 @@ func (s *Searcher) start(g *graph, batch examples.Batch) beams {
 		nodes:  g.IntZeros(rows, 1),
 		scores: g.Zeros(rows, 1),
 		own:    own, cross: cross, mask: e.mask,
-	}
+	}, states
 }
 
 // logProbs maps states (B*K, D) to log-probabilities over the vocabulary (B*K, V).
@@ -205,7 +209,7 @@ func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
 	}
 	parents := g.View(g.Add(next.parents, g.Ints(offsets, rows, 1)), -1)
 
-	x := s.network.embedTarget(g, g.View(next.tokens, -1, 1), position) // (B*K', 1, D)
+	x := s.network.embedTarget(g, g.View(next.tokens, -1, 1), position, nil) // (B*K', 1, D)
 	for i, layer := range s.network.decoder {
 		x, b.own[i] = layer.step(g, x, b.own[i], parents, b.cross[i], b.mask)
 	}

@@ -23,6 +23,9 @@ type TrainerConfig struct {
 	WeightDecay  float64
 	// ClipNorm bounds the norm of the gradients of all weights together.
 	ClipNorm float64
+	// DenseLoss is the weight of the dense head's cross-entropy over all items, beside
+	// that of the text; 0 leaves the head out.
+	DenseLoss float64
 	// Seed of the dropout masks.
 	Seed int64
 	// BFloat16 computes matrix products in bfloat16; weights and sums stay float32.
@@ -151,7 +154,7 @@ func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) 
 	}
 	shares := make([]share, len(parts))
 	for i, part := range parts {
-		shares[i] = share{batch: part, tokens: tokens, random: random.Uint64()}
+		shares[i] = share{batch: part, rows: len(batch), tokens: tokens, dense: t.config.DenseLoss, random: random.Uint64()}
 	}
 	losses := make([]float64, len(parts))
 	err = t.together(len(parts), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })

@@ -48,8 +48,10 @@ func (w *worker) start(prepare func()) error {
 // share is a worker's part of a step.
 type share struct {
 	batch  []examples.Example
-	tokens int    // target tokens of the whole batch
-	random uint64 // of the dropout masks
+	rows   int     // of the whole batch
+	tokens int     // target tokens of the whole batch
+	dense  float64 // weight of the dense head's loss
+	random uint64  // of the dropout masks
 }
 
 // do runs a function, which may panic as tensor.Catch expects, on the worker's thread.
@@ -72,22 +74,25 @@ func (w *worker) do(f func()) (err error) {
 }
 
 // gradients adds those of a share to the worker's and returns its part of the batch's
-// mean loss, in nats per target token.
+// mean loss, in nats: per target token, and per item for the dense head.
 func (w *worker) gradients(s share) float64 {
 	g := newTrainingGraph(w.device, w.config, s.random)
 	defer g.Free()
-	l := w.forward(g, examples.NewBatch(examples.Inputs(s.batch)), examples.NewTargets(s.batch))
-	l = g.Scale(l, 1/float64(s.tokens))
+	generative, dense := w.forward(g, examples.NewBatch(examples.Inputs(s.batch)), examples.NewTargets(s.batch), s.dense > 0)
+	l := g.Scale(generative, 1/float64(s.tokens))
+	if s.dense > 0 {
+		l = g.Add(l, g.Scale(dense, s.dense/float64(s.rows)))
+	}
 	l.Backward()
 	return float64(l.Floats()[0])
 }
 
-func (w *worker) forward(g *graph, b examples.Batch, t examples.Targets) *tensor.Tensor {
+func (w *worker) forward(g *graph, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {
 	if w.bfloat16 {
 		libtorch.SetBFloat16(w.device.libtorch, true)
 		defer libtorch.SetBFloat16(w.device.libtorch, false)
 	}
-	return w.network.loss(g, b, t)
+	return w.network.losses(g, b, t, dense)
 }
 
 func (w *worker) close() {

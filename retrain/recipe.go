@@ -33,6 +33,8 @@ type Recipe struct {
 	WeightDecay    float64 `json:"weight_decay"`
 	// BFloat16 computes matrix products in bfloat16, which pays for large models.
 	BFloat16 bool `json:"bfloat16,omitempty"`
+	// DenseLoss is the weight of the dense head's loss beside that of the text.
+	DenseLoss float64 `json:"dense_loss,omitempty"`
 	// UnknownUser is the share of examples whose user is hidden. The model needs
 	// them for users who come after the training, and they keep it from learning
 	// users by heart.
@@ -105,13 +107,14 @@ func (r Recipe) Validate() error {
 			errs = append(errs, fmt.Errorf(format, value))
 		}
 	}
-	refuse(!r.Text.Valid(), "item_text: %q is none of walk, literal and padded", r.Text)
+	refuse(!r.Text.Valid(), "item_text: %q is none of codes, walk, literal and padded", r.Text)
 	refuse(r.PretrainEpochs < 0, "pretrain_epochs: %v is negative", r.PretrainEpochs)
 	refuse(r.FinetuneEpochs < 0, "finetune_epochs: %v is negative", r.FinetuneEpochs)
 	refuse(r.BatchSize < 1, "batch_size: %v is not positive", r.BatchSize)
 	refuse(!(r.LearningRate > 0), "learning_rate: %v is not positive", r.LearningRate)
 	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
 	refuse(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
+	refuse(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
 	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
 	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)
 	shape := r.Model

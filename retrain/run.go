@@ -14,6 +14,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
+	"genrec/model/codes"
 	"genrec/model/tokens"
 	"genrec/pkg/registry"
 )
@@ -139,7 +140,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 }
 
 func (r *run) newBundle() (b model.Bundle, err error) {
-	b.Catalog = catalog.Build(r.sequences, r.config.Text)
+	if b.Catalog, err = catalog.Build(r.sequences, r.config.Text, nil, r.config.Seed); err != nil {
+		return b, err
+	}
 	users, items := b.Catalog.Users(), b.Catalog.Items()
 	if folder := r.config.Pretrained; folder != "" {
 		if b.Vocabulary, err = tokens.Load(folder); err != nil {
@@ -148,11 +151,20 @@ func (r *run) newBundle() (b model.Bundle, err error) {
 		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)
 		return b, err
 	}
-	b.Vocabulary = tokens.NewCompact()
+	if b.Vocabulary, err = vocabularyOf(b.Catalog); err != nil {
+		return b, err
+	}
 	shape := r.config.Model
 	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
 	b.Model, err = model.New(shape, r.config.Seed, r.config.Device)
 	return b, err
+}
+
+func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
+	if levels := c.CodeLevels(); levels > 0 {
+		return tokens.NewCoded(levels, codes.Size)
+	}
+	return tokens.NewCompact(), nil
 }
 
 func peakMemoryMB() float64 {

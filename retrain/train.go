@@ -119,7 +119,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	done := t.at.Epoch*perEpoch + t.at.Batch
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
-		WeightDecay: t.config.WeightDecay, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
+		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
 		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
 	})
 	if err != nil {

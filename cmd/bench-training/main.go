@@ -106,7 +106,10 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	for _, u := range users {
 		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
 	}
-	items := catalog.Build(sequences, catalog.Literal)
+	items, err := catalog.Build(sequences, catalog.Literal, nil, 1)
+	if err != nil {
+		return nil, model.Config{}, err
+	}
 	vocabulary := tokens.NewCompact()
 	config, err := shapeOf(s.shape, vocabulary.Size())
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"genrec/model/codes"
 )
 
 // Sequence is one user's history under external ids, oldest item first.
@@ -39,6 +41,7 @@ type Catalog struct {
 	items  []string
 	counts []int64
 	users  []string
+	codes  []codes.Code // of the items, with the text Codes alone
 
 	longestItem, longestUser string // of the ids
 
@@ -51,6 +54,9 @@ type Text string
 
 // The ways to write ids.
 const (
+	// Codes writes an item as its learned code, `a7b201`, and every user as `user`:
+	// a user's id tells nothing that the ID embedding doesn't.
+	Codes Text = "codes"
 	// Walk writes dense numbers, `item_01234`, padded to one width so that all items
 	// have equally many digits.
 	Walk Text = "walk"
@@ -62,15 +68,18 @@ const (
 )
 
 // Valid says whether t is one of them.
-func (t Text) Valid() bool { return t == Walk || t == Literal || t == Padded }
+func (t Text) Valid() bool { return slices.Contains([]Text{Codes, Walk, Literal, Padded}, t) }
 
 // Build numbers the users in the order of their ids and the items in the order of
-// a walk over the training parts of the histories (all but the last two items of
-// each), so that items used together have nearby numbers and share their leading
-// digits, which is what a model that writes digits can learn from. Held-out items
-// take no part in the walk: the numbers tell nothing about them. Items that occur
-// in held-out places alone come last, in the order of their ids.
-func Build(sequences []Sequence, t Text) *Catalog {
+// theirs, or, with the text Walk, in that of a walk over the training parts of the
+// histories (all but the last two items of each), so that items used together have
+// nearby numbers and share their leading digits, which is what a model that writes
+// digits can learn from. With the text Codes, items get codes that are learned from
+// the same parts. Held-out items take no part in either: nothing can be told from the
+// numbers or codes about them. Items that occur in held-out places alone come last.
+//
+// Items that a previous catalog has keep its codes; it may be nil.
+func Build(sequences []Sequence, t Text, previous *Catalog, seed int64) (*Catalog, error) {
 	sorted := slices.Clone(sequences)
 	slices.SortFunc(sorted, func(a, b Sequence) int { return cmp.Compare(a.User, b.User) })
 
@@ -86,37 +95,78 @@ func Build(sequences []Sequence, t Text) *Catalog {
 			trained[item] = true
 		}
 	}
-	var walked, late []string
+	var items, late []string
 	for _, item := range slices.Sorted(maps.Keys(counts)) {
 		if trained[item] {
-			walked = append(walked, item)
+			items = append(items, item)
 		} else {
 			late = append(late, item)
 		}
 	}
-	items := append(alongUse(walked, sorted), late...)
-	itemCounts := make([]int64, len(items))
-	for i, item := range items {
-		itemCounts[i] = counts[item]
+	if t == Walk {
+		items = alongUse(items, sorted)
 	}
-	return index(t, items, itemCounts, users)
+	items = append(items, late...)
+	c := index(t, items, make([]int64, len(items)), users)
+	for i, item := range items {
+		c.counts[i] = counts[item]
+	}
+	if t != Codes {
+		return c, nil
+	}
+	var err error
+	if c.codes, err = codes.Learn(trainingParts(sorted, c.place), len(items), c.kept(previous), seed); err != nil {
+		return nil, fmt.Errorf("learn the codes of %d items: %w", len(items), err)
+	}
+	return c, nil
+}
+
+// kept lists the codes that items have in another catalog, nil for those without one.
+func (c *Catalog) kept(previous *Catalog) []codes.Code {
+	if previous == nil || previous.text != Codes {
+		return nil
+	}
+	kept := make([]codes.Code, len(c.items))
+	for i, item := range c.items {
+		if n := previous.ItemNumber(item); n != Unknown {
+			kept[i] = previous.codes[n-1]
+		}
+	}
+	return kept
+}
+
+// place is where an item of the catalog stands in its list.
+func (c *Catalog) place(item string) int { return c.itemNumber[item] - 1 }
+
+// CodeLevels is how many tokens an item's code has, 0 when items have none.
+func (c *Catalog) CodeLevels() int {
+	if len(c.codes) == 0 {
+		return 0
+	}
+	return len(c.codes[0])
 }
 
 // heldOut is how many items at the end of a history no training stage may see
 // before the evaluation: one for validation, one for the test.
 const heldOut = 2
 
+// trainingParts are the items that any stage may learn from, as numbers.
+func trainingParts(sequences []Sequence, number func(item string) int) [][]int {
+	histories := make([][]int, len(sequences))
+	for i, s := range sequences {
+		for _, item := range Training(s.Items, heldOut) {
+			histories[i] = append(histories[i], number(item))
+		}
+	}
+	return histories
+}
+
 func alongUse(items []string, sequences []Sequence) []string {
 	number := make(map[string]int, len(items))
 	for i, item := range items {
 		number[item] = i
 	}
-	histories := make([][]int, len(sequences))
-	for i, s := range sequences {
-		for _, item := range Training(s.Items, heldOut) {
-			histories[i] = append(histories[i], number[item])
-		}
-	}
+	histories := trainingParts(sequences, func(item string) int { return number[item] })
 	ordered := make([]string, 0, len(items))
 	for _, n := range walk(histories, len(items)) {
 		ordered = append(ordered, items[n])
@@ -193,7 +243,10 @@ func (c *Catalog) Popular(n int) (items []string, counts []int64) {
 
 // ItemText is what the model reads and writes of dense item number n.
 func (c *Catalog) ItemText(n int) string {
-	if c.text == Walk {
+	switch c.text {
+	case Codes:
+		return c.codes[n-1].String()
+	case Walk:
 		return "item_" + padded(strconv.Itoa(n), strconv.Itoa(len(c.items)))
 	}
 	return "item_" + c.literal(c.items[n-1], c.longestItem)
@@ -203,6 +256,8 @@ func (c *Catalog) ItemText(n int) string {
 // written with zeros alone.
 func (c *Catalog) UserText(n int) string {
 	switch {
+	case c.text == Codes:
+		return "user"
 	case c.text == Walk:
 		return "user_" + padded(strconv.Itoa(n), strconv.Itoa(len(c.users)))
 	case n == Unknown:
@@ -234,11 +289,13 @@ type file struct {
 	Items  []string `json:"items"`
 	Counts []int64  `json:"counts"`
 	Users  []string `json:"users"`
+	// Codes are those of the items, with the text Codes.
+	Codes []codes.Code `json:"codes,omitempty"`
 }
 
 // Save writes the catalog as JSON.
 func (c *Catalog) Save(path string) error {
-	data, err := json.Marshal(file{Text: c.text, Items: c.items, Counts: c.counts, Users: c.users})
+	data, err := json.Marshal(file{Text: c.text, Items: c.items, Counts: c.counts, Users: c.users, Codes: c.codes})
 	if err != nil {
 		return fmt.Errorf("encode catalog: %w", err)
 	}
@@ -264,5 +321,12 @@ func Load(path string) (*Catalog, error) {
 	if !f.Text.Valid() {
 		return nil, fmt.Errorf("decode catalog %s: it writes ids in the unknown way %q: retrain with this release", path, f.Text)
 	}
-	return index(f.Text, f.Items, f.Counts, f.Users), nil
+	c := index(f.Text, f.Items, f.Counts, f.Users)
+	if f.Text == Codes {
+		if err := codes.Check(f.Codes, len(f.Items)); err != nil {
+			return nil, fmt.Errorf("decode catalog %s: %w", path, err)
+		}
+		c.codes = f.Codes
+	}
+	return c, nil
 }

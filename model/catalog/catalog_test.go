@@ -16,7 +16,7 @@ var shop = []Sequence{
 }
 
 func TestBuild(t *testing.T) {
-	c := Build(shop, Walk)
+	c := build(t, shop, Walk)
 	if c.Users() != 3 || c.Items() != 6 || c.Interactions() != 10 {
 		t.Fatalf("%d users, %d items, %d interactions; want 3, 6, 10", c.Users(), c.Items(), c.Interactions())
 	}
@@ -48,14 +48,14 @@ func TestBuild(t *testing.T) {
 func TestHeldOutItemsDoNotMoveTheNumbers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	sequences := randomHistories(rng, 60, 40)
-	before := Build(sequences, Walk)
+	before := build(t, sequences, Walk)
 	for i := range sequences {
 		s := slices.Clone(sequences[i].Items)
 		s[len(s)-1], s[len(s)-2] = s[len(s)-2], s[len(s)-1]
 		s[len(s)-1] = sequences[(i+7)%len(sequences)].Items[0]
 		sequences[i].Items = s
 	}
-	after := Build(sequences, Walk)
+	after := build(t, sequences, Walk)
 	trained := make(map[string]bool)
 	for _, s := range sequences {
 		for _, item := range Training(s.Items, 2) {
@@ -80,7 +80,7 @@ func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 		}
 		sequences = append(sequences, s)
 	}
-	c := Build(sequences, Walk)
+	c := build(t, sequences, Walk)
 	changes := 0
 	for n := 2; n <= c.Items(); n++ {
 		if c.Item(n)[0] != c.Item(n - 1)[0] {
@@ -95,16 +95,16 @@ func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 func TestBuildDoesNotDependOnTheOrderOfUsers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	sequences := randomHistories(rng, 80, 50)
-	first := Build(sequences, Walk)
+	first := build(t, sequences, Walk)
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
-	second := Build(sequences, Walk)
+	second := build(t, sequences, Walk)
 	if !slices.Equal(first.items, second.items) || !slices.Equal(first.users, second.users) {
 		t.Error("the same histories in another order gave another catalog")
 	}
 }
 
 func TestText(t *testing.T) {
-	c := Build(randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30), Walk)
+	c := build(t, randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30), Walk)
 	if got := c.UserText(7); got != "user_007" {
 		t.Errorf("the text of user 7 of 120 is %q, want user_007", got)
 	}
@@ -118,7 +118,7 @@ func TestText(t *testing.T) {
 
 func TestSaveAndLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.json")
-	c := Build(shop, Walk)
+	c := build(t, shop, Walk)
 	if err := c.Save(path); err != nil {
 		t.Fatal(err)
 	}
@@ -143,4 +143,71 @@ func randomHistories(rng *rand.Rand, users, items int) []Sequence {
 		}
 	}
 	return sequences
+}
+
+func TestItemsKeepTheirCodes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	sequences := randomHistories(rng, 100, 40)
+	before := build(t, sequences, Codes)
+	for i := range 20 {
+		sequences[i].Items = append([]string{"a new item"}, sequences[i].Items...)
+	}
+	after, err := Build(sequences, Codes, before, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make(map[string]bool)
+	for n := 1; n <= after.Items(); n++ {
+		texts[after.ItemText(n)] = true
+		if old := before.ItemNumber(after.Item(n)); old != Unknown && before.ItemText(old) != after.ItemText(n) {
+			t.Errorf("item %s went from code %s to %s when another item came", after.Item(n), before.ItemText(old), after.ItemText(n))
+		}
+	}
+	if after.ItemNumber("a new item") == Unknown || len(texts) != after.Items() {
+		t.Errorf("%d codes for %d items, the new one is number %d: each needs a code of its own", len(texts), after.Items(), after.ItemNumber("a new item"))
+	}
+}
+
+func TestCodesTellNothingOfHeldOutItems(t *testing.T) {
+	sequences := randomHistories(rand.New(rand.NewPCG(6, 6)), 60, 40)
+	before := build(t, sequences, Codes)
+	for i := range sequences {
+		s := slices.Clone(sequences[i].Items)
+		s[len(s)-1], s[len(s)-2] = s[len(s)-2], s[len(s)-1]
+		sequences[i].Items = s
+	}
+	if after := build(t, sequences, Codes); !slices.EqualFunc(before.codes, after.codes, slices.Equal) {
+		t.Error("codes changed with held-out items alone: the evaluation would be told its answers")
+	}
+}
+
+func TestCodesAreReadBackAndChecked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.json")
+	c := build(t, shop, Codes)
+	if err := c.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(loaded.codes, c.codes, slices.Equal) || loaded.UserText(1) != "user" {
+		t.Error("the codes changed on their way through the file")
+	}
+	c.codes[1] = c.codes[0]
+	if err := c.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("two items with one code: error %v, want one that names %s", err, path)
+	}
+}
+
+func build(t *testing.T, sequences []Sequence, text Text) *Catalog {
+	t.Helper()
+	c, err := Build(sequences, text, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

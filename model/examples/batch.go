@@ -16,12 +16,14 @@ type Batch struct {
 	// Distance counts the tokens between each token and the end of its input.
 	Distance []int64
 	Lengths  []int64 // [Rows]: tokens before the padding
+	Newest   []int64 // [Rows]: the item that the history ends with
 }
 
 // Targets holds what the decoder reads and has to write: Rows x Length.
 type Targets struct {
 	Length         int
 	Inputs, Labels []int64
+	Items          []int64 // [Rows]: dense numbers
 }
 
 // NewBatch pads inputs at the end.
@@ -38,6 +40,7 @@ func NewBatch(inputs []Input) Batch {
 			b.Distance = append(b.Distance, int64(max(0, len(in.Tokens)-1-j)))
 		}
 		b.Lengths = append(b.Lengths, int64(len(in.Tokens)))
+		b.Newest = append(b.Newest, in.Newest)
 	}
 	return b
 }
@@ -59,6 +62,7 @@ func NewTargets(examples []Example) Targets {
 		t.Length = max(t.Length, len(e.Labels))
 	}
 	for _, e := range examples {
+		t.Items = append(t.Items, e.Item)
 		shifted := append([]int64{tokens.End}, e.Labels...)
 		t.Inputs = appendPadded(t.Inputs, shifted[:min(len(shifted), t.Length)], t.Length, tokens.Pad)
 		t.Labels = appendPadded(t.Labels, e.Labels, t.Length, IgnoredLabel)

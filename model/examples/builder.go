@@ -28,12 +28,15 @@ type Tokenizer interface {
 // user or item whose word the token belongs to, 0 where there is none.
 type Input struct {
 	Tokens, Users, Items []int64
+	Newest               int64 // the last item that is not masked, 0 where there is none
 }
 
-// Example is an input with the text that the decoder has to write.
+// Example is an input with the item that is asked for: the text that the decoder has
+// to write, and the dense number.
 type Example struct {
 	Input
 	Labels []int64
+	Item   int64
 }
 
 // Builder writes examples. It is safe for concurrent use.
@@ -104,9 +107,15 @@ func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
 	if len(items) > 1 {
 		next = 1 + rng.IntN(len(items)-1)
 	}
+	return b.FinetuneAt(History{h.User, items}, next, rng)
+}
+
+// FinetuneAt asks for the item at a place of the history, from 1, given those before
+// it. The user is hidden as in Finetune.
+func (b *Builder) FinetuneAt(h History, place int, rng *rand.Rand) Example {
 	h.User = b.hide(h.User, rng)
-	seen := b.fitting(History{h.User, items[:next]}, 1)
-	return b.example(h.User, append(seen, maskedItem), items[next])
+	seen := b.fitting(History{h.User, h.Items[:place]}, 1)
+	return b.example(h.User, append(seen, maskedItem), h.Items[place])
 }
 
 // maskedItem stands in a list of items for the mask token.
@@ -122,7 +131,7 @@ func (b *Builder) hide(user int, rng *rand.Rand) int {
 
 func (b *Builder) example(user int, items []int, target int) Example {
 	labels := append([]int64{tokens.Begin}, b.itemTokens[target]...)
-	return Example{Input: b.input(user, items), Labels: append(labels, tokens.End)}
+	return Example{Input: b.input(user, items), Labels: append(labels, tokens.End), Item: int64(target)}
 }
 
 // fitting copies the newest items that fit into the input beside the user, the
@@ -153,6 +162,7 @@ func (b *Builder) input(user int, items []int) Input {
 			add([]int64{b.mask}, 0, 0)
 		} else {
 			add(b.itemTokens[item], 0, item)
+			in.Newest = int64(item)
 		}
 	}
 	add([]int64{tokens.End}, 0, 0)

@@ -20,9 +20,18 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 	for i := range 10 {
 		items = append(items, fmt.Sprintf("thing-%d", i))
 	}
-	c := catalog.Build([]catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
+	c := build(t, []catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
 	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens}).Hiding(unknownUser)
 	return b, c, History{User: c.UserNumber("ann"), Items: c.Numbers(items)}
+}
+
+func build(t *testing.T, sequences []catalog.Sequence, text catalog.Text) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Build(sequences, text, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // text writes an input as words: `<s> user_1 item_02 <mask> </s>`.
@@ -223,7 +232,7 @@ func (w wordy) Encode(text string) []int64 {
 
 func TestHiddenUsersFitToo(t *testing.T) {
 	items := slices.Repeat([]string{"7"}, 300)
-	c := catalog.Build([]catalog.Sequence{{User: "1", Items: items}}, catalog.Literal)
+	c := build(t, []catalog.Sequence{{User: "1", Items: items}}, catalog.Literal)
 	b := NewBuilder(Config{Catalog: c, Tokenizer: wordy{vocabulary}, MaxTokens: 64}).Hiding(0.5)
 	h := History{User: c.UserNumber("1"), Items: c.Numbers(items)}
 	rng := rand.New(rand.NewPCG(1, 1))

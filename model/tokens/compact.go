@@ -50,16 +50,11 @@ func NewCompact() *Compact {
 }
 
 // Save writes the vocabulary as JSON, piece to id, like BART's vocab.json.
-func (c *Compact) Save(dir string) error {
-	data, err := json.MarshalIndent(c.ids, "", " ")
-	if err != nil {
-		return fmt.Errorf("encode vocabulary: %w", err)
-	}
-	return writeFile(dir, VocabularyFile, append(data, '\n'))
-}
+func (c *Compact) Save(dir string) error { return saveIDs(dir, c.ids) }
 
-// loadCompact refuses a vocabulary that numbers its pieces otherwise than this one.
-func loadCompact(dir string) (*Compact, error) {
+// loadWords reads a vocabulary of this package's own, and refuses one that numbers
+// its pieces otherwise.
+func loadWords(dir string) (Vocabulary, error) {
 	path := filepath.Join(dir, VocabularyFile)
 	data, err := readFile(path)
 	if err != nil {
@@ -69,12 +64,14 @@ func loadCompact(dir string) (*Compact, error) {
 	if err := json.Unmarshal(data, &ids); err != nil {
 		return nil, fmt.Errorf("decode vocabulary %s: %w", path, err)
 	}
-	c := NewCompact()
-	if !maps.Equal(ids, c.ids) {
-		return nil, fmt.Errorf("vocabulary %s is not the compact one, and there is no %s beside it: retrain with this release",
-			path, MergesFile)
+	if c := NewCompact(); maps.Equal(ids, c.ids) {
+		return c, nil
 	}
-	return c, nil
+	if c := codedFrom(ids); c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("vocabulary %s is neither the compact one nor one of codes, and there is no %s beside it: retrain with this release",
+		path, MergesFile)
 }
 
 // Size is the number of tokens in the vocabulary.

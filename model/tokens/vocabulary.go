@@ -35,13 +35,13 @@ type Vocabulary interface {
 }
 
 // Load reads what Save wrote: a BPE where the folder holds merges, otherwise the
-// compact vocabulary.
+// compact vocabulary or one of codes.
 func Load(dir string) (v Vocabulary, err error) {
 	switch _, missing := os.Stat(filepath.Join(dir, MergesFile)); {
 	case missing == nil:
 		v, err = LoadBPE(dir)
 	case errors.Is(missing, fs.ErrNotExist):
-		v, err = loadCompact(dir)
+		v, err = loadWords(dir)
 	default:
 		err = fmt.Errorf("look for merges: %w", missing)
 	}
