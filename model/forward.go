@@ -99,12 +99,6 @@ func (n *network) scale(g *graph, embedded *tensor.Tensor) *tensor.Tensor {
 // textMarks are the end and begin tokens that the decoder reads before an item's text.
 const textMarks = 2
 
-// loss is the cross-entropy summed over the target tokens, in nats.
-func (n *network) loss(g *graph, b examples.Batch, t examples.Targets) *tensor.Tensor {
-	generative, _ := n.losses(g, b, t, false)
-	return generative
-}
-
 // losses are the cross-entropies of the text, summed over the target tokens, and of
 // the dense head, summed over the rows (None if not asked for), in nats.
 func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {

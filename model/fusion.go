@@ -15,7 +15,7 @@ import (
 // text that the search has not found counts as impossible there. It returns as many
 // candidates as Search, or more; leaf i must be item i+1.
 func (s *Searcher) Fused(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
-	weight := s.model.Config.DenseWeight
+	weight := s.network.config.DenseWeight
 	if weight == 0 {
 		return s.Search(inputs, spare)
 	}

@@ -21,7 +21,6 @@ type Candidate struct {
 // Searcher finds the most probable sequences of a trie by beam search. It belongs
 // to the goroutine that owns the model.
 type Searcher struct {
-	model   *Model
 	network *network
 	device  Device
 	beams   int64
@@ -38,7 +37,7 @@ type Searcher struct {
 func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
 	s = &Searcher{
-		model: m, network: m.network, device: m.device, beams: int64(beams), tree: tree,
+		network: m.network, device: m.device, beams: int64(beams), tree: tree,
 		owned:  newGraph(m.device),
 		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
 	}

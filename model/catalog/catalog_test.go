@@ -117,15 +117,8 @@ func TestText(t *testing.T) {
 }
 
 func TestSaveAndLoad(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.json")
 	c := build(t, shop, Walk)
-	if err := c.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	loaded, path := throughFile(t, c)
 	if !slices.Equal(loaded.items, c.items) || !slices.Equal(loaded.counts, c.counts) || !slices.Equal(loaded.users, c.users) {
 		t.Error("the catalog changed on its way through the file")
 	}
@@ -182,15 +175,8 @@ func TestCodesTellNothingOfHeldOutItems(t *testing.T) {
 }
 
 func TestCodesAreReadBackAndChecked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.json")
 	c := build(t, shop, Codes)
-	if err := c.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	loaded, path := throughFile(t, c)
 	if !slices.EqualFunc(loaded.codes, c.codes, slices.Equal) || loaded.UserText(1) != "user" {
 		t.Error("the codes changed on their way through the file")
 	}
@@ -210,4 +196,18 @@ func build(t *testing.T, sequences []Sequence, text Text) *Catalog {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// throughFile saves a catalog and reads it back.
+func throughFile(t *testing.T, c *Catalog) (loaded *Catalog, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "catalog.json")
+	if err := c.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded, path
 }

@@ -107,15 +107,9 @@ func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
 	if len(items) > 1 {
 		next = 1 + rng.IntN(len(items)-1)
 	}
-	return b.FinetuneAt(History{h.User, items}, next, rng)
-}
-
-// FinetuneAt asks for the item at a place of the history, from 1, given those before
-// it. The user is hidden as in Finetune.
-func (b *Builder) FinetuneAt(h History, place int, rng *rand.Rand) Example {
 	h.User = b.hide(h.User, rng)
-	seen := b.fitting(History{h.User, h.Items[:place]}, 1)
-	return b.example(h.User, append(seen, maskedItem), h.Items[place])
+	seen := b.fitting(History{h.User, items[:next]}, 1)
+	return b.example(h.User, append(seen, maskedItem), items[next])
 }
 
 // maskedItem stands in a list of items for the mask token.

@@ -41,7 +41,7 @@ func Load(dir string) (v Vocabulary, err error) {
 	case missing == nil:
 		v, err = LoadBPE(dir)
 	case errors.Is(missing, fs.ErrNotExist):
-		v, err = loadWords(dir)
+		v, err = loadPieces(dir)
 	default:
 		err = fmt.Errorf("look for merges: %w", missing)
 	}
