@@ -62,7 +62,7 @@ func TestANewItemGetsTheLastFreeCode(t *testing.T) {
 }
 
 func TestAFullPrefixOpensAnUnusedOne(t *testing.T) {
-	kept := append(everyCode()[:Size], nil) // all codes that start with 0
+	kept := slices.Concat(everyCode()[:Size], []Code{nil}) // all codes that start with 0
 	if code := learn(t, [][]int{{3, Size}}, len(kept), kept)[Size]; code[0] == 0 {
 		t.Errorf("the new item has the code %v, whose first number was full", code)
 	}
