@@ -54,9 +54,12 @@ func (b Bundle) Check() error {
 	for n := 0; n <= b.Catalog.Users(); n++ {
 		longestUser = max(longestUser, len(b.Vocabulary.Encode(b.Catalog.UserText(n))))
 	}
+	if c.WordPositions {
+		longestUser, longestItem = 1, 1
+	}
 	const marks = 3 // begin, mask, end
 	if longest := longestUser + longestItem + marks; longest > c.MaxTokens() {
-		return fmt.Errorf("a user of %d tokens and an item of %d do not fit into the model's %d", longestUser, longestItem, c.MaxTokens())
+		return fmt.Errorf("a user of %d positions and an item of %d do not fit into the model's %d", longestUser, longestItem, c.MaxTokens())
 	}
 	return nil
 }

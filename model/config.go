@@ -40,11 +40,14 @@ type Config struct {
 	// NewestFirst counts the encoder's positions from the newest token backwards,
 	// so that the last item has the same positions in every history.
 	NewestFirst bool `json:"genrec_newest_first"`
+	// WordPositions reads a word, a user's or an item's, at one position of the encoder,
+	// as the sum of its tokens' embeddings, in place of a position for each token.
+	WordPositions bool `json:"genrec_word_positions"`
 	// StartFromNewest adds the ID embedding of the newest item to what the decoder
 	// starts from, so that the residual path leads from the item to its followers.
 	StartFromNewest bool `json:"genrec_start_from_newest"`
-	// DenseWeight is the share of the dense head in the probability of an item: 0 is
-	// the beam search alone, 1 the dense head alone.
+	// DenseWeight is the weight of the dense head's log-probability in the score of an
+	// item: 0 is the beam search alone, 1 the dense head alone.
 	DenseWeight float64 `json:"genrec_dense_weight"`
 }
 

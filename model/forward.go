@@ -22,7 +22,7 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	embed := func(table *tensor.Tensor, ids []int64, padding int64) *tensor.Tensor { // (B, S, D)
 		return g.Embedding(table, g.Ints(ids, rows, length), padding)
 	}
-	x := n.scale(g, embed(n.tokens, b.Tokens, tokens.Pad))
+	x := n.scale(g, n.embedWords(g, b))
 	x = g.Add(x, embed(n.encoderPositions, n.positions(b), noPadding))
 	x = g.Add(x, embed(n.users, b.Users, noID))
 	x = g.Add(x, embed(n.items, b.Items, noID))
@@ -39,8 +39,25 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	return e
 }
 
+// embedWords maps the tokens at each position to the sum of their embeddings (B, S, D),
+// of which padding is no part.
+func (n *network) embedWords(g *graph, b examples.Batch) *tensor.Tensor {
+	rows, length, depth := int64(b.Rows), int64(b.Length), int64(b.Depth)
+	if depth == 1 {
+		return g.Embedding(n.tokens, g.Ints(b.Tokens, rows, length), tokens.Pad)
+	}
+	embedded := g.Embedding(n.tokens, g.Ints(b.Tokens, rows, length, depth), tokens.Pad) // (B, S, P, D)
+	present := make([]float32, len(b.Tokens))
+	for i, token := range b.Tokens {
+		if token != tokens.Pad {
+			present[i] = 1
+		}
+	}
+	return g.Sum(g.Multiply(embedded, g.Floats(present, rows, length, depth, 1)), 2) // (B, S, D)
+}
+
 func (n *network) positions(b examples.Batch) []int64 {
-	positions := make([]int64, len(b.Tokens))
+	positions := make([]int64, len(b.Users))
 	for i := range positions {
 		if n.config.NewestFirst {
 			positions[i] = b.Distance[i] + positionOffset
@@ -52,7 +69,7 @@ func (n *network) positions(b examples.Batch) []int64 {
 }
 
 func paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
-	mask := make([]float32, len(b.Tokens))
+	mask := make([]float32, len(b.Users))
 	for i := range mask {
 		if int64(i%b.Length) >= b.Lengths[i/b.Length] {
 			mask[i] = float32(math.Inf(-1))

@@ -2,18 +2,17 @@ package model
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"genrec/model/examples"
 	"genrec/model/tensor"
 )
 
-// Fused finds the most probable items by the beam search and the dense head together:
-// the probability of an item is a mixture, (1-w) of what the search gives to its text
-// and w of the head's softmax over all items, where w is the model's DenseWeight. A
-// text that the search has not found counts as impossible there. It returns as many
-// candidates as Search, or more; leaf i must be item i+1.
+// Fused finds the best items by the beam search and the dense head together: the score
+// of an item is (1-w) times the log-probability of its text in the search and w times
+// that of the item in the head's softmax over all items, where w is the model's
+// DenseWeight. A text that the search has not found counts like the last one that it
+// has. It returns as many candidates as Search, or more; leaf i must be item i+1.
 func (s *Searcher) Fused(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
 	weight := s.network.config.DenseWeight
 	if weight == 0 {
@@ -38,7 +37,7 @@ func (s *Searcher) Fused(inputs []examples.Input, spare int) (found [][]Candidat
 	at := s.leafColumns(h, ended) // (B, K')
 	headOf := candidates(h.Gather(logProbs, 1, at).Floats(), at.Ints(), rows)
 	for i := range rows {
-		found = append(found, mixed(generated[i], dense[i], headOf[i], weight))
+		found = append(found, fused(generated[i], dense[i], headOf[i], weight))
 	}
 	return found, nil
 }
@@ -61,23 +60,24 @@ func candidates(scores []float32, leaves []int64, rows int) [][]Candidate {
 	return split
 }
 
-// mixed adds up the probabilities of one request's candidates: of the search, of the
-// head's best, and what the head gives to those of the search.
-func mixed(generated, dense, headOf []Candidate, weight float64) []Candidate {
-	head := make(map[int]float64, len(dense)+len(headOf))
-	for _, c := range slices.Concat(headOf, dense) {
-		head[c.Leaf] = weight * math.Exp(c.LogProb)
+// fused weighs the two log-probabilities of each candidate of one request: those that
+// the search found, best first, those that the head likes best, and what the head says
+// of the former.
+func fused(generated, dense, headOf []Candidate, weight float64) []Candidate {
+	head := make(map[int]float64, len(headOf))
+	for _, c := range headOf {
+		head[c.Leaf] = c.LogProb
 	}
-	probability := make(map[int]float64, len(head))
+	best := make(map[int]float64, len(generated)+len(dense))
 	for _, c := range dense {
-		probability[c.Leaf] = head[c.Leaf]
+		best[c.Leaf] = (1-weight)*generated[len(generated)-1].LogProb + weight*c.LogProb
 	}
 	for _, c := range generated {
-		probability[c.Leaf] = head[c.Leaf] + (1-weight)*math.Exp(c.LogProb)
+		best[c.Leaf] = (1-weight)*c.LogProb + weight*head[c.Leaf]
 	}
-	all := make([]Candidate, 0, len(probability))
-	for leaf, p := range probability {
-		all = append(all, Candidate{Leaf: leaf, LogProb: math.Log(p)})
+	all := make([]Candidate, 0, len(best))
+	for leaf, score := range best {
+		all = append(all, Candidate{Leaf: leaf, LogProb: score})
 	}
 	slices.SortFunc(all, func(a, b Candidate) int {
 		return cmp.Or(cmp.Compare(b.LogProb, a.LogProb), cmp.Compare(a.Leaf, b.Leaf))

@@ -92,7 +92,7 @@ func train(t *testing.T, b Bundle, sequences []catalog.Sequence, epochs int, see
 	t.Helper()
 	builder := examples.NewBuilder(examples.Config{
 		Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: b.Model.Config.MaxTokens(),
-	}).Hiding(0.5)
+	}).Hiding(0.5, 0)
 	data := histories(b.Catalog, sequences)
 	const batchSize = 32
 	rng := rand.New(rand.NewPCG(uint64(seed), 0))

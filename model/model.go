@@ -42,6 +42,11 @@ func New(c Config, seed int64, device Device) (m *Model, err error) {
 	return build(c, newParameters(device, true)), nil
 }
 
+// SetDenseWeight changes how much the dense head counts (Config.DenseWeight).
+func (m *Model) SetDenseWeight(weight float64) {
+	m.Config.DenseWeight, m.network.config.DenseWeight = weight, weight
+}
+
 func build(c Config, weights *parameters) *Model {
 	return &Model{Config: c, device: weights.device, weights: weights, network: newNetwork(c, weights)}
 }

@@ -207,7 +207,7 @@ func (e expected) ints(name string) []int64 {
 func (e expected) batch() examples.Batch {
 	shape := e["tokens"].Shape
 	return examples.Batch{
-		Rows: int(shape[0]), Length: int(shape[1]),
+		Rows: int(shape[0]), Length: int(shape[1]), Depth: 1,
 		Tokens: e.ints("tokens"), Users: e.ints("users"), Items: e.ints("items"), Lengths: e.ints("lengths"),
 	}
 }

@@ -91,7 +91,7 @@ func summed(trainer *Trainer) [][]float64 {
 func TestSplitBalancesTokens(t *testing.T) {
 	var batch []examples.Example
 	for n := range 20 {
-		batch = append(batch, examples.Example{Input: examples.Input{Tokens: make([]int64, 5+3*n)}})
+		batch = append(batch, examples.Example{Input: examples.Input{Users: make([]int64, 5+3*n)}})
 	}
 	for _, c := range []struct{ rows, workers, parts int }{{20, 1, 1}, {20, 2, 2}, {20, 4, 4}, {3, 4, 2}, {1, 2, 1}} {
 		parts := split(batch[:c.rows], c.workers)

@@ -25,7 +25,9 @@ type Recipe struct {
 	Model model.Config `json:"model"`
 
 	// PretrainEpochs and FinetuneEpochs are passes over the users; each pass asks
-	// for another item of every history.
+	// for another item of every history. With EveryPrefix, a pass of the finetuning
+	// asks for every item of every history.
+	EveryPrefix    bool    `json:"every_prefix,omitempty"`
 	PretrainEpochs int     `json:"pretrain_epochs"`
 	FinetuneEpochs int     `json:"finetune_epochs"`
 	BatchSize      int     `json:"batch_size"`
@@ -35,6 +37,12 @@ type Recipe struct {
 	BFloat16 bool `json:"bfloat16,omitempty"`
 	// DenseLoss is the weight of the dense head's loss beside that of the text.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
+	// ChooseDenseWeight tries weights of the dense head on the best epoch and keeps the
+	// one with the best NDCG@10 of the validation; until then it is the model's.
+	ChooseDenseWeight bool `json:"choose_dense_weight,omitempty"`
+	// HiddenItems is the share of examples without the ID embeddings of items, in which
+	// there is but the text to learn from.
+	HiddenItems float64 `json:"hidden_items,omitempty"`
 	// UnknownUser is the share of examples whose user is hidden. The model needs
 	// them for users who come after the training, and they keep it from learning
 	// users by heart.
@@ -115,6 +123,7 @@ func (r Recipe) Validate() error {
 	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
 	refuse(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
 	refuse(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
+	refuse(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)
 	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
 	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)
 	shape := r.Model

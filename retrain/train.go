@@ -18,8 +18,10 @@ type learned struct {
 	// Validation are the metrics after each epoch of finetuning, on users whose last
 	// item but one was kept from the training; BestEpoch (from 1) is the one whose
 	// weights became the model, 0 when there was no validation.
-	Validation   []Metrics `json:"validation"`
-	BestEpoch    int       `json:"best_epoch"`
+	Validation []Metrics `json:"validation"`
+	BestEpoch  int       `json:"best_epoch"`
+	// DenseWeights are the weights of the dense head that were tried on that epoch.
+	DenseWeights []weighed `json:"dense_weights,omitempty"`
 	TrainSeconds float64   `json:"train_seconds"`
 }
 
@@ -35,10 +37,11 @@ type position struct {
 
 // stage is one of the paper's two ways to make examples of histories.
 type stage struct {
-	name    string
-	epochs  int
-	example func(examples.History, *rand.Rand) examples.Example
-	losses  *[]float64
+	name      string
+	epochs    int
+	histories []examples.History // one example of each an epoch
+	example   func(examples.History, *rand.Rand) examples.Example
+	losses    *[]float64
 }
 
 // training is the part of a run between the snapshot and the finished weights.
@@ -59,12 +62,15 @@ const checkpointInterval = 2 * time.Minute
 
 func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker) (learned, error) {
 	t := &training{run: r, bundle: bundle, ranker: ranker, saved: time.Now()}
-	builder := ranker.Builder().Hiding(r.config.UnknownUser)
-	t.stages = []stage{
-		{"pretrain", r.config.PretrainEpochs, builder.Pretrain, &t.at.PretrainLoss},
-		{"finetune", r.config.FinetuneEpochs, builder.Finetune, &t.at.FinetuneLoss},
-	}
 	t.split()
+	builder := ranker.Builder().Hiding(r.config.UnknownUser, r.config.HiddenItems)
+	t.stages = []stage{
+		{"pretrain", r.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss},
+		{"finetune", r.config.FinetuneEpochs, t.histories, builder.Finetune, &t.at.FinetuneLoss},
+	}
+	if finetune := &t.stages[1]; r.config.EveryPrefix {
+		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
+	}
 	resumed, err := r.work.restore(&t.at)
 	if err != nil {
 		return t.at.learned, err
@@ -81,6 +87,11 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 	if t.at.BestEpoch > 0 {
 		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
 			return t.at.learned, err
+		}
+		if r.config.ChooseDenseWeight {
+			if err := t.chooseDenseWeight(ctx); err != nil {
+				return t.at.learned, err
+			}
 		}
 	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()
@@ -111,11 +122,19 @@ func (t *training) split() {
 	}
 }
 
+func beginnings(histories []examples.History) []examples.History {
+	var all []examples.History
+	for _, h := range histories {
+		all = append(all, examples.Beginnings(h)...)
+	}
+	return all
+}
+
 // runStage goes through the epochs of a stage, from a checkpoint's file of weights
 // and moments if there is one.
 func (t *training) runStage(ctx context.Context, resumed string) error {
 	s := t.stages[t.at.Stage]
-	perEpoch := examples.Batches(len(t.histories), t.config.BatchSize)
+	perEpoch := examples.Batches(len(s.histories), t.config.BatchSize)
 	done := t.at.Epoch*perEpoch + t.at.Batch
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
@@ -151,7 +170,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage) error {
 	skip := t.at.Batch
 	var curve meter
-	for batch := range examples.Epoch(t.histories, s.example, t.config.BatchSize, t.random(trainingStream, t.at.Epoch)) {
+	for batch := range examples.Epoch(s.histories, s.example, t.config.BatchSize, t.random(trainingStream, t.at.Epoch)) {
 		if skip > 0 {
 			skip--
 			continue

@@ -12,10 +12,11 @@ import (
 // Batch holds inputs padded to one length, row by row: Rows x Length.
 type Batch struct {
 	Rows, Length         int
+	Depth                int // tokens at a position: Tokens is Rows x Length x Depth
 	Tokens, Users, Items []int64
-	// Distance counts the tokens between each token and the end of its input.
+	// Distance counts the positions between each one and the end of its input.
 	Distance []int64
-	Lengths  []int64 // [Rows]: tokens before the padding
+	Lengths  []int64 // [Rows]: positions before the padding
 	Newest   []int64 // [Rows]: the item that the history ends with
 }
 
@@ -30,16 +31,17 @@ type Targets struct {
 func NewBatch(inputs []Input) Batch {
 	b := Batch{Rows: len(inputs)}
 	for _, in := range inputs {
-		b.Length = max(b.Length, len(in.Tokens))
+		b.Length = max(b.Length, in.Positions())
+		b.Depth = len(in.Tokens) / in.Positions()
 	}
 	for _, in := range inputs {
-		b.Tokens = appendPadded(b.Tokens, in.Tokens, b.Length, tokens.Pad)
+		b.Tokens = appendPadded(b.Tokens, in.Tokens, b.Length*b.Depth, tokens.Pad)
 		b.Users = appendPadded(b.Users, in.Users, b.Length, 0)
 		b.Items = appendPadded(b.Items, in.Items, b.Length, 0)
 		for j := range b.Length {
-			b.Distance = append(b.Distance, int64(max(0, len(in.Tokens)-1-j)))
+			b.Distance = append(b.Distance, int64(max(0, in.Positions()-1-j)))
 		}
-		b.Lengths = append(b.Lengths, int64(len(in.Tokens)))
+		b.Lengths = append(b.Lengths, int64(in.Positions()))
 		b.Newest = append(b.Newest, in.Newest)
 	}
 	return b
@@ -92,7 +94,7 @@ func Epoch(histories []History, example func(History, *rand.Rand) Example, batch
 			for _, i := range chunk {
 				examples = append(examples, example(histories[i], rng))
 			}
-			slices.SortStableFunc(examples, func(a, b Example) int { return cmp.Compare(len(a.Tokens), len(b.Tokens)) })
+			slices.SortStableFunc(examples, func(a, b Example) int { return cmp.Compare(a.Positions(), b.Positions()) })
 			batches := slices.Collect(slices.Chunk(examples, batchSize))
 			rng.Shuffle(len(batches), func(i, j int) { batches[i], batches[j] = batches[j], batches[i] })
 			for _, batch := range batches {
@@ -104,11 +106,12 @@ func Epoch(histories []History, example func(History, *rand.Rand) Example, batch
 	}
 }
 
-// Tokens counts what the model reads and writes of a batch, without padding.
+// Tokens counts the positions that the model reads and the tokens that it writes of a
+// batch, without padding.
 func Tokens(batch []Example) int {
 	n := 0
 	for _, e := range batch {
-		n += len(e.Tokens) + len(e.Labels)
+		n += e.Positions() + len(e.Labels)
 	}
 	return n
 }

@@ -24,12 +24,16 @@ type Tokenizer interface {
 	MaskID() int64
 }
 
-// Input is one encoder input: per token the token id and the dense number of the
-// user or item whose word the token belongs to, 0 where there is none.
+// Input is one encoder input: per position the token id and the dense number of the
+// user or item whose word the token belongs to, 0 where there is none. Where a word
+// takes one position, Tokens holds equally many ids for each, padded at the end.
 type Input struct {
 	Tokens, Users, Items []int64
 	Newest               int64 // the last item that is not masked, 0 where there is none
 }
+
+// Positions is how long the encoder's input is.
+func (in Input) Positions() int { return len(in.Users) }
 
 // Example is an input with the item that is asked for: the text that the decoder has
 // to write, and the dense number.
@@ -45,15 +49,20 @@ type Builder struct {
 	mask        int64
 	itemTokens  [][]int64 // by dense item number; entry 0 is not used
 	userTokens  func(user int) []int64
+	joined      int // tokens at a position, where a word takes one; 0 where a token does
 	unknownUser float64
+	hiddenItems float64
 }
 
 // Config of a Builder.
 type Config struct {
 	Catalog   *catalog.Catalog
 	Tokenizer Tokenizer
-	// MaxTokens bounds an input; older items are left out first (512 in the paper).
+	// MaxTokens bounds the positions of an input; older items are left out first (512
+	// in the paper).
 	MaxTokens int
+	// WordPositions gives a word one position for all of its tokens.
+	WordPositions bool
 }
 
 // NewBuilder tokenizes every item of the catalog once.
@@ -67,14 +76,29 @@ func NewBuilder(c Config) *Builder {
 	for n := 1; n <= c.Catalog.Items(); n++ {
 		b.itemTokens[n] = c.Tokenizer.Encode(c.Catalog.ItemText(n))
 	}
+	if c.WordPositions {
+		b.joined = c.longestWord(b.itemTokens)
+	}
 	return b
 }
 
+func (c Config) longestWord(items [][]int64) int {
+	longest := 1 // a mark
+	for _, tokens := range items {
+		longest = max(longest, len(tokens))
+	}
+	for user := range c.Catalog.Users() + 1 {
+		longest = max(longest, len(c.Tokenizer.Encode(c.Catalog.UserText(user))))
+	}
+	return longest
+}
+
 // Hiding is a builder that hides the user of a share of the training examples, so that
-// the model learns what to say to users whom it has never met.
-func (b *Builder) Hiding(share float64) *Builder {
+// the model learns what to say to users whom it has never met, and the IDs of the items
+// of another share, so that it learns to read their text.
+func (b *Builder) Hiding(users, items float64) *Builder {
 	hiding := *b
-	hiding.unknownUser = share
+	hiding.unknownUser, hiding.hiddenItems = users, items
 	return &hiding
 }
 
@@ -96,20 +120,37 @@ func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
 	masked := rng.IntN(len(items))
 	target := items[masked]
 	items[masked] = maskedItem
-	return b.example(h.User, items, target)
+	return b.example(h.User, items, target, rng)
 }
 
 // Finetune asks for the next item after a random beginning of the history, which
 // leaves out the last item (paper, section 4.3).
 func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
+	beginnings := Beginnings(h)
+	return b.Last(beginnings[rng.IntN(len(beginnings))], rng)
+}
+
+// Last asks for the last item of a history, given those before it.
+func (b *Builder) Last(h History, rng *rand.Rand) Example {
+	last := len(h.Items) - 1
+	target := h.Items[last]
+	h = History{b.hide(h.User, rng), h.Items[:last]}
+	return b.example(h.User, append(b.fitting(h, 1), maskedItem), target, rng)
+}
+
+// Beginnings are the parts of a history, from its start, that finetuning asks for the
+// last item of: each but a single item, and none with the item held out. A history of
+// one item has but itself.
+func Beginnings(h History) []History {
 	items := catalog.Training(h.Items, 1)
-	next := 0
-	if len(items) > 1 {
-		next = 1 + rng.IntN(len(items)-1)
+	if len(items) == 1 {
+		return []History{{h.User, items}}
 	}
-	h.User = b.hide(h.User, rng)
-	seen := b.fitting(History{h.User, items[:next]}, 1)
-	return b.example(h.User, append(seen, maskedItem), items[next])
+	beginnings := make([]History, 0, len(items)-1)
+	for end := 2; end <= len(items); end++ {
+		beginnings = append(beginnings, History{h.User, items[:end]})
+	}
+	return beginnings
 }
 
 // maskedItem stands in a list of items for the mask token.
@@ -123,28 +164,40 @@ func (b *Builder) hide(user int, rng *rand.Rand) int {
 	return user
 }
 
-func (b *Builder) example(user int, items []int, target int) Example {
+func (b *Builder) example(user int, items []int, target int, rng *rand.Rand) Example {
+	in := b.input(user, items)
+	if b.hiddenItems > 0 && rng.Float64() < b.hiddenItems {
+		clear(in.Items)
+	}
 	labels := append([]int64{tokens.Begin}, b.itemTokens[target]...)
-	return Example{Input: b.input(user, items), Labels: append(labels, tokens.End), Item: int64(target)}
+	return Example{Input: in, Labels: append(labels, tokens.End), Item: int64(target)}
 }
 
 // fitting copies the newest items that fit into the input beside the user, the
 // sentence marks and extra further tokens.
 func (b *Builder) fitting(h History, extra int) []int {
-	room := b.maxTokens - len(b.userTokens(h.User)) - 2 - extra
+	room := b.maxTokens - b.positions(b.userTokens(h.User)) - 2 - extra
 	from := len(h.Items)
-	for from > 0 && len(b.itemTokens[h.Items[from-1]]) <= room {
+	for from > 0 && b.positions(b.itemTokens[h.Items[from-1]]) <= room {
 		from--
-		room -= len(b.itemTokens[h.Items[from]])
+		room -= b.positions(b.itemTokens[h.Items[from]])
 	}
 	return append(make([]int, 0, len(h.Items)-from+1), h.Items[from:]...)
 }
 
+// positions is how many a word takes.
+func (b *Builder) positions(word []int64) int {
+	if b.joined > 0 {
+		return 1
+	}
+	return len(word)
+}
+
 func (b *Builder) input(user int, items []int) Input {
 	var in Input
-	add := func(words []int64, user, item int) {
-		for _, token := range words {
-			in.Tokens = append(in.Tokens, token)
+	add := func(word []int64, user, item int) {
+		in.Tokens = appendPadded(in.Tokens, word, max(b.joined, len(word)), tokens.Pad)
+		for range b.positions(word) {
 			in.Users = append(in.Users, int64(user))
 			in.Items = append(in.Items, int64(item))
 		}

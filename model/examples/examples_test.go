@@ -21,7 +21,7 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 		items = append(items, fmt.Sprintf("thing-%d", i))
 	}
 	c := build(t, []catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
-	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens}).Hiding(unknownUser)
+	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens}).Hiding(unknownUser, 0)
 	return b, c, History{User: c.UserNumber("ann"), Items: c.Numbers(items)}
 }
 
@@ -192,7 +192,7 @@ func TestEpochUsesEveryHistoryOnce(t *testing.T) {
 		histories[i] = History{User: i, Items: h.Items[:1+i%10]}
 	}
 	identify := func(h History, _ *rand.Rand) Example {
-		return Example{Input: Input{Tokens: make([]int64, len(h.Items)), Users: []int64{int64(h.User)}}}
+		return Example{Input: Input{Users: slices.Repeat([]int64{int64(h.User)}, len(h.Items))}}
 	}
 	order := func(seed uint64) (users []int64) {
 		batches := 0
@@ -233,7 +233,7 @@ func (w wordy) Encode(text string) []int64 {
 func TestHiddenUsersFitToo(t *testing.T) {
 	items := slices.Repeat([]string{"7"}, 300)
 	c := build(t, []catalog.Sequence{{User: "1", Items: items}}, catalog.Literal)
-	b := NewBuilder(Config{Catalog: c, Tokenizer: wordy{vocabulary}, MaxTokens: 64}).Hiding(0.5)
+	b := NewBuilder(Config{Catalog: c, Tokenizer: wordy{vocabulary}, MaxTokens: 64}).Hiding(0.5, 0)
 	h := History{User: c.UserNumber("1"), Items: c.Numbers(items)}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {

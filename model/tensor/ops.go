@@ -71,6 +71,11 @@ func (s *Scope) Multiply(a, b *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgMul(out, a.c, b.c) })
 }
 
+// Sum adds up along a dimension, which goes away.
+func (s *Scope) Sum(x *Tensor, dim int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgSumDimIntlist(out, x.c, []int64{dim}, 1, 0, gotch.Float.CInt()) })
+}
+
 // Scale is x times a number.
 func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
 	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
