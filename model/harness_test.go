@@ -66,7 +66,7 @@ func testConfig(vocabulary, users, items int) Config {
 
 func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	t.Helper()
-	c, err := catalog.Build(sequences, catalog.Walk, nil, seed)
+	c, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package model
 
 import (
+	"math"
 	"slices"
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/tokens"
 )
 
 // The paper's ID embeddings (equation 2): user 3 and item 3 are two things, and a token
@@ -60,6 +62,81 @@ func TestInputsAreCutAtThePapersLength(t *testing.T) {
 		c := testConfig(20, 1, 1)
 		if c.MaxPositions = positions; c.MaxTokens() != want {
 			t.Errorf("%d positions take %d tokens, want %d", positions, c.MaxTokens(), want)
+		}
+	}
+}
+
+// A word at one position reads like the sum of its tokens; where it has but one token,
+// padding must say nothing.
+func TestWordPositionsSumTheTokens(t *testing.T) {
+	ownThread(t)
+	m, err := New(testConfig(20, 5, 5), 1, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Drop()
+	defer withoutGradients()()
+	g := newGraph(m.device)
+	defer g.Free()
+	table, width := m.network.tokens.Floats(), m.Config.Width
+	ones := make([]float32, width)
+	for i := range ones {
+		ones[i] = 1 // as the tied output leaves it in a trained model
+	}
+	row := g.Narrow(m.network.tokens, 0, tokens.Pad, 1)
+	row.Set(g.Floats(ones, 1, int64(width)))
+	defer row.Zero()
+
+	words := [][]int64{{0, tokens.Pad}, {7, 9}, {8, 8}}
+	in := examples.Input{Users: make([]int64, 3), Items: make([]int64, 3)}
+	for _, word := range words {
+		in.Tokens = append(in.Tokens, word...)
+	}
+	shorter := examples.Input{Tokens: []int64{11, 12}, Users: make([]int64, 1), Items: make([]int64, 1)}
+	b := examples.NewBatch([]examples.Input{in, shorter})
+	got := m.network.embedWords(g, b).Floats() // (2, 3, D)
+	for position, word := range words {
+		for j := range width {
+			want := 0.0
+			for _, token := range word {
+				if token != tokens.Pad {
+					want += float64(table[int(token)*width+j])
+				}
+			}
+			if x := float64(got[position*width+j]); math.Abs(x-want) > 1e-6 {
+				t.Fatalf("element %d of the word %v is %.6f, the sum of its tokens %.6f", j, word, x, want)
+			}
+		}
+	}
+	if b.Length != 3 || b.Depth != 2 || b.Lengths[1] != 1 {
+		t.Errorf("%d positions of %d tokens, %d in the shorter row; want 3 of 2, and 1", b.Length, b.Depth, b.Lengths[1])
+	}
+}
+
+// Items used together begin close to each other, and those without a direction stay as
+// they were drawn.
+func TestStartItems(t *testing.T) {
+	ownThread(t)
+	const items = 3
+	config := testConfig(20, 0, items)
+	m, err := New(config, 1, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Drop()
+	before := m.weights.byName[itemsName].Floats()
+	if err := m.StartItems([][]float32{{0.6, 0.8}, nil, {0.8, 0.6}}); err != nil {
+		t.Fatal(err)
+	}
+	after := m.weights.byName[itemsName].Floats()
+	at := func(weights []float32, item int) []float32 { return weights[item*config.Width:][:config.Width] }
+	size := float32(config.InitStd * math.Sqrt2)
+	if row := at(after, 1); row[0] != 0.6*size || row[1] != 0.8*size || !slices.Equal(row[2:], at(before, 1)[2:]) {
+		t.Errorf("item 1 starts from %v, want its direction with elements of about %v, then what was drawn", row, config.InitStd)
+	}
+	for _, item := range []int{0, 2} {
+		if !slices.Equal(at(after, item), at(before, item)) {
+			t.Errorf("row %d of the table changed, which has no direction", item)
 		}
 	}
 }

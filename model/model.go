@@ -8,6 +8,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -40,6 +41,27 @@ func New(c Config, seed int64, device Device) (m *Model, err error) {
 	}
 	libtorch.Seed(seed)
 	return build(c, newParameters(device, true)), nil
+}
+
+// StartItems gives the ID embeddings of items the directions of vectors, item by item,
+// nil for those that stay random. The rest of a longer embedding stays random, and each
+// element comes to about the size of a random one.
+func (m *Model) StartItems(vectors [][]float32) (err error) {
+	defer tensor.Catch(&err)
+	defer withoutGradients()()
+	g := newGraph(m.device)
+	defer g.Free()
+	table := m.weights.byName[itemsName]
+	weights := table.Floats() // (Items+1, D), row by row
+	for i, vector := range vectors {
+		row := weights[(i+1)*m.Config.Width:][:m.Config.Width]
+		size := m.Config.InitStd * math.Sqrt(float64(len(vector)))
+		for j := range min(len(vector), len(row)) {
+			row[j] = vector[j] * float32(size)
+		}
+	}
+	table.Set(g.Floats(weights, table.Shape()...))
+	return nil
 }
 
 // SetDenseWeight changes how much the dense head counts (Config.DenseWeight).

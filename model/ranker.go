@@ -19,6 +19,8 @@ type RankerConfig struct {
 	Items int // recommendations per query
 	// AllowSeen lets items of the history be recommended again.
 	AllowSeen bool
+	// DenseWeight takes the place of the model's (Config.DenseWeight) unless it is nil.
+	DenseWeight *float64
 }
 
 // DefaultRankerConfig is the paper's search, without what the user already has.
@@ -62,6 +64,9 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	searcher, err := b.Model.NewSearcher(tree, c.Beams)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), err)
+	}
+	if c.DenseWeight != nil {
+		b.Model.SetDenseWeight(*c.DenseWeight)
 	}
 	return &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}, nil
 }

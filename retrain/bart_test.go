@@ -44,7 +44,8 @@ func TestTrainsFromBART(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Text, c.BFloat16, c.Pretrained = recipe.Text, recipe.BFloat16, bartFolder(t)
+	recipe.PretrainEpochs, recipe.FinetuneEpochs = c.PretrainEpochs, c.FinetuneEpochs
+	c.Recipe, c.Pretrained = recipe, bartFolder(t)
 	report, err := Run(t.Context(), c, ring(90), models)
 	if err != nil {
 		t.Fatal(err)

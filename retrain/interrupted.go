@@ -37,7 +37,7 @@ func Interrupted(c Config, models *registry.Registry) ([]catalog.Sequence, error
 	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
 		return nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
-	mine := identify(c, nil)
+	mine := identify(c, nil, models)
 	mine.Snapshot, mine.Started = theirs.Snapshot, theirs.Started
 	if theirs != mine || time.Since(theirs.Started) > worthFinishing {
 		return nil, nil

@@ -27,14 +27,20 @@ type Recipe struct {
 	// PretrainEpochs and FinetuneEpochs are passes over the users; each pass asks
 	// for another item of every history. With EveryPrefix, a pass of the finetuning
 	// asks for every item of every history.
-	EveryPrefix    bool    `json:"every_prefix,omitempty"`
-	PretrainEpochs int     `json:"pretrain_epochs"`
-	FinetuneEpochs int     `json:"finetune_epochs"`
-	BatchSize      int     `json:"batch_size"`
-	LearningRate   float64 `json:"learning_rate"`
-	WeightDecay    float64 `json:"weight_decay"`
+	EveryPrefix    bool `json:"every_prefix,omitempty"`
+	PretrainEpochs int  `json:"pretrain_epochs"`
+	FinetuneEpochs int  `json:"finetune_epochs"`
+	// LeastSteps is how many optimizer steps the finetuning has at least: on little data
+	// it goes on for more epochs.
+	LeastSteps   int     `json:"least_steps,omitempty"`
+	BatchSize    int     `json:"batch_size"`
+	LearningRate float64 `json:"learning_rate"`
+	WeightDecay  float64 `json:"weight_decay"`
 	// BFloat16 computes matrix products in bfloat16, which pays for large models.
 	BFloat16 bool `json:"bfloat16,omitempty"`
+	// StartFromUse starts the ID embeddings of items from the directions that their codes
+	// were learned from, so that items used together begin close to each other.
+	StartFromUse bool `json:"start_from_use,omitempty"`
 	// DenseLoss is the weight of the dense head's loss beside that of the text.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
 	// ChooseDenseWeight tries weights of the dense head on the best epoch and keeps the
@@ -45,7 +51,7 @@ type Recipe struct {
 	HiddenItems float64 `json:"hidden_items,omitempty"`
 	// UnknownUser is the share of examples whose user is hidden. The model needs
 	// them for users who come after the training, and they keep it from learning
-	// users by heart.
+	// users by heart. With 1 it has no table of users at all.
 	UnknownUser float64 `json:"unknown_user"`
 
 	// ValidationUsers bounds the users whose last item but one is kept from the
@@ -118,6 +124,7 @@ func (r Recipe) Validate() error {
 	refuse(!r.Text.Valid(), "item_text: %q is none of codes, walk, literal and padded", r.Text)
 	refuse(r.PretrainEpochs < 0, "pretrain_epochs: %v is negative", r.PretrainEpochs)
 	refuse(r.FinetuneEpochs < 0, "finetune_epochs: %v is negative", r.FinetuneEpochs)
+	refuse(r.LeastSteps < 0, "least_steps: %v is negative", r.LeastSteps)
 	refuse(r.BatchSize < 1, "batch_size: %v is not positive", r.BatchSize)
 	refuse(!(r.LearningRate > 0), "learning_rate: %v is not positive", r.LearningRate)
 	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
@@ -126,6 +133,9 @@ func (r Recipe) Validate() error {
 	refuse(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)
 	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
 	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)
+	if r.StartFromUse && r.Text != catalog.Codes {
+		errs = append(errs, fmt.Errorf("start_from_use: only item_text codes learns directions, not %s", r.Text))
+	}
 	shape := r.Model
 	shape.Vocabulary, shape.Users, shape.Items = 1, 0, 0 // filled in by the run
 	return errors.Join(append(errs, shape.Validate())...)

@@ -138,7 +138,7 @@ func TestAnotherRunStartsAnew(t *testing.T) {
 
 func TestTwoRunsDoNotShareAFolder(t *testing.T) {
 	models := openRegistry(t)
-	w, err := openWorkspace(models.Workspace(), quick(), ring(90))
+	w, err := openWorkspace(models, quick(), ring(90))
 	if err != nil {
 		t.Fatal(err)
 	}

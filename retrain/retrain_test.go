@@ -84,7 +84,7 @@ func ring(users int) []catalog.Sequence {
 
 func quick() Config {
 	c := DefaultConfig()
-	c.PretrainEpochs, c.FinetuneEpochs, c.BatchSize = 1, 2, 32
+	c.PretrainEpochs, c.FinetuneEpochs, c.LeastSteps, c.BatchSize = 1, 2, 0, 32
 	return c
 }
 
@@ -204,10 +204,15 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"d_model":           func(c *Config) { c.Model.Width = 0 },
 		"pretrain_epochs":   func(c *Config) { c.PretrainEpochs = -1 },
 		"finetune_epochs":   func(c *Config) { c.FinetuneEpochs = -1 },
+		"least_steps":       func(c *Config) { c.LeastSteps = -1 },
 		"batch_size":        func(c *Config) { c.BatchSize = 0 },
 		"learning_rate":     func(c *Config) { c.LearningRate = 0 },
 		"weight_decay":      func(c *Config) { c.WeightDecay = math.NaN() },
 		"unknown_user":      func(c *Config) { c.UnknownUser = 1.5 },
+		"hidden_items":      func(c *Config) { c.HiddenItems = -1 },
+		"dense_loss":        func(c *Config) { c.DenseLoss = math.NaN() },
+		"dense_weight":      func(c *Config) { c.Model.DenseWeight = 1.5 },
+		"start_from_use":    func(c *Config) { c.Text, c.StartFromUse = catalog.Walk, true },
 		"validation_users":  func(c *Config) { c.ValidationUsers = -1 },
 		"patience":          func(c *Config) { c.Patience = 0 },
 		"users to evaluate": func(c *Config) { c.EvaluateUsers = -1 },

@@ -100,7 +100,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	report = Report{
 		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
 	}
-	if r.work, err = openWorkspace(r.models.Workspace(), r.config, r.sequences); err != nil {
+	if r.work, err = openWorkspace(r.models, r.config, r.sequences); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, r.work.close(err == nil)) }()
@@ -113,7 +113,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if err := bundle.Check(); err != nil {
 		return report, err
 	}
-	report.Users, report.Items = bundle.Catalog.Users(), bundle.Catalog.Items()
+	report.Users, report.Items = len(r.sequences), bundle.Catalog.Items()
 	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
@@ -140,7 +140,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 }
 
 func (r *run) newBundle() (b model.Bundle, err error) {
-	if b.Catalog, err = catalog.Build(r.sequences, r.config.Text, nil, r.config.Seed); err != nil {
+	if b.Catalog, err = catalog.Build(r.sequences, catalog.Settings{
+		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: r.previous(), Seed: r.config.Seed,
+	}); err != nil {
 		return b, err
 	}
 	users, items := b.Catalog.Users(), b.Catalog.Items()
@@ -156,8 +158,41 @@ func (r *run) newBundle() (b model.Bundle, err error) {
 	}
 	shape := r.config.Model
 	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
-	b.Model, err = model.New(shape, r.config.Seed, r.config.Device)
-	return b, err
+	if b.Model, err = model.New(shape, r.config.Seed, r.config.Device); err != nil || !r.config.StartFromUse {
+		return b, err
+	}
+	if err := b.Model.StartItems(b.Catalog.Vectors()); err != nil {
+		b.Model.Drop()
+		return b, err
+	}
+	return b, nil
+}
+
+// previous is the catalog of the version that this one follows, whose items keep their
+// codes, or nil.
+func (r *run) previous() *catalog.Catalog {
+	version := predecessor(r.config, r.models)
+	if version == "" {
+		return nil
+	}
+	c, err := catalog.Load(filepath.Join(r.models.Dir(version), model.CatalogFile))
+	if err != nil {
+		r.config.Logger.Warn("items do not keep the codes of the current version", "version", version, "err", err)
+		return nil
+	}
+	return c
+}
+
+// predecessor names the current version where something of it goes into the next one.
+func predecessor(c Config, models *registry.Registry) string {
+	if c.Text != catalog.Codes {
+		return ""
+	}
+	version, err := models.Current()
+	if err != nil {
+		return ""
+	}
+	return version
 }
 
 func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {

@@ -68,8 +68,13 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 		{"pretrain", r.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss},
 		{"finetune", r.config.FinetuneEpochs, t.histories, builder.Finetune, &t.at.FinetuneLoss},
 	}
-	if finetune := &t.stages[1]; r.config.EveryPrefix {
+	finetune := &t.stages[1]
+	if r.config.EveryPrefix {
 		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
+	}
+	if finetune.epochs > 0 {
+		perEpoch := examples.Batches(len(finetune.histories), r.config.BatchSize)
+		finetune.epochs = max(finetune.epochs, (r.config.LeastSteps+perEpoch-1)/perEpoch)
 	}
 	resumed, err := r.work.restore(&t.at)
 	if err != nil {

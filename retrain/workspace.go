@@ -18,6 +18,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
+	"genrec/pkg/registry"
 )
 
 // workspace is the folder of the run in progress. It survives a kill, so that the
@@ -52,14 +53,15 @@ type identity struct {
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
 	Snapshot   string `json:"snapshot"` // SHA-256
+	Previous   string `json:"previous,omitempty"`
 
 	Started time.Time `json:"started"` // of the first of the attempts
 }
 
-func identify(c Config, sequences []catalog.Sequence) identity {
+func identify(c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
 	return identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences),
+		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences), Previous: predecessor(c, models),
 	}
 }
 
@@ -71,7 +73,8 @@ type state struct {
 }
 
 // openWorkspace takes the folder and empties it, unless it holds the same run.
-func openWorkspace(dir string, c Config, sequences []catalog.Sequence) (w *workspace, err error) {
+func openWorkspace(models *registry.Registry, c Config, sequences []catalog.Sequence) (w *workspace, err error) {
+	dir := models.Workspace()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the folder of the run %s: %w", dir, err)
@@ -88,7 +91,7 @@ func openWorkspace(dir string, c Config, sequences []catalog.Sequence) (w *works
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(identify(c, sequences), sequences); err != nil {
+	if err := w.prepare(identify(c, sequences, models), sequences); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {

@@ -106,7 +106,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	for _, u := range users {
 		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
 	}
-	items, err := catalog.Build(sequences, catalog.Literal, nil, 1)
+	items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Literal, Seed: 1})
 	if err != nil {
 		return nil, model.Config{}, err
 	}

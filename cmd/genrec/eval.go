@@ -28,6 +28,7 @@ Example:   genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty`,
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
 			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head beside the beam search, from 0, the search alone, to 1, the head alone"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -54,6 +55,13 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	device, ranker, err := rankerSettings(cmd)
 	if err != nil {
 		return m, err
+	}
+	if cmd.IsSet("dense-weight") {
+		weight := cmd.Float("dense-weight")
+		if !(weight >= 0 && weight <= 1) {
+			return m, fmt.Errorf("--dense-weight: %v is not in [0, 1]", weight)
+		}
+		ranker.DenseWeight = &weight
 	}
 	folder, err := versionFolder(cmd.String("model"))
 	if err != nil {

@@ -131,7 +131,7 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 		c.PretrainEpochs = cmd.Int("pretrain-epochs")
 	}
 	if cmd.IsSet("finetune-epochs") {
-		c.FinetuneEpochs = cmd.Int("finetune-epochs")
+		c.FinetuneEpochs, c.LeastSteps = cmd.Int("finetune-epochs"), 0
 	}
 	switch stage := cmd.String("stage"); stage {
 	case "full":

@@ -42,6 +42,8 @@ type Catalog struct {
 	counts []int64
 	users  []string
 	codes  []codes.Code // of the items, with the text Codes alone
+	// vectors are known to a catalog just built with that text.
+	vectors [][]float32
 
 	longestItem, longestUser string // of the ids
 
@@ -70,6 +72,16 @@ const (
 // Valid says whether t is one of them.
 func (t Text) Valid() bool { return slices.Contains([]Text{Codes, Walk, Literal, Padded}, t) }
 
+// Settings say how to build a catalog.
+type Settings struct {
+	Text Text
+	// Strangers leaves the users out: all of them are Unknown.
+	Strangers bool
+	// Previous is a catalog whose items keep the codes that they have there, or nil.
+	Previous *Catalog
+	Seed     int64
+}
+
 // Build numbers the users in the order of their ids and the items in the order of
 // theirs, or, with the text Walk, in that of a walk over the training parts of the
 // histories (all but the last two items of each), so that items used together have
@@ -77,17 +89,17 @@ func (t Text) Valid() bool { return slices.Contains([]Text{Codes, Walk, Literal,
 // digits can learn from. With the text Codes, items get codes that are learned from
 // the same parts. Held-out items take no part in either: nothing can be told from the
 // numbers or codes about them. Items that occur in held-out places alone come last.
-//
-// Items that a previous catalog has keep its codes; it may be nil.
-func Build(sequences []Sequence, t Text, previous *Catalog, seed int64) (*Catalog, error) {
+func Build(sequences []Sequence, settings Settings) (*Catalog, error) {
 	sorted := slices.Clone(sequences)
 	slices.SortFunc(sorted, func(a, b Sequence) int { return cmp.Compare(a.User, b.User) })
 
 	counts := make(map[string]int64)
 	trained := make(map[string]bool)
-	users := make([]string, len(sorted))
-	for i, s := range sorted {
-		users[i] = s.User
+	var users []string
+	for _, s := range sorted {
+		if !settings.Strangers {
+			users = append(users, s.User)
+		}
 		for _, item := range s.Items {
 			counts[item]++
 		}
@@ -103,21 +115,22 @@ func Build(sequences []Sequence, t Text, previous *Catalog, seed int64) (*Catalo
 			late = append(late, item)
 		}
 	}
-	if t == Walk {
+	if settings.Text == Walk {
 		items = alongUse(items, sorted)
 	}
 	items = append(items, late...)
-	c := index(t, items, make([]int64, len(items)), users)
+	c := index(settings.Text, items, make([]int64, len(items)), users)
 	for i, item := range items {
 		c.counts[i] = counts[item]
 	}
-	if t != Codes {
+	if settings.Text != Codes {
 		return c, nil
 	}
-	var err error
-	if c.codes, err = codes.Learn(trainingParts(sorted, c.place), len(items), c.kept(previous), seed); err != nil {
+	learned, err := codes.Learn(trainingParts(sorted, c.place), len(items), c.kept(settings.Previous), settings.Seed)
+	if err != nil {
 		return nil, fmt.Errorf("learn the codes of %d items: %w", len(items), err)
 	}
+	c.codes, c.vectors = learned.Codes, learned.Vectors
 	return c, nil
 }
 
@@ -145,6 +158,11 @@ func (c *Catalog) CodeLevels() int {
 	}
 	return len(c.codes[0])
 }
+
+// Vectors are the directions that items were found to have when their codes were
+// learned, item by item, nil for an item without one (codes.Learned). They are not
+// saved, and only the text Codes has them.
+func (c *Catalog) Vectors() [][]float32 { return c.vectors }
 
 // heldOut is how many items at the end of a history no training stage may see
 // before the evaluation: one for validation, one for the test.

@@ -145,7 +145,7 @@ func TestItemsKeepTheirCodes(t *testing.T) {
 	for i := range 20 {
 		sequences[i].Items = append([]string{"a new item"}, sequences[i].Items...)
 	}
-	after, err := Build(sequences, Codes, before, 2)
+	after, err := Build(sequences, Settings{Text: Codes, Previous: before, Seed: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestCodesAreReadBackAndChecked(t *testing.T) {
 
 func build(t *testing.T, sequences []Sequence, text Text) *Catalog {
 	t.Helper()
-	c, err := Build(sequences, text, nil, 1)
+	c, err := Build(sequences, Settings{Text: text, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,29 +32,40 @@ func (c Code) String() string {
 // Size is how many different numbers a level has.
 const Size = 256
 
-// Learn gives each of the items 0..items-1 a code, no two the same, of equal
-// length. A history holds the items of one user, oldest first. kept has a code for
+// Learned is what the histories tell of each item.
+type Learned struct {
+	// Codes are of equal length, no two the same.
+	Codes []Code
+	// Vectors have unit length and point the same way for items used together. Items
+	// that are used with no other have none.
+	Vectors [][]float32
+}
+
+// Learn gives each of the items 0..items-1 a code. A history holds the items of one user, oldest first. kept has a code for
 // each item that must keep it and nil for the others, which are placed among those;
 // a nil kept keeps nothing. The same histories in any order give the same codes, on
 // any number of cores.
-func Learn(histories [][]int, items int, kept []Code, seed int64) ([]Code, error) {
+func Learn(histories [][]int, items int, kept []Code, seed int64) (Learned, error) {
 	keepers, err := checked(kept, items)
 	if err != nil {
-		return nil, err
+		return Learned{}, err
 	}
 	levels, err := length(items, kept, keepers)
 	if err != nil {
-		return nil, err
+		return Learned{}, err
 	}
 	rng := rand.New(rand.NewPCG(uint64(seed), 0))
 	linked := newLinks(histories, items)
 	rows, err := embed(linked, rng)
 	if err != nil {
-		return nil, err
+		return Learned{}, err
 	}
-	embedding := make([][]float64, items)
+	embedding, vectors := make([][]float64, items), make([][]float32, items)
 	for r, item := range linked.items {
 		embedding[item] = rows.RawRowView(r)
+		for _, x := range embedding[item] {
+			vectors[item] = append(vectors[item], float32(x))
+		}
 	}
 
 	codes := make([]Code, items)
@@ -80,5 +91,5 @@ func Learn(histories [][]int, items int, kept []Code, seed int64) ([]Code, error
 			codes[item] = taken.place(nil)
 		}
 	}
-	return codes, nil
+	return Learned{codes, vectors}, nil
 }

@@ -11,10 +11,11 @@ import (
 // learn fails the test when the codes are not what every catalog must get.
 func learn(t *testing.T, histories [][]int, items int, kept []Code) []Code {
 	t.Helper()
-	codes, err := Learn(histories, items, kept, 1)
+	learned, err := Learn(histories, items, kept, 1)
 	if err != nil {
 		t.Fatalf("%d items: %v", items, err)
 	}
+	codes := learned.Codes
 	if len(codes) != items {
 		t.Fatalf("%d codes for %d items", len(codes), items)
 	}

@@ -27,7 +27,7 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 
 func build(t *testing.T, sequences []catalog.Sequence, text catalog.Text) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Build(sequences, text, nil, 1)
+	c, err := catalog.Build(sequences, catalog.Settings{Text: text, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

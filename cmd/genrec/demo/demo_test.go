@@ -39,7 +39,8 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	training := retrain.DefaultConfig()
-	training.PretrainEpochs, training.FinetuneEpochs, training.Progress = 1, 2, noProgress{}
+	training.PretrainEpochs, training.FinetuneEpochs, training.LeastSteps = 1, 2, 0
+	training.Progress = noProgress{}
 	events := Synthetic(1, end)[:3000]
 	var out bytes.Buffer
 	summary, err := Run(t.Context(), Config{
