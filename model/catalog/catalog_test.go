@@ -211,3 +211,18 @@ func throughFile(t *testing.T, c *Catalog) (loaded *Catalog, path string) {
 	}
 	return loaded, path
 }
+
+func TestStrangersAreNotInTheCatalog(t *testing.T) {
+	for _, text := range []Text{Codes, Walk, Literal, Padded} {
+		c, err := Build(shop, Settings{Text: text, Strangers: true, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Users() != 0 || c.UserNumber("adam") != Unknown {
+			t.Errorf("%s: %d users, adam has number %d; want none", text, c.Users(), c.UserNumber("adam"))
+		}
+		if c.Items() != 6 || c.UserText(Unknown) == "" {
+			t.Errorf("%s: %d items, a user reads %q; want 6 items and some word", text, c.Items(), c.UserText(Unknown))
+		}
+	}
+}

@@ -104,3 +104,33 @@ func TestOrthonormalize(t *testing.T) {
 		}
 	}
 }
+
+func TestVectorsPointTheSameWayForItemsUsedTogether(t *testing.T) {
+	const groups, items = 4, 200
+	histories := randomHistories(rand.New(rand.NewPCG(6, 6)), 5*items, items, groups)
+	learned, err := Learn(histories, items+1, nil, 1) // the last item is used with no other
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosine := func(a, b []float32) (sum float64) {
+		for i := range a {
+			sum += float64(a[i]) * float64(b[i])
+		}
+		return sum
+	}
+	if learned.Vectors[items] != nil {
+		t.Errorf("an item that is used with no other has the direction %v", learned.Vectors[items])
+	}
+	within, between := 0.0, 0.0
+	for item := range items {
+		v := learned.Vectors[item]
+		if norm := cosine(v, v); math.Abs(norm-1) > 1e-5 {
+			t.Fatalf("the vector of item %d has the squared length %.5f, want 1", item, norm)
+		}
+		within += cosine(v, learned.Vectors[(item+groups)%items]) / items
+		between += cosine(v, learned.Vectors[(item+1)%items]) / items
+	}
+	if within < 0.5 || math.Abs(between) > 0.2 {
+		t.Errorf("the mean cosine is %.2f within a group and %.2f between two, want far apart", within, between)
+	}
+}

@@ -244,3 +244,79 @@ func TestHiddenUsersFitToo(t *testing.T) {
 		}
 	}
 }
+
+func TestBeginningsAskForEveryItemButTheFirst(t *testing.T) {
+	for _, c := range []struct {
+		items []int
+		want  [][]int
+	}{
+		{[]int{7}, [][]int{{7}}}, // all there is to learn from
+		{[]int{7, 8}, [][]int{{7, 8}}},
+		{[]int{7, 8, 9}, [][]int{{7, 8}}}, // the last is held out
+		{[]int{7, 8, 9, 10, 11}, [][]int{{7, 8}, {7, 8, 9}, {7, 8, 9, 10}}},
+	} {
+		var got [][]int
+		for _, h := range Beginnings(History{User: 3, Items: c.items}) {
+			if h.User != 3 {
+				t.Errorf("a beginning belongs to user %d, want 3", h.User)
+			}
+			got = append(got, h.Items)
+		}
+		if !slices.EqualFunc(got, c.want, slices.Equal[[]int]) {
+			t.Errorf("the beginnings of %v are %v, want %v", c.items, got, c.want)
+		}
+	}
+}
+
+func TestLastAsksForTheLastItem(t *testing.T) {
+	b, c, h := shop(t, 512, 0)
+	e := b.Last(History{h.User, h.Items[:3]}, rand.New(rand.NewPCG(1, 1)))
+	want := fmt.Sprintf("<s> %s %s %s <mask> </s>", c.UserText(h.User), c.ItemText(h.Items[0]), c.ItemText(h.Items[1]))
+	if got := text(e.Input); got != want || label(e) != c.ItemText(h.Items[2]) || e.Item != int64(h.Items[2]) {
+		t.Errorf("%q asks for %q (item %d), want %q and the third item", got, label(e), e.Item, want)
+	}
+	if e.Newest != int64(h.Items[1]) {
+		t.Errorf("the newest item is said to be %d, want that in front of the mask, %d", e.Newest, h.Items[1])
+	}
+}
+
+func TestWordPositions(t *testing.T) {
+	_, c, h := shop(t, 512, 0)
+	const room = 1 + 1 + 3 + 1 + 1 // <s>, user, three items, mask, </s>
+	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: room, WordPositions: true})
+	in := b.Next(h)
+	depth := len(b.userTokens(h.User))
+	if in.Positions() != room || len(in.Items) != room || len(in.Tokens) != room*depth {
+		t.Fatalf("%d positions, %d item IDs, %d tokens; want %d, and %d tokens at each", in.Positions(), len(in.Items), len(in.Tokens), room, depth)
+	}
+	words := append([][]int64{{tokens.Begin}, b.userTokens(h.User)}, b.ItemTokens(h.Items[7]), b.ItemTokens(h.Items[8]), b.ItemTokens(h.Items[9]))
+	words = append(words, []int64{tokens.Mask}, []int64{tokens.End})
+	for position, word := range words {
+		at := in.Tokens[position*depth:][:depth]
+		if !slices.Equal(at, appendPadded(nil, word, depth, tokens.Pad)) {
+			t.Errorf("position %d holds the tokens %v, want the word %v, padded", position, at, word)
+		}
+	}
+	if !slices.Equal(in.Items[2:5], []int64{int64(h.Items[7]), int64(h.Items[8]), int64(h.Items[9])}) || in.Users[1] != int64(h.User) {
+		t.Errorf("the positions have the item IDs %v and user IDs %v", in.Items, in.Users)
+	}
+}
+
+func TestItemIDsAreHidden(t *testing.T) {
+	b, _, h := shop(t, 512, 0)
+	b = b.Hiding(0, 0.5)
+	rng := rand.New(rand.NewPCG(1, 1))
+	hidden := 0
+	for range 1000 {
+		e := b.Last(h, rng)
+		if !slices.ContainsFunc(e.Items, func(id int64) bool { return id != 0 }) {
+			hidden++
+		}
+		if !strings.Contains(text(e.Input), "item_") {
+			t.Fatalf("%q: the text must stay", text(e.Input))
+		}
+	}
+	if hidden < 450 || hidden > 550 {
+		t.Errorf("the item IDs were hidden in %d of 1000 examples, want about half", hidden)
+	}
+}
