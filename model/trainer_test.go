@@ -144,3 +144,51 @@ func TestBFloat16TrainsTheSame(t *testing.T) {
 		t.Error("the losses are equal to the last bit: bfloat16 was not used")
 	}
 }
+
+// The head's part of the loss is what the search by the head alone says of the items
+// asked for.
+func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
+	ownThread(t)
+	const share = 0.5
+	sequences := cycles(20, rings, ringSize, 6)
+	b := newBundle(t, sequences, 1)
+	ranker, err := NewRanker(b, RankerConfig{Beams: b.Catalog.Items(), Items: TopItems})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ranker.Close()
+	b.Model.Config.Dropout = 0
+	var batch []examples.Example
+	for _, h := range histories(b.Catalog, sequences) {
+		batch = append(batch, ranker.Builder().Last(h, rand.New(rand.NewPCG(1, 1))))
+	}
+	b.Model.SetDenseWeight(1)
+	found, err := ranker.searcher.Fused(examples.Inputs(batch), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entropy := 0.0
+	for row, candidates := range found {
+		for _, c := range candidates {
+			if int64(c.Leaf)+1 == batch[row].Item {
+				entropy -= c.LogProb / float64(len(batch))
+			}
+		}
+	}
+	var losses []float64
+	for _, dense := range []float64{0, share} {
+		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 1, LearningRate: 1e-3, ClipNorm: 1, DenseLoss: dense})
+		if err != nil {
+			t.Fatal(err)
+		}
+		loss, err := trainer.gradients(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, loss)
+		trainer.Close()
+	}
+	if got := losses[1] - losses[0]; math.Abs(got-share*entropy) > 1e-4 || entropy < 1 {
+		t.Errorf("the head adds %.5f to the loss, want %v of its cross-entropy %.5f", got, share, entropy)
+	}
+}
