@@ -68,6 +68,10 @@ accuracy: build ## Make a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, STAGE=,
 	@models=$$(mktemp -d); trap 'rm -rf "$$models"' EXIT; \
 	bin/genrec retrain --data "$(DATA)" --ids $(IDS) --recipe $(CONFIG) --stage $(STAGE) --models "$$models" $(ARGS)
 
+.PHONY: peer
+peer: ## Train a peer of docs/ACCURACY.md; DATA= is its dataset, ARGS= more flags
+	@$(peers) "$$python" retrain/peers/next_item.py "$(DATA)" $(ARGS)
+
 .PHONY: clean
 clean: ## Remove bin/; libtorch stays in the cache folder
 	@rm -rf bin

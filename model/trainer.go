@@ -90,7 +90,8 @@ func workersFor(m *Model) int {
 	return min(runtime.NumCPU(), mostWorkers)
 }
 
-// Step learns from a batch and returns its mean loss per target token, in nats.
+// Step learns from a batch and returns its mean loss in nats: per target token, and per
+// item for the dense head times its weight.
 func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	defer tensor.Catch(&err)
 	if loss, err = t.gradients(batch); err != nil {

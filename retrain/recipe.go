@@ -81,12 +81,19 @@ func Recipes() []string {
 	return names
 }
 
-// LoadRecipe reads a recipe by its name, or from a JSON file.
-func LoadRecipe(nameOrFile string) (Recipe, error) {
+// LoadRecipe reads a recipe by its name, or from a JSON file. Changes of the form
+// `field=value` or `model.field=value` replace single settings, values being JSON or
+// else strings.
+func LoadRecipe(nameOrFile string, changes ...string) (Recipe, error) {
 	var r Recipe
 	data, err := readRecipe(nameOrFile)
 	if err != nil {
 		return r, err
+	}
+	if len(changes) > 0 {
+		if data, err = changed(data, changes); err != nil {
+			return r, fmt.Errorf("change recipe %s: %w", nameOrFile, err)
+		}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
@@ -111,6 +118,33 @@ func readRecipe(nameOrFile string) ([]byte, error) {
 		return nil, fmt.Errorf("read recipe: %w", err)
 	}
 	return data, nil
+}
+
+func changed(data []byte, changes []string) ([]byte, error) {
+	settings := make(map[string]any)
+	if err := json.Unmarshal(data, &settings); err != nil {
+		return nil, err
+	}
+	for _, change := range changes {
+		name, text, found := strings.Cut(change, "=")
+		if !found {
+			return nil, fmt.Errorf("%q is not of the form field=value", change)
+		}
+		var value any
+		if err := json.Unmarshal([]byte(text), &value); err != nil {
+			value = text
+		}
+		in := settings
+		if field, ofModel := strings.CutPrefix(name, "model."); ofModel {
+			name = field
+			in, found = settings["model"].(map[string]any)
+			if !found {
+				return nil, fmt.Errorf("%q: the recipe has no model", change)
+			}
+		}
+		in[name] = value
+	}
+	return json.Marshal(settings)
 }
 
 // Validate names every setting that cannot be used.

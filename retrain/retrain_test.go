@@ -227,3 +227,29 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		t.Errorf("the default configuration is refused: %v", err)
 	}
 }
+
+func TestLoadRecipeChangesSettings(t *testing.T) {
+	r, err := LoadRecipe(DefaultRecipe, "batch_size=64", "model.dropout=0.25", "item_text=walk", "start_from_use=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := LoadRecipe(DefaultRecipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.BatchSize, want.Model.Dropout, want.Text, want.StartFromUse = 64, 0.25, catalog.Walk, false
+	if r != want {
+		t.Errorf("the changed recipe is %+v, want %+v", r, want)
+	}
+	for change, message := range map[string]string{
+		"batch_size":      "field=value",
+		"bacth_size=64":   "bacth_size",
+		"model.depth=2":   "depth",
+		"batch_size=many": "batch_size",
+		"batch_size=0":    "not positive",
+	} {
+		if _, err := LoadRecipe(DefaultRecipe, change); err == nil || !strings.Contains(err.Error(), message) {
+			t.Errorf("change %q: error %v, want one with %q", change, err, message)
+		}
+	}
+}

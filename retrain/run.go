@@ -54,7 +54,7 @@ const niceness = 10
 // Run trains on a snapshot and publishes the model as the current version. It can
 // be stopped at any step through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
-// comes to the same model.
+// comes to the same model. Items keep the codes that they have in the current version.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)

@@ -17,13 +17,16 @@ type weighed struct {
 func (t *training) chooseDenseWeight(ctx context.Context) error {
 	best := weighed{Weight: t.bundle.Model.Config.DenseWeight}
 	t.at.DenseWeights = nil
+	t.progress.Start("weigh the dense head", denseWeightSteps+1, 0)
+	defer t.progress.Finish()
 	for step := range denseWeightSteps + 1 {
 		tried := weighed{Weight: float64(step) / denseWeightSteps}
 		t.bundle.Model.SetDenseWeight(tried.Weight)
 		var err error
-		if tried.Metrics, err = evaluate(ctx, t.ranker, t.questions, "weigh the dense head", silent{}); err != nil {
+		if tried.Metrics, err = evaluate(ctx, t.ranker, t.questions, "validate", silent{}); err != nil {
 			return err
 		}
+		t.progress.Step(0)
 		t.at.DenseWeights = append(t.at.DenseWeights, tried)
 		if tried.NDCG10 > best.NDCG10 {
 			best = tried

@@ -22,7 +22,8 @@ const (
 	liveShare      = 0.15
 	maxLive        = 16_000
 	trainingBudget = 250_000 // examples per training
-	mostEpochs     = 25
+	mostEpochs     = 6
+	demoValidates  = 500   // users
 	demoEvaluates  = 2_000 // users
 )
 
@@ -104,17 +105,16 @@ func demoEvents(cmd *cli.Command) ([]event.Event, error) {
 	return demo.Load(path, seed, end)
 }
 
-// demoTraining spends about the same time on data of any size, one part in six on
-// the pretraining.
+// demoTraining spends about the same time on data of any size: an epoch asks for every
+// event once, and a pass of the pretraining for one of each user's.
 func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) retrain.Config {
-	epochs := min(mostEpochs, max(2, trainingBudget/demo.Users(events)))
 	c := retrain.DefaultConfig()
-	c.Device, c.Seed, c.EvaluateUsers = device, cmd.Int64("seed"), demoEvaluates
-	c.PretrainEpochs = max(1, epochs/6)
-	c.FinetuneEpochs = epochs - c.PretrainEpochs
+	c.Device, c.Seed, c.ValidationUsers, c.EvaluateUsers = device, cmd.Int64("seed"), demoValidates, demoEvaluates
+	c.FinetuneEpochs, c.LeastSteps = min(mostEpochs, max(2, trainingBudget/len(events))), 0
+	c.PretrainEpochs = 2
 	// The recipe is made for a night. Minutes ask for more and smaller steps, and leave
 	// no time to overfit.
-	c.BatchSize, c.LearningRate, c.Model.Dropout = 64, 2e-3, 0.1
+	c.BatchSize, c.LearningRate, c.Model.Dropout = 128, 2e-3, 0.3
 	c.Progress = newProgress(os.Stderr)
 	return c
 }

@@ -22,6 +22,9 @@ func retrainFlags() []cli.Flag {
 			Usage:   "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`",
 			Sources: cli.EnvVars("GENREC_RECIPE"),
 		},
+		&cli.StringSliceFlag{
+			Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; may be repeated",
+		},
 		&cli.StringFlag{
 			Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt",
 			Sources: cli.EnvVars("GENREC_BART"),
@@ -123,8 +126,8 @@ func openTraining(cmd *cli.Command) (retrain.Config, models, error) {
 func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	c := retrain.DefaultConfig()
 	var err error
-	if c.Recipe, err = retrain.LoadRecipe(cmd.String("recipe")); err != nil {
-		return c, fmt.Errorf("--recipe: %w", err)
+	if c.Recipe, err = retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...); err != nil {
+		return c, fmt.Errorf("--recipe and --set: %w", err)
 	}
 	c.Device, c.Ranker, c.Seed, c.Pretrained = m.device, m.ranker, cmd.Int64("seed"), cmd.String("bart")
 	if cmd.IsSet("pretrain-epochs") {

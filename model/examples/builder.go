@@ -126,8 +126,12 @@ func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
 // Finetune asks for the next item after a random beginning of the history, which
 // leaves out the last item (paper, section 4.3).
 func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
-	beginnings := Beginnings(h)
-	return b.Last(beginnings[rng.IntN(len(beginnings))], rng)
+	items := catalog.Training(h.Items, 1)
+	end := 1
+	if len(items) > 1 {
+		end = 2 + rng.IntN(len(items)-1)
+	}
+	return b.Last(History{h.User, items[:end]}, rng)
 }
 
 // Last asks for the last item of a history, given those before it.
@@ -138,9 +142,9 @@ func (b *Builder) Last(h History, rng *rand.Rand) Example {
 	return b.example(h.User, append(b.fitting(h, 1), maskedItem), target, rng)
 }
 
-// Beginnings are the parts of a history, from its start, that finetuning asks for the
-// last item of: each but a single item, and none with the item held out. A history of
-// one item has but itself.
+// Beginnings are the parts of a history of which Finetune asks for the last item: all
+// from its start but a single item, and none with the item held out. A history of one
+// item has but itself.
 func Beginnings(h History) []History {
 	items := catalog.Training(h.Items, 1)
 	if len(items) == 1 {
