@@ -119,11 +119,7 @@ func TestItemsKeepTheirCodes(t *testing.T) {
 
 func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) map[string]string {
 	t.Helper()
-	report, err := Run(t.Context(), c, sequences, models)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := catalog.Load(filepath.Join(models.Dir(report.Version), model.CatalogFile))
+	stored, err := catalog.Load(filepath.Join(trained(t, models, c, sequences), model.CatalogFile))
 	if err != nil {
 		t.Fatal(err)
 	}

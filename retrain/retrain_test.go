@@ -128,14 +128,20 @@ func TestRunPublishesAVersion(t *testing.T) {
 	}
 }
 
-// weights trains and returns the bytes of the version's weights.
-func weights(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) []byte {
+// trained is the folder of the version that a run publishes.
+func trained(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) string {
 	t.Helper()
 	report, err := Run(t.Context(), c, sequences, models)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(models.Dir(report.Version), model.WeightsFile))
+	return models.Dir(report.Version)
+}
+
+// weights trains and returns the bytes of the version's weights.
+func weights(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(trained(t, models, c, sequences), model.WeightsFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,7 @@ func TestReadmeCommands(t *testing.T) {
 	for _, line := range readmeCommands(t) {
 		switch {
 		case strings.HasPrefix(line, "make "):
-			dry := exec.Command("make", append([]string{"-C", "../..", "-n"}, strings.Fields(line)[1:]...)...)
-			if out, err := dry.CombinedOutput(); err != nil {
+			if out, err := rehearse(line); err != nil {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}
 		case strings.HasPrefix(line, "bin/genrec ingest"), strings.HasPrefix(line, "bin/genrec infer"):
@@ -103,6 +102,11 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
+// rehearse lets make say what it would do for a command, as a shell reads it.
+func rehearse(command string) (output []byte, err error) {
+	return exec.Command("bash", "-c", strings.Replace(command, "make", "make -C ../.. -n", 1)).CombinedOutput()
+}
+
 // Every make command that a page of docs shows is one that make knows, with variables
 // that its target reads.
 func TestDocsCommands(t *testing.T) {
@@ -120,8 +124,7 @@ func TestDocsCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, match := range regexp.MustCompile("`(make [a-z][^`]*)`").FindAllStringSubmatch(string(text), -1) {
-			dry := exec.Command("bash", "-c", strings.Replace(match[1], "make", "make -C ../.. -n", 1))
-			if out, err := dry.CombinedOutput(); err != nil {
+			if out, err := rehearse(match[1]); err != nil {
 				t.Errorf("%s: %q: %v\n%s", page, match[1], err, out)
 			}
 			for _, variable := range regexp.MustCompile(`\b([A-Z]+)=`).FindAllStringSubmatch(match[1], -1) {

@@ -41,10 +41,10 @@ type Learned struct {
 	Vectors [][]float32
 }
 
-// Learn gives each of the items 0..items-1 a code. A history holds the items of one user, oldest first. kept has a code for
-// each item that must keep it and nil for the others, which are placed among those;
-// a nil kept keeps nothing. The same histories in any order give the same codes, on
-// any number of cores.
+// Learn gives each of the items 0..items-1 a code. A history holds the items of one
+// user, oldest first. kept has a code for each item that must keep it and nil for the
+// others, which are placed among those; a nil kept keeps nothing. The same histories in
+// any order give the same codes, on any number of cores.
 func Learn(histories [][]int, items int, kept []Code, seed int64) (Learned, error) {
 	keepers, err := checked(kept, items)
 	if err != nil {
