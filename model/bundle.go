@@ -1,17 +1,23 @@
 package model
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
 	"genrec/model/catalog"
+	"genrec/model/rules"
 	"genrec/model/tokens"
 )
 
 // CatalogFile stands beside the model's own files in a version's folder, as do
-// those of the vocabulary.
-const CatalogFile = "catalog.json"
+// those of the vocabulary, and RulesFile, where there are rules.
+const (
+	CatalogFile = "catalog.json"
+	RulesFile   = "rules.safetensors"
+)
 
 // Bundle is a model with what it takes to use it: everything that a published
 // version holds.
@@ -19,6 +25,7 @@ type Bundle struct {
 	Model      *Model
 	Catalog    *catalog.Catalog
 	Vocabulary tokens.Vocabulary
+	Rules      *rules.Rules // nil in a model without them
 }
 
 // Save writes the bundle into a folder.
@@ -28,6 +35,11 @@ func (b Bundle) Save(dir string) error {
 	}
 	if err := b.Catalog.Save(filepath.Join(dir, CatalogFile)); err != nil {
 		return err
+	}
+	if b.Rules != nil {
+		if err := b.Rules.Save(filepath.Join(dir, RulesFile)); err != nil {
+			return err
+		}
 	}
 	return b.Vocabulary.Save(dir)
 }
@@ -41,6 +53,9 @@ func (b Bundle) Check() error {
 	if c.Users != b.Catalog.Users() || c.Items != b.Catalog.Items() {
 		return fmt.Errorf("the catalog has %d users and %d items, the model's genrec_users is %d and genrec_items %d",
 			b.Catalog.Users(), b.Catalog.Items(), c.Users, c.Items)
+	}
+	if b.Rules != nil && b.Rules.Items() != c.Items {
+		return fmt.Errorf("the rules are of %d items, the model's genrec_items is %d", b.Rules.Items(), c.Items)
 	}
 	longestItem, longestUser := 0, 0
 	for n := 1; n <= b.Catalog.Items(); n++ {
@@ -74,11 +89,15 @@ func LoadBundle(dir string, device Device) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
+	learned, err := rules.Load(filepath.Join(dir, RulesFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Bundle{}, err
+	}
 	m, err := Load(dir, device)
 	if err != nil {
 		return Bundle{}, err
 	}
-	b := Bundle{Model: m, Catalog: c, Vocabulary: vocabulary}
+	b := Bundle{Model: m, Catalog: c, Vocabulary: vocabulary, Rules: learned}
 	if err := b.Check(); err != nil {
 		m.Drop()
 		return Bundle{}, fmt.Errorf("load model version %s: %w", dir, err)

@@ -46,9 +46,8 @@ type Config struct {
 	// StartFromNewest adds the ID embedding of the newest item to what the decoder
 	// starts from, so that the residual path leads from the item to its followers.
 	StartFromNewest bool `json:"genrec_start_from_newest"`
-	// DenseWeight is the weight of the dense head's log-probability in the score of an
-	// item: 0 is the beam search alone, 1 the dense head alone.
-	DenseWeight float64 `json:"genrec_dense_weight"`
+	// Weights of the parts of a bundle in the score of an item.
+	Weights
 }
 
 // MaxTokens is how long an input may be: 512 tokens (paper, section 7.1), or fewer
@@ -87,8 +86,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v, must be in [0, 1)", field.name, field.value))
 		}
 	}
-	if !(c.DenseWeight >= 0 && c.DenseWeight <= 1) {
-		errs = append(errs, fmt.Errorf("genrec_dense_weight is %v, must be in [0, 1]", c.DenseWeight))
+	if err := c.Weights.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)

@@ -2,85 +2,163 @@ package model
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/rules"
 	"genrec/model/tensor"
 )
 
-// Fused finds the best items by the beam search and the dense head together: the score
-// of an item is (1-w) times the log-probability of its text in the search and w times
-// that of the item in the head's softmax over all items, where w is the model's
-// DenseWeight. A text that the search has not found counts like the last one that it
-// has. It returns as many candidates as Search, or more; leaf i must be item i+1.
-func (s *Searcher) Fused(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
-	weight := s.network.config.DenseWeight
-	if weight == 0 {
-		return s.Search(inputs, spare)
+// Weights is how much the parts count in the score of an item: the weighted sum of what
+// they give for its log-probability. What the two leave of 1 is that of the beam search.
+type Weights struct {
+	Dense float64 `json:"genrec_dense_weight"` // of the dense head
+	Rules float64 `json:"genrec_rules_weight"` // of the sequential rules
+}
+
+// Beams is the weight of the beam search.
+func (w Weights) Beams() float64 {
+	const rounding = 1e-9
+	if left := 1 - w.Dense - w.Rules; left > rounding {
+		return left
 	}
+	return 0
+}
+
+// Validate says what is wrong with the weights.
+func (w Weights) Validate() error {
+	if !(w.Dense >= 0 && w.Rules >= 0 && w.Dense+w.Rules <= 1+1e-9) {
+		return fmt.Errorf("genrec_dense_weight is %v and genrec_rules_weight %v: they must not be negative, nor more than 1 together", w.Dense, w.Rules)
+	}
+	return nil
+}
+
+// evidence is what the parts say of one item, as log-probabilities. A part that was not
+// asked says 0.
+type evidence struct {
+	leaf                int // of the trie: the item's dense number less 1
+	beams, dense, rules float64
+}
+
+// shortlist is how many items the dense head and the rules each propose.
+const shortlist = 100
+
+// gather asks the parts that have a weight about each input, whose rules say what comes
+// next (none of them needed if they have no weight). The items are those that the search
+// found, those that the head likes best and those that the rules do, spare more of each
+// than would do otherwise. A text that the search has not found counts like the last one
+// that it has, which is at least what it is worth.
+func (s *Searcher) gather(inputs []examples.Input, next []rules.Next, w Weights, spare int) (gathered [][]evidence, err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
 	g, h := newGraph(s.device), newGraph(s.device)
 	defer g.Free()
 	defer h.Free() // the head's tensors outlive the search's steps
 
-	rows, keep := len(inputs), s.beams+int64(spare)
-	b, states := s.start(g, examples.NewBatch(inputs))
-	logProbs := h.LogSoftmax(s.network.itemScores(h, states)) // (B, Items)
-	best, columns := h.TopK(logProbs, min(keep, int64(s.tree.Leaves)))
-	dense := candidates(best.Floats(), columns.Ints(), rows)
-	if weight == 1 {
-		return dense, nil
+	rows := len(inputs)
+	found := make([]proposals, rows)
+	var logProbs *tensor.Tensor
+	if w.Beams() > 0 || w.Dense > 0 {
+		b, states := s.start(g, examples.NewBatch(inputs))
+		if w.Dense > 0 {
+			logProbs = h.LogSoftmax(s.network.itemScores(h, states)) // (B, Items)
+			_, best := h.TopK(logProbs, int64(min(shortlist+spare, s.tree.Leaves)))
+			for i, leaves := range perRow(best.Ints(), rows) {
+				found[i].dense = leaves
+			}
+		}
+		if w.Beams() > 0 {
+			for i, candidates := range s.read(s.search(g, b, s.beams+int64(spare)), int64(rows)) {
+				found[i].beams = candidates
+			}
+		}
 	}
-	ended := s.search(g, b, keep)
-	generated := s.read(ended, int64(rows))
-	at := s.leafColumns(h, ended) // (B, K')
-	headOf := candidates(h.Gather(logProbs, 1, at).Floats(), at.Ints(), rows)
-	for i := range rows {
-		found = append(found, fused(generated[i], dense[i], headOf[i], weight))
+	if w.Rules > 0 {
+		for i := range found {
+			found[i].rules = next[i].Best(shortlist + spare)
+		}
 	}
-	return found, nil
+	gathered = make([][]evidence, rows)
+	for i := range found {
+		gathered[i] = found[i].items()
+		if w.Rules > 0 {
+			for j := range gathered[i] {
+				gathered[i][j].rules = next[i].LogProb(gathered[i][j].leaf)
+			}
+		}
+	}
+	if w.Dense > 0 {
+		s.askHead(h, logProbs, gathered)
+	}
+	return gathered, nil
 }
 
-// leafColumns are the head's columns of the sequences found (B, K'), any for a place
-// without a sequence.
-func (s *Searcher) leafColumns(g *graph, f finished) *tensor.Tensor {
-	inner := int64(s.tree.InnerNodes)
-	leaves := g.Fill(f.nodes, g.Not(g.AtLeast(f.nodes, inner)), float64(inner))
-	return g.Add(leaves, g.Ints([]int64{-inner}, 1, 1))
+// perRow splits the elements of a matrix.
+func perRow(all []int64, rows int) [][]int64 {
+	return slices.Collect(slices.Chunk(all, len(all)/rows))
 }
 
-// candidates splits scores and leaves, row by row.
-func candidates(scores []float32, leaves []int64, rows int) [][]Candidate {
-	width := len(scores) / rows
-	split := make([][]Candidate, rows)
-	for i, score := range scores {
-		split[i/width] = append(split[i/width], Candidate{Leaf: int(leaves[i]), LogProb: float64(score)})
+// askHead looks up the log-probabilities (B, Items) of what was gathered.
+func (s *Searcher) askHead(g *graph, logProbs *tensor.Tensor, gathered [][]evidence) {
+	most := 0
+	for _, row := range gathered {
+		most = max(most, len(row))
 	}
-	return split
+	columns := make([]int64, len(gathered)*most) // any in the places left over
+	for i, row := range gathered {
+		for j, item := range row {
+			columns[i*most+j] = int64(item.leaf)
+		}
+	}
+	at := g.Ints(columns, int64(len(gathered)), int64(most))
+	values := g.Gather(logProbs, 1, at).Floats() // (B, most)
+	for i, row := range gathered {
+		for j := range row {
+			row[j].dense = float64(values[i*most+j])
+		}
+	}
 }
 
-// fused weighs the two log-probabilities of each candidate of one request: those that
-// the search found, best first, those that the head likes best, and what the head says
-// of the former.
-func fused(generated, dense, headOf []Candidate, weight float64) []Candidate {
-	head := make(map[int]float64, len(headOf))
-	for _, c := range headOf {
-		head[c.Leaf] = c.LogProb
+// proposals are the items that the parts want to be considered for one request.
+type proposals struct {
+	beams []Candidate // best first
+	dense []int64
+	rules []int
+}
+
+// items lists each item once, with its log-probability in the search.
+func (p proposals) items() []evidence {
+	listed := make(map[int]bool, len(p.beams)+len(p.dense)+len(p.rules))
+	var all []evidence
+	add := func(leaf int, logProb float64) {
+		if !listed[leaf] {
+			listed[leaf] = true
+			all = append(all, evidence{leaf: leaf, beams: logProb})
+		}
 	}
-	best := make(map[int]float64, len(generated)+len(dense))
-	for _, c := range dense {
-		best[c.Leaf] = (1-weight)*generated[len(generated)-1].LogProb + weight*c.LogProb
+	last := 0.0
+	for _, c := range p.beams {
+		add(c.Leaf, c.LogProb)
+		last = c.LogProb
 	}
-	for _, c := range generated {
-		best[c.Leaf] = (1-weight)*c.LogProb + weight*head[c.Leaf]
+	for _, leaf := range p.dense {
+		add(int(leaf), last)
 	}
-	all := make([]Candidate, 0, len(best))
-	for leaf, score := range best {
-		all = append(all, Candidate{Leaf: leaf, LogProb: score})
+	for _, leaf := range p.rules {
+		add(leaf, last)
 	}
-	slices.SortFunc(all, func(a, b Candidate) int {
+	return all
+}
+
+// weighed are the candidates of one request, best first.
+func (w Weights) weighed(items []evidence) []Candidate {
+	candidates := make([]Candidate, len(items))
+	for i, e := range items {
+		candidates[i] = Candidate{Leaf: e.leaf, LogProb: w.Beams()*e.beams + w.Dense*e.dense + w.Rules*e.rules}
+	}
+	slices.SortFunc(candidates, func(a, b Candidate) int {
 		return cmp.Or(cmp.Compare(b.LogProb, a.LogProb), cmp.Compare(a.Leaf, b.Leaf))
 	})
-	return all
+	return candidates
 }

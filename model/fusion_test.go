@@ -4,14 +4,16 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/rules"
 	"genrec/model/trie"
 )
 
 // fusing is a model with random weights over items of three tokens, and what to ask it.
-func fusing(t *testing.T, items, beams int) (*Model, *Searcher, []examples.Input) {
+func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 	t.Helper()
 	config := testConfig(20, 0, items)
 	config.InitStd, config.StartFromNewest = 0.3, true // so that probabilities differ
@@ -37,44 +39,77 @@ func fusing(t *testing.T, items, beams int) (*Model, *Searcher, []examples.Input
 			Items: slices.Repeat([]int64{int64(newest)}, length), Newest: int64(newest),
 		})
 	}
-	return m, searcher, inputs
+	return searcher, inputs
 }
 
-func ask(t *testing.T, m *Model, s *Searcher, inputs []examples.Input, weight float64) [][]Candidate {
+// ask gathers and weighs by the given weights.
+func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []rules.Next, w Weights) [][]Candidate {
 	t.Helper()
-	m.SetDenseWeight(weight)
-	found, err := s.Fused(inputs, 0)
+	gathered, err := s.gather(inputs, next, w, 0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	found := make([][]Candidate, len(gathered))
+	for i, items := range gathered {
+		found[i] = w.weighed(items)
 	}
 	return found
 }
 
-// With as many beams as items both parts know every item, so that the fusion must be
-// the weighted sum of the two exactly.
-func TestFusionWeighsBothParts(t *testing.T) {
+var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Rules: 1}
+
+// With as many beams as items all parts know every item, so that the fusion must be the
+// weighted sum of the three exactly.
+func TestFusionWeighsAllParts(t *testing.T) {
 	ownThread(t)
 	const items = 60
-	m, searcher, inputs := fusing(t, items, items)
-	text, dense := ask(t, m, searcher, inputs, 0), ask(t, m, searcher, inputs, 1)
-	for _, weight := range []float64{0.25, 0.8} {
-		for row, found := range ask(t, m, searcher, inputs, weight) {
+	searcher, inputs := fusing(t, items, items)
+	learned := rules.Learn([][]int{{0, 5, 9, 3}, {1, 5, 4}, {2, 0}}, items)
+	next := []rules.Next{learned.Next([]int{0}), learned.Next([]int{1, 2}), learned.Next(nil)}
+	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
+	for _, w := range []Weights{{Dense: 0.25}, {Dense: 0.8}, {Rules: 0.5}, {Dense: 0.3, Rules: 0.7}, {Dense: 0.3, Rules: 0.5}} {
+		for row, found := range ask(t, searcher, inputs, next, w) {
 			if len(found) != items {
-				t.Fatalf("request %d: %d items, want all %d", row, len(found), items)
+				t.Fatalf("weights %+v, request %d: %d items, want all %d", w, row, len(found), items)
 			}
 			want := make([]float64, items)
 			for i := range items {
-				want[text[row][i].Leaf] += (1 - weight) * text[row][i].LogProb
-				want[dense[row][i].Leaf] += weight * dense[row][i].LogProb
+				want[text[row][i].Leaf] += w.Beams() * text[row][i].LogProb
+				want[dense[row][i].Leaf] += w.Dense * dense[row][i].LogProb
+				want[i] += w.Rules * next[row].LogProb(i)
 			}
 			for i, c := range found {
 				if math.Abs(c.LogProb-want[c.Leaf]) > 1e-4 {
-					t.Errorf("weight %v, request %d: item %d scores %.5f, the two parts give %.5f", weight, row, c.Leaf, c.LogProb, want[c.Leaf])
+					t.Errorf("weights %+v, request %d: item %d scores %.5f, the parts give %.5f", w, row, c.Leaf, c.LogProb, want[c.Leaf])
 				}
 				if i > 0 && c.LogProb > found[i-1].LogProb {
-					t.Errorf("weight %v, request %d: place %d scores more than the one before", weight, row, i)
+					t.Errorf("weights %+v, request %d: place %d scores more than the one before", w, row, i)
 				}
 			}
+		}
+	}
+}
+
+// Rules alone propose what they know, and need no model.
+func TestRulesAlone(t *testing.T) {
+	ownThread(t)
+	searcher, inputs := fusing(t, 60, 20)
+	next := rules.Learn([][]int{{0, 5, 9}}, 60).Next([]int{0})
+	found := ask(t, searcher, inputs[:1], []rules.Next{next}, rulesAlone)[0]
+	if len(found) != 2 || found[0].Leaf != 5 || found[1].Leaf != 9 || found[1].LogProb != next.LogProb(9) {
+		t.Errorf("found %v, want items 5 and 9 as the rules have them", found)
+	}
+}
+
+func TestWeightsAddUp(t *testing.T) {
+	for w, want := range map[Weights]float64{{}: 1, {Dense: 0.7, Rules: 0.3}: 0, {Dense: 0.1, Rules: 0.2}: 0.7, {Rules: 1}: 0} {
+		if err := w.Validate(); err != nil || math.Abs(w.Beams()-want) > 1e-12 {
+			t.Errorf("%+v leave %v to the search (%v), want %v", w, w.Beams(), err, want)
+		}
+	}
+	for _, w := range []Weights{{Dense: -0.1}, {Rules: -0.1}, {Dense: 0.6, Rules: 0.5}, {Dense: math.NaN()}} {
+		if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "genrec_dense_weight") {
+			t.Errorf("%+v: error %v, want one that names the fields", w, err)
 		}
 	}
 }
@@ -84,15 +119,15 @@ func TestFusionWeighsBothParts(t *testing.T) {
 func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
 	ownThread(t)
 	const items = 60
-	m, searcher, inputs := fusing(t, items, 20)
-	found := ask(t, m, searcher, inputs, 1)
+	searcher, inputs := fusing(t, items, 20)
+	found := ask(t, searcher, inputs, nil, headAlone)
 
 	defer withoutGradients()()
-	g := newGraph(m.device)
+	g := newGraph(searcher.device)
 	defer g.Free()
 	_, states := searcher.start(g, examples.NewBatch(inputs))
-	width := m.Config.Width
-	state, table := g.Select(states, 1, 1).Floats(), m.network.items.Floats() // (B, D), (Items+1, D)
+	width := searcher.network.config.Width
+	state, table := g.Select(states, 1, 1).Floats(), searcher.network.items.Floats() // (B, D), (Items+1, D)
 	for row := range inputs {
 		scores, sum := make([]float64, items), 0.0
 		for i := range scores {
@@ -109,26 +144,32 @@ func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
 	}
 }
 
-// A narrow search misses items that the head likes: they count like the last one found,
+// A narrow search misses items that the head or the rules like: they count like the last one found,
 // which is at least what their text is worth.
 func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	ownThread(t)
-	const items, narrow, weight = 60, 4, 0.8
-	m, searcher, inputs := fusing(t, items, narrow)
-	text, dense := ask(t, m, searcher, inputs, 0), ask(t, m, searcher, inputs, 1)
-	for row, found := range ask(t, m, searcher, inputs, weight) {
+	const items, narrow = 60, 4
+	searcher, inputs := fusing(t, items, narrow)
+	learned := rules.Learn([][]int{{0, 41}, {0, 42}, {0, 43}}, items)
+	next := slices.Repeat([]rules.Next{learned.Next([]int{0})}, len(inputs))
+	w := Weights{Dense: 0.5, Rules: 0.25}
+	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
+	for row, found := range ask(t, searcher, inputs, next, w) {
 		scores := make(map[int]float64)
 		for _, c := range found {
 			scores[c.Leaf] = c.LogProb
 		}
+		if len(scores) != len(found) {
+			t.Errorf("request %d: %d candidates are %d items", row, len(found), len(scores))
+		}
 		last := text[row][len(text[row])-1].LogProb
 		for _, c := range dense[row] {
-			want := (1-weight)*last + weight*c.LogProb
 			if slices.ContainsFunc(text[row], func(other Candidate) bool { return other.Leaf == c.Leaf }) {
 				continue
 			}
+			want := w.Beams()*last + w.Dense*c.LogProb + w.Rules*next[row].LogProb(c.Leaf)
 			if got, there := scores[c.Leaf]; !there || math.Abs(got-want) > 1e-4 {
-				t.Errorf("request %d: item %d, which only the head found, scores %.5f (%v), want %.5f", row, c.Leaf, got, there, want)
+				t.Errorf("request %d: item %d, which the search missed, scores %.5f (%v), want %.5f", row, c.Leaf, got, there, want)
 			}
 		}
 		for _, c := range text[row] {
@@ -137,18 +178,25 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 			}
 		}
 	}
+	for row, found := range ask(t, searcher, inputs, next, Weights{Rules: 0.25}) {
+		for _, leaf := range []int{41, 42, 43} {
+			if !slices.ContainsFunc(found, func(c Candidate) bool { return c.Leaf == leaf }) {
+				t.Errorf("request %d: item %d of the rules is lost", row, leaf)
+			}
+		}
+	}
 }
 
 // The newest item's embedding reaches the head through the decoder's start alone.
 func TestDecoderStartsFromTheNewestItem(t *testing.T) {
 	ownThread(t)
-	m, searcher, inputs := fusing(t, 30, 20)
+	searcher, inputs := fusing(t, 30, 20)
 	same := slices.Clone(inputs[:2])
 	same[1] = same[0]
 	same[1].Newest++
 	for _, starts := range []bool{true, false} {
-		m.network.config.StartFromNewest = starts
-		found := ask(t, m, searcher, same, 1)
+		searcher.network.config.StartFromNewest = starts
+		found := ask(t, searcher, same, nil, headAlone)
 		differ := !slices.EqualFunc(found[0], found[1], func(a, b Candidate) bool {
 			return a.Leaf == b.Leaf && math.Abs(a.LogProb-b.LogProb) < 1e-4
 		})

@@ -6,10 +6,8 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"genrec/model/libtorch"
@@ -64,10 +62,8 @@ func (m *Model) StartItems(vectors [][]float32) (err error) {
 	return nil
 }
 
-// SetDenseWeight changes how much the dense head counts (Config.DenseWeight).
-func (m *Model) SetDenseWeight(weight float64) {
-	m.Config.DenseWeight, m.network.config.DenseWeight = weight, weight
-}
+// SetWeights changes how much each part counts.
+func (m *Model) SetWeights(w Weights) { m.Config.Weights = w }
 
 func build(c Config, weights *parameters) *Model {
 	return &Model{Config: c, device: weights.device, weights: weights, network: newNetwork(c, weights)}
@@ -100,15 +96,7 @@ func writeTensors(path string, named []namedTensor) error {
 	for _, t := range named {
 		tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: t.Shape(), Data: t.Floats()})
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write tensors: %w", err)
-	}
-	err = errors.Join(safetensors.Write(file, tensors), file.Sync(), file.Close())
-	if err != nil {
-		return fmt.Errorf("write tensors to %s: %w", path, err)
-	}
-	return nil
+	return safetensors.WriteFile(path, tensors)
 }
 
 // Load reads a folder that Save wrote.

@@ -1,11 +1,13 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/rules"
 	"genrec/model/tokens"
 	"genrec/model/trie"
 )
@@ -19,8 +21,8 @@ type RankerConfig struct {
 	Items int // recommendations per query
 	// AllowSeen lets items of the history be recommended again.
 	AllowSeen bool
-	// DenseWeight takes the place of the model's (Config.DenseWeight) unless it is nil.
-	DenseWeight *float64
+	// DenseWeight and RulesWeight take the place of the model's unless they are nil.
+	DenseWeight, RulesWeight *float64
 }
 
 // DefaultRankerConfig is the paper's search, without what the user already has.
@@ -32,7 +34,8 @@ type Query struct {
 	Items []string
 }
 
-// Ranked is a recommended item with the probability that the model gives to it.
+// Ranked is a recommended item with the probability that the parts of the model give to
+// it, weighted in their logarithms.
 type Ranked struct {
 	Item        string
 	Probability float64
@@ -65,10 +68,34 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), err)
 	}
-	if c.DenseWeight != nil {
-		b.Model.SetDenseWeight(*c.DenseWeight)
+	r := &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}
+	if err := r.checkWeights(); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
-	return &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}, nil
+	return r, nil
+}
+
+func (r *Ranker) checkWeights() error {
+	w := r.weights()
+	if err := w.Validate(); err != nil {
+		return err
+	}
+	if w.Rules > 0 && r.bundle.Rules == nil {
+		return fmt.Errorf("genrec_rules_weight is %v, but the model has no sequential rules", w.Rules)
+	}
+	return nil
+}
+
+// weights are the model's as they are, but for those of the configuration.
+func (r *Ranker) weights() Weights {
+	w := r.bundle.Model.Config.Weights
+	if given := r.config.DenseWeight; given != nil {
+		w.Dense = *given
+	}
+	if given := r.config.RulesWeight; given != nil {
+		w.Rules = *given
+	}
+	return w
 }
 
 // Builder writes the inputs of the bundle's catalog; it shares the items' tokens with
@@ -92,35 +119,71 @@ func distinct(texts [][]int64) [][]int64 {
 // Rank answers each query with distinct items, best first. There are fewer than
 // asked for where the search finds no more that may be recommended.
 func (r *Ranker) Rank(queries []Query) ([][]Ranked, error) {
-	if len(queries) == 0 {
-		return nil, nil
+	found, err := r.Find(queries, r.weights())
+	if err != nil {
+		return nil, err
 	}
-	inputs := make([]examples.Input, len(queries))
-	seen := make([]map[int]bool, len(queries))
+	return found.Rank(r.weights()), nil
+}
+
+// Found is what the parts of a bundle found for some queries.
+type Found struct {
+	ranker   *Ranker
+	evidence [][]evidence
+	seen     []map[int]bool // by query: items that must not be recommended
+}
+
+// Find asks those parts that have a weight.
+func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
+	found := Found{ranker: r, seen: make([]map[int]bool, len(queries))}
+	if len(queries) == 0 {
+		return found, nil
+	}
+	inputs, next := make([]examples.Input, len(queries)), make([]rules.Next, len(queries))
 	spare := 0
 	for i, q := range queries {
 		history := examples.History{User: r.bundle.Catalog.UserNumber(q.User), Items: r.bundle.Catalog.Numbers(q.Items)}
 		inputs[i] = r.builder.Next(history)
+		if w.Rules > 0 {
+			next[i] = r.bundle.Rules.Next(Leaves(history.Items))
+		}
 		if !r.config.AllowSeen {
-			seen[i] = set(history.Items)
-			spare = max(spare, len(seen[i]))
+			found.seen[i] = set(history.Items)
+			spare = max(spare, len(found.seen[i]))
 		}
 	}
-	found, err := r.searcher.Fused(inputs, spare)
-	if err != nil {
-		return nil, fmt.Errorf("search for %d users: %w", len(queries), err)
+	var err error
+	if found.evidence, err = r.searcher.gather(inputs, next, w, spare); err != nil {
+		return found, fmt.Errorf("search for %d users: %w", len(queries), err)
 	}
-	ranked := make([][]Ranked, len(queries))
-	for i, candidates := range found {
-		for _, c := range candidates {
+	return found, nil
+}
+
+// Leaves numbers items from 0, as the trie's leaves and the rules do.
+func Leaves(items []int) []int {
+	leaves := make([]int, len(items))
+	for i, item := range items {
+		leaves[i] = item - 1
+	}
+	return leaves
+}
+
+// Rank answers the queries with distinct items, best first, by weights of parts that
+// were asked.
+func (f Found) Rank(w Weights) [][]Ranked {
+	ranked := make([][]Ranked, len(f.evidence))
+	for i, items := range f.evidence {
+		for _, c := range w.weighed(items) {
 			number := c.Leaf + 1
-			if seen[i][number] || len(ranked[i]) == r.config.Items {
-				continue
+			if len(ranked[i]) == f.ranker.config.Items {
+				break
 			}
-			ranked[i] = append(ranked[i], Ranked{Item: r.bundle.Catalog.Item(number), Probability: math.Exp(c.LogProb)})
+			if !f.seen[i][number] {
+				ranked[i] = append(ranked[i], Ranked{Item: f.ranker.bundle.Catalog.Item(number), Probability: math.Exp(c.LogProb)})
+			}
 		}
 	}
-	return ranked, nil
+	return ranked
 }
 
 func set(numbers []int) map[int]bool {

@@ -162,11 +162,7 @@ func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
 	for _, h := range histories(b.Catalog, sequences) {
 		batch = append(batch, ranker.Builder().Last(h, rand.New(rand.NewPCG(1, 1))))
 	}
-	b.Model.SetDenseWeight(1)
-	found, err := ranker.searcher.Fused(examples.Inputs(batch), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	found := ask(t, ranker.searcher, examples.Inputs(batch), nil, headAlone)
 	entropy := 0.0
 	for row, candidates := range found {
 		for _, c := range candidates {

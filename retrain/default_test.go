@@ -5,7 +5,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"genrec/model"
@@ -18,6 +20,7 @@ import (
 func TestDefaultRecipeLearns(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience = 12, 30, 12
+	c.Model.Rules = 0 // they know a ring at once, and the network has to learn it
 	models := openRegistry(t)
 	report, err := Run(t.Context(), c, ring(300), models)
 	if err != nil {
@@ -30,8 +33,8 @@ func TestDefaultRecipeLearns(t *testing.T) {
 		t.Errorf("the loss went from %.2f to %.2f: it should fall by half", losses[0], losses[len(losses)-1])
 	}
 
-	best := weighed{}
-	for _, tried := range report.DenseWeights {
+	best := report.Weights[0]
+	for _, tried := range report.Weights {
 		if tried.NDCG10 > best.NDCG10 {
 			best = tried
 		}
@@ -41,8 +44,11 @@ func TestDefaultRecipeLearns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bundle.Model.Drop()
-	if got := bundle.Model.Config.DenseWeight; len(report.DenseWeights) != denseWeightSteps+1 || got != best.Weight {
-		t.Errorf("the dense head weighs %v in the model; of %d tried, the validation likes %v best", got, len(report.DenseWeights), best.Weight)
+	if got := bundle.Model.Config.Weights; got != best.Weights {
+		t.Errorf("the parts weigh %+v in the model; of %d mixtures, the validation likes %+v best", got, len(report.Weights), best.Weights)
+	}
+	if bundle.Rules != nil {
+		t.Error("the version has sequential rules, which have no weight in the recipe")
 	}
 	if users := bundle.Catalog.Users(); users != 0 {
 		t.Errorf("the catalog holds %d users, though the model has no use for them", users)
@@ -131,4 +137,101 @@ func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []c
 		t.Errorf("%d items have %d codes", stored.Items(), len(all))
 	}
 	return texts
+}
+
+// Each mixture is measured as a ranker with these weights measures it.
+func TestWeighMeasuresEachMixture(t *testing.T) {
+	sequences, start := ring(90), DefaultConfig().Model.Weights
+	dir := trained(t, openRegistry(t), quick(), sequences)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	bundle, err := model.LoadBundle(dir, model.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bundle.Model.Drop()
+	ranker, err := model.NewRanker(bundle, model.DefaultRankerConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ranker.Close()
+	var questions []question
+	for _, s := range sequences {
+		questions = append(questions, ask(s, 1))
+	}
+	tried, err := weigh(t.Context(), ranker, questions, mixtures(start), silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (weightSteps + 1) * (weightSteps + 2) / 2; len(tried) != want {
+		t.Errorf("%d mixtures, want %d", len(tried), want)
+	}
+	if tried[0].Weights != start {
+		t.Errorf("%+v is tried first, want the recipe's %+v", tried[0].Weights, start)
+	}
+	for _, got := range tried {
+		bundle.Model.SetWeights(got.Weights)
+		want, err := evaluate(t.Context(), ranker, questions, "evaluate", silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Metrics != want {
+			t.Errorf("weights %+v: %+v, a ranker with them has %+v", got.Weights, got.Metrics, want)
+		}
+	}
+}
+
+func TestMixturesLeaveOutWhatHasNoWeight(t *testing.T) {
+	for start, want := range map[model.Weights]int{
+		{}: 1, {Dense: 0.2}: weightSteps + 1, {Rules: 1}: weightSteps + 1,
+	} {
+		all := mixtures(start)
+		if len(all) != want {
+			t.Errorf("from %+v: %d mixtures, want %d", start, len(all), want)
+		}
+		for _, w := range all {
+			if (start.Dense == 0 && w.Dense > 0) || (start.Rules == 0 && w.Rules > 0) {
+				t.Errorf("from %+v: %+v gives a weight to a part without one", start, w)
+			}
+		}
+	}
+}
+
+// Neither the answers of the validation nor those of the test are among the rules.
+func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
+	c := quick()
+	c.PretrainEpochs, c.FinetuneEpochs, c.ValidationUsers = 0, 1, 9
+	sequences := ring(90)
+	for i := range sequences { // the last two items of each occur nowhere before
+		last := len(sequences[i].Items) - 1
+		sequences[i].Items[last] = "late-" + sequences[i].Items[last]
+		if i%2 == 0 {
+			sequences[i].Items[last-1] = "later-" + sequences[i].Items[last-1]
+		}
+	}
+	models := openRegistry(t)
+	dir := trained(t, models, c, sequences)
+	bundle, err := model.LoadBundle(dir, model.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bundle.Model.Drop()
+	leadTo := make(map[string]bool)
+	for item := range bundle.Catalog.Items() {
+		for _, next := range bundle.Rules.Next([]int{item}).Best(bundle.Catalog.Items()) {
+			leadTo[bundle.Catalog.Item(next+1)] = true
+		}
+	}
+	later := 0
+	for item := range leadTo {
+		if strings.HasPrefix(item, "late-") {
+			t.Errorf("a rule leads to %s, which only the test asks for", item)
+		}
+		if strings.HasPrefix(item, "later-") {
+			later++
+		}
+	}
+	if later == 0 {
+		t.Error("no rule leads to the last items but one of users who are trained on")
+	}
 }

@@ -66,27 +66,68 @@ func EvaluateStored(ctx context.Context, dir string, device model.Device, c mode
 	return Evaluate(ctx, ranker, sequences, limit, seed, progress)
 }
 
-func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (Metrics, error) {
+// evaluate measures the ranker as it is.
+func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (metrics Metrics, err error) {
+	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
+		ranked, err := ranker.Rank(queries)
+		metrics.addAll(batch, ranked)
+		return err
+	})
+	metrics.mean()
+	return metrics, err
+}
+
+// weigh measures mixtures of the parts, each of which is asked once.
+func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.Weights, progress Progress) ([]weighed, error) {
+	tried := make([]weighed, len(mixtures))
+	needed := needs(mixtures)
+	err := inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
+		found, err := ranker.Find(queries, needed)
+		if err != nil {
+			return err
+		}
+		for i, weights := range mixtures {
+			tried[i].Weights = weights
+			tried[i].addAll(batch, found.Rank(weights))
+		}
+		return nil
+	})
+	for i := range tried {
+		tried[i].mean()
+	}
+	return tried, err
+}
+
+// needs has a weight for every part that has one in a mixture.
+func needs(mixtures []model.Weights) model.Weights {
+	const some = 0.25
+	var needed model.Weights
+	for _, w := range mixtures {
+		if w.Dense > 0 {
+			needed.Dense = some
+		}
+		if w.Rules > 0 {
+			needed.Rules = some
+		}
+	}
+	return needed
+}
+
+func inBatches(ctx context.Context, questions []question, stage string, progress Progress, each func([]question, []model.Query) error) error {
 	progress.Start(stage, (len(questions)+evaluateBatch-1)/evaluateBatch, 0)
 	defer progress.Finish()
-	var metrics Metrics
 	for batch := range slices.Chunk(questions, evaluateBatch) {
 		if err := ctx.Err(); err != nil {
-			return Metrics{}, err
+			return err
 		}
 		queries := make([]model.Query, len(batch))
 		for i, q := range batch {
 			queries[i] = q.Query
 		}
-		ranked, err := ranker.Rank(queries)
-		if err != nil {
-			return Metrics{}, fmt.Errorf("%s: %w", stage, err)
-		}
-		for i, q := range batch {
-			metrics.add(slices.IndexFunc(ranked[i], func(item model.Ranked) bool { return item.Item == q.answer }))
+		if err := each(batch, queries); err != nil {
+			return fmt.Errorf("%s: %w", stage, err)
 		}
 		progress.Step(0)
 	}
-	metrics.mean()
-	return metrics, nil
+	return nil
 }

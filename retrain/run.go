@@ -110,6 +110,10 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	defer bundle.Model.Drop()
+	p := r.split(bundle.Catalog)
+	if bundle.Model.Config.Rules > 0 {
+		bundle.Rules = p.rules(bundle.Catalog.Items())
+	}
 	if err := bundle.Check(); err != nil {
 		return report, err
 	}
@@ -123,7 +127,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, ranker.Close()) }()
-	if report.learned, err = r.train(ctx, bundle, ranker); err != nil {
+	if report.learned, err = r.train(ctx, bundle, ranker, p); err != nil {
 		return report, err
 	}
 

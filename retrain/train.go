@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"genrec/model"
+	"genrec/model/catalog"
 	"genrec/model/examples"
+	"genrec/model/rules"
 )
 
 // learned is what the stages of the training found.
@@ -20,8 +22,8 @@ type learned struct {
 	// weights became the model, 0 when there was no validation.
 	Validation []Metrics `json:"validation"`
 	BestEpoch  int       `json:"best_epoch"`
-	// DenseWeights are the weights of the dense head that were tried on that epoch.
-	DenseWeights []weighed `json:"dense_weights,omitempty"`
+	// Weights are those of the parts that were tried on that epoch.
+	Weights      []weighed `json:"weights,omitempty"`
 	TrainSeconds float64   `json:"train_seconds"`
 }
 
@@ -47,22 +49,20 @@ type stage struct {
 // training is the part of a run between the snapshot and the finished weights.
 type training struct {
 	*run
-	bundle    model.Bundle
-	ranker    *model.Ranker // with the weights as they are
-	histories []examples.History
-	questions []question // of the validation
-	at        position
-	stages    []stage
-	since     time.Time // of the start, less what an interrupted run had spent
-	saved     time.Time
+	parts
+	bundle model.Bundle
+	ranker *model.Ranker // with the weights as they are
+	at     position
+	stages []stage
+	since  time.Time // of the start, less what an interrupted run had spent
+	saved  time.Time
 }
 
 // checkpointInterval bounds the work that a kill loses.
 const checkpointInterval = 2 * time.Minute
 
-func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker) (learned, error) {
-	t := &training{run: r, bundle: bundle, ranker: ranker, saved: time.Now()}
-	t.split()
+func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
+	t := &training{run: r, parts: p, bundle: bundle, ranker: ranker, saved: time.Now()}
 	builder := ranker.Builder().Hiding(r.config.UnknownUser, r.config.HiddenItems)
 	t.stages = []stage{
 		{"pretrain", r.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss},
@@ -93,8 +93,8 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
 			return t.at.learned, err
 		}
-		if r.config.ChooseDenseWeight {
-			if err := t.chooseDenseWeight(ctx); err != nil {
+		if r.config.ChooseWeights {
+			if err := t.chooseWeights(ctx); err != nil {
 				return t.at.learned, err
 			}
 		}
@@ -103,28 +103,42 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 	return t.at.learned, nil
 }
 
+// parts is what a training may see of the snapshot, and what it is validated on.
+type parts struct {
+	histories []examples.History
+	questions []question
+}
+
 // split sets users aside for the validation: of their histories, the training sees
 // what comes before the last two items.
-func (t *training) split() {
+func (r *run) split(numbers *catalog.Catalog) (p parts) {
 	validated := make(map[int]bool)
-	rng := rand.New(rand.NewPCG(uint64(t.config.Seed), validationStream))
-	limit := min(t.config.ValidationUsers, len(t.sequences)/10)
-	for _, i := range rng.Perm(len(t.sequences)) {
+	rng := rand.New(rand.NewPCG(uint64(r.config.Seed), validationStream))
+	limit := min(r.config.ValidationUsers, len(r.sequences)/10)
+	for _, i := range rng.Perm(len(r.sequences)) {
 		// A shorter history would have no item left to learn the next one from.
-		if len(validated) < limit && len(t.sequences[i].Items) >= 4 {
+		if len(validated) < limit && len(r.sequences[i].Items) >= 4 {
 			validated[i] = true
 		}
 	}
-	for i, s := range t.sequences {
+	for i, s := range r.sequences {
 		items := s.Items
 		if validated[i] {
-			t.questions = append(t.questions, ask(s, 2))
+			p.questions = append(p.questions, ask(s, 2))
 			items = items[:len(items)-1]
 		}
-		t.histories = append(t.histories, examples.History{
-			User: t.bundle.Catalog.UserNumber(s.User), Items: t.bundle.Catalog.Numbers(items),
-		})
+		p.histories = append(p.histories, examples.History{User: numbers.UserNumber(s.User), Items: numbers.Numbers(items)})
 	}
+	return p
+}
+
+// rules are those of what the training may see.
+func (p parts) rules(items int) *rules.Rules {
+	seen := make([][]int, len(p.histories))
+	for i, h := range p.histories {
+		seen[i] = model.Leaves(catalog.Training(h.Items, 1))
+	}
+	return rules.Learn(seen, items)
 }
 
 func beginnings(histories []examples.History) []examples.History {

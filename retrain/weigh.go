@@ -1,38 +1,57 @@
 package retrain
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
 
-// denseWeightSteps is how many steps there are from the beam search alone to the dense
-// head alone.
-const denseWeightSteps = 10
+	"genrec/model"
+)
 
-// weighed is what the validation says of a weight of the dense head.
+// weightSteps is how many steps there are from one part alone to another one alone.
+const weightSteps = 10
+
+// weighed is what the validation says of weights of the parts.
 type weighed struct {
-	Weight float64 `json:"weight"`
+	model.Weights
 	Metrics
 }
 
-// chooseDenseWeight gives the model the weight that answers the validation's questions
-// best; of equally good ones, the first.
-func (t *training) chooseDenseWeight(ctx context.Context) error {
-	best := weighed{Weight: t.bundle.Model.Config.DenseWeight}
-	t.at.DenseWeights = nil
-	t.progress.Start("weigh the dense head", denseWeightSteps+1, 0)
-	defer t.progress.Finish()
-	for step := range denseWeightSteps + 1 {
-		tried := weighed{Weight: float64(step) / denseWeightSteps}
-		t.bundle.Model.SetDenseWeight(tried.Weight)
-		var err error
-		if tried.Metrics, err = evaluate(ctx, t.ranker, t.questions, "validate", silent{}); err != nil {
-			return err
-		}
-		t.progress.Step(0)
-		t.at.DenseWeights = append(t.at.DenseWeights, tried)
-		if tried.NDCG10 > best.NDCG10 {
-			best = tried
+// mixtures lists the weights to try, those nearest to w first: all steps of the parts
+// that have a weight in w.
+func mixtures(w model.Weights) []model.Weights {
+	var all []model.Weights
+	for dense := range weightSteps + 1 {
+		for rules := range weightSteps + 1 - dense {
+			tried := model.Weights{Dense: float64(dense) / weightSteps, Rules: float64(rules) / weightSteps}
+			if (dense == 0 || w.Dense > 0) && (rules == 0 || w.Rules > 0) {
+				all = append(all, tried)
+			}
 		}
 	}
-	t.bundle.Model.SetDenseWeight(best.Weight)
-	t.config.Logger.InfoContext(ctx, "chose the weight of the dense head", "weight", best.Weight, "ndcg@10", best.NDCG10, "hr@10", best.HR10)
+	distance := func(other model.Weights) float64 { return math.Hypot(other.Dense-w.Dense, other.Rules-w.Rules) }
+	slices.SortStableFunc(all, func(a, b model.Weights) int { return cmp.Compare(distance(a), distance(b)) })
+	return all
+}
+
+// chooseWeights gives the model the weights that answer the validation's questions best;
+// of equally good ones, those nearest to the recipe's.
+func (t *training) chooseWeights(ctx context.Context) error {
+	start := t.bundle.Model.Config.Weights
+	tried, err := weigh(ctx, t.ranker, t.questions, mixtures(start), t.progress)
+	if err != nil {
+		return err
+	}
+	best := tried[0]
+	for _, other := range tried {
+		if other.NDCG10 > best.NDCG10 {
+			best = other
+		}
+	}
+	t.at.Weights = tried
+	t.bundle.Model.SetWeights(best.Weights)
+	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", best.Dense, "rules", best.Rules,
+		"ndcg@10", best.NDCG10, "hr@10", best.HR10)
 	return nil
 }

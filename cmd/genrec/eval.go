@@ -23,12 +23,14 @@ func evalCommand() *cli.Command {
 as candidates and a beam of 20, and prints hit ratio and NDCG. The model must not
 have seen the last items: "genrec retrain" never shows them to it.
 
-Example:   genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty`,
+Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
+           genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 --rules-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
 			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
-			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head beside the beam search, from 0, the search alone, to 1, the head alone"},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the two weights leave of 1 is the beam search's"},
+			&cli.FloatFlag{Name: "rules-weight", DefaultText: "the model's", Usage: "of the sequential rules, likewise"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -56,12 +58,11 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	if err != nil {
 		return m, err
 	}
-	if cmd.IsSet("dense-weight") {
-		weight := cmd.Float("dense-weight")
-		if !(weight >= 0 && weight <= 1) {
-			return m, fmt.Errorf("--dense-weight: %v is not in [0, 1]", weight)
+	for flag, weight := range map[string]**float64{"dense-weight": &ranker.DenseWeight, "rules-weight": &ranker.RulesWeight} {
+		if cmd.IsSet(flag) {
+			value := cmd.Float(flag)
+			*weight = &value
 		}
-		ranker.DenseWeight = &weight
 	}
 	folder, err := versionFolder(cmd.String("model"))
 	if err != nil {

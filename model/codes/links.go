@@ -6,12 +6,14 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
+
+	"genrec/model/pairs"
+	"genrec/pkg/cores"
 )
 
-// weights is what two items used together count for, by the places between them:
-// twelfths of 1, 1/2, 1/3 and 1/4, as integers so that their sums do not depend on
-// the order of the histories.
-var weights = [...]uint64{12, 6, 4, 3}
+// together counts a pair of neighbors as 12 and those with one to three others between
+// them as a half, a third and a quarter of that, whichever comes first.
+var together = pairs.Weights{After: []uint32{12, 6, 4, 3}, Before: []uint32{12, 6, 4, 3}}
 
 // links says how strongly items are used together: the symmetric sparse matrix
 // D^-1/2 C D^-1/2, where C sums the weights and D the rows of C. It has rows for
@@ -29,80 +31,36 @@ type link struct {
 // newLinks counts what is used together in the histories of items 0..items-1.
 func newLinks(histories [][]int, items int) *links {
 	l := &links{}
-	places := make([]int, items) // in the unmerged list of an item
-	eachPair(histories, func(a, b int, _ uint64) {
-		places[a]++
-		places[b]++
-	})
-	rowOf := make([]int, items)
-	var lists [][]uint64 // by row: the other row in the upper half, the weight in the lower
-	for item, n := range places {
-		if n > 0 {
+	near := pairs.Count(histories, items, together)
+	rowOf, degrees := make([]int, items), make([]float64, items)
+	for item, others := range near {
+		near[item] = slices.DeleteFunc(others, func(p pairs.Pair) bool { return p.Item() == item })
+		for _, other := range near[item] {
+			degrees[item] += float64(other.Count())
+		}
+		if len(near[item]) > 0 {
 			rowOf[item] = len(l.items)
 			l.items = append(l.items, item)
-			lists = append(lists, make([]uint64, 0, n))
 		}
 	}
-	eachPair(histories, func(a, b int, weight uint64) {
-		x, y := rowOf[a], rowOf[b]
-		lists[x] = append(lists[x], uint64(y)<<32|weight)
-		lists[y] = append(lists[y], uint64(x)<<32|weight)
-	})
-
-	degrees := make([]float64, len(lists))
-	inBlocks(len(lists), func(from, to int) {
+	l.rows = make([][]link, len(l.items))
+	cores.InBlocks(len(l.rows), func(from, to int) {
 		for r := from; r < to; r++ {
-			lists[r] = merged(lists[r])
-			for _, entry := range lists[r] {
-				degrees[r] += float64(uint32(entry))
+			item := l.items[r]
+			l.rows[r] = make([]link, len(near[item]))
+			for i, other := range near[item] {
+				weight := float64(other.Count()) / math.Sqrt(degrees[item]*degrees[other.Item()])
+				l.rows[r][i] = link{row: int32(rowOf[other.Item()]), weight: float32(weight)}
 			}
-		}
-	})
-	l.rows = make([][]link, len(lists))
-	inBlocks(len(lists), func(from, to int) {
-		for r := from; r < to; r++ {
-			l.rows[r] = make([]link, len(lists[r]))
-			for i, entry := range lists[r] {
-				other := entry >> 32
-				weight := float64(uint32(entry)) / math.Sqrt(degrees[r]*degrees[other])
-				l.rows[r][i] = link{row: int32(other), weight: float32(weight)}
-			}
-			lists[r] = nil
+			near[item] = nil
 		}
 	})
 	return l
 }
 
-// eachPair calls f for every two items that stand near each other in a history.
-func eachPair(histories [][]int, f func(a, b int, weight uint64)) {
-	for _, h := range histories {
-		for i, a := range h {
-			for between, weight := range weights {
-				if j := i + 1 + between; j < len(h) && h[j] != a {
-					f(a, h[j], weight)
-				}
-			}
-		}
-	}
-}
-
-// merged sorts the entries of a row and adds up those of the same other row.
-func merged(entries []uint64) []uint64 {
-	slices.Sort(entries)
-	sums := entries[:0]
-	for _, entry := range entries {
-		if last := len(sums) - 1; last >= 0 && sums[last]>>32 == entry>>32 {
-			sums[last] += entry & math.MaxUint32
-		} else {
-			sums = append(sums, entry)
-		}
-	}
-	return slices.Clone(sums)
-}
-
 // times sets out to l q + shift q; both are (rows, columns).
 func (l *links) times(out, q *mat.Dense, shift float64) {
-	inBlocks(len(l.rows), func(from, to int) {
+	cores.InBlocks(len(l.rows), func(from, to int) {
 		for r := from; r < to; r++ {
 			sum := out.RawRowView(r)
 			floats.ScaleTo(sum, shift, q.RawRowView(r))

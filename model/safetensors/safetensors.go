@@ -5,9 +5,11 @@ package safetensors
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 )
 
 // Tensor is a named tensor with its elements row by row.
@@ -27,6 +29,18 @@ type entry struct {
 	Type    Type     `json:"dtype"`
 	Shape   []int64  `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// WriteFile is Write into a file, down to the disk.
+func WriteFile(path string, tensors []Tensor) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write tensors: %w", err)
+	}
+	if err := errors.Join(Write(file, tensors), file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write tensors to %s: %w", path, err)
+	}
+	return nil
 }
 
 // Write stores tensors as F32 in the order given.

@@ -1,0 +1,37 @@
+package pairs
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+func TestCount(t *testing.T) {
+	histories := [][]int{{0, 1, 2, 3}, {1, 2, 1}, {4}}
+	for _, test := range []struct {
+		name    string
+		weights Weights
+		want    []string // by item: the other one and what it counts for
+	}{
+		{"both ways alike", Weights{After: []uint32{10, 4}, Before: []uint32{10, 4}}, []string{"1:10 2:4", "0:10 1:8 2:30 3:4", "0:4 1:30 3:10", "1:4 2:10", ""}},
+		{"rather what comes after", Weights{After: []uint32{8}, Before: []uint32{1}}, []string{"1:8", "0:1 2:17", "1:10 3:8", "2:1", ""}},
+		{"nothing", Weights{}, []string{"", "", "", "", ""}},
+	} {
+		for range 2 { // in another order, to the same sums
+			slices.Reverse(histories)
+			near := Count(histories, 5, test.weights)
+			for item, want := range test.want {
+				got := ""
+				for _, p := range near[item] {
+					got += fmt.Sprintf(" %d:%d", p.Item(), p.Count())
+				}
+				if got != "" {
+					got = got[1:]
+				}
+				if got != want {
+					t.Errorf("%s: beside item %d stand %q, want %q", test.name, item, got, want)
+				}
+			}
+		}
+	}
+}

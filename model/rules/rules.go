@@ -1,0 +1,89 @@
+// Package rules counts which items come after which, and says what comes next by that:
+// sequential rules (Ludewig and Jannach 2018, arXiv:1803.09587). A network sees items as
+// points among others and blurs what it has seen a few times; rules keep it.
+//
+// Learning takes time and memory in proportion to the interactions. The rules of an item
+// are bounded, and so are the items of a history that are asked: what comes next takes
+// microseconds, on any number of items.
+package rules
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"genrec/model/pairs"
+	"genrec/pkg/cores"
+)
+
+const (
+	// places is how far from an item others still count, and fading what each place
+	// further is worth.
+	places, fading = 8, 0.8
+	// unit is what the next place counts for, in integers; backwards is the share of it
+	// that the place before does. The order of items says much in some data and nothing
+	// in other.
+	unit, backwards = 1000, 0.25
+	// most is how many rules an item has, those with the largest counts.
+	most = 256
+)
+
+// Rules holds for each item those that came after it, and before it for less.
+type Rules struct {
+	starts  []int // by item, and one more: where its rules begin
+	after   []int32
+	weights []float32
+}
+
+// Learn counts the histories, each the items of one user among 0..items-1, oldest first.
+func Learn(histories [][]int, items int) *Rules {
+	weights := pairs.Weights{}
+	for place := range places {
+		worth := unit * math.Pow(fading, float64(place))
+		weights.After, weights.Before = append(weights.After, uint32(worth)), append(weights.Before, uint32(worth*backwards))
+	}
+	counted := pairs.Count(histories, items, weights)
+	r := &Rules{starts: make([]int, items+1)}
+	cores.InBlocks(items, func(from, to int) {
+		for item := from; item < to; item++ {
+			counted[item] = strongest(counted[item])
+		}
+	})
+	for item, row := range counted {
+		r.add(row)
+		r.starts[item+1] = len(r.after)
+	}
+	return r
+}
+
+// strongest keeps at most as many rules as an item may have, of equals the first.
+func strongest(row []pairs.Pair) []pairs.Pair {
+	if len(row) <= most {
+		return row
+	}
+	slices.SortFunc(row, func(a, b pairs.Pair) int {
+		return cmp.Or(cmp.Compare(b.Count(), a.Count()), cmp.Compare(a.Item(), b.Item()))
+	})
+	row = row[:most]
+	slices.Sort(row)
+	return row
+}
+
+// add appends the rules of the next item. A vote is worth more the more often the item
+// was followed, which makes it surer, but not as many times more.
+func (r *Rules) add(row []pairs.Pair) {
+	total := 0
+	for _, p := range row {
+		total += p.Count()
+	}
+	for _, p := range row {
+		r.after = append(r.after, int32(p.Item()))
+		r.weights = append(r.weights, float32(float64(p.Count())/unit/math.Cbrt(float64(total)/unit)))
+	}
+}
+
+// Items is the number of items.
+func (r *Rules) Items() int { return len(r.starts) - 1 }
+
+// Len is the number of rules.
+func (r *Rules) Len() int { return len(r.after) }

@@ -1,0 +1,207 @@
+package rules
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"genrec/model/safetensors"
+)
+
+func TestNextAddsUpVotes(t *testing.T) {
+	// 0 was followed by 1 twice at the next place and once by 2 one place further, and 1
+	// by 2 once.
+	r := Learn([][]int{{0, 1, 2}, {0, 1}, {3, 3}}, 5)
+	zero, one := 2+fading, 1+2*backwards                 // counts of all rules of 0 and of 1
+	ofZero, ofOne := 1/math.Cbrt(zero), 1/math.Cbrt(one) // what each count votes for
+	ballot := zero*ofZero + fading*one*ofOne
+	for _, test := range []struct {
+		name    string
+		history []int
+		want    map[int]float64 // shares of the votes
+	}{
+		{"one item", []int{0}, map[int]float64{1: 2 / zero, 2: fading / zero}},
+		{"backwards for less", []int{1}, map[int]float64{0: 2 * backwards / one, 2: 1 / one}},
+		{"older items have less of a say", []int{1, 0}, map[int]float64{
+			0: fading * ofOne * 2 * backwards / ballot, 1: ofZero * 2 / ballot, 2: (ofZero*fading + fading*ofOne) / ballot,
+		}},
+		{"a repeated item follows itself", []int{3}, map[int]float64{3: 1}},
+		{"one that nothing came after", []int{4}, nil},
+		{"no history", nil, nil},
+	} {
+		next := r.Next(test.history)
+		for item := range 5 {
+			want := unknown/5 + (1-unknown)*test.want[item]
+			if test.want == nil {
+				want = 0.2
+			}
+			if got := math.Exp(next.LogProb(item)); math.Abs(got-want) > 1e-4 {
+				t.Errorf("%s: item %d comes next with %.5f, want %.5f", test.name, item, got, want)
+			}
+		}
+	}
+}
+
+func TestNextIsADistribution(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const items = 300
+	r := Learn(randomHistories(rng, 400, items), items)
+	for range 200 {
+		history := make([]int, rng.IntN(80))
+		for i := range history {
+			history[i] = rng.IntN(items)
+		}
+		next, sum := r.Next(history), 0.0
+		for item := range items {
+			sum += math.Exp(next.LogProb(item))
+		}
+		if math.Abs(sum-1) > 1e-6 {
+			t.Fatalf("after %v the probabilities add up to %v", history, sum)
+		}
+		best := next.Best(20)
+		for i := range best[:max(0, len(best)-1)] {
+			if next.LogProb(best[i]) < next.LogProb(best[i+1]) {
+				t.Fatalf("after %v item %d stands before the more probable %d", history, best[i], best[i+1])
+			}
+		}
+		if len(best) > 0 {
+			last := next.LogProb(best[len(best)-1])
+			for item := range items {
+				if next.LogProb(item) > last+1e-12 && !slices.Contains(best, item) {
+					t.Fatalf("after %v item %d is missing among the best", history, item)
+				}
+			}
+		}
+		// What is older than the items asked changes nothing.
+		older := append([]int{rng.IntN(items)}, history...)
+		if len(history) >= asked && r.Next(older).LogProb(7) != next.LogProb(7) {
+			t.Fatalf("the item before the newest %d of %v has a vote", asked, older)
+		}
+	}
+}
+
+func TestItemsKeepTheirStrongestRules(t *testing.T) {
+	var histories [][]int
+	for other := 1; other <= most+40; other++ {
+		histories = append(histories, []int{0, other})
+	}
+	histories = append(histories, []int{0, most + 40}, []int{0, most + 39})
+	r := Learn(histories, most+41)
+	if got := r.starts[1]; got != most {
+		t.Fatalf("%d rules, want the %d strongest", got, most)
+	}
+	next := r.Next([]int{0})
+	if got, want := next.Best(4), []int{most + 39, most + 40, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("the best are %v, want %v: those of larger counts, then the first", got, want)
+	}
+	if next.LogProb(most-2) <= next.LogProb(most-1) {
+		t.Error("a weak rule was kept for a first one")
+	}
+}
+
+func TestLearnIgnoresTheOrderOfUsers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	histories := randomHistories(rng, 200, 50)
+	want := Learn(histories, 50)
+	rng.Shuffle(len(histories), func(i, j int) { histories[i], histories[j] = histories[j], histories[i] })
+	if got := Learn(histories, 50); !equal(got, want) {
+		t.Error("the same histories in another order give other rules")
+	}
+}
+
+func TestStore(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for name, want := range map[string]*Rules{
+		"random":   Learn(randomHistories(rng, 200, 50), 50),
+		"no rules": Learn([][]int{{1}, {0}}, 3),
+	} {
+		path := filepath.Join(t.TempDir(), "rules")
+		if err := want.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(path)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !equal(got, want) {
+			t.Errorf("%s: loaded rules differ from those saved", name)
+		}
+	}
+}
+
+func TestLoadSaysWhatIsWrong(t *testing.T) {
+	whole := func() [][]float32 { return [][]float32{{1, 0, 2}, {1, 0, 2}, {.5, 1, .25}} }
+	for want, edit := range map[string]func([][]float32){
+		"3 rules but 2 weights":           func(v [][]float32) { v[2] = v[2][:2] },
+		"item 2 has 3 rules":              func(v [][]float32) { v[0][2] = 3 },
+		"item 0 has -1 rules":             func(v [][]float32) { v[0][0] = -1 },
+		"item 0 has 0.5 rules":            func(v [][]float32) { v[0][0] = .5 },
+		"3 rules, of which the items":     func(v [][]float32) { v[0][2] = 1 },
+		"rule 1 leads to item 3 of 3":     func(v [][]float32) { v[1][1] = 3 },
+		"rule 0 leads to item NaN":        func(v [][]float32) { v[1][0] = float32(math.NaN()) },
+		"rule 2 has the weight 0":         func(v [][]float32) { v[2][2] = 0 },
+		"rule 2 has the weight +Inf":      func(v [][]float32) { v[2][2] = float32(math.Inf(1)) },
+		"rule 0 has the weight NaN, must": func(v [][]float32) { v[2][0] = float32(math.NaN()) },
+	} {
+		vectors := whole()
+		edit(vectors)
+		path := filepath.Join(t.TempDir(), "rules")
+		if err := safetensors.WriteFile(path, []safetensors.Tensor{
+			vector("lengths", vectors[0]), vector("after", vectors[1]), vector("weights", vectors[2]),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("error %v, want one with %q and the path", err, want)
+		}
+	}
+}
+
+// Whatever a file holds, it is refused, or its rules can be asked.
+func FuzzLoad(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "rules")
+	if err := Learn([][]int{{0, 1, 2}, {2, 0}}, 3).Save(path); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "rules")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Load(path)
+		if err != nil {
+			return
+		}
+		for item := range r.Items() {
+			next := r.Next([]int{item})
+			for _, best := range next.Best(5) {
+				if p := next.LogProb(best); math.IsNaN(p) {
+					t.Fatalf("after item %d, item %d has the log-probability %v", item, best, p)
+				}
+			}
+		}
+	})
+}
+
+func randomHistories(rng *rand.Rand, users, items int) [][]int {
+	histories := make([][]int, users)
+	for i := range histories {
+		for range rng.IntN(20) {
+			histories[i] = append(histories[i], rng.IntN(items))
+		}
+	}
+	return histories
+}
+
+func equal(a, b *Rules) bool {
+	return slices.Equal(a.starts, b.starts) && slices.Equal(a.after, b.after) && slices.Equal(a.weights, b.weights)
+}
