@@ -46,6 +46,9 @@ type Config struct {
 	// StartFromNewest adds the ID embedding of the newest item to what the decoder
 	// starts from, so that the residual path leads from the item to its followers.
 	StartFromNewest bool `json:"genrec_start_from_newest"`
+	// StartFromMean likewise adds the mean of the ID embeddings of all items that are
+	// read: what a user takes as a rule, whatever the order.
+	StartFromMean bool `json:"genrec_start_from_mean"`
 	// Weights of the parts of a bundle in the score of an item.
 	Weights
 }

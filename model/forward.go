@@ -12,7 +12,7 @@ import (
 type encoded struct {
 	states *tensor.Tensor // (B, S, D)
 	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding
-	newest *tensor.Tensor // (B, 1, D): the last item's ID embedding, nil if not used
+	start  *tensor.Tensor // (B, 1, D): what the decoder starts from, nil for its marks alone
 }
 
 // encode runs the encoder on the sum of the token, position and ID embeddings
@@ -25,18 +25,54 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	x := n.scale(g, n.embedWords(g, b))
 	x = g.Add(x, embed(n.encoderPositions, n.positions(b), noPadding))
 	x = g.Add(x, embed(n.users, b.Users, noID))
-	x = g.Add(x, embed(n.items, b.Items, noID))
+	items := embed(n.items, b.Items, noID)
+	x = g.Add(x, items)
 	x = g.drop(n.encoderNorm.apply(g, x), g.dropout.blocks)
 
 	mask := paddingMask(g, b)
 	for _, layer := range n.encoder {
 		x = layer.apply(g, x, mask)
 	}
-	e := encoded{states: x, mask: mask}
+	return encoded{states: x, mask: mask, start: n.start(g, b, items)}
+}
+
+// start is the sum of what the configuration lets the decoder start from, given the ID
+// embeddings of the items (B, S, D).
+func (n *network) start(g *graph, b examples.Batch, items *tensor.Tensor) *tensor.Tensor {
+	rows, length := int64(b.Rows), int64(b.Length)
+	var start *tensor.Tensor
 	if n.config.StartFromNewest {
-		e.newest = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
+		start = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
 	}
-	return e
+	if n.config.StartFromMean {
+		shares := g.Floats(itemShares(b), rows, length, 1)
+		mean := g.View(g.Sum(g.Multiply(items, shares), 1), rows, 1, int64(n.config.Width)) // (B, 1, D)
+		if start == nil {
+			return mean
+		}
+		start = g.Add(start, mean)
+	}
+	return start
+}
+
+// itemShares weighs the positions with an item alike (B, S), so that their sum is a mean.
+func itemShares(b examples.Batch) []float32 {
+	shares := make([]float32, len(b.Items))
+	for row := range b.Rows {
+		items := b.Items[row*b.Length:][:b.Length]
+		count := 0
+		for _, item := range items {
+			if item != noID {
+				count++
+			}
+		}
+		for i, item := range items {
+			if item != noID {
+				shares[row*b.Length+i] = 1 / float32(count)
+			}
+		}
+	}
+	return shares
 }
 
 // embedWords maps the tokens at each position to the sum of their embeddings (B, S, D),
@@ -82,7 +118,7 @@ func paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
 // (B, T, D) with each layer's self-attention keys and values, and those of the
 // encoded input that it made on the way.
 func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states *tensor.Tensor, own, cross []keysValues) {
-	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0, e.newest)
+	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0, e.start)
 	for _, layer := range n.decoder {
 		kv := layer.crossAttention.keysValues(g, e.states)
 		var self keysValues
@@ -93,14 +129,14 @@ func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states
 }
 
 // embedTarget maps the decoder's tokens (B, T), the first of which stands at
-// position from, to (B, T, D). The newest item's embedding (B, 1, D), if any, goes to
+// position from, to (B, T, D). What the decoder starts from (B, 1, D), if anything, goes to
 // the marks that every text begins with.
-func (n *network) embedTarget(g *graph, ids *tensor.Tensor, from int64, newest *tensor.Tensor) *tensor.Tensor {
+func (n *network) embedTarget(g *graph, ids *tensor.Tensor, from int64, start *tensor.Tensor) *tensor.Tensor {
 	length := ids.Shape()[1]
 	positions := g.Narrow(n.decoderPositions, 0, positionOffset+from, length) // (T, D)
 	x := g.Add(n.scale(g, g.Embedding(n.tokens, ids, tokens.Pad)), positions)
-	if newest != nil {
-		marks := g.Add(g.Narrow(x, 1, 0, textMarks), newest)             // (B, 2, D)
+	if start != nil {
+		marks := g.Add(g.Narrow(x, 1, 0, textMarks), start)              // (B, 2, D)
 		x = g.Cat(1, marks, g.Narrow(x, 1, textMarks, length-textMarks)) // (B, T, D)
 	}
 	return g.drop(n.decoderNorm.apply(g, x), g.dropout.blocks)

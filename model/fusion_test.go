@@ -187,6 +187,48 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	}
 }
 
+// The decoder starts from the newest item, or from the mean of all items that are read,
+// or from both.
+func TestWhatTheDecoderStartsFrom(t *testing.T) {
+	ownThread(t)
+	searcher, _ := fusing(t, 30, 20)
+	n := searcher.network
+	inputs := []examples.Input{ // a word of two positions, and a history without a known item
+		{Tokens: []int64{8, 8, 8, 8, 8}, Users: []int64{0, 0, 0, 0, 0}, Items: []int64{0, 4, 4, 7, 0}, Newest: 7},
+		{Tokens: []int64{8, 8}, Users: []int64{0, 0}, Items: []int64{0, 0}},
+	}
+	table, width := n.items.Floats(), n.config.Width
+	row := func(item int) []float32 { return table[item*width:][:width] }
+	for _, c := range []struct{ newest, mean bool }{{true, false}, {false, true}, {true, true}} {
+		n.config.StartFromNewest, n.config.StartFromMean = c.newest, c.mean
+		defer withoutGradients()()
+		g := newGraph(searcher.device)
+		defer g.Free()
+		start := n.encode(g, examples.NewBatch(inputs)).start.Floats() // (B, 1, D)
+		for j := range width {
+			want := float32(0)
+			if c.newest {
+				want += row(7)[j]
+			}
+			if c.mean {
+				want += (2*row(4)[j] + row(7)[j]) / 3
+			}
+			if got := start[j]; math.Abs(float64(got-want)) > 1e-5 {
+				t.Fatalf("from the newest %v, from the mean %v: element %d is %v, want %v", c.newest, c.mean, j, got, want)
+			}
+			if got := start[width+j]; got != 0 {
+				t.Fatalf("without a known item, element %d is %v, want 0", j, got)
+			}
+		}
+	}
+	n.config.StartFromNewest, n.config.StartFromMean = false, false
+	g := newGraph(searcher.device)
+	defer g.Free()
+	if start := n.encode(g, examples.NewBatch(inputs)).start; start != nil {
+		t.Errorf("the decoder starts from %v, want its marks alone", start.Shape())
+	}
+}
+
 // The newest item's embedding reaches the head through the decoder's start alone.
 func TestDecoderStartsFromTheNewestItem(t *testing.T) {
 	ownThread(t)

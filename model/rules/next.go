@@ -18,21 +18,32 @@ const (
 // Next is a distribution over the item that comes next.
 type Next struct {
 	items  int
-	votes  map[int]float64
+	voted  []int32 // ascending
+	votes  []float64
 	ballot float64 // all votes together
 }
 
-// Next asks the newest items of a history (oldest first) what comes after them.
+// Next asks the newest items of a history (oldest first) what comes after them. Rules
+// are asked by one goroutine at a time.
 func (r *Rules) Next(history []int) Next {
-	n := Next{items: r.Items(), votes: make(map[int]float64)}
+	n := Next{items: r.Items()}
 	vote := 1.0
 	for _, item := range slices.Backward(history[max(0, len(history)-asked):]) {
 		for i := r.starts[item]; i < r.starts[item+1]; i++ {
-			weight := vote * float64(r.weights[i])
-			n.votes[int(r.after[i])] += weight
-			n.ballot += weight
+			after := r.after[i]
+			if r.sums[after] == 0 {
+				n.voted = append(n.voted, after)
+			}
+			r.sums[after] += vote * float64(r.weights[i])
 		}
 		vote *= fading
+	}
+	slices.Sort(n.voted)
+	n.votes = make([]float64, len(n.voted))
+	for i, item := range n.voted {
+		n.votes[i] = r.sums[item]
+		n.ballot += r.sums[item]
+		r.sums[item] = 0
 	}
 	return n
 }
@@ -44,17 +55,34 @@ func (n Next) LogProb(item int) float64 {
 	if n.ballot == 0 {
 		return math.Log(uniform)
 	}
-	return math.Log((1-unknown)*n.votes[item]/n.ballot + unknown*uniform)
+	share := 0.0
+	if i, found := slices.BinarySearch(n.voted, int32(item)); found {
+		share = n.votes[i] / n.ballot
+	}
+	return math.Log((1-unknown)*share + unknown*uniform)
 }
 
 // Best are the items with the most votes, at most count, of equals the first.
 func (n Next) Best(count int) []int {
-	items := make([]int, 0, len(n.votes))
-	for item := range n.votes {
-		items = append(items, item)
+	if count <= 0 {
+		return nil
 	}
-	slices.SortFunc(items, func(a, b int) int {
-		return cmp.Or(cmp.Compare(n.votes[b], n.votes[a]), cmp.Compare(a, b))
-	})
-	return items[:min(count, len(items))]
+	least := 0.0
+	if len(n.votes) > count {
+		sorted := slices.Clone(n.votes)
+		slices.Sort(sorted)
+		least = sorted[len(sorted)-count]
+	}
+	var best []int // in the list
+	for i, votes := range n.votes {
+		if votes >= least {
+			best = append(best, i)
+		}
+	}
+	slices.SortStableFunc(best, func(a, b int) int { return cmp.Compare(n.votes[b], n.votes[a]) })
+	best = best[:min(count, len(best))]
+	for i, at := range best {
+		best[i] = int(n.voted[at])
+	}
+	return best
 }

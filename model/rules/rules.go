@@ -33,6 +33,7 @@ type Rules struct {
 	starts  []int // by item, and one more: where its rules begin
 	after   []int32
 	weights []float32
+	sums    []float64 // by item: votes while they are counted, then 0 again
 }
 
 // Learn counts the histories, each the items of one user among 0..items-1, oldest first.
@@ -43,7 +44,7 @@ func Learn(histories [][]int, items int) *Rules {
 		weights.After, weights.Before = append(weights.After, uint32(worth)), append(weights.Before, uint32(worth*backwards))
 	}
 	counted := pairs.Count(histories, items, weights)
-	r := &Rules{starts: make([]int, items+1)}
+	r := &Rules{starts: make([]int, items+1), sums: make([]float64, items)}
 	cores.InBlocks(items, func(from, to int) {
 		for item := from; item < to; item++ {
 			counted[item] = strongest(counted[item])

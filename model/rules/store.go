@@ -59,7 +59,10 @@ func restored(lengths, after, weights []float32) (*Rules, error) {
 	if len(after) != len(weights) {
 		return nil, fmt.Errorf("%d rules but %d weights", len(after), len(weights))
 	}
-	r := &Rules{starts: make([]int, len(lengths)+1), after: make([]int32, len(after)), weights: weights}
+	r := &Rules{
+		starts: make([]int, len(lengths)+1), after: make([]int32, len(after)), weights: weights,
+		sums: make([]float64, len(lengths)),
+	}
 	for item, length := range lengths {
 		if !whole(length, len(after)-r.starts[item]+1) {
 			return nil, fmt.Errorf("item %d has %v rules, with %d of all left", item, length, len(after)-r.starts[item])
