@@ -19,11 +19,12 @@ type weighed struct {
 }
 
 // mixtures lists the weights to try, those nearest to w first: all steps of the parts
-// that have a weight in w.
+// that have a weight in w, but never rules alone, which say nothing about a user whose
+// items nothing came after.
 func mixtures(w model.Weights) []model.Weights {
 	var all []model.Weights
 	for dense := range weightSteps + 1 {
-		for rules := range weightSteps + 1 - dense {
+		for rules := range min(weightSteps, weightSteps+1-dense) {
 			tried := model.Weights{Dense: float64(dense) / weightSteps, Rules: float64(rules) / weightSteps}
 			if (dense == 0 || w.Dense > 0) && (rules == 0 || w.Rules > 0) {
 				all = append(all, tried)
