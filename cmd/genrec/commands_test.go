@@ -110,6 +110,16 @@ func TestTrainAndEvaluateADataset(t *testing.T) {
 	if seen.Users != 20 || seen.HR10 >= metrics.HR10 {
 		t.Errorf("with seen items allowed, eval finds %+v: they should crowd out the others", seen)
 	}
+	for flags, want := range map[string]string{
+		"--rules-weight 0.5":                    "the model has no sequential rules",
+		"--dense-weight 0.7 --rules-weight 0.5": "more than 1 together",
+		"--dense-weight -1":                     "must not be negative",
+	} {
+		line := []string{"genrec", "eval", "--data", "testdata/ring.txt", "--model", models, "--device", "cpu"}
+		if err := newApp().Run(t.Context(), append(line, strings.Fields(flags)...)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("eval %s: error %v, want one with %q", flags, err, want)
+		}
+	}
 }
 
 const quickRecipe = `{

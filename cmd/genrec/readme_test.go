@@ -17,6 +17,7 @@ import (
 
 	"genrec/pkg/embedded"
 	"genrec/pkg/stream"
+	"genrec/retrain"
 )
 
 // readmeBlocks returns the fenced blocks of a language in README.md.
@@ -108,7 +109,7 @@ func rehearse(command string) (output []byte, err error) {
 }
 
 // Every make command that a page of docs shows is one that make knows, with variables
-// that its target reads.
+// that its target reads, and settings that a recipe has.
 func TestDocsCommands(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -130,6 +131,15 @@ func TestDocsCommands(t *testing.T) {
 			for _, variable := range regexp.MustCompile(`\b([A-Z]+)=`).FindAllStringSubmatch(match[1], -1) {
 				if !strings.Contains(string(makefile), "$("+variable[1]+")") {
 					t.Errorf("%s: %q sets %s, which the Makefile does not read", page, match[1], variable[1])
+				}
+			}
+			if config := regexp.MustCompile(`CONFIG=(\S+)`).FindStringSubmatch(match[1]); config != nil {
+				var changes []string
+				for _, set := range regexp.MustCompile(`--set ([^\s"]+)`).FindAllStringSubmatch(match[1], -1) {
+					changes = append(changes, set[1])
+				}
+				if _, err := retrain.LoadRecipe(config[1], changes...); err != nil {
+					t.Errorf("%s: %q: %v", page, match[1], err)
 				}
 			}
 		}
