@@ -13,11 +13,11 @@ import (
 )
 
 // CatalogFile stands beside the model's own files in a version's folder, as do
-// those of the vocabulary, and RulesFile, where there are rules.
-const (
-	CatalogFile = "catalog.json"
-	RulesFile   = "rules.safetensors"
-)
+// those of the vocabulary and of the rules.
+const CatalogFile = "catalog.json"
+
+// RulesFile is the name of the file with the rules of a kind.
+func RulesFile(kind rules.Kind) string { return kind.String() + "_rules.safetensors" }
 
 // Bundle is a model with what it takes to use it: everything that a published
 // version holds.
@@ -25,7 +25,7 @@ type Bundle struct {
 	Model      *Model
 	Catalog    *catalog.Catalog
 	Vocabulary tokens.Vocabulary
-	Rules      *rules.Rules // nil in a model without them
+	Rules      [rules.Kinds]*rules.Rules // nil for a kind without any
 }
 
 // Save writes the bundle into a folder.
@@ -36,8 +36,11 @@ func (b Bundle) Save(dir string) error {
 	if err := b.Catalog.Save(filepath.Join(dir, CatalogFile)); err != nil {
 		return err
 	}
-	if b.Rules != nil {
-		if err := b.Rules.Save(filepath.Join(dir, RulesFile)); err != nil {
+	for kind, learned := range b.Rules {
+		if learned == nil {
+			continue
+		}
+		if err := learned.Save(filepath.Join(dir, RulesFile(rules.Kind(kind)))); err != nil {
 			return err
 		}
 	}
@@ -54,8 +57,10 @@ func (b Bundle) Check() error {
 		return fmt.Errorf("the catalog has %d users and %d items, the model's genrec_users is %d and genrec_items %d",
 			b.Catalog.Users(), b.Catalog.Items(), c.Users, c.Items)
 	}
-	if b.Rules != nil && b.Rules.Items() != c.Items {
-		return fmt.Errorf("the rules are of %d items, the model's genrec_items is %d", b.Rules.Items(), c.Items)
+	for kind, learned := range b.Rules {
+		if learned != nil && learned.Items() != c.Items {
+			return fmt.Errorf("the %v rules are of %d items, the model's genrec_items is %d", rules.Kind(kind), learned.Items(), c.Items)
+		}
 	}
 	longestItem, longestUser := 0, 0
 	for n := 1; n <= b.Catalog.Items(); n++ {
@@ -89,15 +94,18 @@ func LoadBundle(dir string, device Device) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
-	learned, err := rules.Load(filepath.Join(dir, RulesFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Bundle{}, err
+	b := Bundle{Catalog: c, Vocabulary: vocabulary}
+	for kind := range rules.Kinds {
+		b.Rules[kind], err = rules.Load(kind, filepath.Join(dir, RulesFile(kind)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Bundle{}, err
+		}
 	}
 	m, err := Load(dir, device)
 	if err != nil {
 		return Bundle{}, err
 	}
-	b := Bundle{Model: m, Catalog: c, Vocabulary: vocabulary, Rules: learned}
+	b.Model = m
 	if err := b.Check(); err != nil {
 		m.Drop()
 		return Bundle{}, fmt.Errorf("load model version %s: %w", dir, err)

@@ -43,7 +43,7 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 }
 
 // ask gathers and weighs by the given weights.
-func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []rules.Next, w Weights) [][]Candidate {
+func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w Weights) [][]Candidate {
 	t.Helper()
 	gathered, err := s.gather(inputs, next, w, 0)
 	if err != nil {
@@ -56,7 +56,7 @@ func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []rules.Next, 
 	return found
 }
 
-var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Rules: 1}
+var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Association: 1}
 
 // With as many beams as items all parts know every item, so that the fusion must be the
 // weighted sum of the three exactly.
@@ -64,10 +64,16 @@ func TestFusionWeighsAllParts(t *testing.T) {
 	ownThread(t)
 	const items = 60
 	searcher, inputs := fusing(t, items, items)
-	learned := rules.Learn([][]int{{0, 5, 9, 3}, {1, 5, 4}, {2, 0}}, items)
-	next := []rules.Next{learned.Next([]int{0}), learned.Next([]int{1, 2}), learned.Next(nil)}
+	histories := [][]int{{0, 5, 9, 3}, {1, 5, 4}, {2, 0}}
+	sequential, association := rules.Learn(rules.Sequential, histories, items), rules.Learn(rules.Association, histories, items)
+	var next []byKind
+	for _, history := range [][]int{{5}, {1, 2}, nil} {
+		next = append(next, byKind{sequential.Next(history), association.Next(history)})
+	}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
-	for _, w := range []Weights{{Dense: 0.25}, {Dense: 0.8}, {Rules: 0.5}, {Dense: 0.3, Rules: 0.7}, {Dense: 0.3, Rules: 0.5}} {
+	for _, w := range []Weights{
+		{Dense: 0.25}, {Dense: 0.8}, {Sequential: 0.5}, {Dense: 0.3, Association: 0.7}, {Dense: 0.3, Sequential: 0.3, Association: 0.2},
+	} {
 		for row, found := range ask(t, searcher, inputs, next, w) {
 			if len(found) != items {
 				t.Fatalf("weights %+v, request %d: %d items, want all %d", w, row, len(found), items)
@@ -76,7 +82,7 @@ func TestFusionWeighsAllParts(t *testing.T) {
 			for i := range items {
 				want[text[row][i].Leaf] += w.Beams() * text[row][i].LogProb
 				want[dense[row][i].Leaf] += w.Dense * dense[row][i].LogProb
-				want[i] += w.Rules * next[row].LogProb(i)
+				want[i] += w.Sequential*next[row][0].LogProb(i) + w.Association*next[row][1].LogProb(i)
 			}
 			for i, c := range found {
 				if math.Abs(c.LogProb-want[c.Leaf]) > 1e-4 {
@@ -94,20 +100,24 @@ func TestFusionWeighsAllParts(t *testing.T) {
 func TestRulesAlone(t *testing.T) {
 	ownThread(t)
 	searcher, inputs := fusing(t, 60, 20)
-	next := rules.Learn([][]int{{0, 5, 9}}, 60).Next([]int{0})
-	found := ask(t, searcher, inputs[:1], []rules.Next{next}, rulesAlone)[0]
+	next := rules.Learn(rules.Association, [][]int{{9, 0, 5, 5}}, 60).Next([]int{0})
+	found := ask(t, searcher, inputs[:1], []byKind{{rules.Association: next}}, rulesAlone)[0]
 	if len(found) != 2 || found[0].Leaf != 5 || found[1].Leaf != 9 || found[1].LogProb != next.LogProb(9) {
 		t.Errorf("found %v, want items 5 and 9 as the rules have them", found)
 	}
 }
 
 func TestWeightsAddUp(t *testing.T) {
-	for w, want := range map[Weights]float64{{}: 1, {Dense: 0.7, Rules: 0.3}: 0, {Dense: 0.1, Rules: 0.2}: 0.7, {Rules: 1}: 0} {
+	for w, want := range map[Weights]float64{
+		{}: 1, {Dense: 0.7, Sequential: 0.3}: 0, {Dense: 0.1, Association: 0.2}: 0.7, {Dense: 0.1, Sequential: 0.2, Association: 0.3}: 0.4, {Sequential: 1}: 0,
+	} {
 		if err := w.Validate(); err != nil || math.Abs(w.Beams()-want) > 1e-12 {
 			t.Errorf("%+v leave %v to the search (%v), want %v", w, w.Beams(), err, want)
 		}
 	}
-	for _, w := range []Weights{{Dense: -0.1}, {Rules: -0.1}, {Dense: 0.6, Rules: 0.5}, {Dense: math.NaN()}} {
+	for _, w := range []Weights{
+		{Dense: -0.1}, {Sequential: -0.1}, {Association: -0.1}, {Dense: 0.6, Sequential: 0.3, Association: 0.2}, {Dense: math.NaN()}, {Association: math.NaN()},
+	} {
 		if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "genrec_dense_weight") {
 			t.Errorf("%+v: error %v, want one that names the fields", w, err)
 		}
@@ -150,9 +160,9 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	ownThread(t)
 	const items, narrow = 60, 4
 	searcher, inputs := fusing(t, items, narrow)
-	learned := rules.Learn([][]int{{0, 41}, {0, 42}, {0, 43}}, items)
-	next := slices.Repeat([]rules.Next{learned.Next([]int{0})}, len(inputs))
-	w := Weights{Dense: 0.5, Rules: 0.25}
+	learned := rules.Learn(rules.Sequential, [][]int{{0, 41}, {0, 42}, {0, 43}}, items)
+	next := slices.Repeat([]byKind{{rules.Sequential: learned.Next([]int{0})}}, len(inputs))
+	w := Weights{Dense: 0.5, Sequential: 0.25}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
 	for row, found := range ask(t, searcher, inputs, next, w) {
 		scores := make(map[int]float64)
@@ -167,7 +177,7 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 			if slices.ContainsFunc(text[row], func(other Candidate) bool { return other.Leaf == c.Leaf }) {
 				continue
 			}
-			want := w.Beams()*last + w.Dense*c.LogProb + w.Rules*next[row].LogProb(c.Leaf)
+			want := w.Beams()*last + w.Dense*c.LogProb + w.Sequential*next[row][rules.Sequential].LogProb(c.Leaf)
 			if got, there := scores[c.Leaf]; !there || math.Abs(got-want) > 1e-4 {
 				t.Errorf("request %d: item %d, which the search missed, scores %.5f (%v), want %.5f", row, c.Leaf, got, there, want)
 			}
@@ -178,7 +188,7 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 			}
 		}
 	}
-	for row, found := range ask(t, searcher, inputs, next, Weights{Rules: 0.25}) {
+	for row, found := range ask(t, searcher, inputs, next, Weights{Sequential: 0.25}) {
 		for _, leaf := range []int{41, 42, 43} {
 			if !slices.ContainsFunc(found, func(c Candidate) bool { return c.Leaf == leaf }) {
 				t.Errorf("request %d: item %d of the rules is lost", row, leaf)

@@ -6,15 +6,18 @@ import (
 	"genrec/model/tensor"
 )
 
-// shortlist is how many items the dense head and the rules each propose.
+// shortlist is how many items the dense head and the rules of each kind propose.
 const shortlist = 100
+
+// byKind is what the rules of each kind say comes next.
+type byKind [rules.Kinds]rules.Next
 
 // gather asks the parts that have a weight about each input; next is what the rules say
 // comes after it, and needed where they have one. The items are those that the search
 // found, those that the head likes best and those that the rules do, spare more of each
 // than would do otherwise. A text that the search has not found counts like the last one
 // that it has, which is at least what it is worth.
-func (s *Searcher) gather(inputs []examples.Input, next []rules.Next, w Weights, spare int) (gathered [][]evidence, err error) {
+func (s *Searcher) gather(inputs []examples.Input, next []byKind, w Weights, spare int) (gathered [][]evidence, err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
 	g := newGraph(s.device)
@@ -23,13 +26,17 @@ func (s *Searcher) gather(inputs []examples.Input, next []rules.Next, w Weights,
 	found, logProbs := s.askNetwork(g, inputs, w, spare)
 	gathered = make([][]evidence, len(inputs))
 	for i := range inputs {
-		if w.Rules > 0 {
-			found[i].rules = next[i].Best(shortlist + spare)
+		for kind, weight := range w.Rules() {
+			if weight > 0 {
+				found[i].rules = append(found[i].rules, next[i][kind].Best(shortlist+spare)...)
+			}
 		}
 		gathered[i] = found[i].items()
-		if w.Rules > 0 {
-			for j, item := range gathered[i] {
-				gathered[i][j].rules = next[i].LogProb(item.leaf)
+		for kind, weight := range w.Rules() {
+			if weight > 0 {
+				for j, item := range gathered[i] {
+					gathered[i][j].rules[kind] = next[i][kind].LogProb(item.leaf)
+				}
 			}
 		}
 	}

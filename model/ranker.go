@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -21,8 +22,8 @@ type RankerConfig struct {
 	Items int // recommendations per query
 	// AllowSeen lets items of the history be recommended again.
 	AllowSeen bool
-	// DenseWeight and RulesWeight take the place of the model's unless they are nil.
-	DenseWeight, RulesWeight *float64
+	// These take the place of the model's weights unless they are nil.
+	DenseWeight, SequentialWeight, AssociationWeight *float64
 }
 
 // DefaultRankerConfig is the paper's search, without what the user already has.
@@ -80,8 +81,10 @@ func (r *Ranker) checkWeights() error {
 	if err := w.Validate(); err != nil {
 		return err
 	}
-	if w.Rules > 0 && r.bundle.Rules == nil {
-		return fmt.Errorf("genrec_rules_weight is %v, but the model has no sequential rules", w.Rules)
+	for kind, weight := range w.Rules() {
+		if weight > 0 && r.bundle.Rules[kind] == nil {
+			return fmt.Errorf("genrec_%v_weight is %v, but the model has no %[1]v rules", rules.Kind(kind), weight)
+		}
 	}
 	return nil
 }
@@ -89,11 +92,12 @@ func (r *Ranker) checkWeights() error {
 // weights are the model's as they are, but for those of the configuration.
 func (r *Ranker) weights() Weights {
 	w := r.bundle.Model.Config.Weights
-	if given := r.config.DenseWeight; given != nil {
-		w.Dense = *given
-	}
-	if given := r.config.RulesWeight; given != nil {
-		w.Rules = *given
+	for _, change := range []struct{ weight, given *float64 }{
+		{&w.Dense, r.config.DenseWeight}, {&w.Sequential, r.config.SequentialWeight}, {&w.Association, r.config.AssociationWeight},
+	} {
+		if change.given != nil {
+			*change.weight = *change.given
+		}
 	}
 	return w
 }
@@ -139,13 +143,15 @@ func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
 	if len(queries) == 0 {
 		return found, nil
 	}
-	inputs, next := make([]examples.Input, len(queries)), make([]rules.Next, len(queries))
+	inputs, next := make([]examples.Input, len(queries)), make([]byKind, len(queries))
 	spare := 0
 	for i, q := range queries {
 		history := examples.History{User: r.bundle.Catalog.UserNumber(q.User), Items: r.bundle.Catalog.Numbers(q.Items)}
 		inputs[i] = r.builder.Next(history)
-		if w.Rules > 0 {
-			next[i] = r.bundle.Rules.Next(Leaves(history.Items))
+		for kind, weight := range w.Rules() {
+			if weight > 0 {
+				next[i][kind] = r.bundle.Rules[kind].Next(Leaves(history.Items))
+			}
 		}
 		if !r.config.AllowSeen {
 			found.seen[i] = set(history.Items)
@@ -184,6 +190,33 @@ func (f Found) Rank(w Weights) [][]Ranked {
 		}
 	}
 	return ranked
+}
+
+// Places says where answers stand among what Rank would return, from 0; -1 for one that
+// does not.
+func (f Found) Places(w Weights, answers []string) []int {
+	places := make([]int, len(answers))
+	for i, answer := range answers {
+		places[i] = f.place(w, i, f.ranker.bundle.Catalog.ItemNumber(answer)-1)
+	}
+	return places
+}
+
+func (f Found) place(w Weights, query, leaf int) int {
+	items := f.evidence[query]
+	at := slices.IndexFunc(items, func(e evidence) bool { return e.leaf == leaf })
+	if at < 0 || f.seen[query][leaf+1] {
+		return -1
+	}
+	place, score := 0, w.score(items[at])
+	for _, e := range items {
+		if better := cmp.Or(cmp.Compare(w.score(e), score), cmp.Compare(leaf, e.leaf)); better > 0 && !f.seen[query][e.leaf+1] {
+			if place++; place == f.ranker.config.Items {
+				return -1
+			}
+		}
+	}
+	return place
 }
 
 func set(numbers []int) map[int]bool {

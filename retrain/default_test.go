@@ -12,6 +12,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
+	"genrec/model/rules"
 	"genrec/pkg/registry"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestDefaultRecipeLearns(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience = 12, 30, 12
-	c.Model.Rules = 0 // they know a ring at once, and the network has to learn it
+	c.Model.Sequential, c.Model.Association = 0, 0 // rules know a ring at once, and the network has to learn it
 	models := openRegistry(t)
 	report, err := Run(t.Context(), c, ring(300), models)
 	if err != nil {
@@ -47,8 +48,10 @@ func TestDefaultRecipeLearns(t *testing.T) {
 	if got := bundle.Model.Config.Weights; got != best.Weights {
 		t.Errorf("the parts weigh %+v in the model; of %d mixtures, the validation likes %+v best", got, len(report.Weights), best.Weights)
 	}
-	if bundle.Rules != nil {
-		t.Error("the version has sequential rules, which have no weight in the recipe")
+	for kind, learned := range bundle.Rules {
+		if learned != nil {
+			t.Errorf("the version has %v rules, which have no weight in the recipe", rules.Kind(kind))
+		}
 	}
 	if users := bundle.Catalog.Users(); users != 0 {
 		t.Errorf("the catalog holds %d users, though the model has no use for them", users)
@@ -163,7 +166,8 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (weightSteps+1)*(weightSteps+2)/2 - 1; len(tried) != want {
+	// Four parts in steps of a tenth, less those of rules alone.
+	if want := 286 - 11; len(tried) != want {
 		t.Errorf("%d mixtures, want %d", len(tried), want)
 	}
 	if tried[0].Weights != start {
@@ -183,17 +187,17 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 
 func TestMixturesLeaveOutWhatHasNoWeight(t *testing.T) {
 	for start, want := range map[model.Weights]int{
-		{}: 1, {Dense: 0.2}: weightSteps + 1, {Rules: 1}: weightSteps,
+		{}: 1, {Dense: 0.2}: weightSteps + 1, {Sequential: 1}: weightSteps, {Sequential: 0.5, Association: 0.5}: 66 - 11,
 	} {
 		all := mixtures(start)
 		if len(all) != want {
 			t.Errorf("from %+v: %d mixtures, want %d", start, len(all), want)
 		}
 		for _, w := range all {
-			if (start.Dense == 0 && w.Dense > 0) || (start.Rules == 0 && w.Rules > 0) {
+			if (start.Dense == 0 && w.Dense > 0) || (start.Sequential == 0 && w.Sequential > 0) || (start.Association == 0 && w.Association > 0) {
 				t.Errorf("from %+v: %+v gives a weight to a part without one", start, w)
 			}
-			if w.Rules == 1 {
+			if w.Sequential+w.Association > 0.99 {
 				t.Errorf("from %+v: %+v leaves a stranger without an answer", start, w)
 			}
 		}
@@ -221,7 +225,7 @@ func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
 	defer bundle.Model.Drop()
 	leadTo := make(map[string]bool)
 	for item := range bundle.Catalog.Items() {
-		for _, next := range bundle.Rules.Next([]int{item}).Best(bundle.Catalog.Items()) {
+		for _, next := range bundle.Rules[rules.Sequential].Next([]int{item}).Best(bundle.Catalog.Items()) {
 			leadTo[bundle.Catalog.Item(next+1)] = true
 		}
 	}

@@ -70,7 +70,9 @@ func EvaluateStored(ctx context.Context, dir string, device model.Device, c mode
 func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (metrics Metrics, err error) {
 	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
 		ranked, err := ranker.Rank(queries)
-		metrics.addAll(batch, ranked)
+		for i, items := range ranked {
+			metrics.add(slices.IndexFunc(items, func(item model.Ranked) bool { return item.Item == batch[i].answer }))
+		}
 		return err
 	})
 	metrics.mean()
@@ -86,9 +88,15 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 		if err != nil {
 			return err
 		}
+		answers := make([]string, len(batch))
+		for i, q := range batch {
+			answers[i] = q.answer
+		}
 		for i, weights := range mixtures {
 			tried[i].Weights = weights
-			tried[i].addAll(batch, found.Rank(weights))
+			for _, place := range found.Places(weights, answers) {
+				tried[i].add(place)
+			}
 		}
 		return nil
 	})
@@ -100,17 +108,14 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 
 // needs has a weight for every part that has one in a mixture.
 func needs(mixtures []model.Weights) model.Weights {
-	const some = 0.25
 	var needed model.Weights
 	for _, w := range mixtures {
-		if w.Dense > 0 {
-			needed.Dense = some
-		}
-		if w.Rules > 0 {
-			needed.Rules = some
+		needed = model.Weights{
+			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
 		}
 	}
-	return needed
+	const parts = 4 // so that the search is left a weight, too
+	return model.Weights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
 }
 
 func inBatches(ctx context.Context, questions []question, stage string, progress Progress, each func([]question, []model.Query) error) error {

@@ -1,11 +1,6 @@
 package retrain
 
-import (
-	"math"
-	"slices"
-
-	"genrec/model"
-)
+import "math"
 
 // Metrics of rankings under leave-one-out with all items as candidates: hit ratio
 // and normalized discounted cumulative gain at cut-offs (paper, section 7.2).
@@ -36,13 +31,6 @@ func (m *Metrics) add(rank int) {
 	if rank < 10 {
 		m.HR10++
 		m.NDCG10 += gain
-	}
-}
-
-// addAll counts the answers to some questions, if there are any.
-func (m *Metrics) addAll(questions []question, ranked [][]model.Ranked) {
-	for i, items := range ranked {
-		m.add(slices.IndexFunc(items, func(item model.Ranked) bool { return item.Item == questions[i].answer }))
 	}
 }
 

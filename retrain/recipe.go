@@ -45,7 +45,7 @@ type Recipe struct {
 	DenseLoss float64 `json:"dense_loss,omitempty"`
 	// ChooseWeights tries weights of the parts on the best epoch and keeps those with the
 	// best NDCG@10 of the validation; until then they are the model's. A part that has no
-	// weight there gets none. Sequential rules are learned where they have one.
+	// weight there gets none; rules are learned where they have one.
 	ChooseWeights bool `json:"choose_weights,omitempty"`
 	// HiddenItems is the share of examples without the ID embeddings of items, in which
 	// there is but the text to learn from.

@@ -218,7 +218,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"hidden_items":      func(c *Config) { c.HiddenItems = -1 },
 		"dense_loss":        func(c *Config) { c.DenseLoss = math.NaN() },
 		"dense_weight":      func(c *Config) { c.Model.Dense = 1.5 },
-		"rules_weight":      func(c *Config) { c.Model.Rules = -0.5 },
+		"sequential_weight": func(c *Config) { c.Model.Sequential = -0.5 },
 		"start_from_use":    func(c *Config) { c.Text, c.StartFromUse = catalog.Walk, true },
 		"validation_users":  func(c *Config) { c.ValidationUsers = -1 },
 		"patience":          func(c *Config) { c.Patience = 0 },

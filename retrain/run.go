@@ -111,9 +111,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	}
 	defer bundle.Model.Drop()
 	p := r.split(bundle.Catalog)
-	if bundle.Model.Config.Rules > 0 {
-		bundle.Rules = p.rules(bundle.Catalog.Items())
-	}
+	bundle.Rules = p.rules(bundle.Catalog.Items(), bundle.Model.Config.Rules())
 	if err := bundle.Check(); err != nil {
 		return report, err
 	}

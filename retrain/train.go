@@ -132,13 +132,18 @@ func (r *run) split(numbers *catalog.Catalog) (p parts) {
 	return p
 }
 
-// rules are those of what the training may see.
-func (p parts) rules(items int) *rules.Rules {
+// rules are those of what the training may see, of the kinds that have a weight.
+func (p parts) rules(items int, weights [rules.Kinds]float64) (learned [rules.Kinds]*rules.Rules) {
 	seen := make([][]int, len(p.histories))
 	for i, h := range p.histories {
 		seen[i] = model.Leaves(catalog.Training(h.Items, 1))
 	}
-	return rules.Learn(seen, items)
+	for kind, weight := range weights {
+		if weight > 0 {
+			learned[kind] = rules.Learn(rules.Kind(kind), seen, items)
+		}
+	}
+	return learned
 }
 
 func beginnings(histories []examples.History) []examples.History {

@@ -20,18 +20,31 @@ type weighed struct {
 
 // mixtures lists the weights to try, those nearest to w first: all steps of the parts
 // that have a weight in w, but never rules alone, which say nothing about a user whose
-// items nothing came after.
+// items lead nowhere.
 func mixtures(w model.Weights) []model.Weights {
+	steps := func(weight float64) int { // from which on a part is not tried
+		if weight > 0 {
+			return weightSteps + 1
+		}
+		return 1
+	}
 	var all []model.Weights
-	for dense := range weightSteps + 1 {
-		for rules := range min(weightSteps, weightSteps+1-dense) {
-			tried := model.Weights{Dense: float64(dense) / weightSteps, Rules: float64(rules) / weightSteps}
-			if (dense == 0 || w.Dense > 0) && (rules == 0 || w.Rules > 0) {
-				all = append(all, tried)
+	for dense := range steps(w.Dense) {
+		for sequential := range steps(w.Sequential) {
+			for association := range steps(w.Association) {
+				if rules := sequential + association; dense+rules <= weightSteps && rules < weightSteps {
+					all = append(all, model.Weights{
+						Dense:       float64(dense) / weightSteps,
+						Sequential:  float64(sequential) / weightSteps,
+						Association: float64(association) / weightSteps,
+					})
+				}
 			}
 		}
 	}
-	distance := func(other model.Weights) float64 { return math.Hypot(other.Dense-w.Dense, other.Rules-w.Rules) }
+	distance := func(to model.Weights) float64 {
+		return math.Hypot(math.Hypot(to.Dense-w.Dense, to.Sequential-w.Sequential), to.Association-w.Association)
+	}
 	slices.SortStableFunc(all, func(a, b model.Weights) int { return cmp.Compare(distance(a), distance(b)) })
 	return all
 }
@@ -52,7 +65,7 @@ func (t *training) chooseWeights(ctx context.Context) error {
 	}
 	t.at.Weights = tried
 	t.bundle.Model.SetWeights(best.Weights)
-	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", best.Dense, "rules", best.Rules,
-		"ndcg@10", best.NDCG10, "hr@10", best.HR10)
+	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", best.Dense,
+		"sequential", best.Sequential, "association", best.Association, "ndcg@10", best.NDCG10, "hr@10", best.HR10)
 	return nil
 }

@@ -111,9 +111,10 @@ func TestTrainAndEvaluateADataset(t *testing.T) {
 		t.Errorf("with seen items allowed, eval finds %+v: they should crowd out the others", seen)
 	}
 	for flags, want := range map[string]string{
-		"--rules-weight 0.5":                    "the model has no sequential rules",
-		"--dense-weight 0.7 --rules-weight 0.5": "more than 1 together",
-		"--dense-weight -1":                     "must not be negative",
+		"--sequential-weight 0.5":  "the model has no sequential rules",
+		"--association-weight 0.5": "the model has no association rules",
+		"--dense-weight 1.2":       "more than 1 together",
+		"--dense-weight -1":        "must not be negative",
 	} {
 		line := []string{"genrec", "eval", "--data", "testdata/ring.txt", "--model", models, "--device", "cpu"}
 		if err := newApp().Run(t.Context(), append(line, strings.Fields(flags)...)); err == nil || !strings.Contains(err.Error(), want) {

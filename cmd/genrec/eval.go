@@ -24,13 +24,15 @@ as candidates and a beam of 20, and prints hit ratio and NDCG. The model must no
 have seen the last items: "genrec retrain" never shows them to it.
 
 Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
-           genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 --rules-weight 0`,
+           genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
+               --sequential-weight 0 --association-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
 			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
-			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the two weights leave of 1 is the beam search's"},
-			&cli.FloatFlag{Name: "rules-weight", DefaultText: "the model's", Usage: "of the sequential rules, likewise"},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's"},
+			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise"},
+			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "of the rules that count what stood near an item, likewise"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -58,7 +60,9 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	if err != nil {
 		return m, err
 	}
-	for flag, weight := range map[string]**float64{"dense-weight": &ranker.DenseWeight, "rules-weight": &ranker.RulesWeight} {
+	for flag, weight := range map[string]**float64{
+		"dense-weight": &ranker.DenseWeight, "sequential-weight": &ranker.SequentialWeight, "association-weight": &ranker.AssociationWeight,
+	} {
 		if cmd.IsSet(flag) {
 			value := cmd.Float(flag)
 			*weight = &value

@@ -1,7 +1,7 @@
 // Package pairs counts which items stand near each other in histories.
 //
-// Time and memory grow in proportion to the interactions: each one makes two entries of
-// 8 bytes for each of the next items that it is counted with.
+// Time and memory grow in proportion to the interactions: each one makes an entry of 8
+// bytes, or two, for each of the next items that it is counted with.
 package pairs
 
 import (
@@ -27,7 +27,7 @@ func pair(item int, count uint32) Pair { return Pair(item)<<32 | Pair(count) }
 // the order of the histories.
 type Weights struct {
 	After  []uint32 // the later item beside the earlier one
-	Before []uint32 // the earlier item beside the later one, of equal length
+	Before []uint32 // the earlier item beside the later one, of equal length; nil for nothing
 }
 
 // Count returns for each of the items 0..items-1 those that count beside it, in
@@ -60,7 +60,9 @@ func (w Weights) each(histories [][]int, f func(item, other int, count uint32)) 
 					break
 				}
 				f(item, h[j], count)
-				f(h[j], item, w.Before[place])
+				if w.Before != nil {
+					f(h[j], item, w.Before[place])
+				}
 			}
 		}
 	}

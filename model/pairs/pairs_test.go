@@ -15,6 +15,7 @@ func TestCount(t *testing.T) {
 	}{
 		{"both ways alike", Weights{After: []uint32{10, 4}, Before: []uint32{10, 4}}, []string{"1:10 2:4", "0:10 1:8 2:30 3:4", "0:4 1:30 3:10", "1:4 2:10", ""}},
 		{"rather what comes after", Weights{After: []uint32{8}, Before: []uint32{1}}, []string{"1:8", "0:1 2:17", "1:10 3:8", "2:1", ""}},
+		{"what comes after alone", Weights{After: []uint32{8}}, []string{"1:8", "2:16", "1:8 3:8", "", ""}},
 		{"nothing", Weights{}, []string{"", "", "", "", ""}},
 	} {
 		for range 2 { // in another order, to the same sums

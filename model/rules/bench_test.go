@@ -15,7 +15,7 @@ func BenchmarkNext(b *testing.B) {
 			histories[i] = append(histories[i], int(items*rng.Float64()*rng.Float64()*rng.Float64()))
 		}
 	}
-	r := Learn(histories, items)
+	r := Learn(Association, histories, items)
 	b.ReportMetric(float64(r.Len())/items, "rules/item")
 	for i := 0; b.Loop(); i++ {
 		next := r.Next(histories[i%len(histories)])

@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	// asked is how many of the newest items of a history have a vote, and fading what
-	// each older one's is worth.
-	asked = 32
+	// asked is how many of the newest items of a history have a vote.
+	asked = 64
 	// unknown is the share of the probability that all items have alike, so that none is
 	// impossible.
 	unknown = 0.01
@@ -23,20 +22,20 @@ type Next struct {
 	ballot float64 // all votes together
 }
 
-// Next asks the newest items of a history (oldest first) what comes after them. Rules
-// are asked by one goroutine at a time.
+// Next asks the newest items of a history (oldest first) what they lead to. Rules are
+// asked by one goroutine at a time.
 func (r *Rules) Next(history []int) Next {
 	n := Next{items: r.Items()}
 	vote := 1.0
 	for _, item := range slices.Backward(history[max(0, len(history)-asked):]) {
 		for i := r.starts[item]; i < r.starts[item+1]; i++ {
-			after := r.after[i]
-			if r.sums[after] == 0 {
-				n.voted = append(n.voted, after)
+			to := r.to[i]
+			if r.sums[to] == 0 {
+				n.voted = append(n.voted, to)
 			}
-			r.sums[after] += vote * float64(r.weights[i])
+			r.sums[to] += vote * float64(r.weights[i])
 		}
-		vote *= fading
+		vote *= older[r.kind]
 	}
 	slices.Sort(n.voted)
 	n.votes = make([]float64, len(n.voted))

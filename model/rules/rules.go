@@ -1,6 +1,7 @@
-// Package rules counts which items come after which, and says what comes next by that:
-// sequential rules (Ludewig and Jannach 2018, arXiv:1803.09587). A network sees items as
-// points among others and blurs what it has seen a few times; rules keep it.
+// Package rules counts which items come after which, or near which, and says what comes
+// next by that: sequential and association rules (Ludewig and Jannach 2018,
+// arXiv:1803.09587). A network sees items as points among others and blurs what it has
+// seen a few times; rules keep it.
 //
 // Learning takes time and memory in proportion to the interactions: 10 million of a
 // million items 20 s and 3.2 GB on 2 cores, for 60 rules an item of 8 bytes each. The
@@ -17,35 +18,52 @@ import (
 	"genrec/pkg/cores"
 )
 
+// Kind is what rules count (Ludewig and Jannach 2018). Which one says more depends on how
+// much the order of items does.
+type Kind int
+
+// The kinds of rules, and their number.
+const (
+	Sequential  Kind = iota // lead to what came after an item
+	Association             // lead to what stood near an item
+	Kinds
+)
+
+func (k Kind) String() string { return [Kinds]string{"sequential", "association"}[k] }
+
+// older is what the vote of each older item of a history is worth.
+var older = [Kinds]float64{0.8, 0.95}
+
 const (
 	// places is how far from an item others still count, and fading what each place
 	// further is worth.
 	places, fading = 8, 0.8
-	// unit is what the next place counts for, in integers; backwards is the share of it
-	// that the place before does. The order of items says much in some data and nothing
-	// in other.
-	unit, backwards = 1000, 0.25
+	// unit is what the next place counts for, in integers.
+	unit = 1000
 	// most is how many rules an item has, those with the largest counts.
 	most = 256
 )
 
-// Rules holds for each item those that came after it, and before it for less.
+// Rules holds for each item those that it leads to.
 type Rules struct {
+	kind    Kind
 	starts  []int // by item, and one more: where its rules begin
-	after   []int32
+	to      []int32
 	weights []float32
 	sums    []float64 // by item: votes while they are counted, then 0 again
 }
 
 // Learn counts the histories, each the items of one user among 0..items-1, oldest first.
-func Learn(histories [][]int, items int) *Rules {
+func Learn(kind Kind, histories [][]int, items int) *Rules {
 	weights := pairs.Weights{}
 	for place := range places {
-		worth := unit * math.Pow(fading, float64(place))
-		weights.After, weights.Before = append(weights.After, uint32(worth)), append(weights.Before, uint32(worth*backwards))
+		weights.After = append(weights.After, uint32(unit*math.Pow(fading, float64(place))))
+	}
+	if kind == Association {
+		weights.Before = weights.After
 	}
 	counted := pairs.Count(histories, items, weights)
-	r := &Rules{starts: make([]int, items+1), sums: make([]float64, items)}
+	r := empty(kind, items)
 	cores.InBlocks(items, func(from, to int) {
 		for item := from; item < to; item++ {
 			counted[item] = strongest(counted[item])
@@ -53,9 +71,13 @@ func Learn(histories [][]int, items int) *Rules {
 	})
 	for item, row := range counted {
 		r.add(row)
-		r.starts[item+1] = len(r.after)
+		r.starts[item+1] = len(r.to)
 	}
 	return r
+}
+
+func empty(kind Kind, items int) *Rules {
+	return &Rules{kind: kind, starts: make([]int, items+1), sums: make([]float64, items)}
 }
 
 // strongest keeps at most as many rules as an item may have, of equals the first.
@@ -72,14 +94,14 @@ func strongest(row []pairs.Pair) []pairs.Pair {
 }
 
 // add appends the rules of the next item. A vote is worth more the more often the item
-// was followed, which makes it surer, but not as many times more.
+// leads somewhere, which makes it surer, but not as many times more.
 func (r *Rules) add(row []pairs.Pair) {
 	total := 0
 	for _, p := range row {
 		total += p.Count()
 	}
 	for _, p := range row {
-		r.after = append(r.after, int32(p.Item()))
+		r.to = append(r.to, int32(p.Item()))
 		r.weights = append(r.weights, float32(float64(p.Count())/unit/math.Cbrt(float64(total)/unit)))
 	}
 }
@@ -88,4 +110,4 @@ func (r *Rules) add(row []pairs.Pair) {
 func (r *Rules) Items() int { return len(r.starts) - 1 }
 
 // Len is the number of rules.
-func (r *Rules) Len() int { return len(r.after) }
+func (r *Rules) Len() int { return len(r.to) }

@@ -15,25 +15,32 @@ import (
 func TestNextAddsUpVotes(t *testing.T) {
 	// 0 was followed by 1 twice at the next place and once by 2 one place further, and 1
 	// by 2 once.
-	r := Learn([][]int{{0, 1, 2}, {0, 1}, {3, 3}}, 5)
-	zero, one := 2+fading, 1+2*backwards                 // counts of all rules of 0 and of 1
+	histories := [][]int{{0, 1, 2}, {0, 1}, {3, 3}}
+	const zero, one = 2 + fading, 3                      // counts of all rules of 0, of 1 (mutual)
 	ofZero, ofOne := 1/math.Cbrt(zero), 1/math.Cbrt(one) // what each count votes for
-	ballot := zero*ofZero + fading*one*ofOne
+	sequential, association := Learn(Sequential, histories, 5), Learn(Association, histories, 5)
 	for _, test := range []struct {
 		name    string
+		rules   *Rules
 		history []int
 		want    map[int]float64 // shares of the votes
 	}{
-		{"one item", []int{0}, map[int]float64{1: 2 / zero, 2: fading / zero}},
-		{"backwards for less", []int{1}, map[int]float64{0: 2 * backwards / one, 2: 1 / one}},
-		{"older items have less of a say", []int{1, 0}, map[int]float64{
-			0: fading * ofOne * 2 * backwards / ballot, 1: ofZero * 2 / ballot, 2: (ofZero*fading + fading*ofOne) / ballot,
+		{"one item", sequential, []int{0}, map[int]float64{1: 2 / zero, 2: fading / zero}},
+		{"the last of all", sequential, []int{2}, nil},
+		{"backwards", association, []int{1}, map[int]float64{0: 2. / one, 2: 1. / one}},
+		{"older items have less of a say", sequential, []int{1, 0}, map[int]float64{
+			1: ofZero * 2 / (ofZero*zero + older[Sequential]), 2: (ofZero*fading + older[Sequential]) / (ofZero*zero + older[Sequential]),
 		}},
-		{"a repeated item follows itself", []int{3}, map[int]float64{3: 1}},
-		{"one that nothing came after", []int{4}, nil},
-		{"no history", nil, nil},
+		{"but more in association", association, []int{1, 0}, map[int]float64{
+			0: older[Association] * ofOne * 2 / (ofZero*zero + older[Association]*ofOne*one),
+			1: ofZero * 2 / (ofZero*zero + older[Association]*ofOne*one),
+			2: (ofZero*fading + older[Association]*ofOne) / (ofZero*zero + older[Association]*ofOne*one),
+		}},
+		{"a repeated item follows itself", sequential, []int{3}, map[int]float64{3: 1}},
+		{"one that stood alone", association, []int{4}, nil},
+		{"no history", sequential, nil, nil},
 	} {
-		next := r.Next(test.history)
+		next := test.rules.Next(test.history)
 		for item := range 5 {
 			want := unknown/5 + (1-unknown)*test.want[item]
 			if test.want == nil {
@@ -49,9 +56,11 @@ func TestNextAddsUpVotes(t *testing.T) {
 func TestNextIsADistribution(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const items = 300
-	r := Learn(randomHistories(rng, 400, items), items)
-	for range 200 {
-		history := make([]int, rng.IntN(80))
+	histories := randomHistories(rng, 400, items)
+	all := []*Rules{Learn(Sequential, histories, items), Learn(Association, histories, items)}
+	for i := range 200 {
+		r := all[i%2]
+		history := make([]int, rng.IntN(100))
 		for i := range history {
 			history[i] = rng.IntN(items)
 		}
@@ -90,7 +99,7 @@ func TestItemsKeepTheirStrongestRules(t *testing.T) {
 		histories = append(histories, []int{0, other})
 	}
 	histories = append(histories, []int{0, most + 40}, []int{0, most + 39})
-	r := Learn(histories, most+41)
+	r := Learn(Sequential, histories, most+41)
 	if got := r.starts[1]; got != most {
 		t.Fatalf("%d rules, want the %d strongest", got, most)
 	}
@@ -106,9 +115,9 @@ func TestItemsKeepTheirStrongestRules(t *testing.T) {
 func TestLearnIgnoresTheOrderOfUsers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	histories := randomHistories(rng, 200, 50)
-	want := Learn(histories, 50)
+	want := Learn(Association, histories, 50)
 	rng.Shuffle(len(histories), func(i, j int) { histories[i], histories[j] = histories[j], histories[i] })
-	if got := Learn(histories, 50); !equal(got, want) {
+	if got := Learn(Association, histories, 50); !equal(got, want) {
 		t.Error("the same histories in another order give other rules")
 	}
 }
@@ -116,14 +125,14 @@ func TestLearnIgnoresTheOrderOfUsers(t *testing.T) {
 func TestStore(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for name, want := range map[string]*Rules{
-		"random":   Learn(randomHistories(rng, 200, 50), 50),
-		"no rules": Learn([][]int{{1}, {0}}, 3),
+		"random":   Learn(Association, randomHistories(rng, 200, 50), 50),
+		"no rules": Learn(Sequential, [][]int{{1}, {0}}, 3),
 	} {
 		path := filepath.Join(t.TempDir(), "rules")
 		if err := want.Save(path); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Load(path)
+		got, err := Load(want.kind, path)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -151,11 +160,11 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		edit(vectors)
 		path := filepath.Join(t.TempDir(), "rules")
 		if err := safetensors.WriteFile(path, []safetensors.Tensor{
-			vector("lengths", vectors[0]), vector("after", vectors[1]), vector("weights", vectors[2]),
+			vector("lengths", vectors[0]), vector("to", vectors[1]), vector("weights", vectors[2]),
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		if _, err := Load(Sequential, path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("error %v, want one with %q and the path", err, want)
 		}
 	}
@@ -164,7 +173,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 // Whatever a file holds, it is refused, or its rules can be asked.
 func FuzzLoad(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "rules")
-	if err := Learn([][]int{{0, 1, 2}, {2, 0}}, 3).Save(path); err != nil {
+	if err := Learn(Association, [][]int{{0, 1, 2}, {2, 0}}, 3).Save(path); err != nil {
 		f.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)
@@ -177,7 +186,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Load(path)
+		r, err := Load(Association, path)
 		if err != nil {
 			return
 		}
@@ -203,5 +212,5 @@ func randomHistories(rng *rand.Rand, users, items int) [][]int {
 }
 
 func equal(a, b *Rules) bool {
-	return slices.Equal(a.starts, b.starts) && slices.Equal(a.after, b.after) && slices.Equal(a.weights, b.weights)
+	return a.kind == b.kind && slices.Equal(a.starts, b.starts) && slices.Equal(a.to, b.to) && slices.Equal(a.weights, b.weights)
 }

@@ -22,12 +22,12 @@ func (r *Rules) Save(path string) (err error) {
 	for item := range lengths {
 		lengths[item] = float32(r.starts[item+1] - r.starts[item])
 	}
-	after := make([]float32, len(r.after))
-	for i, item := range r.after {
-		after[i] = float32(item)
+	to := make([]float32, len(r.to))
+	for i, item := range r.to {
+		to[i] = float32(item)
 	}
 	if err := safetensors.WriteFile(path, []safetensors.Tensor{
-		vector("lengths", lengths), vector("after", after), vector("weights", r.weights),
+		vector("lengths", lengths), vector("to", to), vector("weights", r.weights),
 	}); err != nil {
 		return fmt.Errorf("write rules: %w", err)
 	}
@@ -38,8 +38,8 @@ func vector(name string, data []float32) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, Shape: []int64{int64(len(data))}, Data: data}
 }
 
-// Load reads what Save wrote.
-func Load(path string) (*Rules, error) {
+// Load reads what Save wrote of rules of a kind.
+func Load(kind Kind, path string) (*Rules, error) {
 	tensors, err := safetensors.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
@@ -48,35 +48,33 @@ func Load(path string) (*Rules, error) {
 	for _, t := range tensors {
 		named[t.Name] = t.Data
 	}
-	r, err := restored(named["lengths"], named["after"], named["weights"])
+	r, err := restored(kind, named["lengths"], named["to"], named["weights"])
 	if err != nil {
 		return nil, fmt.Errorf("read rules %s: %w", path, err)
 	}
 	return r, nil
 }
 
-func restored(lengths, after, weights []float32) (*Rules, error) {
-	if len(after) != len(weights) {
-		return nil, fmt.Errorf("%d rules but %d weights", len(after), len(weights))
+func restored(kind Kind, lengths, to, weights []float32) (*Rules, error) {
+	if len(to) != len(weights) {
+		return nil, fmt.Errorf("%d rules but %d weights", len(to), len(weights))
 	}
-	r := &Rules{
-		starts: make([]int, len(lengths)+1), after: make([]int32, len(after)), weights: weights,
-		sums: make([]float64, len(lengths)),
-	}
+	r := empty(kind, len(lengths))
+	r.to, r.weights = make([]int32, len(to)), weights
 	for item, length := range lengths {
-		if !whole(length, len(after)-r.starts[item]+1) {
-			return nil, fmt.Errorf("item %d has %v rules, with %d of all left", item, length, len(after)-r.starts[item])
+		if !whole(length, len(to)-r.starts[item]+1) {
+			return nil, fmt.Errorf("item %d has %v rules, with %d of all left", item, length, len(to)-r.starts[item])
 		}
 		r.starts[item+1] = r.starts[item] + int(length)
 	}
-	if r.starts[len(lengths)] != len(after) {
-		return nil, fmt.Errorf("%d rules, of which the items have %d", len(after), r.starts[len(lengths)])
+	if r.starts[len(lengths)] != len(to) {
+		return nil, fmt.Errorf("%d rules, of which the items have %d", len(to), r.starts[len(lengths)])
 	}
-	for i, item := range after {
+	for i, item := range to {
 		if !whole(item, len(lengths)) {
 			return nil, fmt.Errorf("rule %d leads to item %v of %d", i, item, len(lengths))
 		}
-		r.after[i] = int32(item)
+		r.to[i] = int32(item)
 	}
 	if i := slices.IndexFunc(weights, func(w float32) bool { return !(w > 0) || math.IsInf(float64(w), 0) }); i >= 0 {
 		return nil, fmt.Errorf("rule %d has the weight %v, must be positive", i, weights[i])
