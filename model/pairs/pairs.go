@@ -5,6 +5,7 @@
 package pairs
 
 import (
+	"math"
 	"slices"
 
 	"genrec/pkg/cores"
@@ -68,13 +69,14 @@ func (w Weights) each(histories [][]int, f func(item, other int, count uint32)) 
 	}
 }
 
-// merged sorts pairs and adds up those of the same item.
+// merged sorts pairs and adds up those of the same item; counts end at the largest that a
+// pair holds, for one more would be another item's.
 func merged(pairs []Pair) []Pair {
 	slices.Sort(pairs)
 	sums := pairs[:0]
 	for _, p := range pairs {
 		if last := len(sums) - 1; last >= 0 && sums[last].Item() == p.Item() {
-			sums[last] += Pair(p.Count())
+			sums[last] = pair(p.Item(), uint32(min(sums[last].Count()+p.Count(), math.MaxUint32)))
 		} else {
 			sums = append(sums, p)
 		}

@@ -2,6 +2,7 @@ package pairs
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 )
@@ -34,5 +35,14 @@ func TestCount(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A pair that is seen very often must not run over into the number of the item.
+func TestCountsEndAtTheLargest(t *testing.T) {
+	const most = math.MaxUint32
+	near := Count([][]int{{0, 1}, {0, 1}, {0, 1}, {0, 2}}, 3, Weights{After: []uint32{most/2 + 1}})
+	if got := near[0]; len(got) != 2 || got[0].Item() != 1 || got[0].Count() != most || got[1].Item() != 2 || got[1].Count() != most/2+1 {
+		t.Errorf("beside item 0 stand %v, want item 1 with %d and item 2 with %d", got, most, most/2+1)
 	}
 }
