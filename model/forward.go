@@ -161,7 +161,7 @@ func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense b
 	if !dense {
 		return generative, tensor.None
 	}
-	return generative, g.CrossEntropy(n.itemScores(g, states), g.Ints(shifted(t.Items), int64(len(t.Items))), examples.IgnoredLabel)
+	return generative, g.CrossEntropy(n.itemScores(g, states), g.Ints(Leaves(t.Items), int64(len(t.Items))), examples.IgnoredLabel)
 }
 
 // itemScores maps decoder states (B, T, D) to scores of all items (B, Items): the
@@ -169,15 +169,6 @@ func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense b
 func (n *network) itemScores(g *graph, states *tensor.Tensor) *tensor.Tensor {
 	items := g.Narrow(n.items, 0, 1, int64(n.config.Items)) // (Items, D), without row 0
 	return g.Linear(g.Select(states, 1, textMarks-1), items, tensor.None)
-}
-
-// shifted numbers items from 0, as the columns of itemScores are.
-func shifted(items []int64) []int64 {
-	columns := make([]int64, len(items))
-	for i, item := range items {
-		columns[i] = item - 1
-	}
-	return columns
 }
 
 // noPadding is the padding index of a table in which every row learns.

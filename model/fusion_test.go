@@ -59,7 +59,7 @@ func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w We
 var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Association: 1}
 
 // With as many beams as items all parts know every item, so that the fusion must be the
-// weighted sum of the three exactly.
+// weighted sum of what they say exactly.
 func TestFusionWeighsAllParts(t *testing.T) {
 	ownThread(t)
 	const items = 60
@@ -154,8 +154,8 @@ func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
 	}
 }
 
-// A narrow search misses items that the head or the rules like: they count like the last one found,
-// which is at least what their text is worth.
+// A narrow search misses items that the head or the rules like: they count like the last
+// one found, which is at least what their text is worth.
 func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	ownThread(t)
 	const items, narrow = 60, 4

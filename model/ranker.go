@@ -123,11 +123,12 @@ func distinct(texts [][]int64) [][]int64 {
 // Rank answers each query with distinct items, best first. There are fewer than
 // asked for where the search finds no more that may be recommended.
 func (r *Ranker) Rank(queries []Query) ([][]Ranked, error) {
-	found, err := r.Find(queries, r.weights())
+	weights := r.weights()
+	found, err := r.Find(queries, weights)
 	if err != nil {
 		return nil, err
 	}
-	return found.Rank(r.weights()), nil
+	return found.Rank(weights), nil
 }
 
 // Found is what the parts of a bundle found for some queries.
@@ -165,9 +166,10 @@ func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
 	return found, nil
 }
 
-// Leaves numbers items from 0, as the trie's leaves and the rules do.
-func Leaves(items []int) []int {
-	leaves := make([]int, len(items))
+// Leaves numbers items from 0, as the trie's leaves, the rules and the dense head's
+// columns do.
+func Leaves[Number int | int64](items []Number) []Number {
+	leaves := make([]Number, len(items))
 	for i, item := range items {
 		leaves[i] = item - 1
 	}
