@@ -88,6 +88,69 @@ func summed(trainer *Trainer) [][]float64 {
 	return sums
 }
 
+// Gradients of a batch do not depend on how many passes it takes.
+func TestPiecesGiveTheGradientsOfTheWhole(t *testing.T) {
+	ownThread(t)
+	sequences := cycles(20, rings, ringSize, 6)
+	b := newBundle(t, sequences, 1)
+	builder := examples.NewBuilder(examples.Config{Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: 512})
+	var batch []examples.Example
+	for _, h := range histories(b.Catalog, sequences) {
+		batch = append(batch, builder.Finetune(h, rand.New(rand.NewPCG(1, 1))))
+	}
+	ask := func(most int) (float64, [][]float64) {
+		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 1, DenseLoss: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		for _, w := range trainer.workers {
+			w.most, w.config.Dropout = most, 0
+		}
+		loss, err := trainer.gradients(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loss, summed(trainer)
+	}
+	loss, want := ask(1 << 20)
+	for _, most := range []int{1, 50} {
+		got, gradients := ask(most)
+		if math.Abs(got-loss) > 1e-5 {
+			t.Errorf("pieces of at most %d positions: loss %.7f, want %.7f", most, got, loss)
+		}
+		for i, name := range b.Model.weights.trainedNames() {
+			for j := range want[i] {
+				if math.Abs(gradients[i][j]-want[i][j]) > 1e-5 {
+					t.Fatalf("pieces of at most %d positions: gradient of %s[%d] is %.7f, want %.7f", most, name, j, gradients[i][j], want[i][j])
+				}
+			}
+		}
+	}
+}
+
+func TestPiecesHoldWhatTheyMay(t *testing.T) {
+	var batch []examples.Example
+	for n := range 20 {
+		batch = append(batch, examples.Example{Input: examples.Input{Users: make([]int64, 5+3*n)}})
+	}
+	for _, most := range []int{1, 62, 100, 1000, 10_000} {
+		rows := 0
+		for _, piece := range pieces(batch, most) {
+			longest := piece[len(piece)-1].Positions()
+			if len(piece) == 0 || len(piece) > 1 && len(piece)*longest > most {
+				t.Errorf("at most %d positions: a piece has %d rows of %d", most, len(piece), longest)
+			}
+			if rows += len(piece); rows < len(batch) && (len(piece)+1)*batch[rows].Positions() <= most {
+				t.Errorf("at most %d positions: row %d would have fitted", most, rows)
+			}
+		}
+		if rows != len(batch) {
+			t.Errorf("at most %d positions: %d rows in pieces, want %d", most, rows, len(batch))
+		}
+	}
+}
+
 func TestSplitBalancesTokens(t *testing.T) {
 	var batch []examples.Example
 	for n := range 20 {
