@@ -45,7 +45,7 @@ demo: build ## Run the demonstration; DATA= is its dataset, ARGS= more flags
 	@bin/genrec demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 # What PyTorch and transformers compute, for comparison: installed once into the cache.
-peers := python=$$(deploy/peers/setup.sh model/parity/requirements.txt);
+peers := python=$$(deploy/peers/setup.sh deploy/peers/requirements.txt);
 
 .PHONY: parity
 parity: setup ## Compare the model with transformers' BART: logits, gradients, beams
@@ -58,6 +58,10 @@ parity: setup ## Compare the model with transformers' BART: logits, gradients, b
 .PHONY: bench-training
 bench-training: setup ## Time training beside transformers; DATA= is a dataset, ARGS= more flags
 	@$(libtorch) $(peers) go run ./cmd/bench-training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+
+.PHONY: bench-inference
+bench-inference: setup ## Time recommendation beside transformers and CTranslate2; DATA=, ARGS= more flags
+	@$(libtorch) $(peers) go run ./cmd/bench-inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 IDS ?= published
 CONFIG ?= paper

@@ -13,15 +13,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
+	"genrec/cmd/internal/bench"
 	"genrec/model"
 	"genrec/model/catalog"
 	"genrec/model/examples"
 	"genrec/model/tokens"
 	"genrec/pkg/dataset"
-	"genrec/retrain"
 )
 
 type settings struct {
@@ -37,7 +36,7 @@ type settings struct {
 func main() {
 	var s settings
 	flag.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
-	flag.StringVar(&s.python, "python", "python3", "with the packages of model/parity/requirements.txt")
+	flag.StringVar(&s.python, "python", "python3", "with the packages of deploy/peers/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "cmd/bench-training/peer.py", "the transformers side")
 	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model, or bart-base")
 	flag.IntVar(&s.batch, "batch", 128, "examples in a batch")
@@ -111,7 +110,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 		return nil, model.Config{}, err
 	}
 	vocabulary := tokens.NewCompact()
-	config, err := shapeOf(s.shape, vocabulary.Size())
+	config, err := bench.Shape(s.shape, vocabulary.Size())
 	if err != nil {
 		return nil, config, err
 	}
@@ -131,20 +130,6 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	return nil, config, fmt.Errorf("%s makes %d batches of %d, -steps asks for %d", s.data, len(batches), s.batch, s.steps)
 }
 
-func shapeOf(name string, vocabulary int) (model.Config, error) {
-	if name == "bart-base" {
-		return model.Config{
-			Vocabulary: 50265, Width: 768, MaxPositions: 1024,
-			EncoderLayers: 6, EncoderHeads: 12, EncoderFFN: 3072,
-			DecoderLayers: 6, DecoderHeads: 12, DecoderFFN: 3072,
-			Dropout: 0.1, AttentionDropout: 0.1, ActivationDropout: 0.1, InitStd: 0.02,
-		}, nil
-	}
-	recipe, err := retrain.LoadRecipe(name)
-	recipe.Model.Vocabulary = vocabulary
-	return recipe.Model, err
-}
-
 // compare trains a few steps without dropout on both sides and refuses to go on where
 // the losses differ.
 func compare(ctx context.Context, s settings, config model.Config, batches [][]examples.Example, batchFile, dir string) error {
@@ -153,7 +138,7 @@ func compare(ctx context.Context, s settings, config model.Config, batches [][]e
 	if err != nil {
 		return err
 	}
-	defer func() { here.close(); there.close() }()
+	defer func() { here.close(); there.Close() }()
 	few := batches[:min(compareSteps, len(batches))]
 	_, ours, err := here.train(few)
 	if err != nil {
@@ -179,7 +164,7 @@ func race(ctx context.Context, s settings, config model.Config, batches [][]exam
 	if err != nil {
 		return err
 	}
-	defer func() { here.close(); there.close() }()
+	defer func() { here.close(); there.Close() }()
 	count := 0
 	for _, batch := range batches {
 		count += examples.Tokens(batch)
@@ -206,14 +191,9 @@ func race(ctx context.Context, s settings, config model.Config, batches [][]exam
 		ours, theirs = append(ours, mine.Seconds()), append(theirs, other.Seconds())
 		fmt.Printf("round %d: %.0f tokens/s here, %.0f in transformers\n", round, float64(count)/mine.Seconds(), float64(count)/other.Seconds())
 	}
-	a, b := float64(count)/median(ours), float64(count)/median(theirs)
+	a, b := float64(count)/bench.Median(ours), float64(count)/bench.Median(theirs)
 	fmt.Printf("training tokens_per_s=%.0f hf_tokens_per_s=%.0f speedup=%.2f\n", a, b, a/b)
 	return nil
-}
-
-func median(xs []float64) float64 {
-	slices.Sort(xs)
-	return (xs[(len(xs)-1)/2] + xs[len(xs)/2]) / 2
 }
 
 // side is this program's half of the race.
@@ -223,27 +203,27 @@ type side struct {
 }
 
 // start makes a model and gives a copy of it to the transformers side.
-func start(ctx context.Context, s settings, config model.Config, batchFile, dir string) (*side, *peer, error) {
+func start(ctx context.Context, s settings, config model.Config, batchFile, dir string) (*side, peer, error) {
 	device, err := model.ParseDevice(s.device)
 	if err != nil {
-		return nil, nil, err
+		return nil, peer{}, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, nil, err
+		return nil, peer{}, err
 	}
 	m, err := model.New(config, seed, device)
 	if err != nil {
-		return nil, nil, err
+		return nil, peer{}, err
 	}
 	if err := m.Save(dir); err != nil {
-		return nil, nil, err
+		return nil, peer{}, err
 	}
 	trainer, err := model.NewTrainer(m, model.TrainerConfig{
 		Steps: scheduleSteps, LearningRate: learningRate, WeightDecay: weightDecay, ClipNorm: clipNorm, Seed: seed,
 		BFloat16: s.bfloat16,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, peer{}, err
 	}
 	there, err := startPeer(ctx, s, dir, batchFile)
 	return &side{m, trainer}, there, err

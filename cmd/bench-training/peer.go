@@ -2,52 +2,29 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"strconv"
 	"time"
 
+	"genrec/cmd/internal/bench"
 	"genrec/model/examples"
 	"genrec/model/safetensors"
 )
 
-// peer is the transformers side, a child process that reads and writes JSON lines.
-type peer struct {
-	command *exec.Cmd
-	in      io.WriteCloser
-	out     *json.Decoder
-}
+// peer is the transformers side.
+type peer struct{ *bench.Peer }
 
-func startPeer(ctx context.Context, s settings, modelDir, batchFile string) (*peer, error) {
-	command := exec.CommandContext(ctx, s.python, s.peer)
-	command.Stderr = os.Stderr
-	command.Env = append(os.Environ(), "OMP_NUM_THREADS="+strconv.Itoa(s.threads))
-	in, err := command.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start the transformers side: %w", err)
-	}
-	p := &peer{command, in, json.NewDecoder(out)}
-	var answer struct{ Ready bool }
-	err = p.ask(map[string]any{
+func startPeer(ctx context.Context, s settings, modelDir, batchFile string) (peer, error) {
+	p, err := bench.StartPeer(ctx, "the transformers side", s.python, s.peer, s.threads, map[string]any{
 		"model": modelDir, "batches": batchFile, "threads": s.threads, "device": s.device,
 		"learning_rate": learningRate, "weight_decay": weightDecay, "clip_norm": clipNorm,
-	}, &answer)
-	return p, err
+	})
+	return peer{p}, err
 }
 
 // train runs the first n batches.
-func (p *peer) train(n int) (time.Duration, []float64, error) {
+func (p peer) train(n int) (time.Duration, []float64, error) {
 	batches := make([]int, n)
 	for i := range batches {
 		batches[i] = i
@@ -56,22 +33,9 @@ func (p *peer) train(n int) (time.Duration, []float64, error) {
 		Seconds float64
 		Losses  []float64
 	}
-	err := p.ask(map[string]any{"run": batches}, &answer)
+	err := p.Ask(map[string]any{"run": batches}, &answer)
 	return time.Duration(answer.Seconds * float64(time.Second)), answer.Losses, err
 }
-
-func (p *peer) ask(question, answer any) error {
-	err := json.NewEncoder(p.in).Encode(question)
-	if err == nil {
-		err = p.out.Decode(answer)
-	}
-	if err != nil {
-		return fmt.Errorf("ask the transformers side: %w", err)
-	}
-	return nil
-}
-
-func (p *peer) close() error { return errors.Join(p.in.Close(), p.command.Wait()) }
 
 // writeBatches stores batches as the peer reads them.
 func writeBatches(path string, batches [][]examples.Example) error {

@@ -1,0 +1,234 @@
+// Command bench-inference times recommendation here, by transformers' generate and by
+// CTranslate2, on the same weights, catalog and histories, alternately in one run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"genrec/cmd/internal/bench"
+	"genrec/model"
+)
+
+type settings struct {
+	data, python, peer string
+	shape              string
+	users, rounds      int
+	seconds            float64
+	batches            string
+	threads            int
+	device             string
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
+	flag.StringVar(&s.python, "python", "python3", "with the packages of deploy/peers/requirements.txt")
+	flag.StringVar(&s.peer, "peer", "cmd/bench-inference/peer.py", "the side of the peers")
+	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model that reads a token a position, or bart-base")
+	flag.IntVar(&s.users, "users", 256, "whose histories are drawn")
+	flag.StringVar(&s.batches, "batches", "1,4,16,64", "sizes of which each engine takes its best")
+	flag.Float64Var(&s.seconds, "seconds", 5, "of a measurement, about")
+	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the engines taking turns")
+	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each engine")
+	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, s)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-inference:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) error {
+	runtime.LockOSThread() // the model's
+	sizes, err := s.sizes()
+	if err != nil {
+		return err
+	}
+	w, err := prepare(s)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	dir, err := os.MkdirTemp("", "genrec-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP a user, %d beams, %s, %d threads\n",
+		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, s.threads)
+
+	engines := []*contestant{{name: "genrec", engine: here{w}}}
+	for _, name := range []string{"transformers", "ctranslate2"} {
+		there, err := w.startPeer(ctx, s, name, filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		defer there.Close()
+		engines = append(engines, &contestant{name: name, engine: there})
+	}
+	if err := agree(engines[0], engines[1], len(w.inputs)); err != nil {
+		return err
+	}
+	for _, e := range engines {
+		if err := e.findBest(ctx, sizes, s.seconds, len(w.inputs)); err != nil {
+			return err
+		}
+	}
+	return race(ctx, s, w, engines)
+}
+
+func (s settings) sizes() (sizes []int, err error) {
+	if s.data == "" {
+		return nil, errors.New("-data is needed: the file of a dataset")
+	}
+	for _, text := range strings.Split(s.batches, ",") {
+		size, err := strconv.Atoi(text)
+		if err != nil || size < 1 || size > s.users {
+			return nil, fmt.Errorf("-batches: %q is no number from 1 to the %d of -users", text, s.users)
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
+}
+
+// agree refuses engines that follow the same rules and find other items.
+func agree(a, b *contestant, users int) error {
+	const (
+		compared = 32
+		least    = 0.98 // rounding decides between items of about the same score
+	)
+	n := min(compared, users)
+	ours, err := a.engine.recommend(n, n)
+	if err != nil {
+		return err
+	}
+	theirs, err := b.engine.recommend(n, n)
+	if err != nil {
+		return err
+	}
+	same, all := 0, 0
+	for i, items := range theirs.items {
+		all += len(items)
+		for _, item := range items {
+			if slices.Contains(ours.items[i], item) {
+				same++
+			}
+		}
+	}
+	fmt.Printf("%d of the %d items that %s finds for %d users are those of %s\n", same, all, b.name, n, a.name)
+	if all == 0 || float64(same) < least*float64(all) {
+		return fmt.Errorf("%s and %s do not search the same: one of them is wrong", a.name, b.name)
+	}
+	return nil
+}
+
+// race times the engines in turn, each in its best batch and one user at a time.
+func race(ctx context.Context, s settings, w *work, engines []*contestant) error {
+	var peaks []float64
+	for round := range s.rounds {
+		peak, err := w.matmulSpeed()
+		if err != nil {
+			return err
+		}
+		peaks = append(peaks, peak)
+		fmt.Printf("round %d:", round+1)
+		for _, e := range engines {
+			if err := e.measure(ctx, s.seconds, len(w.inputs)); err != nil {
+				return err
+			}
+			fmt.Printf(" %s %.2f users/s in batches of %d, %.1f ms alone;", e.name, e.rates[round], e.batch, e.alone[round])
+		}
+		fmt.Printf(" matrix products %.0f GFLOP/s\n", peak/1e9)
+	}
+	rate := func(i int) float64 { return bench.Median(engines[i].rates) }
+	alone := func(i int) float64 { return bench.Median(engines[i].alone) }
+	fmt.Printf("inference users_per_s=%.2f hf_users_per_s=%.2f ct2_users_per_s=%.2f speedup_hf=%.2f speedup_ct2=%.2f p50_ms_batch1=%.1f hf_p50_ms_batch1=%.1f ct2_p50_ms_batch1=%.1f roofline=%.2f\n",
+		rate(0), rate(1), rate(2), rate(0)/rate(1), rate(0)/rate(2), alone(0), alone(1), alone(2),
+		rate(0)*w.operations()/bench.Median(peaks))
+	return nil
+}
+
+// answer is what an engine found for the first users, and how long each batch took.
+type answer struct {
+	items     [][]int
+	durations []time.Duration
+}
+
+// engine recommends to the first users, batch by batch.
+type engine interface {
+	recommend(users, batch int) (answer, error)
+}
+
+// contestant is an engine with its figures by round.
+type contestant struct {
+	name   string
+	engine engine
+	batch  int       // the best one
+	rates  []float64 // users/s in it
+	alone  []float64 // median milliseconds of a batch of one
+}
+
+// findBest keeps the size that does the most users a second.
+func (c *contestant) findBest(ctx context.Context, sizes []int, seconds float64, users int) error {
+	best := 0.0
+	for _, size := range sizes {
+		rate, _, err := c.rate(ctx, size, seconds, users)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %.2f users/s in batches of %d\n", c.name, rate, size)
+		if rate > best {
+			best, c.batch = rate, size
+		}
+	}
+	return nil
+}
+
+func (c *contestant) measure(ctx context.Context, seconds float64, users int) error {
+	rate, _, err := c.rate(ctx, c.batch, seconds, users)
+	if err != nil {
+		return err
+	}
+	_, alone, err := c.rate(ctx, 1, seconds/2, users)
+	c.rates, c.alone = append(c.rates, rate), append(c.alone, alone)
+	return err
+}
+
+// rate recommends in batches of a size for about so many seconds: users a second, and
+// the median of the batches' milliseconds.
+func (c *contestant) rate(ctx context.Context, size int, seconds float64, users int) (rate, median float64, err error) {
+	first, err := c.engine.recommend(size, size) // also warms up
+	if err != nil {
+		return 0, 0, err
+	}
+	batches := int(seconds/first.durations[0].Seconds()) + 1
+	batches = min(max(batches, 2), users/size)
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	got, err := c.engine.recommend(batches*size, size)
+	if err != nil {
+		return 0, 0, err
+	}
+	var milliseconds []float64
+	total := time.Duration(0)
+	for _, d := range got.durations {
+		milliseconds = append(milliseconds, d.Seconds()*1e3)
+		total += d
+	}
+	return float64(batches*size) / total.Seconds(), bench.Median(milliseconds), nil
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sugarme/gotch"
+
+	"genrec/cmd/internal/bench"
+	"genrec/model"
+	"genrec/model/catalog"
+	"genrec/model/examples"
+	"genrec/model/libtorch"
+	"genrec/model/tensor"
+	"genrec/model/tokens"
+	"genrec/model/trie"
+	"genrec/pkg/dataset"
+)
+
+// work is what every engine gets: a model, the texts of a catalog, and histories of users in
+// random order.
+type work struct {
+	config   model.Config
+	model    *model.Model
+	searcher *model.Searcher
+	tree     *trie.Trie
+	texts    [][]int64 // by leaf
+	inputs   []examples.Input
+}
+
+const seed = 1
+
+// prepare draws users of a dataset. The model has no tables of users and items: no peer
+// could read them.
+func prepare(s settings) (*work, error) {
+	users, err := dataset.Read(s.data)
+	if err != nil {
+		return nil, err
+	}
+	var sequences []catalog.Sequence
+	for _, u := range users {
+		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
+	}
+	items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Padded, Seed: seed})
+	if err != nil {
+		return nil, err
+	}
+	vocabulary := tokens.NewCompact()
+	w := &work{}
+	if w.config, err = bench.Shape(s.shape, vocabulary.Size()); err != nil {
+		return nil, err
+	}
+	w.config.NewestFirst = false // BART cannot count so
+	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: w.config.MaxTokens()})
+	for n := 1; n <= items.Items(); n++ {
+		w.texts = append(w.texts, builder.ItemTokens(n))
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
+	for _, q := range sequences[:min(s.users, len(sequences))] {
+		in := builder.Next(examples.History{User: items.UserNumber(q.User), Items: items.Numbers(q.Items)})
+		clear(in.Users)
+		clear(in.Items)
+		w.inputs = append(w.inputs, in)
+	}
+	if len(w.inputs) < s.users {
+		return nil, fmt.Errorf("%s has %d users, -users asks for %d", s.data, len(w.inputs), s.users)
+	}
+	return w, w.build(s.device)
+}
+
+func (w *work) build(name string) error {
+	device, err := model.ParseDevice(name)
+	if err != nil {
+		return err
+	}
+	if w.tree, err = trie.Build(w.texts); err != nil {
+		return err
+	}
+	if w.model, err = model.New(w.config, seed, device); err != nil {
+		return err
+	}
+	w.searcher, err = w.model.NewSearcher(w.tree, model.Beams)
+	return err
+}
+
+func (w *work) close() {
+	w.searcher.Close()
+	w.model.Drop()
+}
+
+func (w *work) meanTokens() float64 {
+	n := 0
+	for _, in := range w.inputs {
+		n += in.Positions()
+	}
+	return float64(n) / float64(len(w.inputs))
+}
+
+// matmulSpeed is how many operations a second the device does in products of square
+// matrices, in the precision that the model computes in.
+func (w *work) matmulSpeed() (speed float64, err error) {
+	defer tensor.Catch(&err)
+	defer libtorch.SetGradients(libtorch.SetGradients(false))
+	const side, times = 1024, 8
+	s := tensor.Scope{Device: gotch.CPU}
+	defer s.Free()
+	a, b := s.Floats(make([]float32, side*side), side, side), s.Floats(make([]float32, side*side), side, side)
+	s.Linear(a, b, tensor.None)
+	began := time.Now()
+	for range times {
+		s.Linear(a, b, tensor.None)
+	}
+	return 2 * side * side * side * times / time.Since(began).Seconds(), nil
+}
+
+// here is this program's engine.
+type here struct{ *work }
+
+func (h here) recommend(users, batch int) (a answer, err error) {
+	for part := range slices.Chunk(h.inputs[:users], batch) {
+		began := time.Now()
+		found, err := h.searcher.Search(part, 0)
+		if err != nil {
+			return a, err
+		}
+		a.durations = append(a.durations, time.Since(began))
+		for _, candidates := range found {
+			var items []int
+			for _, c := range candidates {
+				items = append(items, c.Leaf)
+			}
+			a.items = append(a.items, items)
+		}
+	}
+	return a, nil
+}
+
+// there is a peer's engine.
+type there struct{ *bench.Peer }
+
+// startPeer gives a peer the model, the histories and the texts.
+func (w *work) startPeer(ctx context.Context, s settings, name, dir string) (there, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return there{}, err
+	}
+	if err := w.model.Save(dir); err != nil {
+		return there{}, fmt.Errorf("give %s the model: %w", name, err)
+	}
+	inputs := make([][]int64, len(w.inputs))
+	for i, in := range w.inputs {
+		inputs[i] = in.Tokens
+	}
+	p, err := bench.StartPeer(ctx, name, s.python, filepath.Clean(s.peer), s.threads, map[string]any{
+		"engine": name, "model": dir, "inputs": inputs, "prefix": w.tree.Prefix, "texts": w.texts,
+		"beams": model.Beams, "threads": s.threads, "device": s.device,
+	})
+	return there{p}, err
+}
+
+func (t there) recommend(users, batch int) (answer, error) {
+	var got struct {
+		Seconds []float64
+		Items   [][]int
+	}
+	err := t.Ask(map[string]any{"users": users, "batch": batch}, &got)
+	a := answer{items: got.Items}
+	for _, s := range got.Seconds {
+		a.durations = append(a.durations, time.Duration(s*float64(time.Second)))
+	}
+	return a, err
+}
