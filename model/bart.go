@@ -101,6 +101,7 @@ func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask
 // network holds the layers; the weights belong to parameters.
 type network struct {
 	config Config
+	kind   tensor.Kind // of the weights and of what is computed of them
 
 	tokens, users, items *tensor.Tensor // (V, D), (Users+1, D), (Items+1, D)
 	logitsBias           *tensor.Tensor // (1, V)
@@ -116,6 +117,7 @@ func newNetwork(c Config, p *parameters) *network {
 	positions := int64(c.MaxPositions + positionOffset)
 	n := &network{
 		config:           c,
+		kind:             p.kind,
 		tokens:           p.normal(sharedName, std, int64(c.Vocabulary), width),
 		users:            p.normal(usersName, std, int64(c.Users+1), width),
 		items:            p.normal(itemsName, std, int64(c.Items+1), width),
@@ -162,7 +164,12 @@ func zeroRow(table *tensor.Tensor, row int64) {
 	s.Narrow(table, 0, row, 1).Zero()
 }
 
-// logits maps decoder states (..., D) to (..., V).
+// logits maps decoder states (..., D) to (..., V), which are float32.
 func (n *network) logits(g *graph, states *tensor.Tensor) *tensor.Tensor {
-	return g.Add(g.Linear(states, n.tokens, tensor.None), n.logitsBias)
+	return g.As(g.Add(g.Linear(states, n.tokens, tensor.None), n.logitsBias), tensor.Float32)
+}
+
+// floats copies row-by-row data to the device, as what it is computed with.
+func (n *network) floats(g *graph, data []float32, shape ...int64) *tensor.Tensor {
+	return g.As(g.Floats(data, shape...), n.kind)
 }

@@ -29,7 +29,7 @@ func (n *network) encode(g *graph, b examples.Batch) encoded {
 	x = g.Add(x, items)
 	x = g.drop(n.encoderNorm.apply(g, x), g.dropout.blocks)
 
-	mask := paddingMask(g, b)
+	mask := n.paddingMask(g, b)
 	for _, layer := range n.encoder {
 		x = layer.apply(g, x, mask)
 	}
@@ -45,7 +45,7 @@ func (n *network) start(g *graph, b examples.Batch, items *tensor.Tensor) *tenso
 		start = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
 	}
 	if n.config.StartFromMean {
-		shares := g.Floats(itemShares(b), rows, length, 1)
+		shares := n.floats(g, itemShares(b), rows, length, 1)
 		mean := g.View(g.Sum(g.Multiply(items, shares), 1), rows, 1, int64(n.config.Width)) // (B, 1, D)
 		if start == nil {
 			return mean
@@ -89,7 +89,7 @@ func (n *network) embedWords(g *graph, b examples.Batch) *tensor.Tensor {
 			present[i] = 1
 		}
 	}
-	return g.Sum(g.Multiply(embedded, g.Floats(present, rows, length, depth, 1)), 2) // (B, S, D)
+	return g.Sum(g.Multiply(embedded, n.floats(g, present, rows, length, depth, 1)), 2) // (B, S, D)
 }
 
 func (n *network) positions(b examples.Batch) []int64 {
@@ -104,14 +104,14 @@ func (n *network) positions(b examples.Batch) []int64 {
 	return positions
 }
 
-func paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
+func (n *network) paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
 	mask := make([]float32, len(b.Users))
 	for i := range mask {
 		if int64(i%b.Length) >= b.Lengths[i/b.Length] {
 			mask[i] = float32(math.Inf(-1))
 		}
 	}
-	return g.Floats(mask, int64(b.Rows), 1, 1, int64(b.Length))
+	return n.floats(g, mask, int64(b.Rows), 1, 1, int64(b.Length))
 }
 
 // decode runs the decoder on whole texts, ids (B, T), and returns the states
@@ -165,10 +165,11 @@ func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense b
 }
 
 // itemScores maps decoder states (B, T, D) to scores of all items (B, Items): the
-// state that the text begins from against the item-ID embeddings. Column i is item i+1.
+// state that the text begins from against the item-ID embeddings, as float32. Column i is
+// item i+1.
 func (n *network) itemScores(g *graph, states *tensor.Tensor) *tensor.Tensor {
 	items := g.Narrow(n.items, 0, 1, int64(n.config.Items)) // (Items, D), without row 0
-	return g.Linear(g.Select(states, 1, textMarks-1), items, tensor.None)
+	return g.As(g.Linear(g.Select(states, 1, textMarks-1), items, tensor.None), tensor.Float32)
 }
 
 // noPadding is the padding index of a table in which every row learns.

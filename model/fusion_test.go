@@ -45,7 +45,14 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 // ask gathers and weighs by the given weights.
 func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w Weights) [][]Candidate {
 	t.Helper()
-	gathered, err := s.gather(inputs, next, w, 0)
+	requests := make([]request, len(inputs))
+	for i := range requests {
+		requests[i].input = inputs[i]
+		if next != nil {
+			requests[i].next = next[i]
+		}
+	}
+	gathered, err := s.gather(requests, w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,30 +12,41 @@ const shortlist = 100
 // byKind is what the rules of each kind say comes next.
 type byKind [rules.Kinds]rules.Next
 
-// gather asks the parts that have a weight about each input; next is what the rules say
-// comes after it, and needed where they have one. The items are those that the search
-// found, those that the head likes best and those that the rules do, spare more of each
-// than would do otherwise. A text that the search has not found counts like the last one
-// that it has, which is at least what it is worth.
-func (s *Searcher) gather(inputs []examples.Input, next []byKind, w Weights, spare int) (gathered [][]evidence, err error) {
-	defer tensor.Catch(&err)
-	defer withoutGradients()()
-	g := newGraph(s.device)
-	defer g.Free()
+// request is a question to the parts of a model.
+type request struct {
+	input examples.Input
+	next  byKind // needed where the rules have a weight
+	spare int    // how many items each part proposes beyond those that would do otherwise
+}
 
-	found, logProbs := s.askNetwork(g, inputs, w, spare)
-	gathered = make([][]evidence, len(inputs))
-	for i := range inputs {
+// gather asks the parts that have a weight about each request. The items are those that
+// the search found, those that the head likes best and those that the rules do. A text
+// that the search has not found counts like the last one that it has, which is at least
+// what it is worth.
+func (s *Searcher) gather(requests []request, w Weights) (gathered [][]evidence, err error) {
+	gathered = make([][]evidence, len(requests))
+	err = s.inParts(requests, func(g *graph, numbers []int, part []request) {
+		for i, items := range s.gatherPart(g, part, w) {
+			gathered[numbers[i]] = items
+		}
+	})
+	return gathered, err
+}
+
+func (s *Searcher) gatherPart(g *graph, requests []request, w Weights) [][]evidence {
+	found, logProbs := s.askNetwork(g, requests, w)
+	gathered := make([][]evidence, len(requests))
+	for i, r := range requests {
 		for kind, weight := range w.Rules() {
 			if weight > 0 {
-				found[i].rules = append(found[i].rules, next[i][kind].Best(shortlist+spare)...)
+				found[i].rules = append(found[i].rules, r.next[kind].Best(shortlist+r.spare)...)
 			}
 		}
 		gathered[i] = found[i].items()
 		for kind, weight := range w.Rules() {
 			if weight > 0 {
 				for j, item := range gathered[i] {
-					gathered[i][j].rules[kind] = next[i][kind].LogProb(item.leaf)
+					gathered[i][j].rules[kind] = r.next[kind].LogProb(item.leaf)
 				}
 			}
 		}
@@ -43,31 +54,30 @@ func (s *Searcher) gather(inputs []examples.Input, next []byKind, w Weights, spa
 	if w.Dense > 0 {
 		lookUp(g, logProbs, gathered)
 	}
-	return gathered, nil
+	return gathered
 }
 
 // askNetwork runs the search and the head, as far as they have a weight. It also returns
 // the head's log-probabilities of all items (B, Items).
-func (s *Searcher) askNetwork(g *graph, inputs []examples.Input, w Weights, spare int) (found []proposals, logProbs *tensor.Tensor) {
-	rows := len(inputs)
-	found = make([]proposals, rows)
+func (s *Searcher) askNetwork(g *graph, requests []request, w Weights) (found []proposals, logProbs *tensor.Tensor) {
+	found = make([]proposals, len(requests))
 	if w.Beams() == 0 && w.Dense == 0 {
 		return found, nil
 	}
 	searching := newGraph(s.device) // its steps free what they leave behind
 	defer searching.Free()
-	b, states := s.start(searching, examples.NewBatch(inputs))
+	b, states := s.start(searching, batchOf(requests))
 	if w.Dense > 0 {
 		logProbs = g.LogSoftmax(s.network.itemScores(g, states)) // (B, Items)
-		_, best := g.TopK(logProbs, int64(min(shortlist+spare, s.tree.Leaves)))
+		width := min(shortlist+mostSpare(requests), s.tree.Leaves)
+		_, best := g.TopK(logProbs, int64(width))
 		leaves := best.Ints() // row by row
-		for i := range found {
-			found[i].dense = leaves[i*len(leaves)/rows : (i+1)*len(leaves)/rows]
+		for i, r := range requests {
+			found[i].dense = leaves[i*width:][:min(shortlist+r.spare, width)]
 		}
 	}
 	if w.Beams() > 0 {
-		ended := s.search(searching, b, s.beams+int64(spare))
-		for i, candidates := range s.read(ended, int64(rows)) {
+		for i, candidates := range s.candidates(searching, b, requests) {
 			found[i].beams = candidates
 		}
 	}

@@ -12,14 +12,15 @@ import (
 type parameters struct {
 	device Device
 	random bool        // draw what is to be random; otherwise set follows
-	source *parameters // of which these are aliases
+	source *parameters // of which these are aliases, or copies of another kind
+	kind   tensor.Kind
 	names  []string
 	byName map[string]*tensor.Tensor
 	fixed  map[string]bool // not trained
 }
 
 func newParameters(device Device, random bool) *parameters {
-	return &parameters{device: device, random: random, byName: make(map[string]*tensor.Tensor), fixed: make(map[string]bool)}
+	return &parameters{device: device, random: random, kind: tensor.Float32, byName: make(map[string]*tensor.Tensor), fixed: make(map[string]bool)}
 }
 
 func (p *parameters) add(name string, t *tensor.Tensor) *tensor.Tensor {
@@ -38,6 +39,13 @@ func (p *parameters) aliases() *parameters {
 	return a
 }
 
+// rounded are copies of the weights in another kind, which cannot learn.
+func (p *parameters) rounded(kind tensor.Kind) *parameters {
+	r := newParameters(p.device, false)
+	r.source, r.kind = p, kind
+	return r
+}
+
 // normal makes a parameter drawn from N(0, std²).
 func (p *parameters) normal(name string, std float64, shape ...int64) *tensor.Tensor {
 	if !p.random {
@@ -48,6 +56,9 @@ func (p *parameters) normal(name string, std float64, shape ...int64) *tensor.Te
 
 func (p *parameters) constant(name string, value float64, shape ...int64) *tensor.Tensor {
 	if p.source != nil {
+		if p.kind != p.source.kind {
+			return p.add(name, p.source.byName[name].Copy(p.kind))
+		}
 		return p.add(name, p.source.byName[name].Alias())
 	}
 	return p.add(name, tensor.Constant(value, p.device.libtorch, shape...))

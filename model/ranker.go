@@ -11,6 +11,7 @@ import (
 	"genrec/model/rules"
 	"genrec/model/tokens"
 	"genrec/model/trie"
+	"genrec/pkg/cores"
 )
 
 // TopItems is how many recommendations a user gets (paper, section 4.1).
@@ -22,6 +23,9 @@ type RankerConfig struct {
 	Items int // recommendations per query
 	// AllowSeen lets items of the history be recommended again.
 	AllowSeen bool
+	// Precision is what the network computes in; another one than float32 takes a copy
+	// of the weights as they are at the start.
+	Precision Precision
 	// These take the place of the model's weights unless they are nil.
 	DenseWeight, SequentialWeight, AssociationWeight *float64
 }
@@ -47,6 +51,7 @@ type Ranked struct {
 type Ranker struct {
 	config   RankerConfig
 	bundle   Bundle
+	rounded  *Model // a copy in another precision than the bundle's, or nil
 	builder  *examples.Builder
 	searcher *Searcher
 }
@@ -65,15 +70,26 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the trie of %d items: %w", len(texts), err)
 	}
-	searcher, err := b.Model.NewSearcher(tree, c.Beams)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), err)
-	}
-	r := &Ranker{config: c, bundle: b, builder: builder, searcher: searcher}
-	if err := r.checkWeights(); err != nil {
-		return nil, errors.Join(err, r.Close())
+	r := &Ranker{config: c, bundle: b, builder: builder}
+	if err := r.prepare(tree); err != nil {
+		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), errors.Join(err, r.Close()))
 	}
 	return r, nil
+}
+
+func (r *Ranker) prepare(tree *trie.Trie) (err error) {
+	if err := r.checkWeights(); err != nil {
+		return err
+	}
+	m := r.bundle.Model
+	if r.config.Precision != Float32 {
+		if r.rounded, err = m.Rounded(r.config.Precision); err != nil {
+			return err
+		}
+		m = r.rounded
+	}
+	r.searcher, err = m.NewSearcher(tree, r.config.Beams)
+	return err
 }
 
 func (r *Ranker) checkWeights() error {
@@ -144,23 +160,23 @@ func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
 	if len(queries) == 0 {
 		return found, nil
 	}
-	inputs, next := make([]examples.Input, len(queries)), make([]byKind, len(queries))
-	spare := 0
-	for i, q := range queries {
+	requests := make([]request, len(queries))
+	cores.Each(len(queries), func(i int) {
+		q := queries[i]
 		history := examples.History{User: r.bundle.Catalog.UserNumber(q.User), Items: r.bundle.Catalog.Numbers(q.Items)}
-		inputs[i] = r.builder.Next(history)
+		requests[i].input = r.builder.Next(history)
 		for kind, weight := range w.Rules() {
 			if weight > 0 {
-				next[i][kind] = r.bundle.Rules[kind].Next(Leaves(history.Items))
+				requests[i].next[kind] = r.bundle.Rules[kind].Next(Leaves(history.Items))
 			}
 		}
 		if !r.config.AllowSeen {
 			found.seen[i] = set(history.Items)
-			spare = max(spare, len(found.seen[i]))
+			requests[i].spare = len(found.seen[i])
 		}
-	}
+	})
 	var err error
-	if found.evidence, err = r.searcher.gather(inputs, next, w, spare); err != nil {
+	if found.evidence, err = r.searcher.gather(requests, w); err != nil {
 		return found, fmt.Errorf("search for %d users: %w", len(queries), err)
 	}
 	return found, nil
@@ -230,4 +246,12 @@ func set(numbers []int) map[int]bool {
 }
 
 // Close frees the search's tensors; the bundle's model stays.
-func (r *Ranker) Close() error { return r.searcher.Close() }
+func (r *Ranker) Close() error {
+	if r.rounded != nil {
+		r.rounded.Drop()
+	}
+	if r.searcher == nil {
+		return nil
+	}
+	return r.searcher.Close()
+}

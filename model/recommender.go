@@ -56,6 +56,9 @@ func (r *Recommender) serve(dir string, device Device, c RankerConfig, opened ch
 		return
 	}
 	defer ranker.Close()
+	if c.Precision != Float32 {
+		bundle.Model.Drop() // the ranker has a copy
+	}
 	r.bundle = bundle
 	opened <- nil
 	for {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"math"
 
 	"genrec/model/examples"
@@ -25,6 +26,7 @@ type Searcher struct {
 	device  Device
 	beams   int64
 	tree    *trie.Trie
+	crew    crew
 
 	owned      *graph
 	prefix     []int64        // what the decoder reads before the first free token
@@ -54,12 +56,16 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error)
 	s.childToken = s.owned.Ints(token, rows, fanOut)
 	s.childNode = s.owned.Ints(node, rows, fanOut)
 	s.childBias = s.owned.Floats(bias, rows, fanOut)
+	if s.crew, err = newCrew(threadsFor(m), nil); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
-// Close frees the trie's tensors.
+// Close frees the trie's tensors and the threads.
 func (s *Searcher) Close() (err error) {
 	defer tensor.Catch(&err)
+	s.crew.close()
 	s.owned.Free()
 	return nil
 }
@@ -72,13 +78,29 @@ func (s *Searcher) Close() (err error) {
 // best continuations are taken of all, those that end a sequence are put aside, and
 // as many others go on as there are beams.
 func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
-	defer tensor.Catch(&err)
-	defer withoutGradients()()
-	g := newGraph(s.device)
-	defer g.Free()
+	requests := make([]request, len(inputs))
+	for i, in := range inputs {
+		requests[i] = request{input: in, spare: spare}
+	}
+	found = make([][]Candidate, len(inputs))
+	err = s.inParts(requests, func(g *graph, numbers []int, part []request) {
+		b, _ := s.start(g, batchOf(part))
+		for i, candidates := range s.candidates(g, b, part) {
+			found[numbers[i]] = candidates
+		}
+	})
+	return found, err
+}
 
-	b, _ := s.start(g, examples.NewBatch(inputs))
-	return s.read(s.search(g, b, s.beams+int64(spare)), int64(len(inputs))), nil
+// candidates searches from the start and keeps for each request as many as it asks for,
+// whatever the others do.
+func (s *Searcher) candidates(g *graph, b beams, requests []request) [][]Candidate {
+	ended := s.search(g, b, s.beams+int64(mostSpare(requests)))
+	found := s.read(ended, int64(len(requests)))
+	for i, r := range requests {
+		found[i] = found[i][:min(len(found[i]), int(s.beams)+r.spare)]
+	}
+	return found
 }
 
 // search goes on from the start until every beam has ended, and keeps the best.

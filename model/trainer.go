@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
-	"sync"
 
 	"genrec/model/examples"
 	"genrec/model/libtorch"
@@ -39,6 +37,7 @@ type Trainer struct {
 	config    TrainerConfig
 	model     *Model
 	workers   []*worker
+	crew      crew // a thread for each worker, or none for the only one
 	optimizer *tensor.AdamW
 	moments   *graph
 	means     []*tensor.Tensor // by trained weight
@@ -56,38 +55,22 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	defer tensor.Catch(&err)
 	t = &Trainer{config: c, model: m, moments: newGraph(m.device)}
 	var replicas [][]*tensor.Tensor
-	for range workersFor(m) {
+	threads := threadsFor(m)
+	if m.Config.AttentionDropout > 0 {
+		// Its masks come from libtorch's one generator, which threads would reach in any order.
+		threads = 0
+	}
+	if t.crew, err = newCrew(threads, c.Prepare); err != nil {
+		return nil, err
+	}
+	for range max(1, threads) {
 		w := newWorker(m, c.BFloat16)
 		t.workers = append(t.workers, w)
 		replicas = append(replicas, w.weights.trained())
 	}
-	if len(t.workers) > 1 {
-		for _, w := range t.workers {
-			if err := w.start(c.Prepare); err != nil {
-				return nil, err
-			}
-		}
-	}
 	t.optimizer = tensor.NewAdamW(m.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
 	t.means, t.squares = t.optimizer.Moments(&t.moments.Scope)
 	return t, nil
-}
-
-const (
-	// mostWorkers and mostShared bound the memory for gradients, of which every worker
-	// has its own. The operations of a model of more weights than mostShared are long
-	// enough for all cores to share.
-	mostWorkers = 16
-	mostShared  = 32 << 20
-)
-
-// workersFor is one a core for a small model on a CPU. The masks of attention's dropout
-// come from libtorch's one generator, which several threads would reach in any order.
-func workersFor(m *Model) int {
-	if m.device != CPU || m.Config.AttentionDropout > 0 || m.Parameters() > mostShared {
-		return 1
-	}
-	return min(runtime.NumCPU(), mostWorkers)
 }
 
 // Step learns from a batch and returns its mean loss in nats: per target token, and per
@@ -118,7 +101,7 @@ const stepsBetweenReleases = 100
 func (t *Trainer) update() error {
 	t.optimizer.Begin()
 	norms := make([]float64, len(t.workers))
-	if err := t.together(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
+	if err := t.crew.each(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
 		return err
 	}
 	squared := 0.0
@@ -127,19 +110,7 @@ func (t *Trainer) update() error {
 	}
 	const tiny = 1e-6 // as torch.nn.utils.clip_grad_norm_
 	rate, scale := t.Rate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
-	return t.together(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
-}
-
-// together runs a function for each of the first n workers, side by side.
-func (t *Trainer) together(n int, f func(worker int)) error {
-	errs := make([]error, n)
-	var group sync.WaitGroup
-	for i := 1; i < n; i++ {
-		group.Go(func() { errs[i] = t.workers[i].do(func() { f(i) }) })
-	}
-	errs[0] = t.workers[0].do(func() { f(0) })
-	group.Wait()
-	return errors.Join(errs...)
+	return t.crew.each(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
 }
 
 // gradients lets the workers compute those of their shares, side by side.
@@ -158,7 +129,7 @@ func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) 
 		shares[i] = share{batch: part, rows: len(batch), tokens: tokens, dense: t.config.DenseLoss, random: random.Uint64()}
 	}
 	losses := make([]float64, len(parts))
-	err = t.together(len(parts), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
+	err = t.crew.each(len(parts), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
 	for _, l := range losses {
 		loss += l
 	}
@@ -196,8 +167,9 @@ func (t *Trainer) Close() (err error) {
 	defer tensor.Catch(&err)
 	t.moments.Free()
 	t.optimizer.Drop()
+	t.crew.close()
 	for _, w := range t.workers {
-		w.close()
+		w.weights.drop()
 	}
 	return nil
 }

@@ -1,24 +1,19 @@
 package model
 
 import (
-	"runtime"
-
 	"genrec/model/examples"
 	"genrec/model/libtorch"
 	"genrec/model/tensor"
 )
 
-// worker computes the gradients of its share of each batch. On a CPU there is one for
-// each core, which beats operations that all cores share: most operations of a small
-// model are too short to be shared.
+// worker computes the gradients of its share of each batch.
 type worker struct {
 	device   Device
 	config   Config
 	bfloat16 bool
 	weights  *parameters // aliases of the model's, with gradients of their own
 	network  *network
-	most     int         // positions of a forward and backward pass
-	calls    chan func() // nil: on the caller's thread
+	most     int // positions of a forward and backward pass
 }
 
 func newWorker(m *Model, bfloat16 bool) *worker {
@@ -28,24 +23,6 @@ func newWorker(m *Model, bfloat16 bool) *worker {
 	return w
 }
 
-// start gives the worker a thread that runs operations alone.
-func (w *worker) start(prepare func()) error {
-	w.calls = make(chan func())
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		if prepare != nil {
-			prepare()
-		}
-		libtorch.SetGradients(true) // the thread may have had another life
-		ready <- libtorch.UseOneThread()
-		for call := range w.calls {
-			call()
-		}
-	}()
-	return <-ready
-}
-
 // share is a worker's part of a step.
 type share struct {
 	batch  []examples.Example
@@ -53,25 +30,6 @@ type share struct {
 	tokens int     // target tokens of the whole batch
 	dense  float64 // weight of the dense head's loss
 	random uint64  // of the dropout masks
-}
-
-// do runs a function, which may panic as tensor.Catch expects, on the worker's thread.
-func (w *worker) do(f func()) (err error) {
-	run := func() {
-		defer tensor.Catch(&err)
-		f()
-	}
-	if w.calls == nil {
-		run()
-		return err
-	}
-	done := make(chan struct{})
-	w.calls <- func() {
-		defer close(done)
-		run()
-	}
-	<-done
-	return err
 }
 
 // gradients adds those of a share to the worker's, piece by piece, and returns its part
@@ -124,11 +82,4 @@ func (w *worker) forward(g *graph, b examples.Batch, t examples.Targets, dense b
 		defer libtorch.SetBFloat16(w.device.libtorch, false)
 	}
 	return w.network.losses(g, b, t, dense)
-}
-
-func (w *worker) close() {
-	if w.calls != nil {
-		close(w.calls)
-	}
-	w.weights.drop()
 }

@@ -120,7 +120,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
 
-	ranker, err := model.NewRanker(bundle, r.config.Ranker)
+	config := r.config.Ranker
+	config.Precision = model.Float32 // a copy in another one would not see what the model learns
+	ranker, err := model.NewRanker(bundle, config)
 	if err != nil {
 		return report, err
 	}

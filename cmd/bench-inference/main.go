@@ -18,6 +18,7 @@ import (
 
 	"genrec/cmd/internal/bench"
 	"genrec/model"
+	"genrec/model/tensor"
 )
 
 type settings struct {
@@ -27,7 +28,7 @@ type settings struct {
 	seconds            float64
 	batches            string
 	threads            int
-	device             string
+	device, precision  string
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the engines taking turns")
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each engine")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
+	flag.StringVar(&s.precision, "precision", "float32", "of genrec: float32 or bfloat16; the peers stay in float32")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, s)
@@ -68,8 +70,8 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP a user, %d beams, %s, %d threads\n",
-		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, s.threads)
+	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP a user, %d beams, %s, %s, %d threads\n",
+		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, s.precision, s.threads)
 
 	engines := []*contestant{{name: "genrec", engine: here{w}}}
 	for _, name := range []string{"transformers", "ctranslate2"} {
@@ -80,7 +82,7 @@ func run(ctx context.Context, s settings) error {
 		defer there.Close()
 		engines = append(engines, &contestant{name: name, engine: there})
 	}
-	if err := agree(engines[0], engines[1], len(w.inputs)); err != nil {
+	if err := agree(engines[0], engines[1], len(w.inputs), w.kind != tensor.Float32); err != nil {
 		return err
 	}
 	for _, e := range engines {
@@ -106,11 +108,12 @@ func (s settings) sizes() (sizes []int, err error) {
 }
 
 // agree refuses engines that follow the same rules and find other items.
-func agree(a, b *contestant, users int) error {
-	const (
-		compared = 32
-		least    = 0.98 // rounding decides between items of about the same score
-	)
+func agree(a, b *contestant, users int, rounded bool) error {
+	const compared = 32
+	least := 0.98 // rounding decides between items of about the same score
+	if rounded {
+		least = 0.9
+	}
 	n := min(compared, users)
 	ours, err := a.engine.recommend(n, n)
 	if err != nil {

@@ -27,10 +27,12 @@ import (
 type work struct {
 	config   model.Config
 	model    *model.Model
+	rounded  *model.Model // in the precision that is timed
 	searcher *model.Searcher
 	tree     *trie.Trie
 	texts    [][]int64 // by leaf
 	inputs   []examples.Input
+	kind     tensor.Kind
 }
 
 const seed = 1
@@ -51,7 +53,7 @@ func prepare(s settings) (*work, error) {
 		return nil, err
 	}
 	vocabulary := tokens.NewCompact()
-	w := &work{}
+	w := &work{kind: tensor.Float32}
 	if w.config, err = bench.Shape(s.shape, vocabulary.Size()); err != nil {
 		return nil, err
 	}
@@ -71,11 +73,15 @@ func prepare(s settings) (*work, error) {
 	if len(w.inputs) < s.users {
 		return nil, fmt.Errorf("%s has %d users, -users asks for %d", s.data, len(w.inputs), s.users)
 	}
-	return w, w.build(s.device)
+	return w, w.build(s.device, s.precision)
 }
 
-func (w *work) build(name string) error {
-	device, err := model.ParseDevice(name)
+func (w *work) build(deviceName, precisionName string) error {
+	precision, err := model.ParsePrecision(precisionName)
+	if err != nil {
+		return err
+	}
+	device, err := model.ParseDevice(deviceName)
 	if err != nil {
 		return err
 	}
@@ -85,12 +91,19 @@ func (w *work) build(name string) error {
 	if w.model, err = model.New(w.config, seed, device); err != nil {
 		return err
 	}
-	w.searcher, err = w.model.NewSearcher(w.tree, model.Beams)
+	if w.rounded, err = w.model.Rounded(precision); err != nil {
+		return err
+	}
+	if precision == model.BFloat16 {
+		w.kind = tensor.BFloat16
+	}
+	w.searcher, err = w.rounded.NewSearcher(w.tree, model.Beams)
 	return err
 }
 
 func (w *work) close() {
 	w.searcher.Close()
+	w.rounded.Drop()
 	w.model.Drop()
 }
 
@@ -110,7 +123,8 @@ func (w *work) matmulSpeed() (speed float64, err error) {
 	const side, times = 1024, 8
 	s := tensor.Scope{Device: gotch.CPU}
 	defer s.Free()
-	a, b := s.Floats(make([]float32, side*side), side, side), s.Floats(make([]float32, side*side), side, side)
+	square := func() *tensor.Tensor { return s.As(s.Floats(make([]float32, side*side), side, side), w.kind) }
+	a, b := square(), square()
 	s.Linear(a, b, tensor.None)
 	began := time.Now()
 	for range times {

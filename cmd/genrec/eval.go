@@ -26,7 +26,7 @@ have seen the last items: "genrec retrain" never shows them to it.
 Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
            genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
                --sequential-weight 0 --association-weight 0`,
-		Flags: join(datasetFlags(), rankerFlags(), []cli.Flag{
+		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
 			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},

@@ -67,6 +67,15 @@ func rankerFlags() []cli.Flag {
 	}
 }
 
+func precisionFlag() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "precision", Value: model.Float32.String(), Usage: "that a model is asked in: float32, or bfloat16, for wide models twice as fast on a CPU that has it",
+			Sources: cli.EnvVars("GENREC_PRECISION"),
+		},
+	}
+}
+
 func join(groups ...[]cli.Flag) []cli.Flag { return slices.Concat(groups...) }
 
 // models is what the model flags name.
@@ -94,6 +103,11 @@ func rankerSettings(cmd *cli.Command) (model.Device, model.RankerConfig, error) 
 	device, err := model.ParseDevice(cmd.String("device"))
 	if err != nil {
 		return device, ranker, fmt.Errorf("--device: %w", err)
+	}
+	if name := cmd.String("precision"); name != "" {
+		if ranker.Precision, err = model.ParsePrecision(name); err != nil {
+			return device, ranker, fmt.Errorf("--precision: %w", err)
+		}
 	}
 	return device, ranker, nil
 }

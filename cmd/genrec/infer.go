@@ -20,7 +20,7 @@ the models folder is picked up within a second, without a restart. Start one per
 GPU or machine: they share the work as one consumer group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
-		Flags: join(kafkaFlags(), redisFlags(), modelFlags()),
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), precisionFlag()),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			m, err := openModels(cmd)
 			if err != nil {

@@ -22,27 +22,29 @@ type Next struct {
 	ballot float64 // all votes together
 }
 
-// Next asks the newest items of a history (oldest first) what they lead to. Rules are
-// asked by one goroutine at a time.
+// Next asks the newest items of a history (oldest first) what they lead to.
 func (r *Rules) Next(history []int) Next {
 	n := Next{items: r.Items()}
+	counting := r.sums.Get().(*[]float64)
+	defer r.sums.Put(counting)
+	sums := *counting
 	vote := 1.0
 	for _, item := range slices.Backward(history[max(0, len(history)-asked):]) {
 		for i := r.starts[item]; i < r.starts[item+1]; i++ {
 			to := r.to[i]
-			if r.sums[to] == 0 {
+			if sums[to] == 0 {
 				n.voted = append(n.voted, to)
 			}
-			r.sums[to] += vote * float64(r.weights[i])
+			sums[to] += vote * float64(r.weights[i])
 		}
 		vote *= older[r.kind]
 	}
 	slices.Sort(n.voted)
 	n.votes = make([]float64, len(n.voted))
 	for i, item := range n.voted {
-		n.votes[i] = r.sums[item]
-		n.ballot += r.sums[item]
-		r.sums[item] = 0
+		n.votes[i] = sums[item]
+		n.ballot += sums[item]
+		sums[item] = 0
 	}
 	return n
 }

@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sync"
 
 	"genrec/model/pairs"
 	"genrec/pkg/cores"
@@ -50,7 +51,7 @@ type Rules struct {
 	starts  []int // by item, and one more: where its rules begin
 	to      []int32
 	weights []float32
-	sums    []float64 // by item: votes while they are counted, then 0 again
+	sums    sync.Pool // of *[]float64, by item: votes while they are counted, then 0 again
 }
 
 // Learn counts the histories, each the items of one user among 0..items-1, oldest first.
@@ -77,7 +78,12 @@ func Learn(kind Kind, histories [][]int, items int) *Rules {
 }
 
 func empty(kind Kind, items int) *Rules {
-	return &Rules{kind: kind, starts: make([]int, items+1), sums: make([]float64, items)}
+	r := &Rules{kind: kind, starts: make([]int, items+1)}
+	r.sums.New = func() any {
+		sums := make([]float64, items)
+		return &sums
+	}
+	return r
 }
 
 // strongest keeps at most as many rules as an item may have, of equals the first.

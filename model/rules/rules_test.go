@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"genrec/model/safetensors"
+	"genrec/pkg/cores"
 )
 
 func TestNextAddsUpVotes(t *testing.T) {
@@ -91,6 +92,23 @@ func TestNextIsADistribution(t *testing.T) {
 			t.Fatalf("the item before the newest %d of %v has a vote", asked, older)
 		}
 	}
+}
+
+// Users are asked about side by side.
+func TestNextDoesNotMixWhoAsks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	const items = 300
+	histories := randomHistories(rng, 400, items)
+	r := Learn(Association, histories, items)
+	want := make([]Next, len(histories))
+	for i, history := range histories {
+		want[i] = r.Next(history)
+	}
+	cores.Each(len(histories), func(i int) {
+		if got := r.Next(histories[i]); !slices.Equal(got.votes, want[i].votes) || !slices.Equal(got.voted, want[i].voted) {
+			t.Errorf("history %d has other votes when others are asked about, too", i)
+		}
+	})
 }
 
 func TestItemsKeepTheirStrongestRules(t *testing.T) {

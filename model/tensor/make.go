@@ -27,6 +27,29 @@ func (s *Scope) zeros(kind gotch.DType, shape []int64) *Tensor {
 	}))
 }
 
+// Kind is the type of a tensor's elements.
+type Kind gotch.DType
+
+// The kinds that weights come in.
+var (
+	Float32  = Kind(gotch.Float)
+	BFloat16 = Kind(gotch.BFloat16)
+)
+
+// As converts a tensor to a kind; one that is of that kind is returned as it is.
+func (s *Scope) As(x *Tensor, k Kind) *Tensor { return s.own(x.as(k)) }
+
+// Copy is a tensor of a kind that belongs to the caller, without a gradient.
+func (t *Tensor) Copy(k Kind) *Tensor {
+	near := t.Alias()
+	defer near.Drop()
+	return near.as(k)
+}
+
+func (t *Tensor) as(k Kind) *Tensor {
+	return call(func(out *lib.Ctensor) { lib.AtgToDtype(out, t.c, gotch.DType(k).CInt(), 0, 0) })
+}
+
 // Normal draws a tensor from N(0, std²) that belongs to the caller. The draw
 // happens on the CPU, so that one seed gives the same numbers on every device.
 func Normal(std float64, device gotch.Device, shape ...int64) *Tensor {

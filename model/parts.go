@@ -1,0 +1,67 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+
+	"genrec/model/examples"
+)
+
+// mostTogether is how many requests a CPU searches at once: enough for products of
+// matrices, few enough that one operation finds in the caches what the one before it left.
+const mostTogether = 8
+
+// parts are the numbers of the requests that are searched together: on a CPU those of
+// about the same length, the longest first, in equally many parts for each thread.
+func (s *Searcher) parts(requests []request) [][]int {
+	numbers := make([]int, len(requests))
+	for i := range numbers {
+		numbers[i] = i
+	}
+	if s.device != CPU {
+		return [][]int{numbers}
+	}
+	slices.SortStableFunc(numbers, func(a, b int) int {
+		return cmp.Compare(requests[b].input.Positions(), requests[a].input.Positions())
+	})
+	threads := max(1, len(s.crew))
+	rounds := (len(requests) + threads*mostTogether - 1) / (threads * mostTogether)
+	parts := make([][]int, min(rounds*threads, len(requests)))
+	for i := range parts {
+		parts[i] = numbers[i*len(numbers)/len(parts) : (i+1)*len(numbers)/len(parts)]
+	}
+	return parts
+}
+
+// inParts does work on each of the parts, as many at a time as there are threads.
+func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int, part []request)) error {
+	if len(requests) == 0 {
+		return nil
+	}
+	parts := s.parts(requests)
+	return s.crew.each(len(parts), func(i int) {
+		defer withoutGradients()()
+		g := newGraph(s.device)
+		defer g.Free()
+		part := make([]request, len(parts[i]))
+		for j, number := range parts[i] {
+			part[j] = requests[number]
+		}
+		work(g, parts[i], part)
+	})
+}
+
+func batchOf(requests []request) examples.Batch {
+	inputs := make([]examples.Input, len(requests))
+	for i, r := range requests {
+		inputs[i] = r.input
+	}
+	return examples.NewBatch(inputs)
+}
+
+func mostSpare(requests []request) (most int) {
+	for _, r := range requests {
+		most = max(most, r.spare)
+	}
+	return most
+}

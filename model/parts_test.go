@@ -1,0 +1,166 @@
+package model
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"genrec/model/examples"
+	"genrec/model/tensor"
+)
+
+func TestPartsHoldEachRequestOnce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, threads := range []int{0, 1, 2, 5} {
+		s := &Searcher{device: CPU, crew: make(crew, threads)}
+		for _, requests := range []int{1, 2, 3, 7, 8, 9, 64, 100} {
+			all := make([]request, requests)
+			for i := range all {
+				all[i].input = examples.Input{Users: make([]int64, 1+rng.IntN(60))}
+			}
+			parts := s.parts(all)
+			if len(parts) != requests && len(parts)%max(1, threads) != 0 {
+				t.Errorf("%d requests, %d threads: %d parts, some threads have less to do", requests, threads, len(parts))
+			}
+			var numbers []int
+			shortest := math.MaxInt
+			for _, part := range parts {
+				if len(part) == 0 || len(part) > mostTogether {
+					t.Errorf("%d requests, %d threads: a part of %d, want 1 to %d", requests, threads, len(part), mostTogether)
+				}
+				for _, n := range part {
+					if all[n].input.Positions() > shortest {
+						t.Errorf("%d requests, %d threads: lengths are mixed, which costs padding", requests, threads)
+					}
+					shortest = min(shortest, all[n].input.Positions())
+				}
+				numbers = append(numbers, part...)
+			}
+			slices.Sort(numbers)
+			for i, n := range numbers {
+				if len(numbers) != requests || n != i {
+					t.Fatalf("%d requests, %d threads: the parts hold %v", requests, threads, numbers)
+				}
+			}
+		}
+	}
+}
+
+func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
+	for _, threads := range []int{0, 1, 3} {
+		c, err := newCrew(threads, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 1, 2, 10} {
+			counts := make([]atomic.Int32, n)
+			if err := c.each(n, func(i int) { counts[i].Add(1) }); err != nil {
+				t.Error(err)
+			}
+			for i := range counts {
+				if got := counts[i].Load(); got != 1 {
+					t.Errorf("%d threads: %d of %d was done %d times", threads, i, n, got)
+				}
+			}
+		}
+		var failure *tensor.Error
+		err = c.each(5, func(i int) {
+			if i == 3 {
+				panic(&tensor.Error{Message: "out of memory"})
+			}
+		})
+		if !errors.As(err, &failure) {
+			t.Errorf("%d threads: error %v, want that of the operation that failed", threads, err)
+		}
+		c.close()
+	}
+}
+
+// What a user is recommended does not depend on who else asks.
+func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
+	ownThread(t)
+	sequences := cycles(120, rings, ringSize, 6)
+	for i := range sequences {
+		sequences[i].Items = sequences[i].Items[:1+i%6] // histories of all lengths
+	}
+	b := newBundle(t, sequences, 3)
+	b.Model.Config.Weights = Weights{Dense: 0.5}
+	ranker, err := NewRanker(b, RankerConfig{Beams: 5, Items: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ranker.Close()
+	queries := []Query{{User: "nobody"}}
+	for _, s := range sequences[:40] {
+		queries = append(queries, Query(s))
+	}
+	together, err := ranker.Rank(queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range queries {
+		alone, err := ranker.Rank([]Query{q})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for place, want := range alone[0] {
+			got := together[i][place]
+			if math.Abs(got.Probability-want.Probability) > 1e-4*want.Probability {
+				t.Errorf("user %s, place %d: %v among %d users, %v alone", q.User, place, got, len(queries), want)
+			}
+		}
+	}
+}
+
+// Weights and sums of 8 bits of precision lead to about the same answers.
+func TestBFloat16RanksAboutTheSame(t *testing.T) {
+	ownThread(t)
+	sequences := cycles(120, rings, ringSize, 6)
+	b := newBundle(t, sequences, 10)
+	train(t, b, sequences, 3, 10)
+	queries := make([]Query, len(sequences))
+	for i, s := range sequences {
+		queries[i] = Query(s)
+	}
+	best := func(p Precision) (items []string) {
+		c := DefaultRankerConfig()
+		c.Precision, c.AllowSeen = p, true
+		ranker, err := NewRanker(b, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ranker.Close()
+		ranked, err := ranker.Rank(queries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range ranked {
+			items = append(items, r[0].Item)
+		}
+		return items
+	}
+	rounded, exact := best(BFloat16), best(Float32)
+	same := 0
+	for i := range exact {
+		if rounded[i] == exact[i] {
+			same++
+		}
+	}
+	if same < len(exact)*95/100 {
+		t.Errorf("in bfloat16 the best item is the same for %d of %d users, want 95 %% at least", same, len(exact))
+	}
+}
+
+func TestParsePrecision(t *testing.T) {
+	for _, p := range precisions {
+		if got, err := ParsePrecision(p.String()); err != nil || got != p {
+			t.Errorf("%v is read as %v (%v)", p, got, err)
+		}
+	}
+	if p, err := ParsePrecision("int3"); err == nil {
+		t.Errorf("int3 is read as %v, want an error", p)
+	}
+}

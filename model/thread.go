@@ -1,0 +1,100 @@
+package model
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"genrec/model/libtorch"
+	"genrec/model/tensor"
+)
+
+// crew is a number of OS threads on which libtorch's operations run alone, one a core.
+// Most operations of a small model are too short to be shared by cores. A crew of none
+// works on its caller's thread, where all cores share an operation.
+type crew []chan func()
+
+// newCrew starts threads; prepare runs at the start of each, unless it is nil.
+func newCrew(threads int, prepare func()) (crew, error) {
+	c := make(crew, threads)
+	ready := make(chan error)
+	for i := range c {
+		c[i] = make(chan func())
+		go func() {
+			runtime.LockOSThread() // for good: the thread ends with the goroutine
+			if prepare != nil {
+				prepare()
+			}
+			libtorch.SetGradients(true) // the thread may have had another life
+			ready <- libtorch.UseOneThread()
+			for call := range c[i] {
+				call()
+			}
+		}()
+	}
+	var errs []error
+	for range c {
+		errs = append(errs, <-ready)
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// each runs f, which may panic as tensor.Catch expects, for 0 to n-1, as many at a time
+// as there are threads.
+func (c crew) each(n int, f func(i int)) error {
+	errs := make([]error, n)
+	if len(c) == 0 {
+		for i := range n {
+			errs[i] = catch(func() { f(i) })
+		}
+		return errors.Join(errs...)
+	}
+	var (
+		next  atomic.Int64
+		group sync.WaitGroup
+	)
+	for _, calls := range c[:min(n, len(c))] {
+		group.Add(1)
+		calls <- func() {
+			defer group.Done()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = catch(func() { f(i) })
+			}
+		}
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func catch(f func()) (err error) {
+	defer tensor.Catch(&err)
+	f()
+	return nil
+}
+
+func (c crew) close() {
+	for _, calls := range c {
+		close(calls)
+	}
+}
+
+const (
+	// mostThreads and mostShared bound the memory for what each thread has of its own. The
+	// operations of a model of more weights than mostShared are long enough for all cores to
+	// share.
+	mostThreads = 16
+	mostShared  = 32 << 20
+)
+
+// threadsFor is how many threads do better than one whose operations all cores share.
+func threadsFor(m *Model) int {
+	if cores := min(runtime.NumCPU(), mostThreads); m.device == CPU && m.Parameters() <= mostShared && cores > 1 {
+		return cores
+	}
+	return 0
+}
