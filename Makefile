@@ -63,6 +63,10 @@ bench-training: setup ## Time training beside transformers; DATA= is a dataset, 
 bench-inference: setup ## Time recommendation beside transformers and CTranslate2; DATA=, ARGS= more flags
 	@$(libtorch) $(peers) go run ./cmd/bench-inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: setup ## Time the search over growing catalogs, histories, beams and batches; ARGS= flags
+	@$(libtorch) go run ./cmd/bench-growth $(ARGS)
+
 IDS ?= published
 CONFIG ?= paper
 STAGE ?= full
