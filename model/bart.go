@@ -166,7 +166,8 @@ func zeroRow(table *tensor.Tensor, row int64) {
 
 // logits maps decoder states (..., D) to (..., V), which are float32.
 func (n *network) logits(g *graph, states *tensor.Tensor) *tensor.Tensor {
-	return g.As(g.Add(g.Linear(states, n.tokens, tensor.None), n.logitsBias), tensor.Float32)
+	bias := g.View(n.logitsBias, -1) // (V)
+	return g.As(g.Linear(states, n.tokens, bias), tensor.Float32)
 }
 
 // floats copies row-by-row data to the device, as what it is computed with.
