@@ -26,7 +26,7 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	searcher, err := m.NewSearcher(tree, beams)
+	searcher, err := m.NewSearcher(tree, beams, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

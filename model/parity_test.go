@@ -125,7 +125,7 @@ func compareBeams(t *testing.T, m *Model, want expected, batch examples.Batch) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	searcher, err := m.NewSearcher(tree, Beams)
+	searcher, err := m.NewSearcher(tree, Beams, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ type RankerConfig struct {
 	// Precision is what the network computes in; another one than float32 takes a copy
 	// of the weights as they are at the start.
 	Precision Precision
+	// Prepare runs at the start of every thread that the ranker makes, unless it is nil.
+	Prepare func()
 	// These take the place of the model's weights unless they are nil.
 	DenseWeight, SequentialWeight, AssociationWeight *float64
 }
@@ -88,7 +90,7 @@ func (r *Ranker) prepare(tree *trie.Trie) (err error) {
 		}
 		m = r.rounded
 	}
-	r.searcher, err = m.NewSearcher(tree, r.config.Beams)
+	r.searcher, err = m.NewSearcher(tree, r.config.Beams, r.config.Prepare)
 	return err
 }
 

@@ -35,8 +35,9 @@ type Searcher struct {
 	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
 }
 
-// NewSearcher puts the trie on the model's device.
-func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error) {
+// NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
+// start of every thread that the searcher makes.
+func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
 	s = &Searcher{
 		network: m.network, device: m.device, beams: int64(beams), tree: tree,
@@ -56,7 +57,7 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int) (s *Searcher, err error)
 	s.childToken = s.owned.Ints(token, rows, fanOut)
 	s.childNode = s.owned.Ints(node, rows, fanOut)
 	s.childBias = s.owned.Floats(bias, rows, fanOut)
-	if s.crew, err = newCrew(threadsFor(m), nil); err != nil {
+	if s.crew, err = newCrew(threadsFor(m), prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -36,7 +36,7 @@ func TestSearchIsThePlainSearch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		searcher, err := m.NewSearcher(tree, beams)
+		searcher, err := m.NewSearcher(tree, beams, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

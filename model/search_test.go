@@ -49,7 +49,7 @@ func TestWideSearchIsExhaustive(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			searcher, err := m.NewSearcher(tree, len(texts))
+			searcher, err := m.NewSearcher(tree, len(texts), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -122,6 +122,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 
 	config := r.config.Ranker
 	config.Precision = model.Float32 // a copy in another one would not see what the model learns
+	config.Prepare = r.lowerPriority
 	ranker, err := model.NewRanker(bundle, config)
 	if err != nil {
 		return report, err

@@ -174,7 +174,7 @@ func (b *bencher) prepare(p point) error {
 	if err != nil {
 		return err
 	}
-	b.searcher, err = b.model.NewSearcher(tree, p.beams)
+	b.searcher, err = b.model.NewSearcher(tree, p.beams, nil)
 	b.at, b.trieMB = p, max(0, settledMB()-before)
 	return err
 }

@@ -97,7 +97,7 @@ func (w *work) build(deviceName, precisionName string) error {
 	if precision == model.BFloat16 {
 		w.kind = tensor.BFloat16
 	}
-	w.searcher, err = w.rounded.NewSearcher(w.tree, model.Beams)
+	w.searcher, err = w.rounded.NewSearcher(w.tree, model.Beams, nil)
 	return err
 }
 
