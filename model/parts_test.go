@@ -121,26 +121,10 @@ func TestBFloat16RanksAboutTheSame(t *testing.T) {
 	sequences := cycles(120, rings, ringSize, 6)
 	b := newBundle(t, sequences, 10)
 	train(t, b, sequences, 3, 10)
-	queries := make([]Query, len(sequences))
-	for i, s := range sequences {
-		queries[i] = Query(s)
-	}
-	best := func(p Precision) (items []string) {
+	best := func(p Precision) []string {
 		c := DefaultRankerConfig()
 		c.Precision, c.AllowSeen = p, true
-		ranker, err := NewRanker(b, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ranker.Close()
-		ranked, err := ranker.Rank(queries)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range ranked {
-			items = append(items, r[0].Item)
-		}
-		return items
+		return bestItems(t, b, c, sequences)
 	}
 	rounded, exact := best(BFloat16), best(Float32)
 	same := 0

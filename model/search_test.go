@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"genrec/model/catalog"
 	"genrec/model/examples"
 	"genrec/model/tokens"
 	"genrec/model/trie"
@@ -93,24 +94,8 @@ func TestNarrowSearchFindsTheBest(t *testing.T) {
 	sequences := cycles(120, 12, 11, 6)
 	b := newBundle(t, sequences, 10)
 	train(t, b, sequences, 3, 10)
-	queries := make([]Query, len(sequences))
-	for i, s := range sequences {
-		queries[i] = Query(s)
-	}
-	best := func(beams int) (items []string) {
-		ranker, err := NewRanker(b, RankerConfig{Beams: beams, Items: 1, AllowSeen: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ranker.Close()
-		ranked, err := ranker.Rank(queries)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range ranked {
-			items = append(items, r[0].Item)
-		}
-		return items
+	best := func(beams int) []string {
+		return bestItems(t, b, RankerConfig{Beams: beams, Items: 1, AllowSeen: true}, sequences)
 	}
 	narrow, all := best(5), best(b.Catalog.Items())
 	same := 0
@@ -122,6 +107,28 @@ func TestNarrowSearchFindsTheBest(t *testing.T) {
 	if same < len(all)*95/100 {
 		t.Errorf("5 beams find the best item for %d of %d users, want at least 95 %%", same, len(all))
 	}
+}
+
+// bestItems asks a ranker of the configuration for the best item of each user.
+func bestItems(t *testing.T, b Bundle, c RankerConfig, sequences []catalog.Sequence) (items []string) {
+	t.Helper()
+	ranker, err := NewRanker(b, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ranker.Close()
+	queries := make([]Query, len(sequences))
+	for i, s := range sequences {
+		queries[i] = Query(s)
+	}
+	ranked, err := ranker.Rank(queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range ranked {
+		items = append(items, r[0].Item)
+	}
+	return items
 }
 
 // scoreAll reads every text with the decoder in one go, without cache or trie.
