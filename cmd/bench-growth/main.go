@@ -35,7 +35,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.shape, "shape", "default", "a recipe's model, or bart-base")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
-	flag.StringVar(&s.items, "items", "10000,100000,1000000", "sizes of the catalog; 10000000 takes 12 GB while its trie is built")
+	flag.StringVar(&s.items, "items", "10000,100000,1000000", "sizes of the catalog")
 	flag.IntVar(&s.rounds, "rounds", 5, "searches of which the median counts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -77,23 +77,20 @@ func run(ctx context.Context, s settings) error {
 			first = last
 		}
 	}
-	grow := func(values []int, set func(p *point, value int)) error {
-		for _, value := range values {
+	for _, grows := range []struct {
+		values []int
+		set    func(p *point, value int)
+	}{
+		{[]int{8, 32, 60, 128}, func(p *point, n int) { p.history = n }},
+		{[]int{5, 10, 50, 100}, func(p *point, n int) { p.beams = n }},
+		{[]int{1, 4, 16, 256}, func(p *point, n int) { p.batch = n }},
+	} {
+		for _, value := range grows.values {
 			p := base
-			set(&p, value)
+			grows.set(&p, value)
 			if _, err := b.measure(ctx, p); err != nil {
 				return err
 			}
-		}
-		return nil
-	}
-	for _, err := range []error{
-		grow([]int{8, 32, 60, 128}, func(p *point, n int) { p.history = n }),
-		grow([]int{5, 10, 50, 100}, func(p *point, n int) { p.beams = n }),
-		grow([]int{1, 4, 16, 256}, func(p *point, n int) { p.batch = n }),
-	} {
-		if err != nil {
-			return err
 		}
 	}
 	fmt.Printf("growth first_items_ms=%.3f last_items_ms=%.3f ratio=%.2f\n", first, last, last/first)

@@ -41,7 +41,7 @@ func main() {
 	flag.StringVar(&s.batches, "batches", "1,4,16,64", "sizes of which each engine takes its best")
 	flag.Float64Var(&s.seconds, "seconds", 5, "of a measurement, about")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the engines taking turns")
-	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each engine")
+	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each peer; genrec takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.StringVar(&s.precision, "precision", "float32", "of genrec: float32 or bfloat16; the peers stay in float32")
 	flag.Parse()
