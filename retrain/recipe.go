@@ -56,8 +56,9 @@ type Recipe struct {
 	UnknownUser float64 `json:"unknown_user"`
 
 	// ValidationUsers bounds the users whose last item but one is kept from the
-	// training to find the best epoch, by NDCG@10; at most one user in ten is taken.
-	// With 0 the last epoch is the model.
+	// training to find the best epoch, by NDCG@10. At most one user in ten is taken, or
+	// as many as there are hundreds of interactions: few users with long histories can
+	// spare an item each. With 0 the last epoch is the model.
 	ValidationUsers int `json:"validation_users"`
 	// Patience is how many epochs without a better validation end the finetuning.
 	Patience int `json:"patience"`

@@ -114,7 +114,7 @@ type parts struct {
 func (r *run) split(numbers *catalog.Catalog) (p parts) {
 	validated := make(map[int]bool)
 	rng := rand.New(rand.NewPCG(uint64(r.config.Seed), validationStream))
-	limit := min(r.config.ValidationUsers, len(r.sequences)/10)
+	limit := min(r.config.ValidationUsers, max(len(r.sequences)/10, int(numbers.Interactions()/100)))
 	for _, i := range rng.Perm(len(r.sequences)) {
 		// A shorter history would have no item left to learn the next one from.
 		if len(validated) < limit && len(r.sequences[i].Items) >= 4 {

@@ -8,8 +8,9 @@ place of sampled negatives. BSARec adds the frequency filter of Shin et al. 2024
 Two ways to train: every prefix is an example with the loss on its last position, as
 BSARec's authors do it, or (--positions) all positions of a user at once, as SASRec's do.
 Two splits: nobody's last item but one is trained on (the usual one), or (--tenth) that of
-a tenth of the users alone is kept for the validation and the others' are trained on, as
-genrec does. The epoch with the best validation NDCG@10 is tested, once.
+a tenth of the users alone is kept for the validation (or of as many as there are hundreds
+of interactions) and the others' are trained on, as genrec does. The epoch with the best
+validation NDCG@10 is tested, once.
 """
 
 import argparse
@@ -154,7 +155,10 @@ def main():
     torch.manual_seed(o.seed)
     histories = [[int(x) for x in line.split()[1:]] for line in open(o.file)]
     items = max(map(max, histories))
-    kept = set(rng.sample(range(len(histories)), len(histories) // 10)) if o.tenth else range(len(histories))
+    kept = range(len(histories))
+    if o.tenth:
+        few = max(len(histories) // 10, sum(map(len, histories)) // 100)
+        kept = set(rng.sample(kept, min(few, len(histories))))
     validation = [(histories[u][:-2], histories[u][-2]) for u in kept]
     test = [(h[:-1], h[-1]) for h in histories]
     train = [h[: -2 if u in kept else -1] for u, h in enumerate(histories)]
