@@ -6,7 +6,7 @@ reads and answers lines of JSON. The first one in is
 
     {"engine": "transformers" or "ctranslate2", "model": DIR, "inputs": [[token, ...], ...],
      "prefix": [token, ...], "texts": [[token, ...], ...], "beams": K, "threads": N,
-     "device": "cpu" or "cuda"}
+     "device": "cpu" or "cuda", "precision": "float32", "bfloat16" or what else it knows}
 
 and is answered by {"ready": true}. DIR is a folder with a BART model, inputs are what
 its encoder reads for each user, texts are those of the catalog's items, which all begin
@@ -27,9 +27,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "model" / "parity"))
 
-import ctranslate2
 import torch
-from ctranslate2.converters.transformers import BartLoader
 from genrec import PAD, load
 from transformers import GenerationConfig
 
@@ -65,7 +63,7 @@ class Transformers:
     def __init__(self, settings):
         torch.set_num_threads(settings["threads"])
         self.inputs, self.device = settings["inputs"], torch.device(settings["device"])
-        self.model = load(settings["model"]).to(self.device)
+        self.model = load(settings["model"]).to(self.device, getattr(torch, settings["precision"]))
         self.prompt = [END, BEGIN, *settings["prefix"]]
         self.ends = {tuple(text[len(settings["prefix"]) :]): i for i, text in enumerate(settings["texts"])}
         self.children = {}
@@ -99,13 +97,15 @@ class Transformers:
 
 class CTranslate2:
     def __init__(self, settings):
+        import ctranslate2  # has no build for all GPUs that PyTorch runs on
+
         self.inputs = [list(map(str, row)) for row in settings["inputs"]]
         self.prefix = [str(token) for token in [BEGIN, *settings["prefix"]]]
         self.beams, self.length = settings["beams"], 1 + max(map(len, settings["texts"]))
         folder = os.path.join(settings["model"], "ctranslate2")
         convert(load(settings["model"]), folder)
         self.translator = ctranslate2.Translator(
-            folder, device=settings["device"], compute_type="float32", intra_threads=settings["threads"]
+            folder, device=settings["device"], compute_type=settings["precision"], intra_threads=settings["threads"]
         )
 
     def recommend(self, inputs):
@@ -126,6 +126,8 @@ class CTranslate2:
 
 def convert(model, folder):
     """Writes a model for CTranslate2, whose tokens are named by their numbers."""
+    from ctranslate2.converters.transformers import BartLoader
+
     model.config.normalize_before = False  # what transformers no longer says of BART
     spec = BartLoader().get_model_spec(model)
     names = [str(token) for token in range(model.config.vocab_size)]

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sugarme/gotch"
@@ -33,6 +35,7 @@ type work struct {
 	texts    [][]int64 // by leaf
 	inputs   []examples.Input
 	kind     tensor.Kind
+	device   model.Device
 }
 
 const seed = 1
@@ -81,14 +84,13 @@ func (w *work) build(deviceName, precisionName string) error {
 	if err != nil {
 		return err
 	}
-	device, err := model.ParseDevice(deviceName)
-	if err != nil {
+	if w.device, err = model.ParseDevice(deviceName); err != nil {
 		return err
 	}
 	if w.tree, err = trie.Build(w.texts); err != nil {
 		return err
 	}
-	if w.model, err = model.New(w.config, seed, device); err != nil {
+	if w.model, err = model.New(w.config, seed, w.device); err != nil {
 		return err
 	}
 	if w.rounded, err = w.model.Rounded(precision); err != nil {
@@ -120,17 +122,33 @@ func (w *work) meanTokens() float64 {
 func (w *work) matmulSpeed() (speed float64, err error) {
 	defer tensor.Catch(&err)
 	defer libtorch.SetGradients(libtorch.SetGradients(false))
-	const side, times = 1024, 8
+	const times = 8
+	side := int64(1024)
 	s := tensor.Scope{Device: gotch.CPU}
-	defer s.Free()
-	square := func() *tensor.Tensor { return s.As(s.Floats(make([]float32, side*side), side, side), w.kind) }
-	a, b := square(), square()
-	s.Linear(a, b, tensor.None)
-	began := time.Now()
-	for range times {
-		s.Linear(a, b, tensor.None)
+	if w.device != model.CPU {
+		s.Device, side = gotch.CudaBuilder(0), 8192
 	}
-	return 2 * side * side * side * times / time.Since(began).Seconds(), nil
+	defer s.Free()
+	rng := rand.New(rand.NewPCG(seed, 1)) // a GPU multiplies zeros faster
+	square := func() *tensor.Tensor {
+		data := make([]float32, side*side)
+		for i := range data {
+			data[i] = rng.Float32() - 0.5
+		}
+		return s.As(s.Floats(data, side, side), w.kind)
+	}
+	a, b := square(), square()
+	multiply := func(times int) {
+		var product *tensor.Tensor
+		for range times {
+			product = s.Linear(a, b, tensor.None)
+		}
+		s.As(s.Select(s.Select(product, 0, 0), 0, 0), tensor.Float32).Floats() // waits for a GPU
+	}
+	multiply(2)
+	began := time.Now()
+	multiply(times)
+	return 2 * float64(side*side*side) * times / time.Since(began).Seconds(), nil
 }
 
 // here is this program's engine.
@@ -170,8 +188,9 @@ func (w *work) startPeer(ctx context.Context, s settings, name, dir string) (the
 	for i, in := range w.inputs {
 		inputs[i] = in.Tokens
 	}
-	p, err := bench.StartPeer(ctx, name, s.python, filepath.Clean(s.peer), s.threads, map[string]any{
-		"engine": name, "model": dir, "inputs": inputs, "prefix": w.tree.Prefix, "texts": w.texts,
+	engine, precision, _ := strings.Cut(name, ":")
+	p, err := bench.StartPeer(ctx, name, s.python, filepath.Clean(s.script), s.threads, map[string]any{
+		"engine": engine, "precision": cmp.Or(precision, "float32"), "model": dir, "inputs": inputs, "prefix": w.tree.Prefix, "texts": w.texts,
 		"beams": model.Beams, "threads": s.threads, "device": s.device,
 	})
 	return there{p}, err
