@@ -20,19 +20,20 @@ func (p *parameters) attention(name string, std float64, width int64, heads int)
 // keysValues are (B, H, S, D/H) each.
 type keysValues struct{ keys, values *tensor.Tensor }
 
-func (a attention) keysValues(g *graph, x *tensor.Tensor) keysValues {
+// keysValues are those of x, which stands as the layout says.
+func (a attention) keysValues(g *graph, x *tensor.Tensor, l layout) keysValues {
 	return keysValues{
-		keys:   a.split(g, a.key.apply(g, x)),
-		values: a.split(g, a.value.apply(g, x)),
+		keys:   a.split(g, l.spread(g, a.key.apply(g, x))),
+		values: a.split(g, l.spread(g, a.value.apply(g, x))),
 	}
 }
 
-// over attends from x (B, T, D) to keys and values of S positions; mask is added
-// to the scores and broadcasts to (B, H, T, S). The result is (B, T, D).
-func (a attention) over(g *graph, x *tensor.Tensor, kv keysValues, mask *tensor.Tensor, causal bool) *tensor.Tensor {
-	query := a.split(g, a.query.apply(g, x)) // (B, H, T, D/H)
+// over attends from x (B, T, D), or packed by the layout, to keys and values of S positions;
+// mask is added to the scores and broadcasts to (B, H, T, S). The result stands as x does.
+func (a attention) over(g *graph, x *tensor.Tensor, l layout, kv keysValues, mask *tensor.Tensor, causal bool) *tensor.Tensor {
+	query := a.split(g, l.spread(g, a.query.apply(g, x))) // (B, H, T, D/H)
 	attended := g.Attention(query, kv.keys, kv.values, mask, g.dropout.attention, causal)
-	return a.join.apply(g, a.merge(g, attended))
+	return a.join.apply(g, l.gather(g, a.merge(g, attended)))
 }
 
 // split maps (B, T, D) to (B, H, T, D/H).

@@ -73,9 +73,10 @@ type encoderLayer struct {
 	finalNorm         layerNorm
 }
 
-// apply maps x (B, S, D) to (B, S, D); mask is (B, 1, 1, S).
-func (l encoderLayer) apply(g *graph, x, mask *tensor.Tensor) *tensor.Tensor {
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, l.selfAttention.keysValues(g, x), mask, false))
+// apply maps x (B, S, D), or packed by the layout, to the same; mask is (B, 1, 1, S).
+func (l encoderLayer) apply(g *graph, x *tensor.Tensor, as layout, mask *tensor.Tensor) *tensor.Tensor {
+	own := l.selfAttention.keysValues(g, x, as)
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, as, own, mask, false))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x))
 }
 
@@ -92,9 +93,9 @@ type decoderLayer struct {
 // before it. It also returns the self-attention's keys and values, for a search
 // that goes on from here.
 func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	own := l.selfAttention.keysValues(g, x)
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, tensor.None, true))
-	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
+	own := l.selfAttention.keysValues(g, x, layout{})
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, layout{}, own, tensor.None, true))
+	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, layout{}, encoded, mask, false))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
 }
 

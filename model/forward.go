@@ -10,43 +10,47 @@ import (
 
 // encoded is what the decoder reads of a batch.
 type encoded struct {
-	states *tensor.Tensor // (B, S, D)
+	states *tensor.Tensor // (B, S, D) or (N, D), as the layout says
+	layout layout
 	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding
 	start  *tensor.Tensor // (B, 1, D): what the decoder starts from, nil for its marks alone
 }
 
 // encode runs the encoder on the sum of the token, position and ID embeddings
-// (paper, equation 2).
-func (n *network) encode(g *graph, b examples.Batch) encoded {
-	rows, length := int64(b.Rows), int64(b.Length)
+// (paper, equation 2), whose positions stand as the layout says.
+func (n *network) encode(g *graph, b examples.Batch, as layout) encoded {
 	embed := func(table *tensor.Tensor, ids []int64, padding int64) *tensor.Tensor { // (B, S, D)
-		return g.Embedding(table, g.Ints(ids, rows, length), padding)
+		return g.Embedding(table, as.upload(g, ids), padding)
 	}
-	x := n.scale(g, n.embedWords(g, b))
+	x := n.scale(g, n.embedWords(g, b, as))
 	x = g.Add(x, embed(n.encoderPositions, n.positions(b), noPadding))
 	x = g.Add(x, embed(n.users, b.Users, noID))
 	items := embed(n.items, b.Items, noID)
 	x = g.Add(x, items)
 	x = g.drop(n.encoderNorm.apply(g, x), g.dropout.blocks)
 
-	mask := n.paddingMask(g, b)
+	mask := n.paddingMask(g, b, as)
+	start := n.start(g, b, as, items)
 	for _, layer := range n.encoder {
-		x = layer.apply(g, x, mask)
+		mark := g.Mark()
+		x = layer.apply(g, x, as, mask)
+		g.FreeSince(mark, x)
 	}
-	return encoded{states: x, mask: mask, start: n.start(g, b, items)}
+	return encoded{states: x, layout: as, mask: mask, start: start}
 }
 
 // start is the sum of what the configuration lets the decoder start from, given the ID
-// embeddings of the items (B, S, D).
-func (n *network) start(g *graph, b examples.Batch, items *tensor.Tensor) *tensor.Tensor {
-	rows, length := int64(b.Rows), int64(b.Length)
+// embeddings of the items (B, S, D) or (N, D).
+func (n *network) start(g *graph, b examples.Batch, as layout, items *tensor.Tensor) *tensor.Tensor {
+	rows := as.rows
 	var start *tensor.Tensor
 	if n.config.StartFromNewest {
 		start = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
 	}
 	if n.config.StartFromMean {
-		shares := n.floats(g, itemShares(b), rows, length, 1)
-		mean := g.View(g.Sum(g.Multiply(items, shares), 1), rows, 1, int64(n.config.Width)) // (B, 1, D)
+		shares := n.floats(g, itemShares(b, int(as.length)), rows, as.length, 1)
+		mean := g.Sum(g.Multiply(as.spread(g, items), shares), 1) // (B, D)
+		mean = g.View(mean, rows, 1, int64(n.config.Width))       // (B, 1, D)
 		if start == nil {
 			return mean
 		}
@@ -56,8 +60,8 @@ func (n *network) start(g *graph, b examples.Batch, items *tensor.Tensor) *tenso
 }
 
 // itemShares weighs the positions with an item alike (B, S), so that their sum is a mean.
-func itemShares(b examples.Batch) []float32 {
-	shares := make([]float32, len(b.Items))
+func itemShares(b examples.Batch, length int) []float32 {
+	shares := make([]float32, b.Rows*length)
 	for row := range b.Rows {
 		items := b.Items[row*b.Length:][:b.Length]
 		count := 0
@@ -68,7 +72,7 @@ func itemShares(b examples.Batch) []float32 {
 		}
 		for i, item := range items {
 			if item != noID {
-				shares[row*b.Length+i] = 1 / float32(count)
+				shares[row*length+i] = 1 / float32(count)
 			}
 		}
 	}
@@ -77,19 +81,14 @@ func itemShares(b examples.Batch) []float32 {
 
 // embedWords maps the tokens at each position to the sum of their embeddings (B, S, D),
 // of which padding is no part.
-func (n *network) embedWords(g *graph, b examples.Batch) *tensor.Tensor {
-	rows, length, depth := int64(b.Rows), int64(b.Length), int64(b.Depth)
-	if depth == 1 {
-		return g.Embedding(n.tokens, g.Ints(b.Tokens, rows, length), tokens.Pad)
+func (n *network) embedWords(g *graph, b examples.Batch, as layout) *tensor.Tensor {
+	if b.Depth == 1 {
+		return g.Embedding(n.tokens, as.upload(g, b.Tokens), tokens.Pad)
 	}
-	embedded := g.Embedding(n.tokens, g.Ints(b.Tokens, rows, length, depth), tokens.Pad) // (B, S, P, D)
-	present := make([]float32, len(b.Tokens))
-	for i, token := range b.Tokens {
-		if token != tokens.Pad {
-			present[i] = 1
-		}
-	}
-	return g.Sum(g.Multiply(embedded, n.floats(g, present, rows, length, depth, 1)), 2) // (B, S, D)
+	ids := as.upload(g, b.Tokens, int64(b.Depth))                                                // (B, S, P)
+	embedded := g.Embedding(n.tokens, ids, tokens.Pad)                                           // (B, S, P, D)
+	present := g.View(g.As(g.Not(g.Equals(ids, tokens.Pad)), n.kind), append(ids.Shape(), 1)...) // (B, S, P, 1)
+	return g.Sum(g.Multiply(embedded, present), -2)                                              // (B, S, D)
 }
 
 func (n *network) positions(b examples.Batch) []int64 {
@@ -104,14 +103,14 @@ func (n *network) positions(b examples.Batch) []int64 {
 	return positions
 }
 
-func (n *network) paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
-	mask := make([]float32, len(b.Users))
-	for i := range mask {
-		if int64(i%b.Length) >= b.Lengths[i/b.Length] {
-			mask[i] = float32(math.Inf(-1))
+func (n *network) paddingMask(g *graph, b examples.Batch, as layout) *tensor.Tensor {
+	mask := make([]float32, as.rows*as.length)
+	for row, length := range b.Lengths {
+		for i := length; i < as.length; i++ {
+			mask[int64(row)*as.length+i] = float32(math.Inf(-1))
 		}
 	}
-	return n.floats(g, mask, int64(b.Rows), 1, 1, int64(b.Length))
+	return n.floats(g, mask, as.rows, 1, 1, as.length)
 }
 
 // decode runs the decoder on whole texts, ids (B, T), and returns the states
@@ -120,9 +119,11 @@ func (n *network) paddingMask(g *graph, b examples.Batch) *tensor.Tensor {
 func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states *tensor.Tensor, own, cross []keysValues) {
 	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0, e.start)
 	for _, layer := range n.decoder {
-		kv := layer.crossAttention.keysValues(g, e.states)
+		mark := g.Mark()
+		kv := layer.crossAttention.keysValues(g, e.states, e.layout)
 		var self keysValues
 		x, self = layer.apply(g, x, kv, e.mask)
+		g.FreeSince(mark, x, self.keys, self.values, kv.keys, kv.values)
 		own, cross = append(own, self), append(cross, kv)
 	}
 	return x, own, cross
@@ -155,7 +156,7 @@ const textMarks = 2
 // losses are the cross-entropies of the text, summed over the target tokens, and of
 // the dense head, summed over the rows (None if not asked for), in nats.
 func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {
-	states, _, _ := n.decode(g, t.Inputs, int64(t.Length), n.encode(g, b))
+	states, _, _ := n.decode(g, t.Inputs, int64(t.Length), n.encode(g, b, padded(b)))
 	logits := g.Reshape(n.logits(g, states), -1, int64(n.config.Vocabulary)) // (B*T, V)
 	generative = g.CrossEntropy(logits, g.Ints(t.Labels, int64(len(t.Labels))), examples.IgnoredLabel)
 	if !dense {

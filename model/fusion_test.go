@@ -221,7 +221,7 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 		defer withoutGradients()()
 		g := newGraph(searcher.device)
 		defer g.Free()
-		start := n.encode(g, examples.NewBatch(inputs)).start.Floats() // (B, 1, D)
+		start := n.encode(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))).start.Floats() // (B, 1, D)
 		for j := range width {
 			want := float32(0)
 			if c.newest {
@@ -241,7 +241,7 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 	n.config.StartFromNewest, n.config.StartFromMean = false, false
 	g := newGraph(searcher.device)
 	defer g.Free()
-	if start := n.encode(g, examples.NewBatch(inputs)).start; start != nil {
+	if start := n.encode(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))).start; start != nil {
 		t.Errorf("the decoder starts from %v, want its marks alone", start.Shape())
 	}
 }

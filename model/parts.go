@@ -11,21 +11,25 @@ import (
 // matrices, few enough that one operation finds in the caches what the one before it left.
 const mostTogether = 8
 
-// parts are the numbers of the requests that are searched together: on a CPU those of
-// about the same length, the longest first, in equally many parts for each thread.
+// mostOnGPU is how many requests a GPU searches at once: enough to be busy, few enough
+// that the largest model's search fits into its memory.
+const mostOnGPU = 512
+
+// parts are the numbers of the requests that are searched together, those of about the same
+// length, the longest first; on a CPU in equally many parts for each thread.
 func (s *Searcher) parts(requests []request) [][]int {
 	numbers := make([]int, len(requests))
 	for i := range numbers {
 		numbers[i] = i
 	}
-	if s.device != CPU {
-		return [][]int{numbers}
-	}
 	slices.SortStableFunc(numbers, func(a, b int) int {
 		return cmp.Compare(requests[b].input.Positions(), requests[a].input.Positions())
 	})
-	threads := max(1, len(s.crew))
-	rounds := (len(requests) + threads*mostTogether - 1) / (threads * mostTogether)
+	threads, most := max(1, len(s.crew)), mostTogether
+	if s.device != CPU {
+		most = mostOnGPU
+	}
+	rounds := (len(requests) + threads*most - 1) / (threads * most)
 	parts := make([][]int, min(rounds*threads, len(requests)))
 	for i := range parts {
 		parts[i] = numbers[i*len(numbers)/len(parts) : (i+1)*len(numbers)/len(parts)]

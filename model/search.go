@@ -27,12 +27,14 @@ type Searcher struct {
 	beams   int64
 	tree    *trie.Trie
 	crew    crew
+	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
 
 	owned      *graph
 	prefix     []int64        // what the decoder reads before the first free token
 	childToken *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
 	childNode  *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
 	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
+	itself     *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
 }
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
@@ -41,6 +43,7 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	defer tensor.Catch(&err)
 	s = &Searcher{
 		network: m.network, device: m.device, beams: int64(beams), tree: tree,
+		packed: m.device != CPU,
 		owned:  newGraph(m.device),
 		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
 	}
@@ -57,10 +60,21 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	s.childToken = s.owned.Ints(token, rows, fanOut)
 	s.childNode = s.owned.Ints(node, rows, fanOut)
 	s.childBias = s.owned.Floats(bias, rows, fanOut)
+	s.itself = s.network.floats(s.owned, diagonal(beams), 1, 1, s.beams, s.beams)
 	if s.crew, err = newCrew(threadsFor(m), prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+func diagonal(size int) []float32 {
+	matrix := make([]float32, size*size)
+	for i := range matrix {
+		if i/size != i%size {
+			matrix[i] = float32(math.Inf(-1))
+		}
+	}
+	return matrix
 }
 
 // Close frees the trie's tensors and the threads.
@@ -124,18 +138,22 @@ func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
 	}
 }
 
-// beams is the state of a search: K beams for each of B requests.
+// beams is the state of a search: K beams for each of B requests. The keys and values of
+// all tokens that beams ever had stay where they are, and each beam looks at those of its
+// own path.
 type beams struct {
-	states *tensor.Tensor // (B*K, D): decoder states behind the last token
-	nodes  *tensor.Tensor // (B, K)
-	scores *tensor.Tensor // (B, K)
-	own    []keysValues
-	cross  []keysValues
-	mask   *tensor.Tensor
+	requests *tensor.Tensor // (B, 1): 0 to B-1
+	states   *tensor.Tensor // (B*K, D): decoder states behind the last token
+	nodes    *tensor.Tensor // (B, K)
+	scores   *tensor.Tensor // (B, K)
+	own      []keysValues   // of each layer, T tokens a request: the prefix, then K a step
+	paths    *tensor.Tensor // (B, 1, K, T): 0 on a beam's path, -inf elsewhere
+	cross    []keysValues
+	mask     *tensor.Tensor
 }
 
 func (b *beams) tensors() []*tensor.Tensor {
-	all := []*tensor.Tensor{b.states, b.nodes, b.scores, b.mask}
+	all := []*tensor.Tensor{b.requests, b.states, b.nodes, b.scores, b.paths, b.mask}
 	for i := range b.own {
 		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values)
 	}
@@ -146,17 +164,27 @@ func (b *beams) tensors() []*tensor.Tensor {
 // the decoder's states (B, T, D) over the prefix.
 func (s *Searcher) start(g *graph, batch examples.Batch) (beams, *tensor.Tensor) {
 	rows, length := int64(batch.Rows), int64(len(s.prefix))
-	e := s.network.encode(g, batch)
+	as := padded(batch)
+	if s.packed {
+		as = packed(g, batch)
+	}
+	e := s.network.encode(g, batch, as)
 	ids := make([]int64, 0, rows*length)
 	for range rows {
 		ids = append(ids, s.prefix...)
 	}
+	numbers := make([]int64, rows)
+	for i := range numbers {
+		numbers[i] = int64(i)
+	}
 	states, own, cross := s.network.decode(g, ids, length, e) // (B, T, D)
 	return beams{
-		states: g.Select(states, 1, length-1), // (B, D)
-		nodes:  g.IntZeros(rows, 1),
-		scores: g.Zeros(rows, 1),
-		own:    own, cross: cross, mask: e.mask,
+		requests: g.Ints(numbers, rows, 1),
+		states:   g.Select(states, 1, length-1), // (B, D)
+		nodes:    g.IntZeros(rows, 1),
+		scores:   g.Zeros(rows, 1),
+		own:      own, paths: s.network.floats(g, make([]float32, rows*length), rows, 1, 1, length),
+		cross: cross, mask: e.mask,
 	}, states
 }
 
@@ -222,37 +250,35 @@ func (s *Searcher) leaves(g *graph, e expansion, few int64) expansion {
 
 // advance runs the decoder on the tokens just chosen, which stand at position.
 func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
-	rows, oldWidth := next.nodes.Shape()[0], b.nodes.Shape()[1]
+	shape, before := next.nodes.Shape(), b.paths.Shape()
+	rows, width := shape[0], shape[1]
 
 	// A beam's parent among all beams of the batch: (B*K').
-	offsets := make([]int64, rows)
-	for i := range offsets {
-		offsets[i] = int64(i) * oldWidth
-	}
-	parents := g.View(g.Add(next.parents, g.Ints(offsets, rows, 1)), -1)
+	parents := g.View(g.Add(next.parents, g.Times(b.requests, before[2])), -1)
+	paths := g.IndexSelect(g.View(b.paths, -1, before[3]), 0, parents)                       // (B*K', T)
+	itself := g.Narrow(g.Narrow(s.itself, 2, 0, width), 3, 0, width)                         // (1, 1, K', K')
+	b.paths = g.Cat(3, g.View(paths, rows, 1, width, -1), g.Expand(itself, rows, 1, -1, -1)) // (B, 1, K', T+K')
 
 	x := s.network.embedTarget(g, g.View(next.tokens, -1, 1), position, nil) // (B*K', 1, D)
+	x = g.View(x, rows, width, -1)                                           // (B, K', D)
 	for i, layer := range s.network.decoder {
-		x, b.own[i] = layer.step(g, x, b.own[i], parents, b.cross[i], b.mask)
+		mark := g.Mark()
+		x, b.own[i] = layer.step(g, x, b.own[i], b.paths, b.cross[i], b.mask)
+		g.FreeSince(mark, x, b.own[i].keys, b.own[i].values)
 	}
-	b.states = g.Select(x, 1, 0) // (B*K', D)
+	b.states = g.View(x, rows*width, -1) // (B*K', D)
 	b.nodes, b.scores = next.nodes, next.scores
 }
 
-// step is apply for one more token per beam: x is (B*K, 1, D). The cached keys and
-// values are first reordered to those of each beam's parent; those of the encoder
-// are shared by the beams of a request.
-func (l decoderLayer) step(g *graph, x *tensor.Tensor, cache keysValues, parents *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	latest := l.selfAttention.keysValues(g, x) // (B*K, H, 1, D/H)
-	grown := func(old, latest *tensor.Tensor) *tensor.Tensor {
-		return g.Cat(2, g.IndexSelect(old, 0, parents), latest) // (B*K, H, T, D/H)
+// step is apply for one more token per beam: x is (B, K, D). Beams share the keys and
+// values of the encoder and of the tokens before, of which paths lets each see its own.
+func (l decoderLayer) step(g *graph, x *tensor.Tensor, own keysValues, paths *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
+	latest := l.selfAttention.keysValues(g, x, layout{}) // (B, H, K, D/H)
+	own = keysValues{
+		keys:   g.Cat(2, own.keys, latest.keys),     // (B, H, T+K, D/H)
+		values: g.Cat(2, own.values, latest.values), // (B, H, T+K, D/H)
 	}
-	cache = keysValues{keys: grown(cache.keys, latest.keys), values: grown(cache.values, latest.values)}
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, cache, tensor.None, false))
-
-	shape, requests := x.Shape(), encoded.keys.Shape()[0]
-	perRequest := g.View(x, requests, -1, shape[2]) // (B, K, D): beams as query positions
-	crossed := l.crossAttention.over(g, perRequest, encoded, mask, false)
-	x = l.crossAttentionNorm.addAndNorm(g, x, g.View(crossed, shape...))
-	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), cache
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, layout{}, own, paths, false))
+	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, layout{}, encoded, mask, false))
+	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
 }

@@ -81,11 +81,25 @@ func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
 	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
 }
 
+// Times is integers times a number.
+func (s *Scope) Times(x *Tensor, factor int64) *Tensor {
+	c := lib.AtsInt(factor)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgMulScalar(out, x.c, c) })
+}
+
 // AtLeast says where x is not below a limit.
 func (s *Scope) AtLeast(x *Tensor, limit int64) *Tensor {
 	c := lib.AtsInt(limit)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgGe(out, x.c, c) })
+}
+
+// Equals says where x is a number.
+func (s *Scope) Equals(x *Tensor, number int64) *Tensor {
+	c := lib.AtsInt(number)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgEq(out, x.c, c) })
 }
 
 // Not negates truth values.
@@ -121,6 +135,11 @@ func (s *Scope) View(x *Tensor, shape ...int64) *Tensor {
 // Reshape is View that copies where it has to.
 func (s *Scope) Reshape(x *Tensor, shape ...int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgReshape(out, x.c, shape, len(shape)) })
+}
+
+// Expand repeats the dimensions of size 1 without a copy.
+func (s *Scope) Expand(x *Tensor, shape ...int64) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgExpand(out, x.c, shape, len(shape), 0) })
 }
 
 // Transpose swaps two dimensions.

@@ -19,9 +19,15 @@ func (s *Scope) own(t *Tensor) *Tensor {
 }
 
 // Free drops all results but those kept, which stay owned by the scope.
-func (s *Scope) Free(keep ...*Tensor) {
-	kept := s.results[:0]
-	for _, t := range s.results {
+func (s *Scope) Free(keep ...*Tensor) { s.FreeSince(0, keep...) }
+
+// Mark is where the scope's next result will stand, for FreeSince.
+func (s *Scope) Mark() int { return len(s.results) }
+
+// FreeSince is Free for the results behind a mark. Gradients do not need the handles.
+func (s *Scope) FreeSince(mark int, keep ...*Tensor) {
+	kept := s.results[:mark]
+	for _, t := range s.results[mark:] {
 		if slices.Contains(keep, t) {
 			kept = append(kept, t)
 		} else {
