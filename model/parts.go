@@ -5,15 +5,16 @@ import (
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/tensor"
 )
 
 // mostTogether is how many requests a CPU searches at once: enough for products of
 // matrices, few enough that one operation finds in the caches what the one before it left.
 const mostTogether = 8
 
-// mostOnGPU is how many requests a GPU searches at once: enough to be busy, few enough
-// that the largest model's search fits into its memory.
-const mostOnGPU = 512
+// mostOnGPU is how many requests a stream of a GPU searches at once: enough to be busy, few
+// enough that the largest model's searches fit into its memory.
+const mostOnGPU = 256
 
 // parts are the numbers of the requests that are searched together, those of about the same
 // length, the longest first; on a CPU in equally many parts for each thread.
@@ -27,7 +28,7 @@ func (s *Searcher) parts(requests []request) [][]int {
 	})
 	threads, most := max(1, len(s.crew)), mostTogether
 	if s.device != CPU {
-		most = mostOnGPU
+		threads, most = 1, mostOnGPU
 	}
 	rounds := (len(requests) + threads*most - 1) / (threads * most)
 	parts := make([][]int, min(rounds*threads, len(requests)))
@@ -42,6 +43,7 @@ func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int
 	if len(requests) == 0 {
 		return nil
 	}
+	tensor.Wait(s.device.libtorch) // for the weights, which another thread may have changed
 	parts := s.parts(requests)
 	return s.crew.each(len(parts), func(i int) {
 		defer withoutGradients()()

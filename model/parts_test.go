@@ -51,7 +51,7 @@ func TestPartsHoldEachRequestOnce(t *testing.T) {
 
 func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 	for _, threads := range []int{0, 1, 3} {
-		c, err := newCrew(threads, nil)
+		c, err := newCrew(CPU, threads, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

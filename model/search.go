@@ -35,6 +35,7 @@ type Searcher struct {
 	childNode  *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
 	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
 	itself     *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
+	output     linear         // D to V, or to a few more that have no probability
 }
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
@@ -60,11 +61,32 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	s.childToken = s.owned.Ints(token, rows, fanOut)
 	s.childNode = s.owned.Ints(node, rows, fanOut)
 	s.childBias = s.owned.Floats(bias, rows, fanOut)
+	s.output = s.alignedOutput()
 	s.itself = s.network.floats(s.owned, diagonal(beams), 1, 1, s.beams, s.beams)
-	if s.crew, err = newCrew(threadsFor(m), prepare); err != nil {
+	if s.crew, err = newCrew(m.device, searchingThreads(m), prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// alignedOutput is the projection to the logits, on a GPU in bfloat16 with as many columns
+// as its matrix products are fast for. Other weights may go on learning, and are no copy.
+func (s *Searcher) alignedOutput() linear {
+	g, bias := s.owned, s.owned.View(s.network.logitsBias, -1)
+	missing := -int64(s.network.config.Vocabulary) & (aligned - 1)
+	if s.device == CPU || s.network.kind == tensor.Float32 || missing == 0 {
+		return linear{s.network.tokens, bias}
+	}
+	none := make([]float32, missing)
+	for i := range none {
+		none[i] = float32(math.Inf(-1))
+	}
+	width := int64(s.network.config.Width)
+	zeros := make([]float32, missing*width)
+	return linear{
+		weight: g.Cat(0, s.network.tokens, s.network.floats(g, zeros, missing, width)),
+		bias:   g.Cat(0, bias, s.network.floats(g, none, missing)),
+	}
 }
 
 func diagonal(size int) []float32 {
@@ -188,9 +210,10 @@ func (s *Searcher) start(g *graph, batch examples.Batch) (beams, *tensor.Tensor)
 	}, states
 }
 
-// logProbs maps states (B*K, D) to log-probabilities over the vocabulary (B*K, V).
+// logProbs maps states (B*K, D) to log-probabilities over the vocabulary (B*K, V), and
+// maybe a few tokens more that cannot be.
 func (s *Searcher) logProbs(g *graph, states *tensor.Tensor) *tensor.Tensor {
-	return g.LogSoftmax(s.network.logits(g, states))
+	return g.LogSoftmax(g.As(s.output.apply(g, states), tensor.Float32))
 }
 
 // expansion holds the best continuations of a step.

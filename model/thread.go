@@ -10,13 +10,14 @@ import (
 	"genrec/model/tensor"
 )
 
-// crew is a number of OS threads on which libtorch's operations run alone, one a core.
-// Most operations of a small model are too short to be shared by cores. A crew of none
-// works on its caller's thread, where all cores share an operation.
+// crew is a number of OS threads on which libtorch's operations run alone: on a CPU one a
+// core, since most operations of a small model are too short to be shared by cores; on a
+// GPU a few with a stream each, which prepare its work while it does another's. A crew of
+// none works on its caller's thread, where all cores share an operation.
 type crew []chan func()
 
-// newCrew starts threads; prepare runs at the start of each, unless it is nil.
-func newCrew(threads int, prepare func()) (crew, error) {
+// newCrew starts threads for a device; prepare runs at the start of each, unless it is nil.
+func newCrew(device Device, threads int, prepare func()) (crew, error) {
 	c := make(crew, threads)
 	ready := make(chan error)
 	for i := range c {
@@ -27,7 +28,11 @@ func newCrew(threads int, prepare func()) (crew, error) {
 				prepare()
 			}
 			libtorch.SetGradients(true) // the thread may have had another life
-			ready <- libtorch.UseOneThread()
+			err := libtorch.UseOneThread()
+			if device != CPU {
+				err = errors.Join(err, libtorch.UseOwnStream())
+			}
+			ready <- err
 			for call := range c[i] {
 				call()
 			}
@@ -89,12 +94,21 @@ const (
 	// share.
 	mostThreads = 16
 	mostShared  = 32 << 20
+	// streams is how many searches a GPU is given at once.
+	streams = 3
 )
 
-// threadsFor is how many threads do better than one whose operations all cores share.
-func threadsFor(m *Model) int {
+// trainingThreads is how many threads do better than one whose operations all cores share.
+func trainingThreads(m *Model) int {
 	if cores := min(runtime.NumCPU(), mostThreads); m.device == CPU && m.Parameters() <= mostShared && cores > 1 {
 		return cores
 	}
 	return 0
+}
+
+func searchingThreads(m *Model) int {
+	if m.device != CPU {
+		return streams
+	}
+	return trainingThreads(m)
 }

@@ -55,12 +55,12 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	defer tensor.Catch(&err)
 	t = &Trainer{config: c, model: m, moments: newGraph(m.device)}
 	var replicas [][]*tensor.Tensor
-	threads := threadsFor(m)
+	threads := trainingThreads(m)
 	if m.Config.AttentionDropout > 0 {
 		// Its masks come from libtorch's one generator, which threads would reach in any order.
 		threads = 0
 	}
-	if t.crew, err = newCrew(threads, c.Prepare); err != nil {
+	if t.crew, err = newCrew(m.device, threads, c.Prepare); err != nil {
 		return nil, err
 	}
 	for range max(1, threads) {

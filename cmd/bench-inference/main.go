@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,14 +23,14 @@ import (
 )
 
 type settings struct {
-	data, python      string
-	script, peers     string
-	shape             string
-	users, rounds     int
-	seconds           float64
-	batches           string
-	threads           int
-	device, precision string
+	data, python       string
+	script, peers      string
+	shape              string
+	users, rounds      int
+	seconds            float64
+	batches, peerSizes string
+	threads            int
+	device, precision  string
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model that reads a token a position, or bart-base")
 	flag.IntVar(&s.users, "users", 256, "whose histories are drawn")
 	flag.StringVar(&s.batches, "batches", "1,4,16,64", "sizes of which each engine takes its best")
+	flag.StringVar(&s.peerSizes, "peer-batches", "", "the same for the peers, where they have less room")
 	flag.Float64Var(&s.seconds, "seconds", 5, "of a measurement, about")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, the engines taking turns")
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each peer; genrec takes all cores")
@@ -58,7 +60,11 @@ func main() {
 
 func run(ctx context.Context, s settings) error {
 	runtime.LockOSThread() // the model's
-	sizes, err := s.sizes()
+	sizes, err := s.sizes(s.batches)
+	if err != nil {
+		return err
+	}
+	peerSizes, err := s.sizes(cmp.Or(s.peerSizes, s.batches))
 	if err != nil {
 		return err
 	}
@@ -89,7 +95,10 @@ func run(ctx context.Context, s settings) error {
 		}
 		engines = append(engines, peer)
 	}
-	for _, e := range engines {
+	for i, e := range engines {
+		if i > 0 {
+			sizes = peerSizes
+		}
 		if err := e.findBest(ctx, sizes, s.seconds, len(w.inputs)); err != nil {
 			return err
 		}
@@ -97,14 +106,14 @@ func run(ctx context.Context, s settings) error {
 	return race(ctx, s, w, engines)
 }
 
-func (s settings) sizes() (sizes []int, err error) {
+func (s settings) sizes(list string) (sizes []int, err error) {
 	if s.data == "" {
 		return nil, errors.New("-data is needed: the file of a dataset")
 	}
-	for _, text := range strings.Split(s.batches, ",") {
+	for _, text := range strings.Split(list, ",") {
 		size, err := strconv.Atoi(text)
 		if err != nil || size < 1 || size > s.users {
-			return nil, fmt.Errorf("-batches: %q is no number from 1 to the %d of -users", text, s.users)
+			return nil, fmt.Errorf("-batches and -peer-batches: %q is no number from 1 to the %d of -users", text, s.users)
 		}
 		sizes = append(sizes, size)
 	}

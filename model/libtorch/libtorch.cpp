@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <cstring>
 #include <dlfcn.h>
 
@@ -40,6 +41,18 @@ int genrec_one_thread(void) {
   if (set == nullptr) return 0;
   set(1);
   return at::get_num_threads() == 1;
+}
+
+// Through the interface that c10_cuda registers: the headers of CUDA are not needed.
+int genrec_own_stream(char **error) {
+  try {
+    const c10::impl::VirtualGuardImpl gpu(c10::DeviceType::CUDA);
+    gpu.exchangeStream(gpu.getStreamFromGlobalPool(gpu.getDevice()));
+    return 1;
+  } catch (const std::exception &e) {
+    *error = strdup(e.what());
+    return 0;
+  }
 }
 
 // The numbers come from wyrand (Wang Yi), 16 bits an element: libtorch's generator is

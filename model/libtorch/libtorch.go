@@ -67,6 +67,16 @@ func UseOneThread() error {
 	return nil
 }
 
+// UseOwnStream gives the calling OS thread a stream of the GPU to itself, so that neither
+// its copies nor its kernels wait for those of other threads.
+func UseOwnStream() error {
+	var message *C.char
+	if C.genrec_own_stream(&message) == 0 {
+		return fmt.Errorf("take a stream of the GPU: %w", take(message))
+	}
+	return nil
+}
+
 // DropoutMask is a float32 tensor on the CPU of zeros, a share of the elements, and
 // 1/(1-share). The state is the random stream's, which moves on.
 func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, error) {
@@ -89,6 +99,13 @@ var LoadCUDA = sync.OnceValue(func() error {
 	const driver = "/dev/nvidiactl"
 	if _, err := os.Stat(driver); err != nil {
 		return fmt.Errorf("look for an NVIDIA driver: %w", err)
+	}
+	// Searches come in ever other sizes, which segments of fixed size hold badly.
+	const allocator = "PYTORCH_CUDA_ALLOC_CONF"
+	if os.Getenv(allocator) == "" {
+		if err := os.Setenv(allocator, "expandable_segments:True"); err != nil {
+			return err
+		}
 	}
 	for _, library := range []string{"libc10_cuda.so", "libtorch_cuda.so"} {
 		name := C.CString(library)

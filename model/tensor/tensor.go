@@ -104,6 +104,14 @@ func (t *Tensor) Drop() {
 	}
 }
 
+// Wait returns when all that a device was given to do, by whichever thread, is done.
+func Wait(device gotch.Device) {
+	if device.IsCuda() {
+		lib.AtcSynchronize(0)
+		check()
+	}
+}
+
 // Shape returns the dimensions.
 func (t *Tensor) Shape() []int64 {
 	shape := make([]int64, lib.AtDim(t.c))
