@@ -296,10 +296,10 @@ func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
 // step is apply for one more token per beam: x is (B, K, D). Beams share the keys and
 // values of the encoder and of the tokens before, of which paths lets each see its own.
 func (l decoderLayer) step(g *graph, x *tensor.Tensor, own keysValues, paths *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	latest := l.selfAttention.keysValues(g, x, layout{}) // (B, H, K, D/H)
+	latest := l.selfAttention.keysValues(g, x, layout{}) // (B, K, D)
 	own = keysValues{
-		keys:   g.Cat(2, own.keys, latest.keys),     // (B, H, T+K, D/H)
-		values: g.Cat(2, own.values, latest.values), // (B, H, T+K, D/H)
+		keys:   g.Cat(1, own.keys, latest.keys),     // (B, T+K, D)
+		values: g.Cat(1, own.values, latest.values), // (B, T+K, D)
 	}
 	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, layout{}, own, paths, false))
 	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, layout{}, encoded, mask, false))

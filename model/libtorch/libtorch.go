@@ -1,5 +1,6 @@
 // Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
-// random seed, the gradient mode, the GELU, and loading the CUDA kernels.
+// random seed, the gradient mode, the GELU, attention, threads and streams, and loading the
+// CUDA kernels.
 package libtorch
 
 /*
@@ -39,6 +40,23 @@ func SetGradients(enabled bool) (before bool) {
 func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
 	var message *C.char
 	y := C.genrec_gelu(x, &message)
+	if y == nil {
+		return nil, take(message)
+	}
+	return y, nil
+}
+
+// Attention is softmax(x·keysᵀ/√width + mask)·values for each of the heads that the width D
+// of x (B, T, D), keys and values (B, S, D) is cut into, as a new tensor (B, T, D). The mask
+// may be undefined. gotch binds the function for tensors that were cut before, by six
+// operations more.
+func Attention(x, keys, values, mask unsafe.Pointer, heads int64, dropout float64, causal bool) (unsafe.Pointer, error) {
+	var message *C.char
+	var flag C.int
+	if causal {
+		flag = 1
+	}
+	y := C.genrec_attention(x, keys, values, mask, C.int64_t(heads), C.double(dropout), flag, &message)
 	if y == nil {
 		return nil, take(message)
 	}

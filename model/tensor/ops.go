@@ -47,18 +47,14 @@ func (s *Scope) Gelu(x *Tensor) *Tensor {
 	return s.own(handle(lib.Ctensor(y)))
 }
 
-// Attention is softmax(query·keyᵀ/√width + mask)·value, with mask None or one
-// that broadcasts; causal hides later positions; dropout zeroes a share of the
+// Attention is softmax(x·keysᵀ/√width + mask)·values for each of the heads that the last
+// dimension of x (B, T, D), keys and values (B, S, D) is cut into: (B, T, D). The mask is None
+// or broadcasts to (B, H, T, S); causal hides later positions; dropout zeroes a share of the
 // probabilities.
-func (s *Scope) Attention(query, key, value, mask *Tensor, dropout float64, causal bool) *Tensor {
-	var flag int32
-	if causal {
-		flag = 1
-	}
-	const defaultScale = 1 // "no scale given"
-	return s.run(func(out *lib.Ctensor) {
-		lib.AtgScaledDotProductAttention(out, query.c, key.c, value.c, mask.c, dropout, flag, 0, defaultScale)
-	})
+func (s *Scope) Attention(x, keys, values, mask *Tensor, heads int64, dropout float64, causal bool) *Tensor {
+	y, err := libtorch.Attention(unsafe.Pointer(x.c), unsafe.Pointer(keys.c), unsafe.Pointer(values.c), unsafe.Pointer(mask.c), heads, dropout, causal)
+	raise(err)
+	return s.own(handle(lib.Ctensor(y)))
 }
 
 // Add is a + b, broadcasting.
@@ -140,11 +136,6 @@ func (s *Scope) Reshape(x *Tensor, shape ...int64) *Tensor {
 // Expand repeats the dimensions of size 1 without a copy.
 func (s *Scope) Expand(x *Tensor, shape ...int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgExpand(out, x.c, shape, len(shape), 0) })
-}
-
-// Transpose swaps two dimensions.
-func (s *Scope) Transpose(x *Tensor, a, b int64) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgTranspose(out, x.c, a, b) })
 }
 
 // Select takes one index of a dimension, which goes away.
