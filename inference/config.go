@@ -11,23 +11,27 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultGroup      = "genrec-inference"
-	DefaultMaxBatch   = 32
-	DefaultMaxPending = 10_000
-	DefaultPollModels = time.Second
+	DefaultGroup         = "genrec-inference"
+	DefaultLatencyTarget = 100 * time.Millisecond
+	DefaultMaxBatch      = 4096
+	DefaultMaxPending    = 10_000
+	DefaultPollModels    = time.Second
 )
 
 // Config configures a Worker. Every field but Brokers may be left zero and then
 // takes its default.
 type Config struct {
-	Brokers    []string
-	Topics     stream.Topics
-	Group      string        // Kafka consumer group
-	MaxBatch   int           // users generated together: larger is faster under load, and each user waits for the whole batch
-	MaxPending int           // waiting users at which reading pauses: larger coalesces more under overload, and takes memory
-	PollModels time.Duration // between looks for a new model version
-	OnWritten  func(Written) // called by the goroutine that generates, so it must be quick
-	Logger     *slog.Logger
+	Brokers []string
+	Topics  stream.Topics
+	Group   string // Kafka consumer group
+	// LatencyTarget is how long a user should wait who comes while a batch is generated:
+	// batches have as many users as take half of it. Longer does more users a second.
+	LatencyTarget time.Duration
+	MaxBatch      int           // users generated together even if more would do, which bounds the memory
+	MaxPending    int           // waiting users at which reading pauses: larger coalesces more under overload, and takes memory
+	PollModels    time.Duration // between looks for a new model version
+	OnWritten     func(Written) // called by the goroutine that generates, so it must be quick
+	Logger        *slog.Logger
 }
 
 // Written is a user's recommendations that have just been written.
@@ -40,6 +44,7 @@ type Written struct {
 func (c Config) withDefaults() Config {
 	c.Topics = cmp.Or(c.Topics, stream.DefaultTopics())
 	c.Group = cmp.Or(c.Group, DefaultGroup)
+	c.LatencyTarget = cmp.Or(c.LatencyTarget, DefaultLatencyTarget)
 	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.PollModels = cmp.Or(c.PollModels, DefaultPollModels)

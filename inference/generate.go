@@ -16,6 +16,7 @@ func (r *run) generate(ctx context.Context) error {
 		model Generator
 		ready <-chan struct{} // blocks until there is a model
 	)
+	pace := newPace(r.cfg.LatencyTarget, r.cfg.MaxBatch)
 	defer func() {
 		if model != nil {
 			r.closeModel(ctx, model)
@@ -34,9 +35,11 @@ func (r *run) generate(ctx context.Context) error {
 				return err
 			}
 		case <-ready:
-			if err := r.apply(ctx, model, r.queue.take(r.cfg.MaxBatch)); err != nil {
+			batch, began := r.queue.take(pace.size), time.Now()
+			if err := r.apply(ctx, model, batch); err != nil {
 				return err
 			}
+			pace.took(len(batch), time.Since(began))
 		}
 	}
 }

@@ -21,7 +21,7 @@ func allCommand() *cli.Command {
 inside the process and says where they are.
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`,
-		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), precisionFlag(), retrainFlags(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags(), retrainFlags(), []cli.Flag{
 			&cli.DurationFlag{
 				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next, the first after a minute if there is no model; 0 is never",
 				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
@@ -38,7 +38,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			}
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return newIngester(s).Run(groupCtx) })
-			group.Go(func() error { return newWorker(s, m).Run(groupCtx) })
+			group.Go(func() error { return newWorker(cmd, s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {
 					retrainRegularly(groupCtx, training, *s, m, every)

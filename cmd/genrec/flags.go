@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/inference"
 	"genrec/model"
 	"genrec/pkg/registry"
 	"genrec/sessions"
@@ -74,6 +76,22 @@ func precisionFlag() []cli.Flag {
 			Sources: cli.EnvVars("GENREC_PRECISION"),
 		},
 	}
+}
+
+func inferenceFlags() []cli.Flag {
+	return join(precisionFlag(), []cli.Flag{
+		&cli.DurationFlag{
+			Name: "latency-target", Value: inference.DefaultLatencyTarget,
+			Usage:   "how long a user should wait for recommendations, up to what the device can do; longer does more users a second",
+			Sources: cli.EnvVars("GENREC_LATENCY_TARGET"),
+			Validator: func(d time.Duration) error {
+				if d <= 0 {
+					return fmt.Errorf("%v is no time to wait", d)
+				}
+				return nil
+			},
+		},
+	})
 }
 
 func join(groups ...[]cli.Flag) []cli.Flag { return slices.Concat(groups...) }

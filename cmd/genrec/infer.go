@@ -20,7 +20,7 @@ the models folder is picked up within a second, without a restart. Start one per
 GPU or machine: they share the work as one consumer group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
-		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), precisionFlag()),
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags()),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			m, err := openModels(cmd)
 			if err != nil {
@@ -31,7 +31,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 				return err
 			}
 			slog.Info("inference starts", "device", m.device)
-			w := newWorker(s, m)
+			w := newWorker(cmd, s, m)
 			err = w.Run(ctx)
 			slog.Info("inference stopped", "stats", w.Stats())
 			return errors.Join(err, s.close())
@@ -39,7 +39,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 	}
 }
 
-func newWorker(s *servers, m models) *inference.Worker {
+func newWorker(cmd *cli.Command, s *servers, m models) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
-	return inference.New(inference.Config{Brokers: s.brokers}, served, s.store)
+	return inference.New(inference.Config{Brokers: s.brokers, LatencyTarget: cmd.Duration("latency-target")}, served, s.store)
 }
