@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +19,6 @@ import (
 	"genrec/model"
 	"genrec/model/codes"
 	"genrec/model/examples"
-	"genrec/model/libtorch"
 	"genrec/model/tokens"
 	"genrec/model/trie"
 )
@@ -29,6 +27,8 @@ type settings struct {
 	shape, device string
 	items         string
 	rounds        int
+	picture       string
+	soak          time.Duration
 }
 
 func main() {
@@ -37,6 +37,8 @@ func main() {
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.StringVar(&s.items, "items", "10000,100000,1000000", "sizes of the catalog")
 	flag.IntVar(&s.rounds, "rounds", 5, "searches of which the median counts")
+	flag.StringVar(&s.picture, "picture", "", "SVG `FILE` for the curves")
+	flag.DurationVar(&s.soak, "soak", 0, "search for so long instead, and see whether memory grows")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, s)
@@ -54,47 +56,64 @@ var base = point{items: 10_000, history: 16, beams: model.Beams, batch: 64}
 
 func run(ctx context.Context, s settings) error {
 	runtime.LockOSThread() // the model's
+	items, err := s.catalogs()
+	if err != nil {
+		return err
+	}
 	b, err := newBencher(s)
 	if err != nil {
 		return err
 	}
 	defer b.model.Drop()
-	fmt.Printf("%s, %d parameters, %s; %+v but for what grows\n\n", s.shape, b.model.Parameters(), s.device, base)
-	fmt.Println("| items | history | beams | batch | ms a user | MB of the trie | MB resident |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
-	var first, last float64
-	for i, text := range strings.Split(s.items, ",") {
-		items, err := strconv.Atoi(text)
-		if err != nil || items < 1 {
-			return fmt.Errorf("-items: %q is no size of a catalog", text)
-		}
-		p := base
-		p.items = items
-		if last, err = b.measure(ctx, p); err != nil {
-			return err
-		}
-		if i == 0 {
-			first = last
-		}
+	if s.soak > 0 {
+		return b.soakFor(ctx, s.soak)
 	}
+	fmt.Printf("%s, %d parameters, %s; %+v but for what grows\n\n", s.shape, b.model.Parameters(), s.device, base)
+	fmt.Println("| items | history | beams | batch | ms a user | MB of the trie | MB at work |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	var curves []curve
 	for _, grows := range []struct {
+		name   string
 		values []int
 		set    func(p *point, value int)
 	}{
-		{[]int{8, 32, 60, 128}, func(p *point, n int) { p.history = n }},
-		{[]int{5, 10, 50, 100}, func(p *point, n int) { p.beams = n }},
-		{[]int{1, 4, 16, 256}, func(p *point, n int) { p.batch = n }},
+		{"items", items, func(p *point, n int) { p.items = n }},
+		{"history", []int{8, 16, 32, 60, 128}, func(p *point, n int) { p.history = n }},
+		{"beams", []int{5, 10, 20, 50, 100}, func(p *point, n int) { p.beams = n }},
+		{"batch", []int{1, 4, 16, 64, 256}, func(p *point, n int) { p.batch = n }},
 	} {
+		c := curve{name: grows.name}
 		for _, value := range grows.values {
 			p := base
 			grows.set(&p, value)
-			if _, err := b.measure(ctx, p); err != nil {
+			milliseconds, err := b.measure(ctx, p)
+			if err != nil {
 				return err
 			}
+			c.sizes, c.milliseconds = append(c.sizes, float64(value)), append(c.milliseconds, milliseconds)
+		}
+		curves = append(curves, c)
+	}
+	if s.picture != "" {
+		if err := picture(curves, s.picture); err != nil {
+			return err
 		}
 	}
+	times := curves[0].milliseconds
+	first, last := times[0], times[len(times)-1]
 	fmt.Printf("growth first_items_ms=%.3f last_items_ms=%.3f ratio=%.2f\n", first, last, last/first)
 	return nil
+}
+
+func (s settings) catalogs() (sizes []int, err error) {
+	for _, text := range strings.Split(s.items, ",") {
+		items, err := strconv.Atoi(text)
+		if err != nil || items < 1 {
+			return nil, fmt.Errorf("-items: %q is no size of a catalog", text)
+		}
+		sizes = append(sizes, items)
+	}
+	return sizes, nil
 }
 
 // bencher has a model that knows no item but by its code.
@@ -143,9 +162,14 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 		}
 	}
 	inputs := b.draw(p)
+	before, err := settledMB(), resetPeak()
+	if err != nil {
+		return 0, err
+	}
 	if _, err := b.searcher.Search(inputs, 0); err != nil { // warms up
 		return 0, err
 	}
+	atWork := max(0, peakMB()-before)
 	var times []float64
 	for range b.rounds {
 		began := time.Now()
@@ -155,7 +179,7 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 		times = append(times, time.Since(began).Seconds()*1e3/float64(p.batch))
 	}
 	milliseconds = bench.Median(times)
-	fmt.Printf("| %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", p.items, p.history, p.beams, p.batch, milliseconds, b.trieMB, residentMB())
+	fmt.Printf("| %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", p.items, p.history, p.beams, p.batch, milliseconds, b.trieMB, atWork)
 	return milliseconds, nil
 }
 
@@ -206,23 +230,4 @@ func (b *bencher) draw(p point) []examples.Input {
 		}
 	}
 	return inputs
-}
-
-// settledMB is the resident memory when what is not in use has been given back.
-func settledMB() float64 {
-	debug.FreeOSMemory()
-	libtorch.ReleaseMemory()
-	return residentMB()
-}
-
-func residentMB() float64 {
-	data, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, resident int
-	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
-		return 0
-	}
-	return float64(resident) * float64(os.Getpagesize()) / (1 << 20)
 }
