@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/libtorch"
 	"genrec/model/tensor"
 )
 
@@ -46,7 +47,7 @@ func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int
 	tensor.Wait(s.device.libtorch) // for the weights, which another thread may have changed
 	parts := s.parts(requests)
 	return s.crew.each(len(parts), func(i int) {
-		defer withoutGradients()()
+		defer libtorch.Inference()()
 		g := newGraph(s.device)
 		defer g.Free()
 		part := make([]request, len(parts[i]))

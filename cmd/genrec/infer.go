@@ -17,7 +17,8 @@ func inferCommand() *cli.Command {
 		Usage: "regenerate recommendations after each event and write them to Redis",
 		Description: `Reads the topic "refreshes" and writes one JSON value per user. A new version in
 the models folder is picked up within a second, without a restart. Start one per
-GPU or machine: they share the work as one consumer group.
+machine, or per GPU with CUDA_VISIBLE_DEVICES: they share the work as one consumer
+group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags()),

@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <cstring>
 #include <dlfcn.h>
@@ -16,6 +17,10 @@ int genrec_set_gradients(int enabled) {
   c10::GradMode::set_enabled(enabled != 0);
   return before;
 }
+
+void *genrec_enter_inference(void) { return new c10::InferenceMode(); }
+
+void genrec_leave_inference(void *mode) { delete static_cast<c10::InferenceMode *>(mode); }
 
 void *genrec_gelu(void *x, char **error) {
   try {

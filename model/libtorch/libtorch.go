@@ -35,6 +35,14 @@ func SetGradients(enabled bool) (before bool) {
 	return C.genrec_set_gradients(flag) != 0
 }
 
+// Inference lets the calling OS thread compute without what gradients need, until the
+// function that it returns is called in that thread. Tensors made meanwhile are good for
+// nothing else.
+func Inference() (leave func()) {
+	mode := C.genrec_enter_inference()
+	return func() { C.genrec_leave_inference(mode) }
+}
+
 // Gelu is the exact Gaussian error linear unit of a tensor, as a new one. gotch's
 // own binding leaks memory with every call.
 func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
