@@ -114,6 +114,14 @@ func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, e
 	return mask, nil
 }
 
+// Where an operation takes new memory from the system and gives it back, as glibc does with
+// large pieces, most of a search's time may go to the kernel, which clears each page.
+func init() {
+	const keep = 1 << 30
+	C.mallopt(C.M_MMAP_THRESHOLD, keep)
+	C.mallopt(C.M_TRIM_THRESHOLD, keep)
+}
+
 // ReleaseMemory gives freed memory back to the system. Tensors of ever other sizes
 // leave gaps that glibc keeps otherwise.
 func ReleaseMemory() { C.malloc_trim(0) }
