@@ -42,7 +42,7 @@ func picture(curves []curve, file string) error {
 	}
 	const side = 6 * vg.Centimeter
 	canvas := vgsvg.New(side*vg.Length(len(panels)), side)
-	cells := plot.Align([][]*plot.Plot{panels}, draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Centimeter / 2}, draw.New(canvas))
+	cells := plot.Align([][]*plot.Plot{panels}, draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Centimeter / 2, PadRight: vg.Centimeter / 2, PadTop: vg.Centimeter / 5}, draw.New(canvas))
 	for i, p := range panels {
 		p.Draw(cells[0][i])
 	}

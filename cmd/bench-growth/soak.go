@@ -11,7 +11,7 @@ import (
 
 const (
 	soakSamples = 40 // of the resident memory, a quarter of which warms up
-	mostGrowth  = 0.05
+	mostGrowth  = 0.1
 )
 
 // soakFor searches at full rate, batches and histories of ever other sizes, and fails where
