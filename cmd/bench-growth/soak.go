@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	soakSamples = 40 // of the resident memory, a quarter of which warms up
-	mostGrowth  = 0.1
+	soakSamples = 40 // of the resident memory; it takes half of them for the caches to fill
+	mostGrowth  = 0.05
 )
 
 // soakFor searches at full rate, batches and histories of ever other sizes, and fails where
-// the resident memory of the last quarter is above that of the second.
+// the resident memory of the last quarter is above that of the third.
 func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 	if err := b.prepare(base); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 		}
 	}
 	quarter := soakSamples / 4
-	early, late := bench.Median(resident[quarter:2*quarter]), bench.Median(resident[3*quarter:])
+	early, late := bench.Median(resident[2*quarter:3*quarter]), bench.Median(resident[3*quarter:])
 	fmt.Printf("soak seconds=%.0f users=%d users_per_s=%.0f early_mb=%.0f late_mb=%.0f\n",
 		time.Since(began).Seconds(), users, float64(users)/time.Since(began).Seconds(), early, late)
 	if late > early*(1+mostGrowth) {
