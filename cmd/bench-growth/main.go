@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -39,14 +37,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "searches of which the median counts")
 	flag.StringVar(&s.picture, "picture", "", "SVG `FILE` for the curves")
 	flag.DurationVar(&s.soak, "soak", 0, "search for so long instead, and see whether memory grows")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, s)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-growth:", err)
-		os.Exit(1)
-	}
+	bench.Main("bench-growth", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 // point is a size of everything that a search depends on.

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -48,14 +47,7 @@ func main() {
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each peer; genrec takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.StringVar(&s.precision, "precision", "float32", "of genrec: float32 or bfloat16")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, s)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-inference:", err)
-		os.Exit(1)
-	}
+	bench.Main("bench-inference", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) error {

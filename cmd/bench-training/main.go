@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -45,14 +44,7 @@ func main() {
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of the transformers side; this one takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.BoolVar(&s.bfloat16, "bfloat16", false, "this side computes matrix products in bfloat16; transformers stays in float32")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, s)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-training:", err)
-		os.Exit(1)
-	}
+	bench.Main("bench-training", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 const (
