@@ -10,6 +10,7 @@ import (
 
 	"genrec/model/examples"
 	"genrec/model/tensor"
+	"genrec/model/trie"
 )
 
 func TestPartsHoldEachRequestOnce(t *testing.T) {
@@ -146,5 +147,62 @@ func TestParsePrecision(t *testing.T) {
 	}
 	if p, err := ParsePrecision("int3"); err == nil {
 		t.Errorf("int3 is read as %v, want an error", p)
+	}
+}
+
+// What the default recipe has beyond BART is computed in bfloat16, too: words of several
+// tokens, a start from items, and the dense head.
+func TestBFloat16OfWordsAndHead(t *testing.T) {
+	ownThread(t)
+	rng := rand.New(rand.NewPCG(5, 6))
+	config := testConfig(20, 5, 100)
+	config.WordPositions, config.StartFromNewest, config.StartFromMean = true, true, true
+	m, err := New(config, 1, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Drop()
+	rounded, err := m.Rounded(BFloat16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rounded.Drop()
+	tree, err := trie.Build(shop(rng, 60, 2, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := make([]request, 5)
+	for i := range requests {
+		in := drawInput(rng)
+		in.Tokens, in.Newest = slices.Concat(in.Tokens, in.Tokens), int64(1+i) // two tokens a position
+		requests[i].input = in
+	}
+	scores := func(m *Model) (all []map[int]evidence) {
+		searcher, err := m.NewSearcher(tree, 60, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer searcher.Close()
+		gathered, err := searcher.gather(requests, Weights{Dense: 0.5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, items := range gathered {
+			byLeaf := make(map[int]evidence)
+			for _, e := range items {
+				byLeaf[e.leaf] = e
+			}
+			all = append(all, byLeaf)
+		}
+		return all
+	}
+	exact, inBFloat16 := scores(m), scores(rounded)
+	for i := range exact {
+		for leaf, want := range exact[i] {
+			got := inBFloat16[i][leaf]
+			if math.Abs(got.beams-want.beams) > 0.05 || math.Abs(got.dense-want.dense) > 0.05 {
+				t.Errorf("request %d, item %d: %+v in bfloat16, %+v in float32", i, leaf, got, want)
+			}
+		}
 	}
 }

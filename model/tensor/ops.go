@@ -69,7 +69,8 @@ func (s *Scope) Multiply(a, b *Tensor) *Tensor {
 
 // Sum adds up along a dimension, which goes away.
 func (s *Scope) Sum(x *Tensor, dim int64) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgSumDimIntlist(out, x.c, []int64{dim}, 1, 0, gotch.Float.CInt()) })
+	kind := lib.AtScalarType(x.c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgSumDimIntlist(out, x.c, []int64{dim}, 1, 0, kind) })
 }
 
 // Scale is x times a number.
