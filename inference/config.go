@@ -18,12 +18,12 @@ const (
 	DefaultPollModels    = time.Second
 )
 
-// Config configures a Worker. Every field but Brokers may be left zero and then
+// Config configures a Worker. Every field but Kafka may be left zero and then
 // takes its default.
 type Config struct {
-	Brokers []string
-	Topics  stream.Topics
-	Group   string // Kafka consumer group
+	Kafka  stream.Cluster
+	Topics stream.Topics
+	Group  string // Kafka consumer group
 	// LatencyTarget is how long a user should wait who comes while a batch is generated:
 	// batches have as many users as take half of it. Longer does more users a second.
 	LatencyTarget time.Duration

@@ -48,7 +48,7 @@ type running struct {
 
 func (h *harness) run(change ...func(*Config)) *running {
 	cfg := Config{
-		Brokers:    h.servers.KafkaBrokers(),
+		Kafka:      h.kafka(),
 		PollModels: time.Millisecond,
 		Logger:     slog.New(slog.DiscardHandler),
 	}
@@ -57,6 +57,10 @@ func (h *harness) run(change ...func(*Config)) *running {
 	}
 	w := New(cfg, h.models, h.store)
 	return &running{Worker: w, Service: embeddedtest.Run(h.t, w.Run)}
+}
+
+func (h *harness) kafka() stream.Cluster {
+	return stream.Cluster{Brokers: h.servers.KafkaBrokers()}
 }
 
 func (h *harness) eventually(condition func() string) {
@@ -105,7 +109,7 @@ func (h *harness) see(user string, items ...string) kafka.Message {
 
 func (h *harness) produce(messages ...kafka.Message) {
 	h.t.Helper()
-	w := stream.NewWriter(h.servers.KafkaBrokers(), h.topics.Refreshes)
+	w := stream.NewWriter(h.kafka(), h.topics.Refreshes)
 	defer w.Close()
 	if err := w.WriteMessages(h.t.Context(), messages...); err != nil {
 		h.t.Fatal(err)
@@ -166,7 +170,7 @@ func (h *harness) deadLetter() kafka.Message {
 	}
 	ctx, cancel := context.WithTimeout(h.t.Context(), embeddedtest.Patience)
 	defer cancel()
-	reader := stream.NewReader(h.servers.KafkaBrokers(), "test", h.topics.DeadLetters)
+	reader := stream.NewReader(h.kafka(), "test", h.topics.DeadLetters)
 	defer reader.Close()
 	m, err := reader.FetchMessage(ctx)
 	if err != nil {

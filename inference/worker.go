@@ -46,7 +46,7 @@ func (w *Worker) Stats() Stats { return w.counters.snapshot() }
 // the batch in progress is left uncommitted for the next run. While Kafka or
 // Redis is away it retries, and while there is no model it waits.
 func (w *Worker) Run(ctx context.Context) error {
-	if len(w.cfg.Brokers) == 0 {
+	if len(w.cfg.Kafka.Brokers) == 0 {
 		return errors.New("inference: no Kafka brokers are configured")
 	}
 	r := w.open()
@@ -75,8 +75,8 @@ type run struct {
 func (w *Worker) open() *run {
 	return &run{
 		Worker:      w,
-		refreshes:   stream.NewReader(w.cfg.Brokers, w.cfg.Group, w.cfg.Topics.Refreshes),
-		deadLetters: stream.NewDeadLetterWriter(w.cfg.Brokers, w.cfg.Topics.DeadLetters),
+		refreshes:   stream.NewReader(w.cfg.Kafka, w.cfg.Group, w.cfg.Topics.Refreshes),
+		deadLetters: stream.NewDeadLetterWriter(w.cfg.Kafka, w.cfg.Topics.DeadLetters),
 		queue:       newQueue(w.cfg.MaxPending),
 		tracker:     newTracker(),
 		finished:    make(chan struct{}, 1),

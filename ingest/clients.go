@@ -17,9 +17,9 @@ type clients struct {
 
 func openClients(cfg Config) clients {
 	return clients{
-		interactions: stream.NewReader(cfg.Brokers, cfg.Group, cfg.Topics.Interactions),
-		refreshes:    stream.NewWriter(cfg.Brokers, cfg.Topics.Refreshes),
-		deadLetters:  stream.NewDeadLetterWriter(cfg.Brokers, cfg.Topics.DeadLetters),
+		interactions: stream.NewReader(cfg.Kafka, cfg.Group, cfg.Topics.Interactions),
+		refreshes:    stream.NewWriter(cfg.Kafka, cfg.Topics.Refreshes),
+		deadLetters:  stream.NewDeadLetterWriter(cfg.Kafka, cfg.Topics.DeadLetters),
 	}
 }
 

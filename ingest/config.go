@@ -14,10 +14,10 @@ const (
 	DefaultMaxBatch = 512
 )
 
-// Config configures an Ingester. Every field but Brokers may be left zero and
+// Config configures an Ingester. Every field but Kafka may be left zero and
 // then takes its default.
 type Config struct {
-	Brokers  []string
+	Kafka    stream.Cluster
 	Topics   stream.Topics
 	Group    string       // Kafka consumer group
 	Limits   event.Limits // zero MaxBytes: event.DefaultLimits

@@ -67,9 +67,13 @@ func (h *harness) run() *running {
 
 func (h *harness) runInBatches(size int, linger time.Duration) *running {
 	store := &counted{Sessions: h.store}
-	i := New(Config{Brokers: h.servers.KafkaBrokers(), MaxBatch: size, Logger: slog.New(slog.DiscardHandler)}, store)
+	i := New(Config{Kafka: h.kafka(), MaxBatch: size, Logger: slog.New(slog.DiscardHandler)}, store)
 	i.linger = linger
 	return &running{Ingester: i, Service: embeddedtest.Run(h.t, i.Run), sessions: store}
+}
+
+func (h *harness) kafka() stream.Cluster {
+	return stream.Cluster{Brokers: h.servers.KafkaBrokers()}
 }
 
 func (h *harness) eventually(condition func() string) {
@@ -102,7 +106,7 @@ func (h *harness) event(user, item string, nth int) kafka.Message {
 
 func (h *harness) produce(messages ...kafka.Message) {
 	h.t.Helper()
-	w := stream.NewWriter(h.servers.KafkaBrokers(), h.topics.Interactions)
+	w := stream.NewWriter(h.kafka(), h.topics.Interactions)
 	defer w.Close()
 	if err := w.WriteMessages(h.t.Context(), messages...); err != nil {
 		h.t.Fatal(err)

@@ -51,7 +51,7 @@ func (i *Ingester) Stats() Stats { return i.counters.snapshot() }
 // Run ingests until ctx ends and then returns nil; the batch in progress is
 // left uncommitted for the next run. While Kafka or Redis is away it retries.
 func (i *Ingester) Run(ctx context.Context) error {
-	if len(i.cfg.Brokers) == 0 {
+	if len(i.cfg.Kafka.Brokers) == 0 {
 		return errors.New("ingest: no Kafka brokers are configured")
 	}
 	c := openClients(i.cfg)

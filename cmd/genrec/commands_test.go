@@ -32,11 +32,11 @@ func TestAllAnswersEvents(t *testing.T) {
 			"--retrain-every", "200ms", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
 		})
 	}()
-	brokers := servers.KafkaBrokers()
-	if err := stream.EnsureTopics(t.Context(), brokers, stream.DefaultTopics(), 4); err != nil {
+	cluster := kafkaOf(servers)
+	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 4); err != nil {
 		t.Fatal(err)
 	}
-	w := stream.NewWriter(brokers, stream.DefaultTopics().Interactions)
+	w := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
 	defer w.Close()
 	for i := range 5 {
 		value := fmt.Sprintf(`{"event_id": "%d", "user_id": "u%d", "item_id": "i%d", "timestamp": %d}`, i, i%2, i, 1_750_000_000_000+i)

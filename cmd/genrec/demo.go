@@ -86,7 +86,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	served := &versions.Versions{Registry: models, Device: device, Ranker: model.DefaultRankerConfig()}
 	summary, err := demo.Run(ctx, demo.Config{
 		Events: events, Live: live, Rate: cmd.Float("rate"),
-		Brokers: s.brokers, Store: s.store, Models: models, Serve: served,
+		Kafka: s.kafka, Store: s.store, Models: models, Serve: served,
 		Retrain: demoTraining(cmd, device, events), Aside: newLoggedProgress(), Out: os.Stdout,
 	})
 	if err != nil {

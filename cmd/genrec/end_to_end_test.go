@@ -38,6 +38,10 @@ type system struct {
 	events   int
 }
 
+func kafkaOf(servers *embedded.Servers) stream.Cluster {
+	return stream.Cluster{Brokers: servers.KafkaBrokers()}
+}
+
 func startSystem(t *testing.T) *system {
 	t.Helper()
 	servers, rdb := embeddedtest.Start(t)
@@ -49,12 +53,12 @@ func startSystem(t *testing.T) *system {
 	if s.registry, err = registry.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	s.writer = stream.NewWriter(servers.KafkaBrokers(), stream.DefaultTopics().Interactions)
+	s.writer = stream.NewWriter(kafkaOf(servers), stream.DefaultTopics().Interactions)
 	t.Cleanup(func() { s.writer.Close() })
 
-	s.ingester = ingest.New(ingest.Config{Brokers: servers.KafkaBrokers()}, s.store)
+	s.ingester = ingest.New(ingest.Config{Kafka: kafkaOf(servers)}, s.store)
 	served := &versions.Versions{Registry: s.registry, Device: model.CPU, Ranker: model.DefaultRankerConfig()}
-	worker := inference.New(inference.Config{Brokers: servers.KafkaBrokers(), PollModels: 50 * time.Millisecond}, served, s.store)
+	worker := inference.New(inference.Config{Kafka: kafkaOf(servers), PollModels: 50 * time.Millisecond}, served, s.store)
 	for _, run := range []func(context.Context) error{s.ingester.Run, worker.Run} {
 		t.Cleanup(embeddedtest.Run(t, run).Stop)
 	}
@@ -210,7 +214,7 @@ func TestEndToEnd(t *testing.T) {
 
 func (s *system) checkDeadLetters(want map[string]string) {
 	s.t.Helper()
-	r := stream.NewReader(s.servers.KafkaBrokers(), "test", stream.DefaultTopics().DeadLetters)
+	r := stream.NewReader(kafkaOf(s.servers), "test", stream.DefaultTopics().DeadLetters)
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(s.t.Context(), embeddedtest.Patience)
 	defer cancel()

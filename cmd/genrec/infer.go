@@ -42,5 +42,5 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 
 func newWorker(cmd *cli.Command, s *servers, m models) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
-	return inference.New(inference.Config{Brokers: s.brokers, LatencyTarget: cmd.Duration("latency-target")}, served, s.store)
+	return inference.New(inference.Config{Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target")}, served, s.store)
 }

@@ -35,5 +35,5 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
 }
 
 func newIngester(s *servers) *ingest.Ingester {
-	return ingest.New(ingest.Config{Brokers: s.brokers}, s.store)
+	return ingest.New(ingest.Config{Kafka: s.kafka}, s.store)
 }

@@ -148,11 +148,11 @@ func TestDocsCommands(t *testing.T) {
 
 func produceReadmeEvent(t *testing.T, servers *embedded.Servers) {
 	t.Helper()
-	brokers := servers.KafkaBrokers()
-	if err := stream.EnsureTopics(t.Context(), brokers, stream.DefaultTopics(), 4); err != nil {
+	cluster := kafkaOf(servers)
+	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 4); err != nil {
 		t.Fatal(err)
 	}
-	w := stream.NewWriter(brokers, stream.DefaultTopics().Interactions)
+	w := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
 	defer w.Close()
 	shown := readmeBlocks(t, "json")[0]
 	events := []string{shown}

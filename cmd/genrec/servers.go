@@ -18,7 +18,7 @@ import (
 
 // servers are the Kafka and the Redis that a command works with.
 type servers struct {
-	brokers []string
+	kafka   stream.Cluster
 	redis   redis.UniversalClient
 	store   *sessions.Store
 	own     *embedded.Servers // nil when both were given by address
@@ -27,27 +27,27 @@ type servers struct {
 // connect uses the servers given by address and embedded ones in place of those
 // that were not given.
 func connect(ctx context.Context, cmd *cli.Command) (s *servers, err error) {
-	s = &servers{brokers: cmd.StringSlice("kafka")}
+	s = &servers{kafka: stream.Cluster{Brokers: cmd.StringSlice("kafka")}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
 	address := cmd.String("redis")
-	if len(s.brokers) == 0 || address == "" {
+	if len(s.kafka.Brokers) == 0 || address == "" {
 		if s.own, err = embedded.Start(ctx, embedded.Config{}); err != nil {
 			return s, err
 		}
 	}
-	if len(s.brokers) == 0 {
-		s.brokers = s.own.KafkaBrokers()
-		slog.InfoContext(ctx, "no --kafka: using one in this process that forgets everything at the end", "brokers", s.brokers)
+	if len(s.kafka.Brokers) == 0 {
+		s.kafka.Brokers = s.own.KafkaBrokers()
+		slog.InfoContext(ctx, "no --kafka: using one in this process that forgets everything at the end", "brokers", s.kafka.Brokers)
 	}
 	if address == "" {
 		address = s.own.RedisAddr()
 		slog.InfoContext(ctx, "no --redis: using one in this process that forgets everything at the end", "address", address)
 	}
-	if err := stream.EnsureTopics(ctx, s.brokers, stream.DefaultTopics(), cmd.Int("partitions")); err != nil {
+	if err := stream.EnsureTopics(ctx, s.kafka, stream.DefaultTopics(), cmd.Int("partitions")); err != nil {
 		return s, err
 	}
 	return s, s.openStore(ctx, cmd, address)

@@ -14,9 +14,10 @@ import (
 
 // NewReader returns a reader of topic in a consumer group. It starts at the
 // oldest message that the group has not committed, and commits synchronously.
-func NewReader(brokers []string, group, topic string) *kafka.Reader {
+func NewReader(cluster Cluster, group, topic string) *kafka.Reader {
 	return kafka.NewReader(kafka.ReaderConfig{
-		Brokers:               brokers,
+		Brokers:               cluster.Brokers,
+		Dialer:                cluster.Dialer(),
 		GroupID:               group,
 		Topic:                 topic,
 		MinBytes:              1,
@@ -30,22 +31,23 @@ func NewReader(brokers []string, group, topic string) *kafka.Reader {
 
 // NewWriter returns a writer to topic that waits for all replicas and keeps
 // the messages of a key in order.
-func NewWriter(brokers []string, topic string) *kafka.Writer {
-	return newWriter(brokers, topic, MaxBytes)
+func NewWriter(cluster Cluster, topic string) *kafka.Writer {
+	return newWriter(cluster, topic, MaxBytes)
 }
 
 // NewDeadLetterWriter returns a writer like NewWriter's for messages as large
 // as the dead-letter topic accepts.
-func NewDeadLetterWriter(brokers []string, topic string) *kafka.Writer {
-	return newWriter(brokers, topic, MaxDeadLetterBytes)
+func NewDeadLetterWriter(cluster Cluster, topic string) *kafka.Writer {
+	return newWriter(cluster, topic, MaxDeadLetterBytes)
 }
 
 // batchHeader bounds what the broker counts in a batch and the writer does not.
 const batchHeader = 64
 
-func newWriter(brokers []string, topic string, maxBytes int64) *kafka.Writer {
+func newWriter(cluster Cluster, topic string, maxBytes int64) *kafka.Writer {
 	return &kafka.Writer{
-		Addr:         kafka.TCP(brokers...),
+		Addr:         kafka.TCP(cluster.Brokers...),
+		Transport:    cluster.transport(),
 		Topic:        topic,
 		Balancer:     &kafka.Hash{},
 		RequiredAcks: kafka.RequireAll,

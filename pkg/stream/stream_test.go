@@ -29,10 +29,14 @@ func startServers(t *testing.T) *embedded.Servers {
 	return servers
 }
 
+func cluster(servers *embedded.Servers) stream.Cluster {
+	return stream.Cluster{Brokers: servers.KafkaBrokers()}
+}
+
 func startWithTopics(t *testing.T) *embedded.Servers {
 	t.Helper()
 	servers := startServers(t)
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
+	if err := stream.EnsureTopics(t.Context(), cluster(servers), stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
 	return servers
@@ -45,7 +49,7 @@ func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time, nothing is missing
-		if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), topics, 3); err != nil {
+		if err := stream.EnsureTopics(t.Context(), cluster(servers), topics, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,7 +67,7 @@ func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
 func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
 	servers := startServers(t)
 	servers.Kafka().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
-	err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 1)
+	err := stream.EnsureTopics(t.Context(), cluster(servers), stream.DefaultTopics(), 1)
 	if err == nil || !bytes.Contains([]byte(err.Error()), []byte(`"refreshes"`)) {
 		t.Errorf("got error %v, want one that names the topic refreshes", err)
 	}
@@ -72,7 +76,7 @@ func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
 func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
-	w := stream.NewWriter(servers.KafkaBrokers(), topic)
+	w := stream.NewWriter(cluster(servers), topic)
 	defer w.Close()
 	const n = 300
 	for i := range n / 10 {
@@ -98,7 +102,7 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 	fault := servers.Kafka().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: 4,
 	})
-	w := stream.NewWriter(servers.KafkaBrokers(), topic)
+	w := stream.NewWriter(cluster(servers), topic)
 	defer w.Close()
 	const n = 20
 	var messages []kafka.Message
@@ -123,7 +127,7 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 func TestLargestMessageFitsTheDeadLetterTopic(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().DeadLetters
-	w := stream.NewDeadLetterWriter(servers.KafkaBrokers(), topic)
+	w := stream.NewDeadLetterWriter(cluster(servers), topic)
 	defer w.Close()
 	original := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), stream.MaxBytes)}
 	oversized := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), 3*stream.MaxDeadLetterBytes)}
@@ -173,7 +177,7 @@ func read(t *testing.T, servers *embedded.Servers, topic string, n int) []kafka.
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r := stream.NewReader(servers.KafkaBrokers(), "test", topic)
+	r := stream.NewReader(cluster(servers), "test", topic)
 	defer r.Close()
 	messages := make([]kafka.Message, n)
 	for i := range messages {

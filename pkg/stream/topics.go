@@ -38,22 +38,22 @@ func DefaultTopics() Topics {
 // replication, and returns when they can be used. Existing topics are left
 // alone; a dead-letter topic made elsewhere needs a max.message.bytes of at
 // least MaxDeadLetterBytes.
-func EnsureTopics(ctx context.Context, brokers []string, topics Topics, partitions int) error {
+func EnsureTopics(ctx context.Context, cluster Cluster, topics Topics, partitions int) error {
 	// An own transport, because the shared one answers from a cache.
-	transport := &kafka.Transport{}
+	transport := cluster.NewTransport()
 	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport}
+	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
 
 	missing, err := missingTopics(ctx, client, topics.configs(partitions))
 	if err != nil {
-		return fmt.Errorf("look up topics at brokers %q: %w", brokers, err)
+		return fmt.Errorf("look up topics at Kafka %v: %w", cluster, err)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
 	if err != nil {
-		return fmt.Errorf("create %d topics at brokers %q: %w", len(missing), brokers, err)
+		return fmt.Errorf("create %d topics at Kafka %v: %w", len(missing), cluster, err)
 	}
 	for name, err := range created.Errors {
 		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {

@@ -27,7 +27,7 @@ type Config struct {
 	Events  []event.Event // in time order
 	Live    int           // how many of the last events are replayed at Rate
 	Rate    float64       // live events per second
-	Brokers []string
+	Kafka   stream.Cluster
 	Store   *sessions.Store
 	Models  *registry.Registry
 	Serve   inference.Models
@@ -67,8 +67,8 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	}
 	d := &demo{Config: c, popularity: newPopularity(), answered: newAnswered()}
 	d.watch = newWatch(c.Events[len(c.Events)-c.Live:], d.say)
-	d.writer = stream.NewWriter(c.Brokers, stream.DefaultTopics().Interactions)
-	d.ingester = ingest.New(ingest.Config{Brokers: c.Brokers}, c.Store)
+	d.writer = stream.NewWriter(c.Kafka, stream.DefaultTopics().Interactions)
+	d.ingester = ingest.New(ingest.Config{Kafka: c.Kafka}, c.Store)
 
 	// The services outlive the play by a moment: they stop when it is over.
 	services, serve := errgroup.WithContext(ctx)
@@ -92,7 +92,7 @@ func (d *demo) play(ctx context.Context, services *errgroup.Group) (Summary, err
 	}
 
 	d.say("3/5  first recommendations for everyone")
-	worker := inference.New(inference.Config{Brokers: d.Brokers, OnWritten: d.written}, d.Serve, d.Store)
+	worker := inference.New(inference.Config{Kafka: d.Kafka, OnWritten: d.written}, d.Serve, d.Store)
 	services.Go(func() error { return worker.Run(ctx) })
 	if err := d.awaitFirst(ctx, Users(history)); err != nil {
 		return Summary{}, err

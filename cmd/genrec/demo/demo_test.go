@@ -16,6 +16,7 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/registry"
+	"genrec/pkg/stream"
 	"genrec/retrain"
 	"genrec/sessions"
 )
@@ -45,7 +46,7 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	summary, err := Run(t.Context(), Config{
 		Events: events, Live: 200, Rate: 100,
-		Brokers: servers.KafkaBrokers(), Store: store, Models: models,
+		Kafka: stream.Cluster{Brokers: servers.KafkaBrokers()}, Store: store, Models: models,
 		Serve:   &versions.Versions{Registry: models, Device: model.CPU, Ranker: model.DefaultRankerConfig()},
 		Retrain: training, Aside: noProgress{}, Out: &out,
 	})

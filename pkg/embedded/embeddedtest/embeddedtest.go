@@ -27,7 +27,7 @@ func Start(t testing.TB) (*embedded.Servers, *redis.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(servers.Close)
-	if err := stream.EnsureTopics(t.Context(), servers.KafkaBrokers(), stream.DefaultTopics(), 2); err != nil {
+	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1})

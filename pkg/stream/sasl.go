@@ -1,0 +1,32 @@
+package stream
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// NewSASL returns the mechanism of that name, in upper or lower case: PLAIN,
+// SCRAM-SHA-256 or SCRAM-SHA-512.
+func NewSASL(name, user, password string) (sasl.Mechanism, error) {
+	switch strings.ToUpper(name) {
+	case "PLAIN":
+		return plain.Mechanism{Username: user, Password: password}, nil
+	case scram.SHA256.Name():
+		return newSCRAM(scram.SHA256, user, password)
+	case scram.SHA512.Name():
+		return newSCRAM(scram.SHA512, user, password)
+	}
+	return nil, fmt.Errorf("SASL mechanism %q is none of plain, scram-sha-256 and scram-sha-512", name)
+}
+
+func newSCRAM(algorithm scram.Algorithm, user, password string) (sasl.Mechanism, error) {
+	m, err := scram.Mechanism(algorithm, user, password)
+	if err != nil { // its text may quote the password
+		return nil, fmt.Errorf("user or password has a character that %s does not allow", algorithm.Name())
+	}
+	return m, nil
+}
