@@ -11,50 +11,86 @@ import (
 	"genrec/sessions"
 )
 
-// batch is what a number of messages comes to.
+// decoded is a message and what it holds: an event, or what is wrong with it.
+type decoded struct {
+	event      event.Event
+	invalid    *event.InvalidError
+	deadLetter kafka.Message // if invalid
+	producedAt int64         // Unix ms
+	offset     int64
+	cost       int64
+}
+
+func decode(m kafka.Message, now time.Time, limits event.Limits) decoded {
+	d := decoded{producedAt: m.Time.UnixMilli(), offset: m.Offset, cost: cost(m)}
+	e, err := event.Decode(m.Value, now, limits)
+	if errors.As(err, &d.invalid) {
+		d.deadLetter = stream.DeadLetter(m, string(d.invalid.Reason), d.invalid.Detail)
+		return d
+	}
+	d.event = e
+	return d
+}
+
+// cost is about how much memory a message takes until it is finished.
+func cost(m kafka.Message) int64 {
+	const overhead = 512
+	n := overhead + len(m.Key) + len(m.Value)
+	for _, h := range m.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}
+
+// batch is what a number of messages of one partition comes to.
 type batch struct {
-	messages    []kafka.Message
+	messages    int
+	bytes       int64
+	next        int64                 // offset after the last message
 	users       []sessions.UserEvents // each user once
-	producedAt  map[string][]int64    // by user, Unix ms
+	producedAt  [][]int64             // of the events of each user
+	position    map[string]int        // of a user in both
 	deadLetters []kafka.Message
 	dead        map[event.Reason]int64
 }
 
-func newBatch(messages []kafka.Message, now time.Time, limits event.Limits) batch {
-	b := batch{
-		messages:   messages,
-		producedAt: make(map[string][]int64),
-		dead:       make(map[event.Reason]int64),
+func newBatch() *batch { return &batch{position: make(map[string]int)} }
+
+func (b *batch) add(m decoded) {
+	b.messages++
+	b.bytes += m.cost
+	b.next = m.offset + 1
+	if m.invalid != nil {
+		b.bury(m.deadLetter, m.invalid.Reason)
+		return
 	}
-	position := make(map[string]int) // of a user in b.users
-	for _, m := range messages {
-		e, err := event.Decode(m.Value, now, limits)
-		var invalid *event.InvalidError
-		if errors.As(err, &invalid) {
-			b.dead[invalid.Reason]++
-			b.deadLetters = append(b.deadLetters, stream.DeadLetter(m, string(invalid.Reason), invalid.Detail))
-			continue
-		}
-		at, known := position[e.User]
-		if !known {
-			at = len(b.users)
-			position[e.User] = at
-			b.users = append(b.users, sessions.UserEvents{User: e.User})
-		}
-		b.users[at].Events = append(b.users[at].Events, e)
-		b.producedAt[e.User] = append(b.producedAt[e.User], m.Time.UnixMilli())
+	at, known := b.position[m.event.User]
+	if !known {
+		at = len(b.users)
+		b.position[m.event.User] = at
+		b.users = append(b.users, sessions.UserEvents{User: m.event.User})
+		b.producedAt = append(b.producedAt, nil)
 	}
-	return b
+	b.users[at].Events = append(b.users[at].Events, m.event)
+	b.producedAt[at] = append(b.producedAt[at], m.producedAt)
+}
+
+func (b *batch) bury(letter kafka.Message, reason event.Reason) {
+	if b.dead == nil {
+		b.dead = make(map[event.Reason]int64)
+	}
+	b.dead[reason]++
+	b.deadLetters = append(b.deadLetters, letter)
 }
 
 // refreshes has one for every user, also for those whose events were all known:
 // after a crash between the append and the refresh, only the redelivered event
 // can still cause it.
-func (b batch) refreshes(appended []sessions.Appended) ([]kafka.Message, error) {
+func (b *batch) refreshes(appended []sessions.Appended) ([]kafka.Message, error) {
 	messages := make([]kafka.Message, len(appended))
 	for i, a := range appended {
 		refresh := stream.Refresh{User: a.User, SequenceVersion: a.Version}
-		refresh.AddProducedAt(b.producedAt[a.User]...)
+		refresh.AddProducedAt(b.producedAt[i]...)
 		var err error
 		if messages[i], err = refresh.Message(); err != nil {
 			return nil, err
@@ -63,8 +99,8 @@ func (b batch) refreshes(appended []sessions.Appended) ([]kafka.Message, error) 
 	return messages, nil
 }
 
-func (b batch) stats(appended []sessions.Appended) Stats {
-	s := Stats{Read: int64(len(b.messages)), Dead: b.dead}
+func (b *batch) stats(appended []sessions.Appended) Stats {
+	s := Stats{Read: int64(b.messages), Dead: b.dead}
 	for _, a := range appended {
 		s.Appended += int64(a.Added)
 	}

@@ -11,7 +11,8 @@ import (
 // Defaults of Config.
 const (
 	DefaultGroup    = "genrec-ingest"
-	DefaultMaxBatch = 512
+	DefaultMaxBatch = 1024
+	DefaultMaxBytes = 64 << 20
 )
 
 // Config configures an Ingester. Every field but Kafka may be left zero and
@@ -21,7 +22,9 @@ type Config struct {
 	Topics   stream.Topics
 	Group    string       // Kafka consumer group
 	Limits   event.Limits // zero MaxBytes: event.DefaultLimits
-	MaxBatch int          // events applied together: larger is faster under load, and redelivers more after a crash
+	Start    stream.Start // of partitions that the group has committed nothing of
+	MaxBatch int          // events of a partition applied together: larger is faster under load, and redelivers more after a crash
+	MaxBytes int64        // of the messages in hand, of all partitions; more wait in Kafka
 	Logger   *slog.Logger
 }
 
@@ -29,6 +32,7 @@ func (c Config) withDefaults() Config {
 	c.Topics = cmp.Or(c.Topics, stream.DefaultTopics())
 	c.Group = cmp.Or(c.Group, DefaultGroup)
 	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
+	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Limits.MaxBytes == 0 {
 		c.Limits = event.DefaultLimits()

@@ -66,8 +66,17 @@ func (h *harness) run() *running {
 }
 
 func (h *harness) runInBatches(size int, linger time.Duration) *running {
-	store := &counted{Sessions: h.store}
-	i := New(Config{Kafka: h.kafka(), MaxBatch: size, Logger: slog.New(slog.DiscardHandler)}, store)
+	return h.startLingering(Config{MaxBatch: size}, h.store, linger)
+}
+
+func (h *harness) runWith(cfg Config, s Sessions) *running {
+	return h.startLingering(cfg, s, defaultLinger)
+}
+
+func (h *harness) startLingering(cfg Config, s Sessions, linger time.Duration) *running {
+	store := &counted{Sessions: s}
+	cfg.Kafka, cfg.Logger = h.kafka(), slog.New(slog.DiscardHandler)
+	i := New(cfg, store)
 	i.linger = linger
 	return &running{Ingester: i, Service: embeddedtest.Run(h.t, i.Run), sessions: store}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/registry"
+	"genrec/pkg/stream"
 	"genrec/retrain"
 )
 
@@ -37,7 +38,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 				return err
 			}
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return newIngester(s).Run(groupCtx) })
+			group.Go(func() error { return newIngester(s, stream.Earliest).Run(groupCtx) })
 			group.Go(func() error { return newWorker(cmd, s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {

@@ -62,6 +62,7 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec recommend --user ann", "--redis is needed"},
 		{"genrec recommend --redis 127.0.0.1:1", `"user"`},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann", "ping Redis"},
+		{"genrec ingest --from noon", `--from: "noon" is neither earliest, latest nor a time`},
 		{"genrec retrain", "--redis or --data is needed"},
 		{"genrec retrain --data x --redis y", "choose one"},
 		{"genrec retrain --data no-such-file", "no-such-file"},

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/urfave/cli/v3"
 
 	"genrec/ingest"
+	"genrec/pkg/stream"
 )
 
 func ingestCommand() *cli.Command {
@@ -19,13 +21,23 @@ recommendations on the topic "refreshes". Bad events go to "interactions.dead"
 with the reason. Start as many as there are partitions.
 
 Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
-		Flags: join(kafkaFlags(), redisFlags()),
+		Flags: join(kafkaFlags(), redisFlags(), []cli.Flag{
+			&cli.StringFlag{
+				Name: "from", Value: stream.Earliest.String(),
+				Usage:   "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z",
+				Sources: cli.EnvVars("GENREC_FROM"),
+			},
+		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			start, err := stream.ParseStart(cmd.String("from"))
+			if err != nil {
+				return fmt.Errorf("--from: %w", err)
+			}
 			s, err := connect(ctx, cmd)
 			if err != nil {
 				return err
 			}
-			i := newIngester(s)
+			i := newIngester(s, start)
 			err = i.Run(ctx)
 			stats := i.Stats()
 			slog.Info("ingest stopped", "read", stats.Read, "appended", stats.Appended, "duplicates", stats.Duplicates, "dead", stats.Dead)
@@ -34,6 +46,6 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
 	}
 }
 
-func newIngester(s *servers) *ingest.Ingester {
-	return ingest.New(ingest.Config{Kafka: s.kafka}, s.store)
+func newIngester(s *servers, start stream.Start) *ingest.Ingester {
+	return ingest.New(ingest.Config{Kafka: s.kafka, Start: start}, s.store)
 }

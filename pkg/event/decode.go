@@ -19,6 +19,9 @@ const maxIDBytes = 256
 // Decode reads one JSON event, judging its timestamp against now. The error is
 // always an *InvalidError.
 func Decode(value []byte, now time.Time, limits Limits) (Event, error) {
+	if e, ok := decodePlain(value, now, limits); ok {
+		return e, nil
+	}
 	e, invalid := decode(value, now, limits)
 	if invalid != nil {
 		return Event{}, invalid
@@ -94,20 +97,35 @@ func decodeID(fields object, name string) (string, *InvalidError) {
 	if err := json.Unmarshal(raw, &id); err != nil {
 		return "", invalid(BadID, "%s is %s, want a string", name, quote(raw))
 	}
+	return id, checkID(name, id)
+}
+
+func checkID(name, id string) *InvalidError {
 	switch {
 	case id == "":
-		return "", invalid(BadID, "%s is empty", name)
+		return invalid(BadID, "%s is empty", name)
 	case len(id) > maxIDBytes:
-		return "", invalid(BadID, "%s has %d bytes, at most %d are accepted", name, len(id), maxIDBytes)
+		return invalid(BadID, "%s has %d bytes, at most %d are accepted", name, len(id), maxIDBytes)
 	// Redis would take an empty hash tag from {id} and scatter the user's keys.
 	case id[0] == '}':
-		return "", invalid(BadID, "%s starts with '}'", name)
+		return invalid(BadID, "%s starts with '}'", name)
+	case isPrintableASCII(id):
+		return nil
 	case strings.ContainsFunc(id, unicode.IsControl):
-		return "", invalid(BadID, "%s contains a control character: %s", name, quote(id))
+		return invalid(BadID, "%s contains a control character: %s", name, quote(id))
 	case strings.ContainsRune(id, utf8.RuneError):
-		return "", invalid(BadID, "%s contains U+FFFD, so its encoding is broken: %s", name, quote(id))
+		return invalid(BadID, "%s contains U+FFFD, so its encoding is broken: %s", name, quote(id))
 	}
-	return id, nil
+	return nil
+}
+
+func isPrintableASCII(text string) bool {
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func decodeTime(fields object, now time.Time, limits Limits) (time.Time, *InvalidError) {
@@ -144,6 +162,10 @@ func parseTime(raw json.RawMessage) (time.Time, bool) {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return time.Time{}, false
 	}
+	return parseTimeText(text)
+}
+
+func parseTimeText(text string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil || !rfc3339.MatchString(text) {
 		return time.Time{}, false

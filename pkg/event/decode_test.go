@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -139,5 +140,28 @@ func assertEqual(t *testing.T, got, want Event) {
 	if got.ID != want.ID || got.User != want.User || got.Item != want.Item || got.Type != want.Type ||
 		!got.Time.Equal(want.Time) || got.Time.Location() != time.UTC || string(got.Context) != string(want.Context) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestPlainEventsAreDecodedQuickly(t *testing.T) {
+	for _, value := range []string{
+		`{"event_id": "e", "user_id": "u", "item_id": "i", "timestamp": 1772366400000}`,
+		` { "timestamp" : "2026-03-01T12:00:00.5+01:00" , "type":"click","item_id":"ключ","user_id":"u","event_id":"e" } `,
+		`{"event_id":"e","user_id":"u","item_id":"i","timestamp":1772366400000,"context":{"a":["}\"",{}],"b":null}}`,
+	} {
+		e, ok := decodePlain([]byte(value), now, DefaultLimits())
+		general, invalid := decode([]byte(value), now, DefaultLimits())
+		if !ok || invalid != nil || !reflect.DeepEqual(e, general) {
+			t.Errorf("%s: got %+v (%t), the general way gives %+v (%v)", value, e, ok, general, invalid)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	value := []byte(`{"event_id": "8c5f7c52-0b8e-4f36-9d6a-000000000001", "user_id": "user-77", "item_id": "B000142FVW", "timestamp": 1772366400000, "type": "view"}`)
+	for b.Loop() {
+		if _, err := Decode(value, now, DefaultLimits()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"testing"
 )
 
@@ -13,6 +14,9 @@ func FuzzDecode(f *testing.F) {
 	limits := DefaultLimits()
 	f.Fuzz(func(t *testing.T, value []byte) {
 		e, err := Decode(value, now, limits)
+		if general, invalid := decode(value, now, limits); (invalid == nil) != (err == nil) || !reflect.DeepEqual(general, e) {
+			t.Fatalf("the quick way decodes %+v (%v), the general one %+v (%v)", e, err, general, invalid)
+		}
 		if err != nil {
 			var invalid *InvalidError
 			if !errors.As(err, &invalid) || invalid.Reason == "" || len(invalid.Detail) > maxDetail {

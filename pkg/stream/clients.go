@@ -23,7 +23,10 @@ func NewReader(cluster Cluster, group, topic string) *kafka.Reader {
 		MinBytes:              1,
 		MaxBytes:              8 * MaxBytes,
 		MaxWait:               250 * time.Millisecond, // much shorter ones end in i/o timeouts
-		JoinGroupBackoff:      200 * time.Millisecond,
+		JoinGroupBackoff:      joinBackoff,
+		HeartbeatInterval:     heartbeat,
+		SessionTimeout:        sessionTimeout,
+		RebalanceTimeout:      sessionTimeout,
 		StartOffset:           kafka.FirstOffset,
 		WatchPartitionChanges: true,
 	})

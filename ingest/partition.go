@@ -1,0 +1,168 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/backoff"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+// worker ingests one partition. Its stages run at once, each on a batch of its own: a
+// slow answer from Redis holds up neither what is fetched and decoded meanwhile nor what
+// is published and committed. Batches pass them in order, so that the effects of each come
+// in the order that makes a crash between any two of them harmless: what is repeated is
+// idempotent, and nothing is skipped.
+type worker struct {
+	*run
+	partition *stream.Partition
+	inbox     *inbox
+	appended  chan appended
+	published chan finished
+	held      atomic.Int64 // bytes of the budget
+}
+
+// appended is a batch that is in the sequences.
+type appended struct {
+	*batch
+	versions []sessions.Appended // by user
+}
+
+// finished is what is left of a batch after all its effects.
+type finished struct {
+	next  int64
+	stats Stats
+}
+
+// maxUncommitted bounds the batches that wait for one commit.
+const maxUncommitted = 64
+
+func (r *run) work(ctx context.Context, p *stream.Partition) error {
+	w := &worker{
+		run: r, partition: p,
+		inbox:     newInbox(r.cfg.MaxBatch, r.linger),
+		appended:  make(chan appended),
+		published: make(chan finished, maxUncommitted),
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, stage := range []func(context.Context) error{w.fetch, w.append, w.publish, w.commit} {
+		group.Go(func() error { return stage(ctx) })
+	}
+	err := group.Wait()
+	r.budget.Release(w.held.Load())
+	return err
+}
+
+func (w *worker) fetch(ctx context.Context) error {
+	for {
+		m, err := w.partition.Fetch(ctx)
+		if err != nil {
+			return err
+		}
+		d := decode(m, time.Now(), w.cfg.Limits)
+		d.cost = min(d.cost, w.cfg.MaxBytes) // a larger one would wait for ever
+		if err := w.budget.Acquire(ctx, d.cost); err != nil {
+			return err
+		}
+		w.held.Add(d.cost)
+		if err := w.inbox.add(ctx, d); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) append(ctx context.Context) error {
+	for {
+		b, err := w.inbox.take(ctx)
+		if err != nil {
+			return err
+		}
+		versions, err := w.appendUsers(ctx, b.users)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case w.appended <- appended{b, versions}:
+		}
+	}
+}
+
+func (w *worker) appendUsers(ctx context.Context, users []sessions.UserEvents) (versions []sessions.Appended, err error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	what := fmt.Sprintf("append to the sequences of %d users", len(users))
+	err = backoff.Retry(ctx, w.cfg.Logger, what, func() (err error) {
+		versions, err = w.sessions.Append(ctx, users)
+		return err
+	})
+	return versions, err
+}
+
+func (w *worker) publish(ctx context.Context) error {
+	for {
+		var b appended
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b = <-w.appended:
+		}
+		refreshes, err := b.refreshes(b.versions)
+		if err != nil {
+			return err
+		}
+		if err := stream.Publish(ctx, w.cfg.Logger, w.refreshes, refreshes...); err != nil {
+			return err
+		}
+		if err := w.bury(ctx, b.batch); err != nil {
+			return err
+		}
+		w.held.Add(-b.bytes)
+		w.budget.Release(b.bytes)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case w.published <- finished{b.next, b.stats(b.versions)}:
+		}
+	}
+}
+
+func (w *worker) bury(ctx context.Context, b *batch) error {
+	if len(b.deadLetters) == 0 {
+		return nil
+	}
+	if err := stream.Publish(ctx, w.cfg.Logger, w.deadLetters, b.deadLetters...); err != nil {
+		return err
+	}
+	w.cfg.Logger.WarnContext(ctx, "refused events", "topic", w.deadLetters.Topic, "reasons", b.dead)
+	return nil
+}
+
+// commit commits for all batches that have been published since the last time.
+func (w *worker) commit(ctx context.Context) error {
+	for {
+		var batches []finished
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b := <-w.published:
+			batches = append(batches, b)
+		}
+		for len(w.published) > 0 {
+			batches = append(batches, <-w.published)
+		}
+		if err := w.partition.Commit(ctx, batches[len(batches)-1].next); err != nil {
+			return err
+		}
+		for _, b := range batches {
+			w.counters.add(b.stats)
+		}
+	}
+}
