@@ -54,3 +54,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// Access is what a Worker does in Kafka.
+func (c Config) Access() stream.Access {
+	c = c.withDefaults()
+	return stream.Access{Group: c.Group, Reads: c.Topics.Refreshes, Writes: []string{c.Topics.DeadLetters}}
+}

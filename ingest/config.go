@@ -39,3 +39,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// Access is what an Ingester does in Kafka.
+func (c Config) Access() stream.Access {
+	c = c.withDefaults()
+	return stream.Access{Group: c.Group, Reads: c.Topics.Interactions, Writes: []string{c.Topics.Refreshes, c.Topics.DeadLetters}}
+}

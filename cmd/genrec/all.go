@@ -9,6 +9,8 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/inference"
+	"genrec/ingest"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -33,7 +35,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd)
+			s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
 			if err != nil {
 				return err
 			}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
 )
 
 func newApp() *cli.Command {
+	commands := []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), evalCommand(), recommendCommand()}
 	return &cli.Command{
 		Name:  "genrec",
 		Usage: "a recommender that answers each event with new recommendations",
@@ -37,7 +39,7 @@ Every flag can be given by the environment variable that its help names.`,
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{demoCommand(), allCommand(), ingestCommand(), inferCommand(), retrainCommand(), evalCommand(), recommendCommand()},
+		Commands: append(commands, configCommand(slices.Clone(commands))),
 	}
 }
 

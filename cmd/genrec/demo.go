@@ -10,7 +10,9 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/demo"
+	"genrec/inference"
 	"genrec/inference/versions"
+	"genrec/ingest"
 	"genrec/model"
 	"genrec/pkg/event"
 	"genrec/pkg/registry"
@@ -73,7 +75,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cmd)
+	s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func kafkaFlags() []cli.Flag {
-	return []cli.Flag{
+	return join([]cli.Flag{
 		&cli.StringSliceFlag{
 			Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, a Kafka inside this process",
 			Sources: cli.EnvVars("GENREC_KAFKA"),
@@ -23,13 +23,18 @@ func kafkaFlags() []cli.Flag {
 			Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created",
 			Sources: cli.EnvVars("GENREC_PARTITIONS"),
 		},
-	}
+	}, accessFlags("kafka"), []cli.Flag{
+		&cli.StringFlag{
+			Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512",
+			Sources: cli.EnvVars("GENREC_KAFKA_SASL"),
+		},
+	})
 }
 
 func redisFlags() []cli.Flag {
-	return []cli.Flag{
+	return join([]cli.Flag{
 		&cli.StringFlag{
-			Name: "redis", Usage: "`HOST:PORT` or redis:// URL; without it, a Redis inside this process",
+			Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process",
 			Sources: cli.EnvVars("GENREC_REDIS"),
 		},
 		&cli.StringFlag{
@@ -44,7 +49,7 @@ func redisFlags() []cli.Flag {
 			Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never",
 			Sources: cli.EnvVars("GENREC_TTL"),
 		},
-	}
+	}, accessFlags("redis"))
 }
 
 func modelFlags() []cli.Flag {

@@ -27,7 +27,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd)
+			s, err := connect(ctx, cmd, inference.Config{}.Access())
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
 			if err != nil {
 				return fmt.Errorf("--from: %w", err)
 			}
-			s, err := connect(ctx, cmd)
+			s, err := connect(ctx, cmd, ingest.Config{}.Access())
 			if err != nil {
 				return err
 			}

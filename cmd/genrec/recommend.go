@@ -29,7 +29,7 @@ Example:   genrec recommend --redis redis:6379 --user alice`,
 				return errors.New("--redis is needed: where are the recommendations?")
 			}
 			var s servers
-			err := s.openStore(ctx, cmd, cmd.String("redis"))
+			err := s.openStore(ctx, cmd)
 			if err == nil {
 				err = printRecommendations(ctx, s.store, cmd.String("user"), cmd.Bool("json"))
 			}

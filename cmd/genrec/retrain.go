@@ -95,7 +95,7 @@ func takeSnapshot(ctx context.Context, cmd *cli.Command, config retrain.Config, 
 	}
 	var s servers
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.openStore(ctx, cmd, cmd.String("redis")); err != nil {
+	if err := s.openStore(ctx, cmd); err != nil {
 		return nil, err
 	}
 	return currentSnapshot(ctx, config, s, m)

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/urfave/cli/v3"
 
 	"genrec/pkg/embedded"
@@ -18,16 +15,20 @@ import (
 
 // servers are the Kafka and the Redis that a command works with.
 type servers struct {
-	kafka   stream.Cluster
-	redis   redis.UniversalClient
-	store   *sessions.Store
-	own     *embedded.Servers // nil when both were given by address
+	kafka stream.Cluster
+	redis redis.UniversalClient
+	store *sessions.Store
+	own   *embedded.Servers // nil when both were given by address
 }
 
 // connect uses the servers given by address and embedded ones in place of those
-// that were not given.
-func connect(ctx context.Context, cmd *cli.Command) (s *servers, err error) {
-	s = &servers{kafka: stream.Cluster{Brokers: cmd.StringSlice("kafka")}}
+// that were not given. It waits for servers that are away; those that refuse, or
+// do not allow what is needed, end it.
+func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s *servers, err error) {
+	s = &servers{}
+	if s.kafka, err = kafkaCluster(cmd); err != nil {
+		return s, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -47,20 +48,33 @@ func connect(ctx context.Context, cmd *cli.Command) (s *servers, err error) {
 		address = s.own.RedisAddr()
 		slog.InfoContext(ctx, "no --redis: using one in this process that forgets everything at the end", "address", address)
 	}
-	if err := stream.EnsureTopics(ctx, s.kafka, stream.DefaultTopics(), cmd.Int("partitions")); err != nil {
+	err = stream.AwaitTopics(ctx, slog.Default(), s.kafka, stream.DefaultTopics(), cmd.Int("partitions"))
+	if err != nil {
 		return s, err
 	}
-	return s, s.openStore(ctx, cmd, address)
+	for _, access := range needed {
+		if err := stream.AwaitAccess(ctx, slog.Default(), s.kafka, access); err != nil {
+			return s, err
+		}
+	}
+	if s.redis, err = redisClient(cmd, address); err != nil {
+		return s, err
+	}
+	s.store, err = sessions.Await(ctx, slog.Default(), s.redis, storeOptions(cmd))
+	return s, err
 }
 
-func (s *servers) openStore(ctx context.Context, cmd *cli.Command, address string) (err error) {
-	if s.redis, err = redisClient(address); err != nil {
-		return fmt.Errorf("--redis: %w", err)
+// openStore connects to --redis for a command that works once.
+func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
+	if s.redis, err = redisClient(cmd, cmd.String("redis")); err != nil {
+		return err
 	}
-	s.store, err = sessions.Open(ctx, s.redis, sessions.Options{
-		Prefix: cmd.String("prefix"), Window: cmd.Int("window"), RecommendationsTTL: cmd.Duration("ttl"),
-	})
+	s.store, err = sessions.Open(ctx, s.redis, storeOptions(cmd))
 	return err
+}
+
+func storeOptions(cmd *cli.Command) sessions.Options {
+	return sessions.Options{Prefix: cmd.String("prefix"), Window: cmd.Int("window"), RecommendationsTTL: cmd.Duration("ttl")}
 }
 
 func (s *servers) close() error {
@@ -72,17 +86,4 @@ func (s *servers) close() error {
 		s.own.Close()
 	}
 	return err
-}
-
-func redisClient(address string) (redis.UniversalClient, error) {
-	options := &redis.Options{Addr: address}
-	if strings.Contains(address, "://") {
-		var err error
-		if options, err = redis.ParseURL(address); err != nil {
-			return nil, errors.New("not a redis:// or rediss:// URL") // the URL may hold a password
-		}
-	}
-	options.ContextTimeoutEnabled = true
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(options), nil
 }

@@ -18,9 +18,18 @@ const (
 	MaxDelay = 5 * time.Second
 )
 
+// permanent marks an error that another attempt would meet again.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Permanent marks an error of fn that waiting does not heal: Retry returns it at once.
+func Permanent(err error) error { return permanent{err} }
+
 // Retry calls fn until it succeeds or ctx ends. Each failure is logged as a
 // failure to do what, for instance "commit offsets of topic orders". The error
-// wraps ctx's and the last one of fn; it is nil if and only if fn succeeded.
+// wraps ctx's and the last one of fn, or a Permanent one; it is nil if and only if fn
+// succeeded.
 func Retry(ctx context.Context, logger *slog.Logger, what string, fn func() error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -36,6 +45,9 @@ func Retry(ctx context.Context, logger *slog.Logger, what string, fn func() erro
 		}
 		if ctx.Err() != nil {
 			return ended(ctx, what, err)
+		}
+		if p := (permanent{}); errors.As(err, &p) {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 
 		pause := jitter(delay)

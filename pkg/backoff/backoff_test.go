@@ -3,6 +3,7 @@ package backoff
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -70,5 +71,16 @@ func TestRetryDoesNotStartWhenContextEnded(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+func TestRetryEndsWithAPermanentError(t *testing.T) {
+	attempts := 0
+	err := Retry(t.Context(), slog.New(slog.DiscardHandler), "ping", func() error {
+		attempts++
+		return fmt.Errorf("refused: %w", Permanent(errAway))
+	})
+	if !errors.Is(err, errAway) || attempts != 1 {
+		t.Errorf("got %v after %d attempts, want the error after the first", err, attempts)
 	}
 }

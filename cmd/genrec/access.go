@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/pkg/tlsfiles"
+)
+
+// access is how to get into a server.
+type access struct {
+	tls            *tls.Config // nil: not encrypted
+	user, password string
+}
+
+// accessFlags are those by which to get into a server. A password is no flag: every
+// user of a machine can read the command lines of its processes.
+func accessFlags(server string) []cli.Flag {
+	env := func(name string) cli.ValueSourceChain { return cli.EnvVars(envVar(server, name)) }
+	return []cli.Flag{
+		&cli.BoolFlag{
+			Name: server + "-tls", Usage: "encrypt the connections, as the following files also do",
+			Sources: env("tls"),
+		},
+		&cli.StringFlag{
+			Name: server + "-ca", Usage: "PEM `FILE` of the CA that signed the servers' certificates, if not one of the system's",
+			Sources: env("ca"),
+		},
+		&cli.StringFlag{
+			Name: server + "-cert", Usage: "PEM `FILE` of the certificate to show to the servers",
+			Sources: env("cert"),
+		},
+		&cli.StringFlag{
+			Name: server + "-key", Usage: "PEM `FILE` of that certificate's key",
+			Sources: env("key"),
+		},
+		&cli.StringFlag{
+			Name: server + "-user", Usage: "`NAME` to log in with",
+			Sources: env("user"),
+		},
+		&cli.StringFlag{
+			Name: server + "-password-file", Usage: "`FILE` with the password, or the variable " + envVar(server, "password") + " holds it",
+			Sources: env("password-file"),
+		},
+	}
+}
+
+func envVar(server, name string) string {
+	return "GENREC_" + strings.ToUpper(server+"_"+strings.ReplaceAll(name, "-", "_"))
+}
+
+func readAccess(cmd *cli.Command, server string) (a access, err error) {
+	files := tlsfiles.Files{CA: cmd.String(server + "-ca"), Cert: cmd.String(server + "-cert"), Key: cmd.String(server + "-key")}
+	if cmd.Bool(server+"-tls") || files != (tlsfiles.Files{}) {
+		if a.tls, err = files.Client(); err != nil {
+			return a, fmt.Errorf("--%s-ca, --%[1]s-cert, --%[1]s-key: %w", server, err)
+		}
+	}
+	a.user = cmd.String(server + "-user")
+	a.password, err = readPassword(cmd.String(server+"-password-file"), envVar(server, "password"))
+	if err != nil {
+		return a, fmt.Errorf("--%s-password-file: %w", server, err)
+	}
+	if a.user != "" && a.password == "" {
+		return a, fmt.Errorf("--%s-user needs a password: name its file by --%[1]s-password-file, or set %s", server, envVar(server, "password"))
+	}
+	return a, nil
+}
+
+const maxPassword = 64 << 10
+
+// readPassword takes a password from a file, without the end of its line, or else
+// from a variable.
+func readPassword(path, variable string) (string, error) {
+	set := os.Getenv(variable)
+	switch {
+	case path == "":
+		return set, nil
+	case set != "":
+		return "", fmt.Errorf("%s is set too: choose one", variable)
+	}
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	value = bytes.TrimRight(value, "\r\n")
+	if len(value) == 0 || len(value) > maxPassword {
+		return "", errors.New("the file " + path + " is empty, or too long for a password")
+	}
+	return string(value), nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"genrec/pkg/embedded"
+)
+
+func TestConfigPrintsSettings(t *testing.T) {
+	t.Setenv("GENREC_KAFKA", "a:1,b:2")
+	t.Setenv("GENREC_TTL", "2h")
+	t.Setenv("GENREC_WINDOW", "9")
+	t.Setenv("GENREC_KAFKA_PASSWORD", "hunter2")
+	passwordFile := write(t, "hunter3\n")
+	printed, err := runCommand(t, "--log-level", "error", "config",
+		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--redis-password-file", passwordFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(printed, "hunter") {
+		t.Errorf("a password is shown:\n%s", printed)
+	}
+	got := make(map[string]string)
+	for line := range strings.Lines(printed) {
+		name, rest, _ := strings.Cut(line, " ")
+		got[name] = strings.Join(strings.Fields(rest), " ")
+	}
+	for name, want := range map[string]string{
+		"kafka":               "a:1,b:2 GENREC_KAFKA",
+		"ttl":                 "2h0m0s GENREC_TTL",
+		"window":              "7 --window",
+		"partitions":          "4 default",
+		"log-level":           "error --log-level",
+		"redis":               "(not shown)@h:1 --redis",
+		"kafka-password":      "not shown GENREC_KAFKA_PASSWORD",
+		"redis-password":      "not shown the file",
+		"redis-password-file": passwordFile + " --redis-password-file",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is printed as %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+func TestConfigChecksServers(t *testing.T) {
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	printed, err := runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
+	if err != nil || !strings.Contains(printed, "allow all") {
+		t.Errorf("the check ends with %v and prints\n%s", err, printed)
+	}
+	servers.Redis().RequireAuth("hunter2")
+	_, err = runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
+	if err == nil || !strings.Contains(err.Error(), "check the user and the password") {
+		t.Errorf("without the password, the check ends with %v", err)
+	}
+}
+
+func TestAccessFlagsRefuse(t *testing.T) {
+	t.Setenv("GENREC_REDIS_PASSWORD", "hunter2")
+	empty, text := write(t, "\n"), write(t, "no certificate")
+	for line, want := range map[string]string{
+		"--redis h:1 --redis-password-file " + text:                                           "GENREC_REDIS_PASSWORD is set too",
+		"--redis redis://ann:hunter3@h:1":                                                     "the URL has a password",
+		"--redis redis://h:1,h:2":                                                             "a URL names one Redis",
+		"--redis http://hunter3":                                                              "not HOST:PORT",
+		"--redis h:1 --redis-ca " + text:                                                      "no certificate in PEM",
+		"--redis h:1 --redis-cert " + text:                                                    "needed together",
+		"--redis h:1 --redis-cert " + text + " --redis-key " + text:                           "read the client certificate",
+		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user needs a password",
+		"--redis h:1 --kafka h:1 --kafka-password-file " + empty:                              "empty",
+		"--redis h:1 --kafka h:1 --kafka-password-file /no/such":                              "/no/such",
+		"--redis h:1 --kafka h:1 --kafka-user ann --kafka-password-file " + text:              "needs --kafka-sasl",
+		"--redis h:1 --kafka h:1 --kafka-sasl plain":                                          "needs --kafka-user",
+		"--redis h:1 --kafka h:1 --kafka-sasl x --kafka-user u --kafka-password-file " + text: "none of plain",
+		"--redis h:1 --kafka-tls":                                                             "--kafka is needed",
+	} {
+		command := "ingest"
+		if !strings.Contains(line, "kafka") {
+			command = "recommend --user ann"
+		}
+		_, err := runCommand(t, strings.Fields(command+" "+line)...)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s %s ends with %v, want an error with %q and no password", command, line, err, want)
+		}
+	}
+}
+
+func write(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// runCommand runs a command and returns what it prints.
+func runCommand(t *testing.T, line ...string) (string, error) {
+	t.Helper()
+	read, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = w
+	err = newApp().Run(t.Context(), append([]string{"genrec"}, line...))
+	os.Stdout = stdout
+	w.Close()
+	printed, readErr := io.ReadAll(read)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	return string(printed), err
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/urfave/cli/v3"
+)
+
+// redisClient connects to one Redis, or to a Redis Cluster if address names several
+// of its nodes.
+func redisClient(cmd *cli.Command, address string) (redis.UniversalClient, error) {
+	options, err := redisOptions(address)
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	a, err := readAccess(cmd, "redis")
+	if err != nil {
+		return nil, err
+	}
+	options.TLSConfig = cmp.Or(a.tls, options.TLSConfig)
+	options.Username, options.Password = cmp.Or(a.user, options.Username), a.password
+	options.ContextTimeoutEnabled = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewUniversalClient(options), nil
+}
+
+// redisOptions reads HOST:PORT,HOST:PORT or a URL. Its errors do not quote the
+// address, which may hold a password.
+func redisOptions(address string) (*redis.UniversalOptions, error) {
+	scheme, nodes, isURL := strings.Cut(address, "://")
+	if !isURL {
+		return &redis.UniversalOptions{Addrs: strings.Split(address, ",")}, nil
+	}
+	if strings.Contains(nodes, ",") {
+		return nil, errors.New("a URL names one Redis: give the nodes of a Redis Cluster as HOST:PORT,HOST:PORT, with --redis-tls for TLS")
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has {
+			return nil, errors.New("the URL has a password, which others could read: set GENREC_REDIS_PASSWORD, or name a file by --redis-password-file")
+		}
+	}
+	parsed, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, errors.New("not HOST:PORT, and not a redis:// or rediss:// URL")
+	}
+	options := &redis.UniversalOptions{Addrs: []string{parsed.Addr}, DB: parsed.DB, Username: parsed.Username}
+	if scheme == "rediss" {
+		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return options, nil
+}

@@ -1,0 +1,27 @@
+package stream
+
+import (
+	"errors"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/tlsfiles"
+)
+
+// remedy says what to do about a refusal that no repetition changes, and is empty
+// for any other error.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, kafka.SASLAuthenticationFailed):
+		return "check the user and the password, and that the broker knows them for this SASL mechanism"
+	case errors.Is(err, kafka.UnsupportedSASLMechanism):
+		return "choose a SASL mechanism that the broker offers at this port"
+	case errors.Is(err, kafka.TopicAuthorizationFailed):
+		return "let this user Describe, Read and Write the topics that it uses, and Create those that are missing"
+	case errors.Is(err, kafka.GroupAuthorizationFailed):
+		return "let this user Read as that consumer group"
+	case errors.Is(err, kafka.ClusterAuthorizationFailed):
+		return "create the topics for this user, or let it Create them"
+	}
+	return tlsfiles.Remedy(err)
+}
