@@ -13,15 +13,21 @@ import (
 	"genrec/sessions"
 )
 
+// kafkaFlags are those of services, which create topics that are missing.
 func kafkaFlags() []cli.Flag {
-	return join([]cli.Flag{
-		&cli.StringSliceFlag{
-			Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, a Kafka inside this process",
-			Sources: cli.EnvVars("GENREC_KAFKA"),
-		},
+	return join(clusterFlags(), []cli.Flag{
 		&cli.IntFlag{
 			Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created",
 			Sources: cli.EnvVars("GENREC_PARTITIONS"),
+		},
+	})
+}
+
+func clusterFlags() []cli.Flag {
+	return join([]cli.Flag{
+		&cli.StringSliceFlag{
+			Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process",
+			Sources: cli.EnvVars("GENREC_KAFKA"),
 		},
 	}, accessFlags("kafka"), []cli.Flag{
 		&cli.StringFlag{

@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -14,12 +16,21 @@ const (
 	HeaderTopic     = "genrec-topic"     // where the original message is
 	HeaderPartition = "genrec-partition" // decimal
 	HeaderOffset    = "genrec-offset"    // decimal
+	HeaderTime      = "genrec-time"      // when the original message was produced, Unix ms, decimal
 	HeaderCut       = "genrec-cut"       // only if the value was cut: its length in bytes, decimal
 )
+
+// HeaderReplayed marks a message that was written again from a dead letter:
+// TOPIC/PARTITION/OFFSET of the letter.
+const HeaderReplayed = "genrec-replayed"
 
 // maxCarried bounds the bytes of an original in its dead letter, and leaves
 // room for the headers above.
 const maxCarried = MaxDeadLetterBytes - 16<<10
+
+// maxKey bounds the key that even the letter of an oversized message keeps; those of
+// users are shorter.
+const maxKey = 1 << 10
 
 // DeadLetter returns the message to write to the dead-letter topic for m: the
 // same key, value and headers, and what is wrong with it. Compression can take
@@ -32,6 +43,9 @@ func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
 	}
 	if size(m) > maxCarried {
 		dead = kafka.Message{Value: m.Value[:min(len(m.Value), maxCarried)]}
+		if len(m.Key) <= maxKey {
+			dead.Key = m.Key
+		}
 		add(HeaderCut, strconv.Itoa(len(m.Value)))
 	}
 	add(HeaderReason, reason)
@@ -39,7 +53,75 @@ func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
 	add(HeaderTopic, m.Topic)
 	add(HeaderPartition, strconv.Itoa(m.Partition))
 	add(HeaderOffset, strconv.FormatInt(m.Offset, 10))
+	add(HeaderTime, strconv.FormatInt(m.Time.UnixMilli(), 10))
 	return dead
+}
+
+// Letter is a dead letter as it lies in its topic.
+type Letter struct {
+	Reason, Detail string
+	Original       kafka.Message // with its place
+	CutFrom        int           // bytes that the original's value had, if not all of them are left
+	Buried         time.Time
+	Topic          string
+	Partition      int
+	Offset         int64
+}
+
+// OpenLetter takes a message of the dead-letter topic apart.
+func OpenLetter(m kafka.Message) (Letter, error) {
+	l := Letter{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Buried: m.Time}
+	own := make(map[string]string)
+	headers := m.Headers
+	for ; len(headers) > 0; headers = headers[:len(headers)-1] {
+		// The original can have had headers of the same names before.
+		last := headers[len(headers)-1]
+		if _, have := own[last.Key]; have || !slices.Contains(letterHeaders, last.Key) {
+			break
+		}
+		own[last.Key] = string(last.Value)
+	}
+	l.Reason, l.Detail = own[HeaderReason], own[HeaderDetail]
+	l.Original = kafka.Message{Topic: own[HeaderTopic], Key: m.Key, Value: m.Value, Headers: slices.Clone(headers)}
+	if l.Reason == "" || l.Original.Topic == "" {
+		return Letter{}, fmt.Errorf("message %s is not a dead letter: it has no %s or no %s", l.Place(), HeaderReason, HeaderTopic)
+	}
+	for name, field := range map[string]func(int64){
+		HeaderPartition: func(n int64) { l.Original.Partition = int(n) },
+		HeaderOffset:    func(n int64) { l.Original.Offset = n },
+		HeaderTime:      func(n int64) { l.Original.Time = time.UnixMilli(n) },
+		HeaderCut:       func(n int64) { l.CutFrom = int(n) },
+	} {
+		text, have := own[name]
+		if !have && (name == HeaderCut || name == HeaderTime) { // letters of before have no time
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return Letter{}, fmt.Errorf("dead letter %s: header %s: %w", l.Place(), name, err)
+		}
+		field(n)
+	}
+	return l, nil
+}
+
+var letterHeaders = []string{HeaderReason, HeaderDetail, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCut}
+
+// Place is TOPIC/PARTITION/OFFSET of the letter.
+func (l Letter) Place() string { return fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset) }
+
+// IsReplay says whether the original was written again from an earlier letter.
+func (l Letter) IsReplay() bool {
+	return slices.ContainsFunc(l.Original.Headers, func(h kafka.Header) bool { return h.Key == HeaderReplayed })
+}
+
+// Replay returns the message to write to the topic that the original was in: the
+// original, and the mark that says so. Its time is a new one: Kafka would soon delete
+// what is as old as the original may be.
+func (l Letter) Replay() kafka.Message {
+	headers := slices.DeleteFunc(slices.Clone(l.Original.Headers), func(h kafka.Header) bool { return h.Key == HeaderReplayed })
+	mark := kafka.Header{Key: HeaderReplayed, Value: []byte(l.Place())}
+	return kafka.Message{Topic: l.Original.Topic, Key: l.Original.Key, Value: l.Original.Value, Headers: append(headers, mark)}
 }
 
 func size(m kafka.Message) int {

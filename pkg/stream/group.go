@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -105,7 +104,7 @@ func own(ctx, ended context.Context, cfg GroupConfig, generation *kafka.Generati
 			Partition:     assigned.ID,
 			MinBytes:      1,
 			MaxBytes:      MaxBytes,
-			MaxWait:       time.Second, // a busy broker that answers later costs a connection
+			MaxWait:       500 * time.Millisecond, // a busy broker that answers later costs a connection
 			QueueCapacity: maxQueued,
 			ErrorLogger:   kafka.LoggerFunc(func(format string, args ...any) { cfg.Logger.Warn("kafka: " + fmt.Sprintf(format, args...)) }),
 		}),
@@ -134,7 +133,7 @@ func (p *Partition) seek(ctx context.Context, committed int64) error {
 	var start int64
 	what := fmt.Sprintf("look up offset %s of partition %d of topic %q", p.cfg.Start, p.Number, p.cfg.Topic)
 	err := backoff.Retry(ctx, p.cfg.Logger, what, func() (err error) {
-		start, err = p.cfg.Start.offset(ctx, p.cfg, p.Number)
+		start, _, err = bounds(ctx, p.cfg.Kafka, p.cfg.Topic, p.Number, p.cfg.Start)
 		return err
 	})
 	if err != nil {
@@ -166,57 +165,4 @@ func (p *Partition) Commit(ctx context.Context, next int64) error {
 	return backoff.Retry(ctx, p.cfg.Logger, what, func() error {
 		return p.generation.CommitOffsets(map[string]map[int]int64{p.cfg.Topic: {p.Number: next}})
 	})
-}
-
-// Start says where in a partition to begin.
-type Start struct {
-	latest bool
-	at     time.Time
-}
-
-// The beginning and the end of a partition.
-var (
-	Earliest = Start{}
-	Latest   = Start{latest: true}
-)
-
-// ParseStart reads "earliest", "latest", or an RFC 3339 time.
-func ParseStart(text string) (Start, error) {
-	switch text {
-	case "earliest":
-		return Earliest, nil
-	case "latest":
-		return Latest, nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return Start{}, fmt.Errorf("%q is neither earliest, latest nor a time like 2026-03-01T12:00:00Z", text)
-	}
-	return Start{at: at}, nil
-}
-
-func (s Start) String() string {
-	switch {
-	case s.latest:
-		return "latest"
-	case s.at.IsZero():
-		return "earliest"
-	}
-	return s.at.Format(time.RFC3339)
-}
-
-// offset looks up which offset that is now.
-func (s Start) offset(ctx context.Context, cfg GroupConfig, partition int) (offset int64, err error) {
-	conn, err := cfg.Kafka.Dialer().DialLeader(ctx, "tcp", cfg.Kafka.Brokers[0], cfg.Topic, partition)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if !s.latest {
-		if offset, err = conn.ReadOffset(s.at); err != nil || offset >= 0 {
-			return offset, err
-		}
-		// Nothing is as new as that.
-	}
-	return conn.ReadLastOffset()
 }

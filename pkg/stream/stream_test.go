@@ -150,12 +150,12 @@ func TestLargestMessageFitsTheDeadLetterTopic(t *testing.T) {
 func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 	original := kafka.Message{
 		Topic: "interactions", Partition: 3, Offset: 41, Key: []byte("user"), Value: []byte("{"),
-		Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}},
+		Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}}, Time: time.UnixMilli(1_772_366_400_000),
 	}
 	dead := stream.DeadLetter(original, "not_json", "cut off")
 	want := map[string]string{
 		"trace": "abc", "genrec-reason": "not_json", "genrec-detail": "cut off",
-		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41",
+		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41", "genrec-time": "1772366400000",
 	}
 	for key, value := range want {
 		if got := header(dead, key); got != value {

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/urfave/cli/v3"
+
+	"genrec/pkg/stream"
+)
+
+func deadCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "dead",
+		Usage: "list what could not be processed, or send it through again",
+		Description: `Messages that could not be processed lie on the topic "interactions.dead", their
+bytes unchanged, with the reason.`,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if unknown := cmd.Args().First(); unknown != "" {
+				return fmt.Errorf("unknown command %q: genrec dead --help lists them", unknown)
+			}
+			return cli.ShowSubcommandHelp(cmd)
+		},
+		Commands: []*cli.Command{deadListCommand(), deadReplayCommand()},
+	}
+}
+
+func reasonFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "reason", Usage: "only letters of `REASON`, such as bad_timestamp; can be repeated"}
+}
+
+func deadListCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "print the dead letters",
+		Description: `Prints those that are there now, partition by partition, oldest first, and ends.
+
+Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24h`,
+		Flags: join(clusterFlags(), []cli.Flag{
+			reasonFlag(),
+			&cli.StringFlag{Name: "since", Usage: "only letters since `WHEN`: a duration like 24h, or a time like 2026-03-01T12:00:00Z"},
+			&cli.BoolFlag{Name: "json", Usage: "print everything of each letter as a line of JSON"},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			cluster, err := givenKafka(cmd)
+			if err != nil {
+				return err
+			}
+			since := stream.Earliest
+			if text := cmd.String("since"); text != "" {
+				at, err := parseSince(text, time.Now())
+				if err != nil {
+					return err
+				}
+				since = stream.Since(at)
+			}
+			out := newLetterTable(cmd.Root().Writer)
+			if cmd.Bool("json") {
+				out = newLetterLines(cmd.Root().Writer)
+			}
+			reasons, foreign := cmd.StringSlice("reason"), 0
+			err = stream.Scan(ctx, cluster, stream.DefaultTopics().DeadLetters, since, func(m kafka.Message) error {
+				l, err := stream.OpenLetter(m)
+				if err != nil {
+					foreign++
+					return nil
+				}
+				if len(reasons) > 0 && !slices.Contains(reasons, l.Reason) {
+					return nil
+				}
+				return out.print(l)
+			})
+			if foreign > 0 {
+				slog.Warn("left out messages that are no dead letters", "messages", foreign)
+			}
+			return errors.Join(err, out.end())
+		},
+	}
+}
+
+// givenKafka is the Kafka of a command that has no use for one of its own.
+func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
+	cluster, err := kafkaCluster(cmd)
+	if err == nil && len(cluster.Brokers) == 0 {
+		err = errors.New("--kafka is needed: which one?")
+	}
+	return cluster, err
+}
+
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--since: %q is neither a duration like 24h nor a time like 2026-03-01T12:00:00Z", text)
+	}
+	return at, nil
+}
+
+// letterPrinter prints letters one by one: there may be millions.
+type letterPrinter struct {
+	print func(stream.Letter) error
+	end   func() error
+}
+
+func newLetterTable(out io.Writer) letterPrinter {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	const page = 100 // lines that are aligned, and kept in memory, together
+	lines := 0
+	line := func(columns ...any) error {
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", columns...)
+		if lines++; lines%page == 0 && err == nil {
+			err = table.Flush()
+		}
+		return err
+	}
+	return letterPrinter{
+		print: func(l stream.Letter) error {
+			if lines == 0 {
+				if err := line("BURIED", "REASON", "KEY", "FROM", "DETAIL"); err != nil {
+					return err
+				}
+			}
+			from := fmt.Sprintf("%s/%d/%d", l.Original.Topic, l.Original.Partition, l.Original.Offset)
+			return line(l.Buried.UTC().Format(time.RFC3339), l.Reason, printable(l.Original.Key), from, printable(l.Detail))
+		},
+		end: table.Flush,
+	}
+}
+
+// printable keeps what came from outside from controlling the terminal.
+func printable[T ~string | ~[]byte](text T) string {
+	const longest = 200
+	quoted := strconv.QuoteToGraphic(string(text[:min(len(text), longest)]))
+	return quoted[1 : len(quoted)-1]
+}
+
+func newLetterLines(out io.Writer) letterPrinter {
+	lines := json.NewEncoder(out)
+	return letterPrinter{
+		print: func(l stream.Letter) error { return lines.Encode(letterJSON(l)) },
+		end:   func() error { return nil },
+	}
+}
+
+// letterLine is a letter as --json prints it. What is not UTF-8 is in base64.
+type letterLine struct {
+	Reason      string            `json:"reason"`
+	Detail      string            `json:"detail"`
+	Buried      time.Time         `json:"buried"`
+	Key         string            `json:"key"`
+	Value       string            `json:"value"`
+	ValueBase64 []byte            `json:"value_base64,omitempty"`
+	CutFrom     int               `json:"cut_from,omitempty"` // bytes that the value had
+	Headers     map[string]string `json:"headers,omitempty"`
+	Produced    time.Time         `json:"produced,omitzero"`
+	Topic       string            `json:"topic"`
+	Partition   int               `json:"partition"`
+	Offset      int64             `json:"offset"`
+	Letter      string            `json:"letter"` // TOPIC/PARTITION/OFFSET
+}
+
+func letterJSON(l stream.Letter) letterLine {
+	line := letterLine{
+		Reason: l.Reason, Detail: l.Detail, Buried: l.Buried.UTC(), Key: string(l.Original.Key), CutFrom: l.CutFrom,
+		Topic: l.Original.Topic, Partition: l.Original.Partition, Offset: l.Original.Offset, Letter: l.Place(),
+	}
+	if !l.Original.Time.IsZero() {
+		line.Produced = l.Original.Time.UTC()
+	}
+	if utf8.Valid(l.Original.Value) {
+		line.Value = string(l.Original.Value)
+	} else {
+		line.ValueBase64 = l.Original.Value
+	}
+	for _, h := range l.Original.Headers {
+		if line.Headers == nil {
+			line.Headers = make(map[string]string)
+		}
+		line.Headers[h.Key] = string(h.Value)
+	}
+	return line
+}
+
+func deadReplayCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "replay",
+		Usage: "send dead letters through again",
+		Description: `Writes the originals, key, value and headers as they were, to the topics that they
+came from: after a fix that lets them pass. Each is marked by the header
+` + stream.HeaderReplayed + `, and replayed once: what was replayed before, or died again after it,
+stays where it is.
+
+Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run`,
+		Flags: join(clusterFlags(), []cli.Flag{
+			reasonFlag(),
+			&cli.BoolFlag{Name: "again", Usage: "also what was replayed before"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "only count what would be replayed"},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			cluster, err := givenKafka(cmd)
+			if err != nil {
+				return err
+			}
+			done, err := stream.Replay(ctx, stream.ReplayConfig{
+				Kafka: cluster, Topics: stream.DefaultTopics(), Reasons: cmd.StringSlice("reason"),
+				Again: cmd.Bool("again"), DryRun: cmd.Bool("dry-run"), Logger: slog.Default(),
+			})
+			what := "replayed"
+			if cmd.Bool("dry-run") {
+				what = "to be replayed"
+			}
+			fmt.Fprintf(cmd.Root().Writer, "%d %s, %d were before, %d cannot be: cut, %d cannot be: not from a topic of genrec\n",
+				done.Replayed, what, done.Before, done.Cut, done.Foreign)
+			return err
+		},
+	}
+}

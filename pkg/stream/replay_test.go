@@ -1,0 +1,84 @@
+package stream_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/stream"
+)
+
+func bury(t *testing.T, servers *embedded.Servers, originals ...kafka.Message) {
+	t.Helper()
+	w := stream.NewDeadLetterWriter(cluster(servers), stream.DefaultTopics().DeadLetters)
+	defer w.Close()
+	for _, m := range originals {
+		reason := string(m.Headers[0].Value)
+		if err := w.WriteMessages(t.Context(), stream.DeadLetter(m, reason, "detail")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func original(topic, key, reason string) kafka.Message {
+	return kafka.Message{Topic: topic, Key: []byte(key), Value: []byte("of " + key), Headers: []kafka.Header{{Key: "why", Value: []byte(reason)}}}
+}
+
+func keys(t *testing.T, servers *embedded.Servers, topic string) []string {
+	t.Helper()
+	var keys []string
+	err := stream.Scan(t.Context(), cluster(servers), topic, stream.Earliest, func(m kafka.Message) error {
+		keys = append(keys, string(m.Key))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func TestReplay(t *testing.T) {
+	servers := startWithTopics(t)
+	bury(t, servers,
+		original("interactions", "a1", "a"), original("interactions", "b1", "b"), original("refreshes", "a2", "a"), original("of-others", "c1", "c"))
+	replay := func(change func(*stream.ReplayConfig), want stream.Replayed, interactions, refreshes string) {
+		t.Helper()
+		cfg := stream.ReplayConfig{Kafka: cluster(servers), Topics: stream.DefaultTopics(), Logger: quiet}
+		change(&cfg)
+		got, err := stream.Replay(t.Context(), cfg)
+		if err != nil || got != want {
+			t.Errorf("got %+v, error %v; want %+v", got, err, want)
+		}
+		if got := fmt.Sprint(keys(t, servers, "interactions")); got != interactions {
+			t.Errorf("the interactions are of %s, want %s", got, interactions)
+		}
+		if got := fmt.Sprint(keys(t, servers, "refreshes")); got != refreshes {
+			t.Errorf("the refreshes are of %s, want %s", got, refreshes)
+		}
+	}
+	all := func(*stream.ReplayConfig) {}
+	onlyA := func(c *stream.ReplayConfig) { c.Reasons = []string{"a"} }
+
+	replay(func(c *stream.ReplayConfig) { c.DryRun = true }, stream.Replayed{Replayed: 3, Foreign: 1}, "[]", "[]")
+	replay(onlyA, stream.Replayed{Replayed: 2, Foreign: 1}, "[a1]", "[a2]")
+	replay(onlyA, stream.Replayed{Before: 2, Foreign: 1}, "[a1]", "[a2]")
+	replay(all, stream.Replayed{Replayed: 1, Before: 2, Foreign: 1}, "[a1 b1]", "[a2]")
+	bury(t, servers, original("interactions", "a3", "a"))
+	replay(all, stream.Replayed{Replayed: 1, Before: 3, Foreign: 1}, "[a1 a3 b1]", "[a2]")
+	replay(func(c *stream.ReplayConfig) { c.Again = true }, stream.Replayed{Replayed: 4, Foreign: 1}, "[a1 a1 a3 a3 b1 b1]", "[a2 a2]")
+}
+
+func TestLettersOfReplaysAreNotReplayed(t *testing.T) {
+	servers := startWithTopics(t)
+	failed := original("interactions", "ann", "a")
+	failed.Headers = append(failed.Headers, kafka.Header{Key: stream.HeaderReplayed, Value: []byte("interactions.dead/0/0")})
+	bury(t, servers, failed)
+	got, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: cluster(servers), Topics: stream.DefaultTopics(), Logger: quiet})
+	if want := (stream.Replayed{Before: 1}); err != nil || got != want {
+		t.Errorf("got %+v, error %v; want %+v: it would go round for ever", got, err, want)
+	}
+}
