@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/stream"
+)
+
+func TestImport(t *testing.T) {
+	servers, _ := embeddedtest.Start(t)
+	path := filepath.Join(t.TempDir(), "events.csv")
+	text := "event_id,user_id,item_id,timestamp\ne1,ann,apple,1772366400000\ne2,ann,beer,1772366400001\ne3,ann,carrot,noon\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rejects := filepath.Join(t.TempDir(), "rejects.jsonl")
+	run := func(args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		app := newApp()
+		app.Writer = &out
+		if err := app.Run(t.Context(), append(append([]string{"genrec", "import", "--redis", servers.RedisAddr()}, args...), path)); err != nil {
+			t.Fatalf("import %v: %v", args, err)
+		}
+		return out.String()
+	}
+	for _, c := range []struct{ args, want string }{
+		{"--kafka " + servers.KafkaBrokers()[0], "import rows=3 skipped=0 appended=2 known=0 refused=1 refreshed=1 "},
+		{"--no-refresh --rejects " + rejects, "import rows=3 skipped=0 appended=0 known=2 refused=1 refreshed=0 "},
+	} {
+		if got := run(strings.Fields(c.args)...); !strings.HasPrefix(got, c.want) {
+			t.Errorf("import %s prints %q, want %q", c.args, got, c.want)
+		}
+	}
+	if line, err := os.ReadFile(rejects); err != nil || !strings.Contains(string(line), `"line":4,"reason":"bad_timestamp"`) {
+		t.Errorf("the rejects are %s (%v), want line 4", line, err)
+	}
+	count := func(topic string) (n int, last kafka.Message) {
+		err := stream.Scan(t.Context(), kafkaOf(servers), topic, stream.Earliest, func(m kafka.Message) error {
+			n, last = n+1, m
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n, last
+	}
+	if n, m := count(stream.DefaultTopics().Refreshes); n != 1 || string(m.Key) != "ann" {
+		t.Errorf("there are %d refreshes, the last of %q, want one of ann", n, m.Key)
+	}
+	n, m := count(stream.DefaultTopics().DeadLetters)
+	if l, err := stream.OpenLetter(m); n != 1 || err != nil || l.Original.Topic != "file:"+path || l.Original.Offset != 4 {
+		t.Errorf("there are %d dead letters, the last %+v (error %v), want one of line 4", n, l, err)
+	}
+}

@@ -1,0 +1,127 @@
+package backfill
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxRow bounds a row in bytes: as long as the largest event that Kafka would take.
+const maxRow = 1 << 20
+
+// maxWindow bounds what a compressed file can make its reader hold.
+const maxWindow = 64 << 20
+
+// row is a row of a file as an event in JSON, or what is wrong with it.
+type row struct {
+	number int64 // from 1: the line, or in Parquet the row
+	value  []byte
+	err    error // of this row alone
+}
+
+// rows reads a file row by row. Its error is io.EOF at the end, and else ends the file.
+type rows interface {
+	next() (row, error)
+}
+
+// file is a file that is being read.
+type file struct {
+	rows
+	size  int64
+	read  atomic.Int64 // bytes of it
+	close []func() error
+}
+
+// openFile tells the format by the name.
+func openFile(path string) (_ *file, err error) {
+	f := &file{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	opened, err := os.Open(path)
+	if err != nil {
+		return f, err
+	}
+	f.close = append(f.close, opened.Close)
+	info, err := opened.Stat()
+	if err != nil {
+		return f, err
+	}
+	f.size = info.Size()
+
+	name := strings.ToLower(filepath.Base(path))
+	var text io.Reader = &counted{opened, &f.read}
+	switch filepath.Ext(name) {
+	case ".gz":
+		unzipped, err := gzip.NewReader(text)
+		if err != nil {
+			return f, fmt.Errorf("%s: %w", path, err)
+		}
+		text, name = unzipped, strings.TrimSuffix(name, ".gz")
+	case ".zst":
+		unzipped, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return f, fmt.Errorf("%s: %w", path, err)
+		}
+		f.close = append(f.close, func() error { unzipped.Close(); return nil })
+		text, name = unzipped, strings.TrimSuffix(name, ".zst")
+	}
+	switch ext := filepath.Ext(name); {
+	case ext == ".csv":
+		f.rows, err = newCSV(text)
+	case ext == ".jsonl" || ext == ".ndjson":
+		f.rows = newLines(text)
+	case ext == ".parquet" && name != strings.ToLower(filepath.Base(path)):
+		err = errors.New("Parquet is compressed inside and cannot be read from within another compression: unpack it first")
+	case ext == ".parquet":
+		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size())
+	default:
+		err = errors.New("is none of .csv, .jsonl, .ndjson and .parquet, the first three also with .gz or .zst")
+	}
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Close closes what the file holds open.
+func (f *file) Close() error {
+	var errs []error
+	for i := len(f.close) - 1; i >= 0; i-- {
+		errs = append(errs, f.close[i]())
+	}
+	f.close = nil
+	return errors.Join(errs...)
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+type readerAt struct {
+	io.ReaderAt
+	n *atomic.Int64
+}
+
+func (r readerAt) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, offset)
+	r.n.Add(int64(n))
+	return n, err
+}

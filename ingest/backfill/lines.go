@@ -1,0 +1,52 @@
+package backfill
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// lines is JSON Lines: an event a line, empty lines between them.
+type lines struct {
+	in     *bufio.Reader
+	number int64
+}
+
+func newLines(in io.Reader) *lines { return &lines{in: bufio.NewReaderSize(in, 64<<10)} }
+
+func (l *lines) next() (row, error) {
+	for {
+		l.number++
+		line, tooLong, err := l.line()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return row{}, fmt.Errorf("line %d: %w", l.number, err)
+		}
+		line = bytes.TrimSpace(line)
+		switch {
+		case tooLong:
+			return row{number: l.number, value: line, err: errTooLong}, nil
+		case len(line) > 0:
+			return row{number: l.number, value: line}, nil
+		case err != nil:
+			return row{}, io.EOF
+		}
+	}
+}
+
+var errTooLong = fmt.Errorf("more than %d bytes", maxRow)
+
+// line returns the next line, or the beginning of one that is too long.
+func (l *lines) line() (line []byte, tooLong bool, err error) {
+	for {
+		part, err := l.in.ReadSlice('\n')
+		if room := maxRow - len(line); len(part) > room {
+			part, tooLong = part[:room], true
+		}
+		line = append(line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, tooLong, err
+		}
+	}
+}
