@@ -3,11 +3,13 @@ package inference
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"genrec/pkg/event"
 	"genrec/sessions"
 )
 
@@ -75,8 +77,12 @@ func TestStaleResultIsRefused(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	h.models.hook = func(ctx context.Context, _ []Request) error {
+		newer := sessions.UserEvents{User: "ann", Events: []event.Event{{ID: "e9", Item: "beer", Type: event.DefaultType, Time: time.UnixMilli(9)}}}
+		if _, err := h.store.Append(ctx, []sessions.UserEvents{newer}); err != nil {
+			return err
+		}
 		_, err := h.store.PutRecommendations(ctx, []sessions.Recommendations{{
-			RecID: "other", User: "ann", ModelVersion: "v1", SequenceVersion: 9, Source: sessions.SourceModel,
+			RecID: "other", User: "ann", ModelVersion: "v1", SequenceVersion: 2, Source: sessions.SourceModel,
 			Items: []sessions.ScoredItem{{Item: "newer", Score: 1}},
 		}})
 		return err

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"crypto/rand"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -63,6 +64,19 @@ func (s *Store) sequence(tb testing.TB, user string) Sequence {
 		tb.Fatal(err)
 	}
 	return sequences[0]
+}
+
+// at gives a user a sequence of a version, with one event in it.
+func (s *Store) at(tb testing.TB, user string, version int64) {
+	tb.Helper()
+	id, rest, err := encodeEvent(eventAt(1, "e1"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	stored := id + rest + fmt.Sprintf("%08x%03x%06x", version, 1, 0) + rest[:timeWidth]
+	if err := s.rdb.Set(tb.Context(), s.sequenceKey(user), stored, 0).Err(); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func (s *Store) mustPut(tb testing.TB, r Recommendations) (written bool) {

@@ -40,7 +40,8 @@ type Recommendations struct {
 }
 
 // PutRecommendations writes the recommendations of users, each unless those
-// stored are of a newer sequence, and says which it wrote. After an error, any
+// stored are of a newer sequence or its own sequence is gone, expired or forgotten,
+// and says which it wrote. After an error, any
 // of them may have been written.
 func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) (written []bool, err error) {
 	calls := make([]call, len(recs))
@@ -50,7 +51,7 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 			return nil, err
 		}
 		calls[i] = call{
-			keys: []string{s.recsKey(r.User)},
+			keys: []string{s.recsKey(r.User), s.sequenceKey(r.User), s.erasureKey(r.User)},
 			args: []any{strconv.FormatInt(r.SequenceVersion, 10), value, s.opts.RecommendationsTTL.Milliseconds()},
 		}
 	}

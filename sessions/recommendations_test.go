@@ -22,6 +22,7 @@ func TestStoredRecommendationsAreAPublicContract(t *testing.T) {
 	s := newStore(t, Options{})
 	r := sample("ann")
 	r.GeneratedAt = r.GeneratedAt.Add(123_456).In(time.FixedZone("", 3600))
+	s.at(t, "ann", 7)
 	if !s.mustPut(t, r) {
 		t.Fatal("not written")
 	}
@@ -45,13 +46,14 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 		{"same sequence, new model", 7, 7, true, "m-2"},
 		{"older sequence", 7, 6, false, "m-2"},
 		{"far older sequence", 10, 9, false, "m-1"}, // not compared as text
-		{"large versions", 1<<53 - 1, 1<<53 - 2, false, "m-1"},
+		{"large versions", 1<<32 - 1, 1<<32 - 2, false, "m-1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStore(t, Options{})
 			stored, put := sample("ann"), sample("ann")
 			stored.SequenceVersion, put.SequenceVersion = test.stored, test.put
 			put.RecID, put.ModelVersion = "r-2", test.overwriteModel
+			s.at(t, "ann", max(test.stored, test.put))
 			if !s.mustPut(t, stored) {
 				t.Fatal("the first recommendations were not written")
 			}
@@ -69,10 +71,32 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 	}
 }
 
+// An older list must not stay because a sequence that expired begins again at version 1.
+func TestRecommendationsOfASequenceThatIsGone(t *testing.T) {
+	s := newStore(t, Options{})
+	if s.mustPut(t, sample("ann")) {
+		t.Error("recommendations were written for a user without a sequence")
+	}
+	s.at(t, "ann", 7)
+	s.mustPut(t, sample("ann"))
+	s.at(t, "ann", 1)
+	fresh := sample("ann")
+	fresh.SequenceVersion = 1
+	if !s.mustPut(t, fresh) {
+		t.Error("those of the new sequence were refused, because the old one had more versions")
+	}
+	if s.mustPut(t, sample("ann")) {
+		t.Error("those of the old sequence came back")
+	}
+}
+
 func TestBatchOfRecommendations(t *testing.T) {
 	s := newStore(t, Options{})
 	old := sample("bob")
 	old.SequenceVersion--
+	for _, user := range []string{"ann", "bob", "cid"} {
+		s.at(t, user, 7)
+	}
 	s.mustPut(t, sample("bob"))
 	written, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), old, sample("cid")})
 	if want := []bool{true, false, true}; err != nil || !reflect.DeepEqual(written, want) {
@@ -103,6 +127,7 @@ func TestPopularItemsAreTheFallback(t *testing.T) {
 		t.Errorf("got %+v, error %v; the fallback is not the user's own", own, err)
 	}
 
+	s.at(t, "ann", 7)
 	s.mustPut(t, sample("ann"))
 	if got, err := s.Recommendations(t.Context(), "ann"); err != nil || got.Source != SourceModel {
 		t.Errorf("got %+v, error %v; want the user's own", got, err)
@@ -115,6 +140,7 @@ func TestRecommendationsExpire(t *testing.T) {
 		{ttl: time.Hour, min: 59 * time.Minute, max: time.Hour},
 	} {
 		s := newStore(t, Options{RecommendationsTTL: test.ttl})
+		s.at(t, "ann", 7)
 		s.mustPut(t, sample("ann"))
 		got, err := s.rdb.PTTL(t.Context(), s.recsKey("ann")).Result()
 		if err != nil || got < test.min || got > test.max {
@@ -132,6 +158,7 @@ func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
 		if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
 			t.Errorf("%q reads as %+v, error %v; want none", garbage, got, err)
 		}
+		s.at(t, "ann", 7)
 		if !s.mustPut(t, sample("ann")) {
 			t.Errorf("%q was not replaced", garbage)
 		}

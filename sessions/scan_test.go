@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 func TestScanVisitsEveryUserOnce(t *testing.T) {
@@ -12,7 +13,9 @@ func TestScanVisitsEveryUserOnce(t *testing.T) {
 	s := open(t, rdb, Options{})
 	other := open(t, rdb, Options{Prefix: s.opts.Prefix + "*"})
 	other.mustAppend(t, "stranger", eventAt(1, "e1"))
-	s.mustPut(t, sample("no-sequence"))
+	if _, err := s.Forget(t.Context(), []string{"no-sequence"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 
 	const users = 3 * scanPage
 	batch := make([]UserEvents, users)

@@ -16,6 +16,10 @@ var (
 	//go:embed lua/put.lua
 	putSource string
 	putScript = redis.NewScript(putSource)
+
+	//go:embed lua/forget.lua
+	forgetSource string
+	forgetScript = redis.NewScript(forgetSource)
 )
 
 // call is one evaluation of a script.

@@ -3,12 +3,13 @@
 //
 // With the default prefix the keys are
 //
-//	genrec:seq:{USER}   sequence: sorted set by time
-//	genrec:ver:{USER}   version of the sequence: counter
-//	genrec:recs:{USER}  recommendations: JSON, see Recommendations
-//	genrec:popular      recommendations for users without their own
+//	genrec:seq:{USER}          sequence and its version
+//	genrec:recs:{USER}         recommendations: JSON, see Recommendations
+//	genrec:erased:HASH{SLOT}   erasure of a user who was forgotten: when, and the last version
+//	genrec:popular             recommendations for users without their own
 //
-// A user's keys share a hash tag, so that Redis Cluster keeps them together.
+// A user's keys share a hash slot, so that Redis Cluster keeps them together; an
+// erasure does so without naming the user.
 package sessions
 
 import (
@@ -24,22 +25,21 @@ import (
 // Defaults of Options.
 const (
 	DefaultPrefix = "genrec"
-	// DefaultWindow is also the longest that an unconfigured Redis stores
-	// compactly (zset-max-listpack-entries).
 	DefaultWindow = 128
-	// DefaultRecommendationsTTL is for programs to offer as their default; in
-	// Options, 0 means never.
+	// Both are for programs to offer as their defaults; in Options, 0 means never.
+	DefaultSequenceTTL        = 365 * 24 * time.Hour
 	DefaultRecommendationsTTL = 30 * 24 * time.Hour
 )
 
 // MaxWindow bounds Options.Window.
-const MaxWindow = maxTies / 2
+const MaxWindow = 512
 
-// Options configures a Store. Programs that share keys must agree on Prefix
-// and Window.
+// Options configures a Store. Programs that share keys must agree on Prefix,
+// Window and SequenceTTL.
 type Options struct {
 	Prefix             string        // of all keys; without braces
 	Window             int           // interactions kept per user: the newest, at most MaxWindow
+	SequenceTTL        time.Duration // sequences without a new event for that long expire; 0: never
 	RecommendationsTTL time.Duration // recommendations not renewed for that long expire; 0: never
 }
 
@@ -61,7 +61,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 	if err := rdb.Ping(ctx).Err(); err != nil {
 		return nil, withRemedy(fmt.Errorf("ping Redis: %w", err))
 	}
-	for _, script := range []*redis.Script{appendScript, putScript} {
+	for _, script := range []*redis.Script{appendScript, putScript, forgetScript} {
 		if err := script.Load(ctx, rdb).Err(); err != nil {
 			return nil, withRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}
@@ -75,6 +75,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("sessions: prefix %q contains a brace, which Redis Cluster would take for the hash tag", o.Prefix)
 	case o.Window < 1 || o.Window > MaxWindow:
 		return fmt.Errorf("sessions: window %d is not between 1 and %d", o.Window, MaxWindow)
+	case o.SequenceTTL < 0:
+		return fmt.Errorf("sessions: TTL of sequences %v is negative", o.SequenceTTL)
 	case o.RecommendationsTTL < 0:
 		return fmt.Errorf("sessions: TTL of recommendations %v is negative", o.RecommendationsTTL)
 	}
@@ -83,7 +85,6 @@ func (o Options) validate() error {
 
 func (s *Store) sequencePrefix() string         { return s.opts.Prefix + ":seq:{" }
 func (s *Store) sequenceKey(user string) string { return s.sequencePrefix() + user + "}" }
-func (s *Store) versionKey(user string) string  { return s.opts.Prefix + ":ver:{" + user + "}" }
 func (s *Store) recsKey(user string) string     { return s.opts.Prefix + ":recs:{" + user + "}" }
 func (s *Store) popularKey() string             { return s.opts.Prefix + ":popular" }
 

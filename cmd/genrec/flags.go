@@ -52,6 +52,10 @@ func redisFlags() []cli.Flag {
 			Sources: cli.EnvVars("GENREC_WINDOW"),
 		},
 		&cli.DurationFlag{
+			Name: "sequence-ttl", Value: sessions.DefaultSequenceTTL, Usage: "after which a user without new events is dropped, who then counts as a new one; 0 is never",
+			Sources: cli.EnvVars("GENREC_SEQUENCE_TTL"),
+		},
+		&cli.DurationFlag{
 			Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never",
 			Sources: cli.EnvVars("GENREC_TTL"),
 		},

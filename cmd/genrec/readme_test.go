@@ -81,8 +81,8 @@ func TestReadmeCommands(t *testing.T) {
 		case strings.HasPrefix(line, "bin/genrec retrain"):
 			produceReadmeEvent(t, servers)
 			await(t, "ingest of the events", func() bool {
-				version, _ := servers.Redis().Get("genrec:ver:{bob}")
-				return version == "3"
+				sequence, _ := servers.Redis().Get("genrec:seq:{bob}")
+				return strings.Count(sequence, "\x1e") == 3 // a control character before each event
 			})
 			if err := run(line); err != nil {
 				t.Errorf("%q: %v", line, err)

@@ -74,7 +74,10 @@ func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
 }
 
 func storeOptions(cmd *cli.Command) sessions.Options {
-	return sessions.Options{Prefix: cmd.String("prefix"), Window: cmd.Int("window"), RecommendationsTTL: cmd.Duration("ttl")}
+	return sessions.Options{
+		Prefix: cmd.String("prefix"), Window: cmd.Int("window"),
+		SequenceTTL: cmd.Duration("sequence-ttl"), RecommendationsTTL: cmd.Duration("ttl"),
+	}
 }
 
 func (s *servers) close() error {

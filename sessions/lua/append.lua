@@ -1,60 +1,122 @@
--- Inserts events into one user's sequence.
--- KEYS: the sequence, its version.
--- ARGV: how many to keep, scores per millisecond, then of every event in order
---       of arrival the time in ms and the member.
+-- Inserts events into one user's sequence, stored as encoding.go says.
+-- KEYS: the sequence, the user's erasure.
+-- ARGV: how many to keep, time to live in ms or 0, then of every event in order of
+--       arrival the beginning of its entry, which tells it from others, and the rest.
 -- Returns the version and how many events changed the sequence.
-local sequence, version = KEYS[1], KEYS[2]
-local window, ties = tonumber(ARGV[1]), tonumber(ARGV[2])
+local sequence, erasure = KEYS[1], KEYS[2]
+local window, ttl = tonumber(ARGV[1]), ARGV[2]
+local find, sub = string.find, string.sub
+local time_width, footer_width, long = 9, 26, 1024
 
--- Scores take more digits than tostring gives.
-local function exact(number)
-  return string.format('%.0f', number)
+local entries, version, count, skipped, newest = '', 0, 0, 0, -1
+local newest_time, erased_at = nil, -1
+local stored = redis.call('MGET', sequence, erasure)
+if stored[2] then
+  local at, last = string.match(stored[2], '^(%d+) (%d+)$')
+  erased_at, version = tonumber(at), tonumber(last)
+end
+if stored[1] then
+  entries = stored[1]
+  local footer = sub(entries, -footer_width)
+  version, count = tonumber(sub(footer, 1, 8), 16), tonumber(sub(footer, 9, 11), 16)
+  skipped, newest_time = tonumber(sub(footer, 12, 17), 16), sub(footer, 18)
+  newest = tonumber(newest_time, 36)
+end
+-- A long text is not copied for every event: new entries gather behind it, and its
+-- footer stays, in which nothing looks like an entry.
+local size = math.max(#entries - footer_width, 0)
+local written, tail = size, ''
+
+local function join()
+  entries = sub(entries, 1, size) .. tail
+  size, tail = #entries, ''
 end
 
-local function id_of(member)
-  return string.match(member, '^[^\31]*')
+local function time_of(entry)
+  local separator = find(entries, '\31', entry, true)
+  return tonumber(sub(entries, separator + 1, separator + time_width), 36)
 end
 
--- One search per event is cheaper than taking every member apart.
-local members = '\30' .. table.concat(redis.call('ZRANGE', sequence, 0, -1), '\30')
-local added_ids = {}
+local function next_of(entry)
+  return find(entries, '\30', entry + 1, true) or size + 1
+end
+
+local function oldest()
+  if skipped == size then
+    join()
+  end
+  return skipped + 1
+end
+
+local function skip_oldest()
+  skipped = next_of(oldest()) - 1
+  count = count - 1
+end
 
 local function is_known(id)
-  return added_ids[id] or string.find(members, '\30' .. id .. '\31', 1, true)
+  return find(entries, id, skipped + 1, true) or find(tail, id, 1, true)
 end
 
 -- Also as old as the oldest of a full window: it may have fallen out before.
 local function too_old(ms)
-  local oldest = redis.call('ZRANGE', sequence, -window, -window, 'WITHSCORES')
-  return oldest[2] and ms <= math.floor(tonumber(oldest[2]) / ties)
+  return ms <= erased_at or count >= window and ms <= time_of(oldest())
 end
 
--- After the events of the same millisecond that came before.
-local function next_score(ms)
-  local first = ms * ties
-  local last = redis.call('ZREVRANGEBYSCORE', sequence, exact(first + ties - 1), exact(first), 'WITHSCORES', 'LIMIT', 0, 1)
-  return last[2] and tonumber(last[2]) + 1 or first
+local function insert(ms, entry)
+  join()
+  local later = skipped + 1
+  while time_of(later) <= ms do
+    later = next_of(later)
+  end
+  entries = sub(entries, 1, later - 1) .. entry .. sub(entries, later)
+  size = #entries
 end
 
-local added = 0
+while count > window do
+  skip_oldest()
+end
+local added, moved = 0, false
 for i = 3, #ARGV, 2 do
-  local ms, member = tonumber(ARGV[i]), ARGV[i + 1]
-  local id = id_of(member)
+  local id, rest = ARGV[i], ARGV[i + 1]
+  local time = sub(rest, 1, time_width)
+  local ms = tonumber(time, 36)
   if not is_known(id) and not too_old(ms) then
-    local score = next_score(ms)
-    -- Before the insertion: one entry more than the window, even for a moment,
-    -- would cost the compact encoding for good. Only if full: after any write,
-    -- Redis no longer refuses the script the memory above its maxmemory.
-    if redis.call('ZCARD', sequence) >= window then
-      redis.call('ZREMRANGEBYRANK', sequence, 0, -window)
+    if ms >= newest then
+      tail = tail .. id .. rest
+      newest, newest_time = ms, time
+    else
+      insert(ms, id .. rest)
+      moved = true
     end
-    redis.call('ZADD', sequence, exact(score), member)
-    added_ids[id] = true
-    added = added + 1
+    count, added = count + 1, added + 1
+    if count > window then
+      skip_oldest()
+    end
   end
 end
-
 if added == 0 then
-  return {tonumber(redis.call('GET', version) or 0), 0}
+  return {version, 0}
 end
-return {redis.call('INCRBY', version, added), added}
+version = version + added
+
+-- In a long sequence, what was written before stays where it is, so that replicas and
+-- the log get the new events alone; what has fallen out is cut off when it is a quarter.
+-- A short one is replaced: Redis allocates twice what it needs for a text that grows.
+local stays = written >= long and not moved and skipped * 4 <= size
+if not stays then
+  entries = sub(entries, skipped + 1, size)
+  size, skipped, written = #entries, 0, 0
+end
+local new = sub(entries, written + 1, size) .. tail
+  .. string.format('%08x%03x%06x', version, count, skipped) .. newest_time
+if stays then
+  redis.call('SETRANGE', sequence, written, new)
+else
+  redis.call('SET', sequence, new)
+end
+if ttl ~= '0' then
+  redis.call('PEXPIRE', sequence, ttl)
+elseif stays then
+  redis.call('PERSIST', sequence)
+end
+return {version, added}

@@ -1,13 +1,26 @@
--- Replaces a user's recommendations unless those stored are of a newer sequence.
--- KEYS: the recommendations.
+-- Replaces a user's recommendations unless those stored are of a newer sequence, or
+-- the new ones of a sequence that is gone.
+-- KEYS: the recommendations, the sequence, the user's erasure.
 -- ARGV: sequence version, JSON, time to live in ms or 0.
 -- Returns 1 if they were written.
-local stored = redis.call('GET', KEYS[1])
-if stored then
+local version = tonumber(ARGV[1])
+
+-- The version in the footer of the sequence. One that expired begins again at 1: what
+-- has a higher version is of the one before.
+local current = tonumber(redis.call('GETRANGE', KEYS[2], -26, -19), 16) or 0
+if version > current then
+  return 0
+end
+local stored = redis.call('MGET', KEYS[1], KEYS[3])
+local erased = stored[2] and tonumber(string.match(stored[2], '%d+$'))
+if erased and version <= erased then
+  return 0
+end
+if stored[1] then
   -- What cannot be read must not stay forever.
-  local readable, old = pcall(cjson.decode, stored)
-  local version = readable and type(old) == 'table' and tonumber(old.sequence_version)
-  if version and version > tonumber(ARGV[1]) then
+  local readable, old = pcall(cjson.decode, stored[1])
+  local old_version = readable and type(old) == 'table' and tonumber(old.sequence_version)
+  if old_version and old_version > version and old_version <= current then
     return 0
   end
 end

@@ -1,0 +1,97 @@
+package sessions
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"genrec/pkg/event"
+)
+
+func TestEntriesAreExact(t *testing.T) {
+	for _, id := range []string{
+		"e", "9f1c", "01JX9YZW8Q3T5V7B2N4M6K8H0C", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "B0F1C8DE-0B8E-4F36-9D6A-5A1D6C0E7F12",
+		"b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f1x", "b0f1c8de-0b8e-4f36-9d6a+5a1d6c0e7f12", "sPHI3guOTzadalodbA5_Eg", strings.Repeat("x", 256),
+	} {
+		for _, kind := range []string{"view", "click", "add_to_cart", "purchase", "like", "rate", "share"} {
+			e := event.Event{ID: id, Item: "B000142FVW", Type: kind, Time: time.UnixMilli(1_700_000_000_123).UTC()}
+			begin, rest, err := encodeEvent(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := decodeEntry(begin + rest)
+			if want := interactionsOf([]event.Event{e})[0]; !ok || got != want {
+				t.Errorf("%+v comes back as %+v", want, got)
+			}
+		}
+	}
+	if _, _, err := encodeEvent(event.Event{ID: "e", Item: "i", Type: "v"}); err == nil {
+		t.Error("a type that stands for view was accepted")
+	}
+}
+
+// Every type of an event is one byte.
+func TestTypesAreShort(t *testing.T) {
+	for _, kind := range event.DefaultLimits().Types {
+		if short := shortTypes[kind]; len(short) != 1 || longTypes[short] != kind {
+			t.Errorf("type %q is stored as %q, which reads as %q", kind, short, longTypes[short])
+		}
+	}
+}
+
+// FuzzDecodeSequence reads anything, and what it can read it reads to the last byte.
+func FuzzDecodeSequence(f *testing.F) {
+	s := newStore(f, Options{Window: 3})
+	for i, id := range []string{"e1", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "e3", "e4", "e5"} {
+		s.mustAppend(f, "ann", eventAt(int64(i), id))
+		stored, err := s.rdb.Get(f.Context(), s.sequenceKey("ann")).Result()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(stored, 2)
+	}
+	f.Add("", 1)
+	f.Add(strings.Repeat("0", footerWidth), 1)
+	f.Fuzz(func(t *testing.T, stored string, window int) {
+		if window < 1 || window > MaxWindow {
+			return
+		}
+		version, newest, err := decodeSequence(stored, window)
+		if err != nil {
+			return
+		}
+		if version < 0 || len(newest) > window {
+			t.Fatalf("%q reads as version %d with %d entries of at most %d", stored, version, len(newest), window)
+		}
+		for _, i := range newest {
+			begin, rest, err := encodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time})
+			if err != nil || strings.ContainsAny(i.EventID+i.Item+i.Type, "\x1c\x1e\x1f") {
+				continue // no event could have been stored so
+			}
+			if again, ok := decodeEntry(begin + rest); !ok || !reflect.DeepEqual(again, i) {
+				t.Fatalf("%+v comes back as %+v", i, again)
+			}
+		}
+	})
+}
+
+func FuzzEventID(f *testing.F) {
+	f.Add("e1")
+	f.Add("b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12")
+	f.Add("B0F1C8DE-0B8E-4F36-9D6A-5A1D6C0E7F12")
+	f.Fuzz(func(t *testing.T, id string) {
+		if strings.HasPrefix(id, uuidMark) {
+			return // no id has control characters
+		}
+		if got, ok := unpackID(packID(id)); !ok || got != id {
+			t.Fatalf("%q comes back as %q", id, got)
+		}
+	})
+}
+
+func FuzzDecodeErasure(f *testing.F) {
+	f.Add("1700000000000 7")
+	f.Add("7")
+	f.Fuzz(func(_ *testing.T, value string) { _, _ = decodeErasure(value) })
+}

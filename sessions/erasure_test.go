@@ -1,0 +1,165 @@
+package sessions
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"genrec/pkg/event"
+)
+
+var erasedAt = time.UnixMilli(10_000).UTC()
+
+func (s *Store) mustForget(tb testing.TB, user string) (found bool) {
+	tb.Helper()
+	all, err := s.Forget(tb.Context(), []string{user}, erasedAt)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all[0]
+}
+
+func TestForgottenUserIsGone(t *testing.T) {
+	s := newStore(t, Options{})
+	s.mustAppend(t, "ann", eventAt(1, "e1"))
+	s.mustAppend(t, "bob", eventAt(1, "e1"))
+	r := sample("ann")
+	r.SequenceVersion = 1
+	s.mustPut(t, r)
+	if !s.mustForget(t, "ann") {
+		t.Error("Forget found nothing of ann")
+	}
+	if s.mustForget(t, "ann") || s.mustForget(t, "nobody") {
+		t.Error("Forget found something of a user of whom nothing is left")
+	}
+	if got := s.sequence(t, "ann"); got.Version != 0 || len(got.Interactions) != 0 {
+		t.Errorf("the sequence is %+v, want none", got)
+	}
+	if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
+		t.Errorf("the recommendations are %+v (error %v), want none", got[0], err)
+	}
+	if got := s.sequence(t, "bob"); len(got.Interactions) != 1 {
+		t.Errorf("the sequence of bob is %+v, want it untouched", got)
+	}
+	keys, err := s.rdb.Keys(t.Context(), escapeGlob(s.opts.Prefix)+":*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if strings.Contains(key, "ann") {
+			t.Errorf("the key %q still names the user", key)
+		}
+	}
+}
+
+func TestReplayDoesNotBringAForgottenUserBack(t *testing.T) {
+	s := newStore(t, Options{})
+	old := []event.Event{eventAt(1, "e1"), eventAt(2, "e2"), eventAt(erasedAt.UnixMilli(), "e3")}
+	s.mustAppend(t, "ann", old...)
+	s.mustForget(t, "ann")
+	for range 2 {
+		if a := s.mustAppend(t, "ann", old...); a.Added != 0 {
+			t.Fatalf("a replay of old events added %d", a.Added)
+		}
+	}
+	if got := s.sequence(t, "ann"); len(got.Interactions) != 0 {
+		t.Fatalf("the sequence is %+v after a replay, want none", got)
+	}
+
+	// The user comes back, and the replay does not end.
+	back := eventAt(erasedAt.UnixMilli()+1, "e4")
+	if a := s.mustAppend(t, "ann", append(old, back)...); a.Added != 1 || a.Version != 4 {
+		t.Errorf("got %+v, want one event added, and version 4 after the 3 before the erasure", a)
+	}
+	if a := s.mustAppend(t, "ann", old...); a.Added != 0 {
+		t.Errorf("a replay after the return added %d", a.Added)
+	}
+	if got := s.sequence(t, "ann").Interactions; len(got) != 1 || got[0].EventID != "e4" {
+		t.Errorf("the sequence is %+v, want the new event alone", got)
+	}
+}
+
+// Clocks of producers may run ahead of the one that says when the user was forgotten.
+func TestEventsFromTheFutureAreForgotten(t *testing.T) {
+	s := newStore(t, Options{})
+	ahead := eventAt(erasedAt.UnixMilli()+60_000, "e1")
+	s.mustAppend(t, "ann", ahead)
+	s.mustForget(t, "ann")
+	if a := s.mustAppend(t, "ann", ahead); a.Added != 0 {
+		t.Error("an event that was there before the erasure came back")
+	}
+	erased, err := s.Erasures(t.Context(), []string{"nobody", "ann"})
+	if err != nil || !erased[0].IsZero() || !erased[1].Equal(ahead.Time) {
+		t.Errorf("the erasures are %v (error %v), want none and %v", erased, err, ahead.Time)
+	}
+	s.mustForget(t, "ann")
+	if a := s.mustAppend(t, "ann", ahead); a.Added != 0 {
+		t.Error("forgetting again undid the first time")
+	}
+}
+
+// A list that was generated while the user was forgotten must not be written.
+func TestRecommendationsUnderWayAreNotWritten(t *testing.T) {
+	s := newStore(t, Options{})
+	s.mustAppend(t, "ann", eventAt(1, "e1"), eventAt(2, "e2"))
+	r := sample("ann")
+	r.SequenceVersion = 2
+	s.mustForget(t, "ann")
+	if s.mustPut(t, r) {
+		t.Error("they were written after the erasure")
+	}
+	a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+1, "e3"))
+	if s.mustPut(t, r) {
+		t.Error("they were written when the user had come back")
+	}
+	r.SequenceVersion = a.Version
+	if !s.mustPut(t, r) {
+		t.Error("those of the new sequence were refused")
+	}
+	s.mustForget(t, "ann")
+	s.mustForget(t, "ann")
+	if a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+2, "e4")); a.Version != r.SequenceVersion+1 {
+		t.Errorf("the version after the second erasure is %d, want it after %d", a.Version, r.SequenceVersion)
+	}
+}
+
+func TestErasuresStayInTheSlotOfTheirUsers(t *testing.T) {
+	for text, want := range map[string]int{"123456789": 0x31c3, "foo": 12182, "": 0} {
+		if got := slotOf(text); got != want%slots {
+			t.Errorf("%q is in slot %d, want %d", text, got, want%slots)
+		}
+	}
+	for slot := range slots {
+		if tag := slotTag(slot); slotOf(tag) != slot || tag == "" {
+			t.Fatalf("the tag of slot %d is %q, of slot %d", slot, tag, slotOf(tag))
+		}
+	}
+	if slotOf("ann}x") != slotOf("ann") {
+		t.Error("a hash tag ends at the first brace")
+	}
+}
+
+func TestInactiveSequencesExpire(t *testing.T) {
+	rdb := newClient(t)
+	forever := open(t, rdb, Options{Window: 4})
+	left := func() time.Duration {
+		ttl, err := rdb.PTTL(t.Context(), forever.sequenceKey("ann")).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ttl
+	}
+	year := open(t, rdb, Options{Window: 4, Prefix: forever.opts.Prefix, SequenceTTL: 365 * 24 * time.Hour})
+	for i := range int64(9) { // through everything that a full window does
+		year.mustAppend(t, "ann", eventAt(10+i, string(rune('a'+i))))
+		if got := left(); got < 364*24*time.Hour || got > 365*24*time.Hour {
+			t.Fatalf("after event %d the sequence lives for %v, want a year", i, got)
+		}
+	}
+	for i := range int64(9) {
+		forever.mustAppend(t, "ann", eventAt(100+i, string(rune('a'+i))))
+		if got := left(); got != -1 {
+			t.Fatalf("after event %d the sequence lives for %v, want for ever", i, got)
+		}
+	}
+}
