@@ -32,6 +32,17 @@ test: setup ## Run the unit tests of all packages
 	@$(tests) $(without_libtorch) | xargs -r go test -race
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME=60s
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r package; do \
+		go test -list '^Fuzz' "$$package" | sed -n '/^Fuzz/p' | while read -r target; do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
 .PHONY: lint
 lint: ## Run go vet and golangci-lint
 	@$(libtorch) go vet ./...; go run $(golangci_lint) run

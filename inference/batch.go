@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -36,6 +37,9 @@ func (r *run) apply(ctx context.Context, model Generator, batch []pending) error
 	r.finish(places...)
 	return nil
 }
+
+// maxFailures is how many users, each alone in a batch, may fail one after the other.
+const maxFailures = 3
 
 // task is a user of a batch and what is to be written.
 type task struct {
@@ -91,31 +95,37 @@ func (r *run) outdated(ctx context.Context, version string, batch []pending) ([]
 }
 
 // generateAll generates for all at once, and if that fails for one after the
-// other. It returns dead letters for those who fail even so, unless that is each of
-// several: then the model is at fault, and the users are to be answered by another
-// one after a restart.
+// other. It returns dead letters for those who fail even so, unless all of several
+// fail, in this batch or alone one after the other: then the model is at fault, and the
+// users are to be answered by another one after a restart.
 func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
 	if len(tasks) == 0 {
 		return nil, nil, nil
 	}
 	err = r.generateTasks(ctx, model, tasks)
-	if err == nil || ctx.Err() != nil {
-		return tasks, nil, err
+	if err == nil {
+		r.failures = 0
+		return tasks, nil, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil, err
 	}
 	r.cfg.Logger.WarnContext(ctx, "will try the users one by one", "err", err)
 	for i := range tasks {
 		err = r.generateTasks(ctx, model, tasks[i:i+1])
 		switch {
 		case err == nil:
+			r.failures = 0
 			done = append(done, tasks[i])
 		case ctx.Err() != nil:
 			return nil, nil, err
 		default:
+			r.failures++
 			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
 		}
 	}
-	if len(failed) == len(tasks) && len(tasks) > 1 {
-		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), len(tasks), err)
+	if len(done) == 0 && (len(tasks) > 1 || r.failures >= maxFailures) {
+		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), r.failures, err)
 	}
 	return done, failed, nil
 }
@@ -126,7 +136,7 @@ func (r *run) generateTasks(ctx context.Context, model Generator, tasks []task) 
 	for i, t := range tasks {
 		requests[i] = t.request
 	}
-	lists, err := model.Generate(ctx, requests)
+	lists, err := generateSafely(ctx, model, requests)
 	if err == nil && len(lists) != len(requests) {
 		err = fmt.Errorf("got %d lists", len(lists))
 	}
@@ -143,6 +153,17 @@ func (r *run) generateTasks(ctx context.Context, model Generator, tasks []task) 
 	}
 	r.counters.update(func(s *Stats) { s.Generated += int64(len(tasks)) })
 	return nil
+}
+
+// generateSafely makes an error of a panic: what one user's data leads to must not end the
+// worker again after each restart.
+func generateSafely(ctx context.Context, model Generator, requests []Request) (lists [][]sessions.ScoredItem, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return model.Generate(ctx, requests)
 }
 
 func items(s sessions.Sequence) []string {

@@ -70,6 +70,7 @@ type run struct {
 	tracker     *tracker
 	finished    chan struct{}  // filled when there may be something to commit
 	loaded      chan Generator // from pollModels to generate
+	failures    int            // of users alone, since one was generated
 }
 
 func (w *Worker) open() *run {

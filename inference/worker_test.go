@@ -192,6 +192,51 @@ func TestPoisonUserIsBuried(t *testing.T) {
 	}
 }
 
+func TestPanicIsTheUsersFailure(t *testing.T) {
+	h := newHarness(t)
+	h.models.hook = func(_ context.Context, requests []Request) error {
+		for _, r := range requests {
+			if r.User == "poison" {
+				var none []int
+				_ = none[len(requests)]
+			}
+		}
+		return nil
+	}
+	h.models.publish("v1")
+	r := h.run()
+	h.produce(h.see("poison", "arsenic"))
+	h.produce(h.see("ann", "apple"))
+	h.written(r, 1)
+	h.reachCommitted(2)
+	r.Stop()
+	h.wantRecommended("ann", "v1:apple")
+	if m := h.deadLetter(); !strings.Contains(header(m, stream.HeaderDetail), "index out of range") || string(m.Key) != "poison" {
+		t.Errorf("got a dead letter of %q with headers %v, want the panic of the poison user", m.Key, m.Headers)
+	}
+}
+
+// Users who come one at a time must not be given up one at a time either.
+func TestModelThatFailsForOneAfterTheOtherEndsTheWorker(t *testing.T) {
+	h := newHarness(t)
+	h.models.hook = func(context.Context, []Request) error { return errors.New("device lost") }
+	h.models.publish("v1")
+	r := h.run()
+	ended := make(chan error, 1)
+	go func() { ended <- r.Wait() }()
+	for n := int64(1); n < maxFailures; n++ {
+		h.produce(h.see(fmt.Sprint("user-", n), "apple"))
+		h.reach(r, "users given up", n, func(s Stats) int64 { return s.Failed })
+	}
+	h.produce(h.see("ann", "apple"))
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "device lost") {
+		t.Errorf("Run ended with %v, want an error with the reason", err)
+	}
+	if n := h.buried(); n != maxFailures-1 {
+		t.Errorf("%d users were given up, want %d", n, maxFailures-1)
+	}
+}
+
 // A model that fails for everyone, because its GPU is gone for instance, must not
 // empty the topic into the dead letters.
 func TestModelThatFailsForEveryoneEndsTheWorker(t *testing.T) {

@@ -2,7 +2,9 @@ package model
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -76,7 +78,14 @@ func (c crew) each(n int, f func(i int)) error {
 	return errors.Join(errs...)
 }
 
+// catch makes an error of a panic. Other threads' panics than libtorch's would end the
+// process, which one user's data must not do.
 func catch(f func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	defer tensor.Catch(&err)
 	f()
 	return nil

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,8 +50,15 @@ func (r *Registry) Current() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the current version: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	version := strings.TrimSpace(string(data))
+	if !versionName.MatchString(version) {
+		return "", fmt.Errorf("read the current version: %s holds %.40q, which names no version", filepath.Join(r.root, currentFile), version)
+	}
+	return version, nil
 }
+
+// versionName keeps the pointer from leading out of the registry.
+var versionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // Dir is the folder of a version.
 func (r *Registry) Dir(version string) string {

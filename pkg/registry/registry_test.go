@@ -88,3 +88,23 @@ func TestPublishersShareTheNumbers(t *testing.T) {
 		t.Fatalf("%d publishers made versions %v (%v)", publishers, names, err)
 	}
 }
+
+func FuzzCurrent(f *testing.F) {
+	for _, pointer := range []string{"v000001\n", "", "../../etc", "/", "v\x00", ".", ".."} {
+		f.Add([]byte(pointer))
+	}
+	f.Fuzz(func(t *testing.T, pointer []byte) {
+		root := t.TempDir()
+		r, err := Open(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, currentFile), pointer, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		version, err := r.Current()
+		if err == nil && filepath.Dir(r.Dir(version)) != filepath.Join(root, versionsFolder) {
+			t.Fatalf("the pointer %q leads out of the registry, to %s", pointer, r.Dir(version))
+		}
+	})
+}

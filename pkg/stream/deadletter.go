@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -28,6 +29,9 @@ const HeaderReplayed = "genrec-replayed"
 // room for the headers above.
 const maxCarried = MaxDeadLetterBytes - 16<<10
 
+// maxDetail bounds what is said for people; it can have a stack.
+const maxDetail = 4 << 10
+
 // maxKey bounds the key that even the letter of an oversized message keeps; those of
 // users are shorter.
 const maxKey = 1 << 10
@@ -49,7 +53,7 @@ func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
 		add(HeaderCut, strconv.Itoa(len(m.Value)))
 	}
 	add(HeaderReason, reason)
-	add(HeaderDetail, detail)
+	add(HeaderDetail, strings.ToValidUTF8(detail[:min(len(detail), maxDetail)], ""))
 	add(HeaderTopic, m.Topic)
 	add(HeaderPartition, strconv.Itoa(m.Partition))
 	add(HeaderOffset, strconv.FormatInt(m.Offset, 10))
