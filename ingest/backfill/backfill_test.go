@@ -220,7 +220,7 @@ func TestErrorsNameTheFile(t *testing.T) {
 		{"open.csv", csvText + "\"ann," + strings.Repeat("x", 3*maxRow), "is a quote not closed?"},
 		{"cut.jsonl.gz", string(gzipped(t, jsonText)[:40]), "line"},
 		{"a.csv.gz", "no gzip, but long enough", "gzip: invalid header"},
-		{"a.parquet", "no parquet", "parquet"},
+		{"a.parquet", "no parquet", "not a Parquet file"},
 		{"all-bad.jsonl", strings.Repeat("{}\n", 3000), "all of the first"},
 	} {
 		path := write(t, c.name, []byte(c.content))

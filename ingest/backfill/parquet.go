@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,9 @@ type column struct {
 
 func newParquet(in io.ReaderAt, size int64) (p *parquetRows, err error) {
 	defer recovered(&err)
+	if err := checkFooter(in, size); err != nil {
+		return nil, err
+	}
 	f, err := parquet.OpenFile(in, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, err
@@ -58,6 +62,27 @@ func newParquet(in io.ReaderAt, size int64) (p *parquetRows, err error) {
 		p.columns[i].name = name
 	}
 	return p, nil
+}
+
+// checkFooter keeps a broken file from making the library take as much memory as it says
+// that its description has.
+func checkFooter(in io.ReaderAt, size int64) error {
+	const (
+		ending    = 8 // length of the description, and a magic number
+		maxFooter = 64 << 20
+	)
+	var end [ending]byte
+	if size < ending {
+		return fmt.Errorf("not a Parquet file: it has %d bytes", size)
+	}
+	if _, err := in.ReadAt(end[:], size-ending); err != nil {
+		return fmt.Errorf("read the end of the file: %w", err)
+	}
+	footer := int64(binary.LittleEndian.Uint32(end[:4]))
+	if footer > min(maxFooter, size-ending) {
+		return fmt.Errorf("not a Parquet file: its description would have %d of %d bytes", footer, size)
+	}
+	return nil
 }
 
 // recovered turns a panic about a broken file into an error.
