@@ -50,7 +50,7 @@ func (n layerNorm) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
 
 // addAndNorm is the end of every block: the residual, then the norm.
 func (n layerNorm) addAndNorm(g *graph, x, block *tensor.Tensor) *tensor.Tensor {
-	return n.apply(g, g.Add(x, g.drop(block, g.dropout.blocks)))
+	return g.AddNorm(x, g.drop(block, g.dropout.blocks), n.weight, n.bias, layerNormEpsilon)
 }
 
 type feedForward struct{ fc1, fc2 linear }
@@ -76,7 +76,7 @@ type encoderLayer struct {
 // apply maps x (B, S, D), or packed by the layout, to the same; mask is (B, 1, 1, S).
 func (l encoderLayer) apply(g *graph, x *tensor.Tensor, as layout, mask *tensor.Tensor) *tensor.Tensor {
 	own := l.selfAttention.keysValues(g, x, as)
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, as, own, mask, false))
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, mask, false))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x))
 }
 
@@ -94,8 +94,8 @@ type decoderLayer struct {
 // that goes on from here.
 func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
 	own := l.selfAttention.keysValues(g, x, layout{})
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, layout{}, own, tensor.None, true))
-	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, layout{}, encoded, mask, false))
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, tensor.None, true))
+	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
 }
 

@@ -12,7 +12,7 @@ import (
 type encoded struct {
 	states *tensor.Tensor // (B, S, D) or (N, D), as the layout says
 	layout layout
-	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding
+	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding; None if there is none
 	start  *tensor.Tensor // (B, 1, D): what the decoder starts from, nil for its marks alone
 }
 
@@ -104,6 +104,9 @@ func (n *network) positions(b examples.Batch) []int64 {
 }
 
 func (n *network) paddingMask(g *graph, b examples.Batch, as layout) *tensor.Tensor {
+	if as.packed() {
+		return tensor.None
+	}
 	mask := make([]float32, as.rows*as.length)
 	for row, length := range b.Lengths {
 		for i := length; i < as.length; i++ {

@@ -7,32 +7,28 @@ import (
 
 // layout is how the encoder's positions stand in a tensor: row by row with the padding, as
 // (B, S, ...), or packed, as (N, ...): only those with a token, one row after the other.
-// Packed, what looks at one position at a time spends nothing on padding.
+// Packed, nothing is spent on padding.
 type layout struct {
 	rows, length int64
 	places       []int64        // packed: where each of the N stands in the batch
-	at           *tensor.Tensor // packed: (N), its place in B*S
-	from         *tensor.Tensor // packed: (B*S), which of the N stands in each place; any in the padding
+	from         []int64        // packed: (B*S), which of the N stands in each place; any in the padding
+	starts       *tensor.Tensor // packed: (B+1), which of the N each row begins with, and their number
 }
 
 func padded(b examples.Batch) layout { return layout{rows: int64(b.Rows), length: int64(b.Length)} }
 
-// aligned is what a GPU's attention wants the number of positions to be a multiple of.
-const aligned = 8
-
 func packed(g *graph, b examples.Batch) layout {
-	l := layout{rows: int64(b.Rows), length: int64(b.Length+aligned-1) / aligned * aligned}
-	from := make([]int64, l.rows*l.length)
-	var at []int64
+	l := layout{rows: int64(b.Rows), length: int64(b.Length), from: make([]int64, b.Rows*b.Length)}
+	starts := []int64{0}
 	for row, length := range b.Lengths {
 		for i := range length {
-			place := int64(row)*l.length + i
-			from[place] = int64(len(at))
-			at = append(at, place)
-			l.places = append(l.places, int64(row*b.Length)+i)
+			place := row*b.Length + int(i)
+			l.from[place] = int64(len(l.places))
+			l.places = append(l.places, int64(place))
 		}
+		starts = append(starts, int64(len(l.places)))
 	}
-	l.at, l.from = g.Ints(at, int64(len(at))), g.Ints(from, int64(len(from)))
+	l.starts = g.As(g.Ints(starts, l.rows+1), tensor.Int32)
 	return l
 }
 
@@ -60,13 +56,6 @@ func (l layout) spread(g *graph, x *tensor.Tensor) *tensor.Tensor {
 	if !l.packed() {
 		return x
 	}
-	return g.View(g.IndexSelect(x, 0, l.from), l.rows, l.length, -1) // (B, S, D)
-}
-
-// gather maps x (B, S, D) to (B, S, D) or (N, D).
-func (l layout) gather(g *graph, x *tensor.Tensor) *tensor.Tensor {
-	if !l.packed() {
-		return x
-	}
-	return g.IndexSelect(g.View(x, l.rows*l.length, -1), 0, l.at) // (N, D)
+	from := g.Ints(l.from, int64(len(l.from)))
+	return g.View(g.IndexSelect(x, 0, from), l.rows, l.length, -1) // (B, S, D)
 }

@@ -69,6 +69,9 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	return s, nil
 }
 
+// aligned is what a GPU wants the columns of a matrix to be a multiple of.
+const aligned = 8
+
 // alignedOutput is the projection to the logits, on a GPU in bfloat16 with as many columns
 // as its matrix products are fast for. Other weights may go on learning, and are no copy.
 func (s *Searcher) alignedOutput() linear {
@@ -143,15 +146,15 @@ func (s *Searcher) candidates(g *graph, b beams, requests []request) [][]Candida
 // search goes on from the start until every beam has ended, and keeps the best.
 func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
 	for depth := 1; ; depth++ {
-		logProbs := s.logProbs(g, b.states)
+		logits := s.output.apply(g, b.states) // (B*K, V)
 		if depth == s.tree.Depth { // whoever goes on ends here
-			return ended.with(g, s.expand(g, b, logProbs, keep), keep)
+			return ended.with(g, s.expand(g, b, logits, keep), keep)
 		}
 		var next expansion
 		if depth < s.tree.FirstLeaf {
-			next = s.expand(g, b, logProbs, s.beams)
+			next = s.expand(g, b, logits, s.beams)
 		} else {
-			best := s.expand(g, b, logProbs, keep+s.beams)
+			best := s.expand(g, b, logits, keep+s.beams)
 			ended = ended.with(g, s.leaves(g, best, keep), keep)
 			next = s.inner(g, best)
 		}
@@ -171,13 +174,13 @@ type beams struct {
 	own      []keysValues   // of each layer, T tokens a request: the prefix, then K a step
 	paths    *tensor.Tensor // (B, 1, K, T): 0 on a beam's path, -inf elsewhere
 	cross    []keysValues
-	mask     *tensor.Tensor
+	mask     *tensor.Tensor // (B, 1, 1, S) on the encoder's padding, or None
 }
 
 func (b *beams) tensors() []*tensor.Tensor {
 	all := []*tensor.Tensor{b.requests, b.states, b.nodes, b.scores, b.paths, b.mask}
 	for i := range b.own {
-		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values)
+		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values, b.cross[i].as.starts)
 	}
 	return all
 }
@@ -210,12 +213,6 @@ func (s *Searcher) start(g *graph, batch examples.Batch) (beams, *tensor.Tensor)
 	}, states
 }
 
-// logProbs maps states (B*K, D) to log-probabilities over the vocabulary (B*K, V), and
-// maybe a few tokens more that cannot be.
-func (s *Searcher) logProbs(g *graph, states *tensor.Tensor) *tensor.Tensor {
-	return g.LogSoftmax(g.As(s.output.apply(g, states), tensor.Float32))
-}
-
 // expansion holds the best continuations of a step.
 type expansion struct {
 	scores  *tensor.Tensor // (B, K'), best first
@@ -224,15 +221,15 @@ type expansion struct {
 	parents *tensor.Tensor // (B, K'): which beam each one continues
 }
 
-// expand scores every allowed token of every beam and keeps the best.
-func (s *Searcher) expand(g *graph, b beams, logProbs *tensor.Tensor, keep int64) expansion {
+// expand scores every allowed token of every beam by its logits (B*K, V) and keeps the best.
+func (s *Searcher) expand(g *graph, b beams, logits *tensor.Tensor, keep int64) expansion {
 	shape := b.nodes.Shape()
 	rows, width, fanOut := shape[0], shape[1], int64(s.tree.FanOut)
 	at := g.View(b.nodes, -1) // (B*K)
 	children := func(table *tensor.Tensor) *tensor.Tensor { return g.IndexSelect(table, 0, at) }
 
 	allowed := children(s.childToken) // (B*K, A)
-	scores := g.Gather(logProbs, 1, allowed)
+	scores := g.LogProbs(logits, allowed)
 	scores = g.Add(scores, children(s.childBias))
 	scores = g.Add(scores, g.View(b.scores, -1, 1))
 	perRequest := func(x *tensor.Tensor) *tensor.Tensor { return g.View(x, rows, width*fanOut) }
@@ -301,7 +298,7 @@ func (l decoderLayer) step(g *graph, x *tensor.Tensor, own keysValues, paths *te
 		keys:   g.Cat(1, own.keys, latest.keys),     // (B, T+K, D)
 		values: g.Cat(1, own.values, latest.values), // (B, T+K, D)
 	}
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, layout{}, own, paths, false))
-	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, layout{}, encoded, mask, false))
+	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.along(g, x, own, paths))
+	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
 	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
 }

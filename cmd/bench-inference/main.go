@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
 	flag.StringVar(&s.python, "python", "python3", "with the packages of deploy/peers/requirements.txt")
 	flag.StringVar(&s.script, "peer", "cmd/bench-inference/peer.py", "the side of the peers")
-	flag.StringVar(&s.peers, "peers", "transformers,ctranslate2", "to time beside genrec, in another precision than float32 as NAME:PRECISION")
+	flag.StringVar(&s.peers, "peers", "transformers,ctranslate2", "to time beside genrec, in another precision than float32 as NAME:PRECISION; may be empty")
 	flag.StringVar(&s.shape, "shape", "paper", "a recipe's model that reads a token a position, or bart-base")
 	flag.IntVar(&s.users, "users", 256, "whose histories are drawn")
 	flag.StringVar(&s.batches, "batches", "1,4,16,64", "sizes of which each engine takes its best")
@@ -74,7 +74,7 @@ func run(ctx context.Context, s settings) error {
 		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, s.precision, s.threads)
 
 	engines := []*contestant{{name: "genrec", engine: here{w}}}
-	for _, name := range strings.Split(s.peers, ",") {
+	for _, name := range strings.FieldsFunc(s.peers, func(r rune) bool { return r == ',' }) {
 		there, err := w.startPeer(ctx, s, name, filepath.Join(dir, name))
 		if err != nil {
 			return err

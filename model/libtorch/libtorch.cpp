@@ -31,22 +31,6 @@ void *genrec_gelu(void *x, char **error) {
   }
 }
 
-void *genrec_attention(void *x, void *keys, void *values, void *mask, int64_t heads, double dropout, int causal, char **error) {
-  try {
-    const auto split = [heads](void *tensor) { // (B, T, D) to (B, H, T, D/H)
-      const auto &t = *static_cast<at::Tensor *>(tensor);
-      return t.view({t.size(0), t.size(1), heads, t.size(2) / heads}).transpose(1, 2);
-    };
-    const auto &bias = *static_cast<at::Tensor *>(mask);
-    const auto y = at::scaled_dot_product_attention(split(x), split(keys), split(values),
-        bias.defined() ? std::make_optional(bias) : std::nullopt, dropout, causal != 0);
-    return new at::Tensor(y.transpose(1, 2).flatten(2)); // (B, T, D)
-  } catch (const std::exception &e) {
-    *error = strdup(e.what());
-    return nullptr;
-  }
-}
-
 void genrec_set_bfloat16(int cuda, int enabled) {
   const auto device = cuda ? at::kCUDA : at::kCPU;
   at::autocast::set_autocast_dtype(device, at::kBFloat16);

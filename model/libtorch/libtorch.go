@@ -1,6 +1,6 @@
 // Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
-// random seed, the gradient mode, the GELU, attention, threads and streams, and loading the
-// CUDA kernels.
+// random seed, the gradient mode, the GELU, what a search is made of, threads and streams,
+// and loading the CUDA kernels.
 package libtorch
 
 /*
@@ -15,6 +15,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"unsafe"
@@ -47,28 +48,7 @@ func Inference() (leave func()) {
 // own binding leaks memory with every call.
 func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
 	var message *C.char
-	y := C.genrec_gelu(x, &message)
-	if y == nil {
-		return nil, take(message)
-	}
-	return y, nil
-}
-
-// Attention is softmax(x·keysᵀ/√width + mask)·values for each of the heads that the width D
-// of x (B, T, D), keys and values (B, S, D) is cut into, as a new tensor (B, T, D). The mask
-// may be undefined. gotch binds the function for tensors that were cut before, by six
-// operations more.
-func Attention(x, keys, values, mask unsafe.Pointer, heads int64, dropout float64, causal bool) (unsafe.Pointer, error) {
-	var message *C.char
-	var flag C.int
-	if causal {
-		flag = 1
-	}
-	y := C.genrec_attention(x, keys, values, mask, C.int64_t(heads), C.double(dropout), flag, &message)
-	if y == nil {
-		return nil, take(message)
-	}
-	return y, nil
+	return result(C.genrec_gelu(x, &message), message)
 }
 
 // SetBFloat16 turns on or off, for the calling OS thread, that matrix products and
@@ -151,6 +131,9 @@ var LoadCUDA = sync.OnceValue(func() error {
 	}
 	if !gotch.CUDA.IsAvailable() {
 		return errors.New("libtorch finds no usable GPU")
+	}
+	if err := compileKernels(); err != nil {
+		slog.Warn("recommending takes longer on this GPU", "cause", err)
 	}
 	return nil
 })

@@ -10,8 +10,6 @@ int genrec_set_gradients(int enabled); // returns the mode before
 void *genrec_enter_inference(void);
 void genrec_leave_inference(void *mode);
 void *genrec_gelu(void *x, char **error); // returns a new tensor, or NULL and an error to free
-// Like genrec_gelu; x is (B, T, D), keys and values are (B, S, D), the mask may be undefined.
-void *genrec_attention(void *x, void *keys, void *values, void *mask, int64_t heads, double dropout, int causal, char **error);
 void genrec_set_bfloat16(int cuda, int enabled);
 int genrec_one_thread(void); // 0 where OpenMP is not found
 int genrec_own_stream(char **error); // 0 with an error to free

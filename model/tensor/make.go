@@ -30,10 +30,11 @@ func (s *Scope) zeros(kind gotch.DType, shape []int64) *Tensor {
 // Kind is the type of a tensor's elements.
 type Kind gotch.DType
 
-// The kinds that weights come in.
+// The kinds that weights come in, and that places in a packed batch do.
 var (
 	Float32  = Kind(gotch.Float)
 	BFloat16 = Kind(gotch.BFloat16)
+	Int32    = Kind(gotch.Int)
 )
 
 // As converts a tensor to a kind; one that is of that kind is returned as it is.

@@ -12,6 +12,14 @@ import (
 // run is call with the result owned by the scope.
 func (s *Scope) run(operation func(out *lib.Ctensor)) *Tensor { return s.own(call(operation)) }
 
+// made takes the result of a call that goes past gotch.
+func (s *Scope) made(t unsafe.Pointer, err error) *Tensor {
+	raise(err)
+	return s.own(handle(lib.Ctensor(t)))
+}
+
+func pointer(t *Tensor) unsafe.Pointer { return unsafe.Pointer(t.c) }
+
 // Linear is x·weightᵀ + bias; bias may be None.
 func (s *Scope) Linear(x, weight, bias *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgLinear(out, x.c, weight.c, bias.c) })
@@ -35,26 +43,41 @@ func (s *Scope) Dropout(x *Tensor, share float64, state *uint64) *Tensor {
 	if s.Device.IsCuda() {
 		return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, share, 1) })
 	}
-	mask, err := libtorch.DropoutMask(x.Shape(), share, state)
-	raise(err)
-	return s.Multiply(x, s.own(handle(lib.Ctensor(mask))))
+	return s.Multiply(x, s.made(libtorch.DropoutMask(x.Shape(), share, state)))
 }
 
 // Gelu is the exact Gaussian error linear unit.
-func (s *Scope) Gelu(x *Tensor) *Tensor {
-	y, err := libtorch.Gelu(unsafe.Pointer(x.c))
-	raise(err)
-	return s.own(handle(lib.Ctensor(y)))
-}
+func (s *Scope) Gelu(x *Tensor) *Tensor { return s.made(libtorch.Gelu(pointer(x))) }
 
 // Attention is softmax(x·keysᵀ/√width + mask)·values for each of the heads that the last
 // dimension of x (B, T, D), keys and values (B, S, D) is cut into: (B, T, D). The mask is None
 // or broadcasts to (B, H, T, S); causal hides later positions; dropout zeroes a share of the
 // probabilities.
 func (s *Scope) Attention(x, keys, values, mask *Tensor, heads int64, dropout float64, causal bool) *Tensor {
-	y, err := libtorch.Attention(unsafe.Pointer(x.c), unsafe.Pointer(keys.c), unsafe.Pointer(values.c), unsafe.Pointer(mask.c), heads, dropout, causal)
-	raise(err)
-	return s.own(handle(lib.Ctensor(y)))
+	return s.made(libtorch.Attention(pointer(x), pointer(keys), pointer(values), pointer(mask), heads, dropout, causal))
+}
+
+// PackedAttention is Attention, without gradients, to keys and values (N, D) that stand one
+// request after the other from starts (B+1) of Int32, the longest as long as given. x stands
+// like them, or is (B, T, D).
+func (s *Scope) PackedAttention(x, keys, values, starts *Tensor, longest, heads int64) *Tensor {
+	return s.made(libtorch.PackedAttention(pointer(x), pointer(keys), pointer(values), pointer(starts), longest, heads))
+}
+
+// PathAttention is Attention, without gradients, from x (B, K, D) to keys and values
+// (B, T, D), of which the mask (B, 1, K, T) hides most.
+func (s *Scope) PathAttention(x, keys, values, mask *Tensor, heads int64) *Tensor {
+	return s.made(libtorch.PathAttention(pointer(x), pointer(keys), pointer(values), pointer(mask), heads))
+}
+
+// AddNorm is the LayerNorm of x + block.
+func (s *Scope) AddNorm(x, block, weight, bias *Tensor, epsilon float64) *Tensor {
+	return s.made(libtorch.AddNorm(pointer(x), pointer(block), pointer(weight), pointer(bias), epsilon))
+}
+
+// LogProbs are the log-probabilities of some columns (R, A) of logits (R, V), as float32.
+func (s *Scope) LogProbs(logits, columns *Tensor) *Tensor {
+	return s.made(libtorch.LogProbs(pointer(logits), pointer(columns)))
 }
 
 // Add is a + b, broadcasting.
