@@ -147,7 +147,7 @@ func (s *Searcher) candidates(g *graph, b beams, requests []request) [][]Candida
 func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
 	for depth := 1; ; depth++ {
 		logits := s.output.apply(g, b.states) // (B*K, V)
-		if depth == s.tree.Depth { // whoever goes on ends here
+		if depth == s.tree.Depth {            // whoever goes on ends here
 			return ended.with(g, s.expand(g, b, logits, keep), keep)
 		}
 		var next expansion
