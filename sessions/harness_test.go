@@ -30,7 +30,7 @@ func newClient(tb testing.TB) *redis.Client {
 }
 
 // open opens a store; without a prefix, it gets keys of its own.
-func open(tb testing.TB, rdb *redis.Client, o Options) *Store {
+func open(tb testing.TB, rdb redis.UniversalClient, o Options) *Store {
 	tb.Helper()
 	if o.Prefix == "" {
 		o.Prefix = "test-" + rand.Text()
