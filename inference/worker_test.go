@@ -184,8 +184,8 @@ func TestPoisonUserIsBuried(t *testing.T) {
 	h.wantRecommended("ann", "v1:apple")
 	h.wantRecommended("bob", "v1:bread")
 	m := h.deadLetter()
-	if header(m, stream.HeaderReason) != ReasonGenerateFailed || string(m.Key) != "poison" {
-		t.Errorf("got a dead letter of %q with headers %v, want that of the poison user and reason %s", m.Key, m.Headers, ReasonGenerateFailed)
+	if header(m, stream.HeaderReason) != ReasonGenerateFailed || header(m, stream.HeaderKey) != "poison" {
+		t.Errorf("got a dead letter of %q with headers %v, want that of the poison user and reason %s", header(m, stream.HeaderKey), m.Headers, ReasonGenerateFailed)
 	}
 	if s := r.Stats(); s.Generated != 2 || s.Failed != 1 {
 		t.Errorf("got %+v, want 2 generated and 1 failed", s)
@@ -211,8 +211,8 @@ func TestPanicIsTheUsersFailure(t *testing.T) {
 	h.reachCommitted(2)
 	r.Stop()
 	h.wantRecommended("ann", "v1:apple")
-	if m := h.deadLetter(); !strings.Contains(header(m, stream.HeaderDetail), "index out of range") || string(m.Key) != "poison" {
-		t.Errorf("got a dead letter of %q with headers %v, want the panic of the poison user", m.Key, m.Headers)
+	if m := h.deadLetter(); !strings.Contains(header(m, stream.HeaderDetail), "index out of range") || header(m, stream.HeaderKey) != "poison" {
+		t.Errorf("got a dead letter of %q with headers %v, want the panic of the poison user", header(m, stream.HeaderKey), m.Headers)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"genrec/model"
 )
@@ -18,6 +19,12 @@ type Config struct {
 	// Pretrained names a Hugging Face folder of BART to start from, with its
 	// vocabulary; without one the weights are random.
 	Pretrained string
+
+	// Erasures says who was forgotten since SnapshotAt, when the reading of the snapshot
+	// began: no model of their sequences is published. Nil for data that nobody is
+	// erased from.
+	Erasures   Erasures
+	SnapshotAt time.Time
 
 	// EvaluateUsers bounds the users of the evaluation, drawn by the seed; 0 takes all.
 	EvaluateUsers int

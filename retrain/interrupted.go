@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,9 +25,9 @@ const snapshotFile = "snapshot.jsonl"
 const worthFinishing = 24 * time.Hour
 
 // Interrupted returns the snapshot of a run of the same configuration that was stopped
-// or killed within the last day; Run goes on with it. Without such a run the snapshot
-// is nil.
-func Interrupted(c Config, models *registry.Registry) ([]catalog.Sequence, error) {
+// or killed within the last day; Run goes on with it. Without such a run, or if users of
+// it have been forgotten since, the snapshot is nil.
+func Interrupted(ctx context.Context, c Config, models *registry.Registry) ([]catalog.Sequence, error) {
 	dir := models.Workspace()
 	var at state
 	err := readJSON(filepath.Join(dir, stateFile), &at)
@@ -38,7 +39,7 @@ func Interrupted(c Config, models *registry.Registry) ([]catalog.Sequence, error
 		return nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
 	mine := identify(c, nil, models)
-	mine.Snapshot, mine.Started = theirs.Snapshot, theirs.Started
+	mine.Snapshot, mine.SnapshotAt, mine.Started = theirs.Snapshot, theirs.SnapshotAt, theirs.Started
 	if theirs != mine || time.Since(theirs.Started) > worthFinishing {
 		return nil, nil
 	}
@@ -46,7 +47,11 @@ func Interrupted(c Config, models *registry.Registry) ([]catalog.Sequence, error
 	if err != nil {
 		return nil, fmt.Errorf("go on with an interrupted run: %w", err)
 	}
-	return sequences, nil
+	err = c.refuseForgotten(ctx, sequences, theirs.SnapshotAt)
+	if errors.Is(err, ErrForgotten) {
+		return nil, nil
+	}
+	return sequences, err
 }
 
 func writeSnapshot(path string, sequences []catalog.Sequence) error {

@@ -177,7 +177,7 @@ func TestBestEpochBecomesTheModel(t *testing.T) {
 func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
-	if found, err := Interrupted(c, models); err != nil || found != nil {
+	if found, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
 		t.Fatalf("no run was interrupted, but %d sequences are found (%v)", len(found), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,13 +185,13 @@ func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
 	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want context.Canceled", err)
 	}
-	found, err := Interrupted(c, models)
+	found, err := Interrupted(t.Context(), c, models)
 	if err != nil || fingerprint(found) != fingerprint(ring(90)) {
 		t.Errorf("%d sequences are found (%v), want the 90 of the interrupted run", len(found), err)
 	}
 	other := c
 	other.Seed++
-	if found, err := Interrupted(other, models); err != nil || found != nil {
+	if found, err := Interrupted(t.Context(), other, models); err != nil || found != nil {
 		t.Errorf("%d sequences are found for another seed (%v), want none", len(found), err)
 	}
 }

@@ -54,7 +54,8 @@ const niceness = 10
 // Run trains on a snapshot and publishes the model as the current version. It can
 // be stopped at any step through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
-// comes to the same model. Items keep the codes that they have in the current version.
+// comes to the same model. Nor is anything published that has learned from users who
+// were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they have in the current version.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)
@@ -103,7 +104,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if r.work, err = openWorkspace(r.models, r.config, r.sequences); err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, r.work.close(err == nil)) }()
+	defer func() { err = errors.Join(err, r.work.close(err == nil || errors.Is(err, ErrForgotten))) }()
 
 	bundle, err := r.newBundle()
 	if err != nil {
@@ -140,6 +141,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
+	if err := r.config.refuseForgotten(ctx, r.sequences, r.work.snapshotAt); err != nil {
+		return report, fmt.Errorf("the model is not published: %w", err)
+	}
 	report.Version, err = r.publish(bundle, report)
 	return report, err
 }

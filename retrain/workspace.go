@@ -31,9 +31,10 @@ import (
 //	                 the best epoch so far
 //	curves.jsonl     the curves
 type workspace struct {
-	dir    string
-	lock   *os.File
-	curves *os.File
+	dir        string
+	lock       *os.File
+	curves     *os.File
+	snapshotAt time.Time // of the snapshot that the run began with
 }
 
 const (
@@ -55,7 +56,8 @@ type identity struct {
 	Snapshot   string `json:"snapshot"` // SHA-256
 	Previous   string `json:"previous,omitempty"`
 
-	Started time.Time `json:"started"` // of the first of the attempts
+	SnapshotAt time.Time `json:"snapshot_at"` // that the first of the attempts took
+	Started    time.Time `json:"started"`     // of the first of the attempts
 }
 
 func identify(c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
@@ -91,7 +93,7 @@ func openWorkspace(models *registry.Registry, c Config, sequences []catalog.Sequ
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(identify(c, sequences, models), sequences); err != nil {
+	if err := w.prepare(identify(c, sequences, models), sequences, c.SnapshotAt.UTC()); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
@@ -101,10 +103,11 @@ func openWorkspace(models *registry.Registry, c Config, sequences []catalog.Sequ
 }
 
 // prepare empties the folder unless what is in it belongs to the same run.
-func (w *workspace) prepare(mine identity, sequences []catalog.Sequence) error {
+func (w *workspace) prepare(mine identity, sequences []catalog.Sequence, takenAt time.Time) error {
 	var theirs identity
 	err := readJSON(w.path(runFile), &theirs)
-	mine.Started = theirs.Started
+	mine.SnapshotAt, mine.Started = theirs.SnapshotAt, theirs.Started
+	w.snapshotAt = theirs.SnapshotAt
 	if err == nil && theirs == mine {
 		return nil
 	}
@@ -114,7 +117,8 @@ func (w *workspace) prepare(mine identity, sequences []catalog.Sequence) error {
 	if err := writeSnapshot(w.path(snapshotFile), sequences); err != nil {
 		return err
 	}
-	mine.Started = time.Now().UTC()
+	mine.SnapshotAt, mine.Started = takenAt, time.Now().UTC()
+	w.snapshotAt = takenAt
 	return writeJSON(w.path(runFile), mine)
 }
 
@@ -210,7 +214,8 @@ func (w *workspace) copyCurves(dir string) error {
 	return nil
 }
 
-// close ends the run; what belongs to a finished one is removed.
+// close ends the run; what belongs to a finished one, or to one that must not go on, is
+// removed.
 func (w *workspace) close(finished bool) error {
 	err := w.curves.Close()
 	if finished {

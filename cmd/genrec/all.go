@@ -86,11 +86,3 @@ func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m
 		}
 	}
 }
-
-func retrainOnce(ctx context.Context, training retrain.Config, s servers, m models) (retrain.Report, error) {
-	snapshot, err := currentSnapshot(ctx, training, s, m)
-	if err != nil {
-		return retrain.Report{}, err
-	}
-	return retrain.Run(ctx, training, snapshot, m.registry)
-}

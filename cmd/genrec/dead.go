@@ -13,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/urfave/cli/v3"
 
 	"genrec/pkg/stream"
@@ -68,13 +67,8 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 			if cmd.Bool("json") {
 				out = newLetterLines(cmd.Root().Writer)
 			}
-			reasons, foreign := cmd.StringSlice("reason"), 0
-			err = stream.Scan(ctx, cluster, stream.DefaultTopics().DeadLetters, since, func(m kafka.Message) error {
-				l, err := stream.OpenLetter(m)
-				if err != nil {
-					foreign++
-					return nil
-				}
+			reasons := cmd.StringSlice("reason")
+			foreign, err := stream.Letters(ctx, cluster, stream.DefaultTopics().DeadLetters, since, func(l stream.Letter) error {
 				if len(reasons) > 0 && !slices.Contains(reasons, l.Reason) {
 					return nil
 				}

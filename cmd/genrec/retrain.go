@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -73,37 +74,54 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 			if err != nil {
 				return err
 			}
-			snapshot, err := takeSnapshot(ctx, cmd, config, m)
-			if err != nil {
-				return err
-			}
-			report, err := retrain.Run(ctx, config, snapshot, m.registry)
+			report, err := retrainOn(ctx, cmd, config, m)
 			return errors.Join(err, printReport(report, cmd.Bool("json"), err == nil))
 		},
 	}
 }
 
-// takeSnapshot reads the dataset's file, or else what is in Redis.
-func takeSnapshot(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (snapshot []catalog.Sequence, err error) {
+// retrainOn trains on the dataset's file, or else on what is in Redis.
+func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (report retrain.Report, err error) {
 	switch {
 	case cmd.String("data") != "" && cmd.IsSet("redis"):
-		return nil, errors.New("--data and --redis both name something to train on: choose one")
+		return report, errors.New("--data and --redis both name something to train on: choose one")
 	case cmd.String("data") != "":
-		return readDataset(cmd)
+		sequences, err := readDataset(cmd)
+		if err != nil {
+			return report, err
+		}
+		return retrain.Run(ctx, config, sequences, m.registry)
 	case cmd.String("redis") == "":
-		return nil, errors.New("--redis or --data is needed: where are the sequences to train on?")
+		return report, errors.New("--redis or --data is needed: where are the sequences to train on?")
 	}
 	var s servers
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.openStore(ctx, cmd); err != nil {
-		return nil, err
+		return report, err
 	}
-	return currentSnapshot(ctx, config, s, m)
+	return retrainOnce(ctx, config, s, m)
+}
+
+// retrainOnce begins again without users who were forgotten while it trained.
+func retrainOnce(ctx context.Context, config retrain.Config, s servers, m models) (retrain.Report, error) {
+	config.Erasures = s.store
+	for {
+		config.SnapshotAt = time.Now()
+		snapshot, err := currentSnapshot(ctx, config, s, m)
+		if err != nil {
+			return retrain.Report{}, err
+		}
+		report, err := retrain.Run(ctx, config, snapshot, m.registry)
+		if !errors.Is(err, retrain.ErrForgotten) {
+			return report, err
+		}
+		slog.Warn("training again without the users who were forgotten", "err", err)
+	}
 }
 
 // currentSnapshot is that of a run that was interrupted, or else what is in Redis.
 func currentSnapshot(ctx context.Context, config retrain.Config, s servers, m models) ([]catalog.Sequence, error) {
-	snapshot, err := retrain.Interrupted(config, m.registry)
+	snapshot, err := retrain.Interrupted(ctx, config, m.registry)
 	if err != nil {
 		return nil, err
 	}

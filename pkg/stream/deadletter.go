@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 const (
 	HeaderReason    = "genrec-reason"    // short, stable code
 	HeaderDetail    = "genrec-detail"    // for people
+	HeaderKey       = "genrec-key"       // of the original message, if it had one
 	HeaderTopic     = "genrec-topic"     // where the original message is
 	HeaderPartition = "genrec-partition" // decimal
 	HeaderOffset    = "genrec-offset"    // decimal
@@ -37,27 +40,33 @@ const maxDetail = 4 << 10
 const maxKey = 1 << 10
 
 // DeadLetter returns the message to write to the dead-letter topic for m: the
-// same key, value and headers, and what is wrong with it. Compression can take
+// same value and headers, and what is wrong with it. Its key is the place of m and thus
+// its own, so that it can be erased (EraseLetters). Compression can take
 // a message past any limit on the way in; to not get stuck on one that the
 // dead-letter topic cannot hold, only the beginning of its value is kept.
 func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
-	dead := kafka.Message{Key: m.Key, Value: m.Value, Headers: slices.Clone(m.Headers)}
+	dead := kafka.Message{Value: m.Value, Headers: slices.Clone(m.Headers)}
+	key := m.Key
 	add := func(key, value string) {
 		dead.Headers = append(dead.Headers, kafka.Header{Key: key, Value: []byte(value)})
 	}
 	if size(m) > maxCarried {
 		dead = kafka.Message{Value: m.Value[:min(len(m.Value), maxCarried)]}
-		if len(m.Key) <= maxKey {
-			dead.Key = m.Key
+		if len(key) > maxKey {
+			key = nil
 		}
 		add(HeaderCut, strconv.Itoa(len(m.Value)))
 	}
 	add(HeaderReason, reason)
 	add(HeaderDetail, strings.ToValidUTF8(detail[:min(len(detail), maxDetail)], ""))
+	if key != nil {
+		add(HeaderKey, string(key))
+	}
 	add(HeaderTopic, m.Topic)
 	add(HeaderPartition, strconv.Itoa(m.Partition))
 	add(HeaderOffset, strconv.FormatInt(m.Offset, 10))
 	add(HeaderTime, strconv.FormatInt(m.Time.UnixMilli(), 10))
+	dead.Key = []byte(placeOf(m.Topic, m.Partition, m.Offset))
 	return dead
 }
 
@@ -86,7 +95,7 @@ func OpenLetter(m kafka.Message) (Letter, error) {
 		own[last.Key] = string(last.Value)
 	}
 	l.Reason, l.Detail = own[HeaderReason], own[HeaderDetail]
-	l.Original = kafka.Message{Topic: own[HeaderTopic], Key: m.Key, Value: m.Value, Headers: slices.Clone(headers)}
+	l.Original = kafka.Message{Topic: own[HeaderTopic], Value: m.Value, Headers: slices.Clone(headers)}
 	if l.Reason == "" || l.Original.Topic == "" {
 		return Letter{}, fmt.Errorf("message %s is not a dead letter: it has no %s or no %s", l.Place(), HeaderReason, HeaderTopic)
 	}
@@ -106,13 +115,42 @@ func OpenLetter(m kafka.Message) (Letter, error) {
 		}
 		field(n)
 	}
+	key, have := own[HeaderKey]
+	switch {
+	case have:
+		l.Original.Key = []byte(key)
+	case string(m.Key) != placeOf(l.Original.Topic, l.Original.Partition, l.Original.Offset):
+		l.Original.Key = m.Key // letters of before had the original's
+	}
 	return l, nil
 }
 
-var letterHeaders = []string{HeaderReason, HeaderDetail, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCut}
+var letterHeaders = []string{HeaderReason, HeaderDetail, HeaderKey, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCut}
 
 // Place is TOPIC/PARTITION/OFFSET of the letter.
-func (l Letter) Place() string { return fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset) }
+func (l Letter) Place() string { return placeOf(l.Topic, l.Partition, l.Offset) }
+
+func placeOf(topic string, partition int, offset int64) string {
+	return fmt.Sprintf("%s/%d/%d", topic, partition, offset)
+}
+
+var userField = regexp.MustCompile(`"user_id"\s*:\s*("(?:[^"\\]|\\.)*")`)
+
+// Users returns whom the original is about, as far as its key and its value tell, also
+// one that is no JSON.
+func (l Letter) Users() []string {
+	var users []string
+	if len(l.Original.Key) > 0 {
+		users = append(users, string(l.Original.Key))
+	}
+	for _, field := range userField.FindAllSubmatch(l.Original.Value, -1) {
+		var user string
+		if json.Unmarshal(field[1], &user) == nil {
+			users = append(users, user)
+		}
+	}
+	return users
+}
 
 // IsReplay says whether the original was written again from an earlier letter.
 func (l Letter) IsReplay() bool {

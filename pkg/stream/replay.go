@@ -49,7 +49,8 @@ func Replay(ctx context.Context, cfg ReplayConfig) (Replayed, error) {
 		defer w.Close()
 		r.writers[topic] = w
 	}
-	err := Scan(ctx, cfg.Kafka, cfg.Topics.DeadLetters, Earliest, func(m kafka.Message) error { return r.take(ctx, m) })
+	foreign, err := Letters(ctx, cfg.Kafka, cfg.Topics.DeadLetters, Earliest, func(l Letter) error { return r.take(ctx, l) })
+	r.count.Foreign += foreign
 	if err == nil {
 		err = r.flush(ctx)
 	}
@@ -71,9 +72,8 @@ type place struct {
 	partition int
 }
 
-func (r *replay) take(ctx context.Context, m kafka.Message) error {
-	l, err := OpenLetter(m)
-	if err != nil || r.writers[l.Original.Topic] == nil {
+func (r *replay) take(ctx context.Context, l Letter) error {
+	if r.writers[l.Original.Topic] == nil {
 		r.count.Foreign++
 		return nil
 	}

@@ -155,7 +155,7 @@ func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 	dead := stream.DeadLetter(original, "not_json", "cut off")
 	want := map[string]string{
 		"trace": "abc", "genrec-reason": "not_json", "genrec-detail": "cut off",
-		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41", "genrec-time": "1772366400000",
+		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41", "genrec-key": "user", "genrec-time": "1772366400000",
 	}
 	for key, value := range want {
 		if got := header(dead, key); got != value {
@@ -165,8 +165,8 @@ func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 	if len(dead.Headers) != len(want) {
 		t.Errorf("got %d headers, want %d", len(dead.Headers), len(want))
 	}
-	if string(dead.Key) != "user" || string(dead.Value) != "{" {
-		t.Errorf("got key %q and value %q, want the original's", dead.Key, dead.Value)
+	if string(dead.Key) != "interactions/3/41" || string(dead.Value) != "{" {
+		t.Errorf("got key %q and value %q, want the original's place and value", dead.Key, dead.Value)
 	}
 	if len(original.Headers) != 1 {
 		t.Error("DeadLetter must not change the original's headers")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -64,19 +65,22 @@ func EnsureTopics(ctx context.Context, cluster Cluster, topics Topics, partition
 }
 
 func (t Topics) configs(partitions int) []kafka.TopicConfig {
-	config := func(name string, maxBytes int) kafka.TopicConfig {
+	config := func(name string, maxBytes int, more ...kafka.ConfigEntry) kafka.TopicConfig {
 		return kafka.TopicConfig{
 			Topic:             name,
 			NumPartitions:     partitions,
 			ReplicationFactor: -1,
-			ConfigEntries: []kafka.ConfigEntry{
-				{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxBytes)},
-			},
+			ConfigEntries: append(more, kafka.ConfigEntry{
+				ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxBytes),
+			}),
 		}
 	}
 	return []kafka.TopicConfig{
 		config(t.Interactions, MaxBytes),
-		config(t.DeadLetters, MaxDeadLetterBytes),
+		config(t.DeadLetters, MaxDeadLetterBytes,
+			// Erased letters go within a day.
+			kafka.ConfigEntry{ConfigName: cleanupPolicy, ConfigValue: "compact,delete"},
+			kafka.ConfigEntry{ConfigName: "max.compaction.lag.ms", ConfigValue: strconv.FormatInt((24 * time.Hour).Milliseconds(), 10)}),
 		config(t.Refreshes, MaxBytes),
 	}
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+func forgetCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "forget",
+		Usage: "erase users: their sequences, recommendations and dead letters",
+		Description: `Removes what there is of the users in Redis and erases their dead letters. What
+stays is a time under a hash of each id, so that their events up to now are ignored
+for ever, also when they are read again, and the models trained from now on are
+without them. Events after now begin a new sequence: users may come back.
+
+The topics keep events as long as their retention says, and models that are there
+stay as they are. Can be repeated.
+
+Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
+		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
+			&cli.StringSliceFlag{Name: "user", Usage: "external `ID`; can be repeated"},
+			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, - for the standard input"},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			users, err := usersToForget(cmd)
+			if err != nil {
+				return err
+			}
+			cluster, err := givenKafka(cmd)
+			if err != nil {
+				return err
+			}
+			if cmd.String("redis") == "" {
+				return errors.New("--redis is needed: where are the sequences?")
+			}
+			var s servers
+			err = s.openStore(ctx, cmd)
+			if err == nil {
+				err = forget(ctx, cmd, s.store, cluster, users)
+			}
+			return errors.Join(err, s.close())
+		},
+	}
+}
+
+const forgetBatch = 500
+
+// forget begins with Redis, so that dead letters replayed meanwhile change nothing.
+func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
+	known := 0
+	for batch := range slices.Chunk(users, forgetBatch) {
+		found, err := store.Forget(ctx, batch, time.Now())
+		if err != nil {
+			return err
+		}
+		for _, had := range found {
+			if had {
+				known++
+			}
+		}
+	}
+	topic := stream.DefaultTopics().DeadLetters
+	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.Root().Writer, "%d users forgotten, %d of them had something in Redis; %d dead letters erased\n", len(users), known, letters)
+	compacts, err := stream.Compacts(ctx, cluster, topic)
+	if err != nil {
+		return err
+	}
+	if !compacts {
+		slog.Warn("erased letters stay on Kafka's disk until the topic's retention ends: give it the cleanup.policy compact,delete", "topic", topic)
+	}
+	return nil
+}
+
+func usersToForget(cmd *cli.Command) ([]string, error) {
+	users := cmd.StringSlice("user")
+	if path := cmd.String("users-file"); path != "" {
+		more, err := readUsers(path)
+		if err != nil {
+			return nil, fmt.Errorf("--users-file: %w", err)
+		}
+		users = append(users, more...)
+	}
+	if len(users) == 0 {
+		return nil, errors.New("--user or --users-file is needed: whom to forget?")
+	}
+	return users, nil
+}
+
+func readUsers(path string) (users []string, err error) {
+	file := os.Stdin
+	if path != "-" {
+		if file, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer file.Close()
+	}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if user := strings.TrimSuffix(lines.Text(), "\r"); user != "" {
+			users = append(users, user)
+		}
+	}
+	return users, lines.Err()
+}

@@ -1,0 +1,119 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Letters calls fn with each letter that the dead-letter topic holds now and that was
+// not erased, and returns its first error. It says how many messages are no letters.
+func Letters(ctx context.Context, c Cluster, topic string, from Start, fn func(Letter) error) (foreign int, err error) {
+	return scanLetters(ctx, c, topic, from, func(_ kafka.Message, l Letter) error { return fn(l) })
+}
+
+// scanLetters reads the topic twice: what erases a letter comes after it. It holds the
+// keys of erased letters in memory.
+func scanLetters(ctx context.Context, c Cluster, topic string, from Start, fn func(kafka.Message, Letter) error) (foreign int, err error) {
+	erased := make(map[string]int64) // offsets of the newest erasures by key
+	err = Scan(ctx, c, topic, from, func(m kafka.Message) error {
+		if isErasure(m) {
+			erased[string(m.Key)] = m.Offset
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = Scan(ctx, c, topic, from, func(m kafka.Message) error {
+		if at, has := erased[string(m.Key)]; isErasure(m) || has && m.Offset < at {
+			return nil
+		}
+		l, err := OpenLetter(m)
+		if err != nil {
+			foreign++
+			return nil
+		}
+		return fn(m, l)
+	})
+	return foreign, err
+}
+
+// isErasure recognizes what Kafka's compaction takes for the end of a key. A letter of
+// an empty message has headers.
+func isErasure(m kafka.Message) bool {
+	return len(m.Key) > 0 && len(m.Value) == 0 && len(m.Headers) == 0
+}
+
+const erasureBatch = 500
+
+// EraseLetters erases the letters that are about any of the users, and says how many
+// there were. They vanish from Letters and Replay at once, and from the disk when
+// Kafka compacts the topic.
+func EraseLetters(ctx context.Context, logger *slog.Logger, c Cluster, topic string, users []string) (erased int, err error) {
+	theirs := make(map[string]bool, len(users))
+	for _, user := range users {
+		theirs[user] = true
+	}
+	w := NewDeadLetterWriter(c, topic)
+	defer w.Close()
+	var batch []kafka.Message
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := Publish(ctx, logger, w, batch...); err != nil {
+			return err
+		}
+		erased += len(batch)
+		batch = batch[:0]
+		return nil
+	}
+	_, err = scanLetters(ctx, c, topic, Earliest, func(m kafka.Message, l Letter) error {
+		if len(m.Key) == 0 || !slices.ContainsFunc(l.Users(), func(user string) bool { return theirs[user] }) {
+			return nil
+		}
+		if batch = append(batch, kafka.Message{Key: m.Key}); len(batch) < erasureBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return erased, fmt.Errorf("erase dead letters of %d users: %w", len(users), err)
+	}
+	return erased, nil
+}
+
+const cleanupPolicy = "cleanup.policy"
+
+// Compacts says whether Kafka removes from the disk what EraseLetters erases, before the
+// topic's retention ends.
+func Compacts(ctx context.Context, c Cluster, topic string) (bool, error) {
+	transport := c.NewTransport()
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: transport}
+	response, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{cleanupPolicy}},
+	}})
+	if err != nil {
+		return false, fmt.Errorf("look up %s of topic %q: %w", cleanupPolicy, topic, err)
+	}
+	for _, resource := range response.Resources {
+		if resource.Error != nil {
+			return false, fmt.Errorf("look up %s of topic %q: %w", cleanupPolicy, topic, resource.Error)
+		}
+		for _, entry := range resource.ConfigEntries {
+			if entry.ConfigName == cleanupPolicy {
+				return strings.Contains(entry.ConfigValue, "compact"), nil
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,73 @@
+package stream_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/stream"
+)
+
+func TestErasedLettersAreGone(t *testing.T) {
+	servers := startWithTopics(t)
+	topics := stream.DefaultTopics()
+	var messages []kafka.Message
+	for i, m := range []kafka.Message{
+		{Key: []byte("ann"), Value: []byte("{")},
+		{Key: []byte("bob"), Value: []byte(`{"user_id": "bob", "item_id": "ann"}`)},
+		{Value: []byte(`{"user_id" : "\u0061nn", "item_`)}, // cut off
+		{Value: []byte(`{"user_id": "anna"}`)},
+		{Key: []byte("ann")},
+	} {
+		m.Topic, m.Partition, m.Offset = topics.Interactions, 1, int64(i)
+		messages = append(messages, stream.DeadLetter(m, "not_json", "detail"))
+	}
+	w := stream.NewDeadLetterWriter(cluster(servers), topics.DeadLetters)
+	defer w.Close()
+	write := func(messages ...kafka.Message) {
+		t.Helper()
+		if err := w.WriteMessages(t.Context(), messages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(want string) {
+		t.Helper()
+		var offsets []int64
+		foreign, err := stream.Letters(t.Context(), cluster(servers), topics.DeadLetters, stream.Earliest, func(l stream.Letter) error {
+			offsets = append(offsets, l.Original.Offset)
+			return nil
+		})
+		slices.Sort(offsets)
+		if got := fmt.Sprint(offsets); err != nil || foreign != 0 || got != want {
+			t.Errorf("there are the letters %s and %d other messages (error %v), want %s alone", got, foreign, err, want)
+		}
+	}
+	erase := func(want int) {
+		t.Helper()
+		if n, err := stream.EraseLetters(t.Context(), quiet, cluster(servers), topics.DeadLetters, []string{"ann", "nobody"}); err != nil || n != want {
+			t.Errorf("erased %d letters (error %v), want %d", n, err, want)
+		}
+	}
+	write(messages...)
+	left("[0 1 2 3 4]")
+	erase(3)
+	left("[1 3]")
+	erase(0)
+
+	done, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: cluster(servers), Topics: topics, Logger: quiet})
+	if want := (stream.Replayed{Replayed: 2}); err != nil || done != want {
+		t.Errorf("replayed %+v (error %v), want %+v", done, err, want)
+	}
+	write(messages[0]) // read and buried again
+	left("[0 1 3]")
+	erase(1)
+	left("[1 3]")
+	if compacts, err := stream.Compacts(t.Context(), cluster(servers), topics.DeadLetters); err != nil || !compacts {
+		t.Errorf("Kafka compacts the topic: %t (error %v), want true", compacts, err)
+	}
+	if compacts, err := stream.Compacts(t.Context(), cluster(servers), topics.Interactions); err != nil || compacts {
+		t.Errorf("Kafka compacts the interactions: %t (error %v), want false", compacts, err)
+	}
+}
