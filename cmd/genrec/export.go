@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/sessions/export"
+)
+
+func exportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write all sequences to a file of events",
+		ArgsUsage: "FILE",
+		Description: `Writes .jsonl or .csv, each also with .gz or .zst, or lines of JSON to the standard
+output for "-". "genrec import" reads such files, and so does anything that reads
+interaction events. Users who change meanwhile are written as they were before or
+after. The file has what Redis holds: the newest events of each user, without context.
+
+Example:   genrec export --redis redis:6379 events.jsonl.zst`,
+		Flags: redisFlags(),
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+			path := cmd.Args().First()
+			switch {
+			case cmd.Args().Len() != 1:
+				return errors.New("which one file is to be written? - is the standard output")
+			case cmd.String("redis") == "":
+				return errors.New("--redis is needed: where are the sequences?")
+			}
+			var s servers
+			defer func() { err = errors.Join(err, s.close()) }()
+			if err := s.openStore(ctx, cmd); err != nil {
+				return err
+			}
+			began, said := time.Now(), time.Now()
+			progress := func(so export.Counts) {
+				if time.Since(said) >= logInterval {
+					said = time.Now()
+					slog.Info("progress", "users", so.Users, "events", so.Events)
+				}
+			}
+			var done export.Counts
+			if path == "-" {
+				done, err = export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
+			} else {
+				done, err = export.ToFile(ctx, s.store, path, progress)
+			}
+			if err == nil {
+				slog.Info("exported", "users", done.Users, "events", done.Events, "took", time.Since(began).Round(time.Millisecond))
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/event"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+// A user is exported, forgotten, and does not come back with the export.
+func TestForgottenUsersStayForgotten(t *testing.T) {
+	servers, rdb := embeddedtest.Start(t)
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := []string{"ann", "bob", "cid"}
+	w := stream.NewDeadLetterWriter(kafkaOf(servers), stream.DefaultTopics().DeadLetters)
+	defer w.Close()
+	for i, user := range users {
+		e := event.Event{ID: "of-" + user, Item: "hat", Type: event.DefaultType, Time: time.Now().UTC().Truncate(time.Millisecond)}
+		if _, err := store.Append(t.Context(), []sessions.UserEvents{{User: user, Events: []event.Event{e}}}); err != nil {
+			t.Fatal(err)
+		}
+		bad := kafka.Message{Topic: "interactions", Offset: int64(i), Key: []byte(user), Value: []byte("{")}
+		if err := w.WriteMessages(t.Context(), stream.DeadLetter(bad, "not_json", "cut off")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(line string) string {
+		t.Helper()
+		var out bytes.Buffer
+		app := newApp()
+		app.Writer = &out
+		if err := app.Run(t.Context(), strings.Fields(line)); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		return out.String()
+	}
+	redisAt, kafkaAt := " --redis "+servers.RedisAddr(), " --kafka "+servers.KafkaBrokers()[0]
+
+	file := filepath.Join(t.TempDir(), "all.csv.gz")
+	run("genrec export" + redisAt + " " + file)
+	for line := range strings.Lines(run("genrec export" + redisAt + " -")) {
+		if _, err := event.Decode([]byte(line), time.Now(), event.DefaultLimits()); err != nil {
+			t.Errorf("exported %q: %v", line, err)
+		}
+	}
+
+	list := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(list, []byte("bob\r\n\nnobody\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"3 users forgotten, 2 of them had something in Redis; 2 dead letters erased\n",
+		"3 users forgotten, 0 of them had something in Redis; 0 dead letters erased\n",
+	} {
+		if got := run("genrec forget" + redisAt + kafkaAt + " --user ann --users-file " + list); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	run("genrec import --no-refresh" + redisAt + kafkaAt + " " + file)
+	sequences, err := store.Sequences(t.Context(), users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{0, 0, 1} {
+		if got := len(sequences[i].Interactions); got != want {
+			t.Errorf("after the import, %s has %d events, want %d", users[i], got, want)
+		}
+	}
+	var letter letterLine
+	letters := run("genrec dead list --json" + kafkaAt)
+	if err := json.Unmarshal([]byte(letters), &letter); err != nil || letter.Key != "cid" {
+		t.Errorf("the dead letters are %s (error %v), want the one of cid", letters, err)
+	}
+	if got, want := run("genrec dead replay"+kafkaAt), "1 replayed, "; !strings.HasPrefix(got, want) {
+		t.Errorf("dead replay says %q, want %q", got, want)
+	}
+}
+
+func TestForgetAndExportSayWhatIsMissing(t *testing.T) {
+	for line, want := range map[string]string{
+		"forget --redis r:1 --kafka k:1":      "--user or --users-file is needed",
+		"forget --redis r:1 --user ann":       "--kafka is needed",
+		"forget --kafka k:1 --user ann":       "--redis is needed",
+		"forget --users-file /nowhere/at-all": "--users-file: open /nowhere/at-all",
+		"export --redis r:1":                  "which one file is to be written",
+		"export all.csv":                      "--redis is needed",
+	} {
+		err := newApp().Run(t.Context(), strings.Fields("genrec "+line))
+		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("genrec %s: error %v, want one with %q", line, err, want)
+		}
+	}
+}
