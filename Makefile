@@ -39,7 +39,7 @@ fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME=60s
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r package; do \
 		go test -list '^Fuzz' "$$package" | sed -n '/^Fuzz/p' | while read -r target; do \
 			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package"; \
 		done; \
 	done
 

@@ -22,7 +22,7 @@ func NewReader(cluster Cluster, group, topic string) *kafka.Reader {
 		Topic:                 topic,
 		MinBytes:              1,
 		MaxBytes:              8 * MaxBytes,
-		MaxWait:               250 * time.Millisecond, // much shorter ones end in i/o timeouts
+		MaxWait:               2 * time.Second, // a busy broker needs some of it, and leaving a group waits for half of it
 		JoinGroupBackoff:      joinBackoff,
 		HeartbeatInterval:     heartbeat,
 		SessionTimeout:        sessionTimeout,

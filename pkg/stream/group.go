@@ -104,12 +104,12 @@ func own(ctx, ended context.Context, cfg GroupConfig, generation *kafka.Generati
 			Partition:     assigned.ID,
 			MinBytes:      1,
 			MaxBytes:      MaxBytes,
-			MaxWait:       500 * time.Millisecond, // a busy broker that answers later costs a connection
+			MaxWait:       maxWait,
 			QueueCapacity: maxQueued,
 			ErrorLogger:   kafka.LoggerFunc(func(format string, args ...any) { cfg.Logger.Warn("kafka: " + fmt.Sprintf(format, args...)) }),
 		}),
 	}
-	defer p.reader.Close()
+	defer closeReader(p.reader)
 	err := p.seek(ctx, assigned.Offset)
 	if err == nil {
 		err = work(ctx, p)
@@ -118,6 +118,16 @@ func own(ctx, ended context.Context, cfg GroupConfig, generation *kafka.Generati
 		return nil
 	}
 	return err
+}
+
+// maxWait is how long kafka-go gives a broker to answer. One that is busy for longer
+// loses the connection and is asked again, so that a short time would end in nothing but
+// questions.
+const maxWait = 10 * time.Second
+
+// closeReader does not wait until the broker has answered for the last time.
+func closeReader(r *kafka.Reader) {
+	go func() { _ = r.Close() }() // never fails
 }
 
 // maxQueued bounds the messages that a partition reads ahead, in number; who fetches

@@ -38,9 +38,9 @@ func scanPartition(ctx context.Context, c Cluster, topic string, partition int, 
 	}
 	r := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: c.Brokers, Dialer: c.Dialer(), Topic: topic, Partition: partition,
-		MinBytes: 1, MaxBytes: MaxDeadLetterBytes, MaxWait: 250 * time.Millisecond, QueueCapacity: maxQueued,
+		MinBytes: 1, MaxBytes: MaxDeadLetterBytes, MaxWait: maxWait, QueueCapacity: maxQueued,
 	})
-	defer r.Close()
+	defer closeReader(r)
 	if err := r.SetOffset(next); err != nil {
 		return err
 	}
