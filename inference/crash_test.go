@@ -16,7 +16,7 @@ import (
 func TestCrashBetweenWriteAndCommit(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
-	fault := h.servers.Kafka().Fault(kfake.Fault{
+	fault := h.servers.Faults().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorLoadInProgress, Count: -1,
 	})
 	crashed := h.run()
@@ -106,16 +106,14 @@ func TestRedisOutage(t *testing.T) {
 	h.reachCommitted(1)
 
 	refreshes := h.see("ann", "beer")
-	h.servers.Redis().Close()
+	h.servers.StopRedis()
 	h.produce(refreshes)
 	h.reach(r, "refreshes read", 2, func(s Stats) int64 { return s.Read })
 	h.awaitLooks(20)
 	if n := h.committed(); n != 1 {
 		t.Errorf("%d messages are committed during the outage, want the 1 before it", n)
 	}
-	if err := h.servers.Redis().Restart(); err != nil {
-		t.Fatal(err)
-	}
+	h.servers.RestartRedis()
 	h.written(r, 2)
 	h.reachCommitted(2)
 	r.Stop()
@@ -126,7 +124,7 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	refresh := h.see("ann", "apple")
-	h.servers.Redis().Close()
+	h.servers.StopRedis()
 	r := h.run()
 	h.produce(refresh)
 	h.reach(r, "refreshes read", 1, func(s Stats) int64 { return s.Read })
@@ -140,7 +138,7 @@ func TestStopDuringRedisOutage(t *testing.T) {
 func TestCommitIsRetried(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
-	fault := h.servers.Kafka().Fault(kfake.Fault{
+	fault := h.servers.Faults().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorNotAvailable, Count: 4,
 	})
 	r := h.run()

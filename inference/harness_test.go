@@ -13,7 +13,6 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
@@ -23,12 +22,14 @@ import (
 // harness is Kafka, Redis, models and everything else around a Worker.
 type harness struct {
 	t       *testing.T
-	servers *embedded.Servers
+	servers *embeddedtest.Servers
 	topics  stream.Topics
 	store   *sessions.Store
 	models  *fakeModels
 	events  int // appended so far
 }
+
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
@@ -60,7 +61,7 @@ func (h *harness) run(change ...func(*Config)) *running {
 }
 
 func (h *harness) kafka() stream.Cluster {
-	return stream.Cluster{Brokers: h.servers.KafkaBrokers()}
+	return h.servers.Cluster()
 }
 
 func (h *harness) eventually(condition func() string) {
@@ -132,15 +133,8 @@ func (h *harness) wantRecommended(user, want string) sessions.Recommendations {
 
 // committed returns how many messages the consumer group has committed.
 func (h *harness) committed() int64 {
-	info := h.servers.Kafka().GroupInfo(DefaultGroup)
-	if info == nil {
-		return 0
-	}
-	var n int64
-	for _, commit := range info.Commits[h.topics.Refreshes] {
-		n += max(0, commit.Offset)
-	}
-	return n
+	h.t.Helper()
+	return h.servers.Committed(DefaultGroup, h.topics.Refreshes)
 }
 
 func (h *harness) reachCommitted(want int64) {
@@ -155,9 +149,10 @@ func (h *harness) reachCommitted(want int64) {
 
 // buried returns how many dead letters there are.
 func (h *harness) buried() int64 {
+	h.t.Helper()
 	var n int64
-	for _, p := range h.servers.Kafka().PartitionInfos(h.topics.DeadLetters) {
-		n += p.HighWatermark
+	for _, end := range h.servers.Ends(h.topics.DeadLetters) {
+		n += end
 	}
 	return n
 }

@@ -24,7 +24,7 @@ func TestRebalance(t *testing.T) {
 	second := h.run(small)
 	produce(users/3, 2*users/3)
 	h.eventually(func() string {
-		if info := h.servers.Kafka().GroupInfo(DefaultGroup); info == nil || len(info.Members) != 2 {
+		if h.servers.Members(DefaultGroup) != 2 {
 			return "the second worker did not join the group"
 		}
 		return ""

@@ -43,7 +43,7 @@ func TestCrashBetweenEffects(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHarness(t)
-			fault := h.servers.Kafka().Fault(test.fault)
+			fault := h.servers.Faults().Fault(test.fault)
 			h.produce(h.event("ann", "apple", 0), kafka.Message{Key: []byte("ann"), Value: []byte("{")}, h.event("ann", "beer", 1))
 
 			crashed := h.runInBatches(3, embeddedtest.Patience)
@@ -83,7 +83,7 @@ func TestCrashBetweenEffects(t *testing.T) {
 
 func TestCommitIsRetried(t *testing.T) {
 	h := newHarness(t)
-	fault := h.servers.Kafka().Fault(kfake.Fault{
+	fault := h.servers.Faults().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorNotAvailable, Count: 4,
 	})
 	r := h.run()

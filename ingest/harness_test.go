@@ -13,7 +13,6 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
@@ -23,11 +22,13 @@ import (
 // harness is Kafka, Redis and everything around an Ingester.
 type harness struct {
 	t       *testing.T
-	servers *embedded.Servers
+	servers *embeddedtest.Servers
 	topics  stream.Topics
 	store   *sessions.Store
 	start   time.Time // of the first event
 }
+
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
@@ -82,7 +83,7 @@ func (h *harness) startLingering(cfg Config, s Sessions, linger time.Duration) *
 }
 
 func (h *harness) kafka() stream.Cluster {
-	return stream.Cluster{Brokers: h.servers.KafkaBrokers()}
+	return h.servers.Cluster()
 }
 
 func (h *harness) eventually(condition func() string) {
@@ -141,36 +142,7 @@ func (h *harness) wantItems(user, want string) {
 // messages returns all that a topic holds.
 func (h *harness) messages(topic string) []kafka.Message {
 	h.t.Helper()
-	var messages []kafka.Message
-	for _, p := range h.servers.Kafka().PartitionInfos(topic) {
-		messages = append(messages, h.partition(topic, int(p.Partition), p.HighWatermark)...)
-	}
-	return messages
-}
-
-func (h *harness) partition(topic string, partition int, end int64) []kafka.Message {
-	h.t.Helper()
-	conn, err := kafka.DialLeader(h.t.Context(), "tcp", h.servers.KafkaBrokers()[0], topic, partition)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(embeddedtest.Patience)); err != nil {
-		h.t.Fatal(err)
-	}
-	messages := make([]kafka.Message, end)
-	for offset := int64(0); offset < end; {
-		fetched := conn.ReadBatch(1, 8<<20)
-		for ; offset < end; offset++ {
-			if messages[offset], err = fetched.ReadMessage(); err != nil {
-				break
-			}
-		}
-		if err := fetched.Close(); err != nil {
-			h.t.Fatalf("read partition %d of topic %s at offset %d: %v", partition, topic, offset, err)
-		}
-	}
-	return messages
+	return h.servers.Messages(topic)
 }
 
 // refreshes returns the refreshes of a user in order.
@@ -209,15 +181,8 @@ func (h *harness) wantRefreshed(user string) {
 
 // committed returns how many messages the consumer group has committed.
 func (h *harness) committed() int64 {
-	info := h.servers.Kafka().GroupInfo(DefaultGroup)
-	if info == nil {
-		return 0
-	}
-	var n int64
-	for _, commit := range info.Commits[h.topics.Interactions] {
-		n += max(0, commit.Offset)
-	}
-	return n
+	h.t.Helper()
+	return h.servers.Committed(DefaultGroup, h.topics.Interactions)
 }
 
 func header(m kafka.Message, key string) string {

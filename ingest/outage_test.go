@@ -14,7 +14,7 @@ func TestRedisOutage(t *testing.T) {
 	h.produce(h.event("ann", "apple", 0))
 	h.finished(r, 1)
 
-	h.servers.Redis().Close()
+	h.servers.StopRedis()
 	h.produce(h.event("ann", "beer", 1), h.event("bob", "bread", 0))
 	h.failsToAppend(r)
 	if n := h.committed(); n != 1 {
@@ -32,7 +32,7 @@ func TestRedisOutage(t *testing.T) {
 
 func TestStopDuringRedisOutage(t *testing.T) {
 	h := newHarness(t)
-	h.servers.Redis().Close()
+	h.servers.StopRedis()
 	h.produce(h.event("ann", "apple", 0))
 	stopped := h.run()
 	h.failsToAppend(stopped)
@@ -61,9 +61,7 @@ func (h *harness) failsToAppend(r *running) {
 
 func (h *harness) restartRedis() {
 	h.t.Helper()
-	if err := h.servers.Redis().Restart(); err != nil {
-		h.t.Fatal(err)
-	}
+	h.servers.RestartRedis()
 }
 
 func TestKafkaOutage(t *testing.T) {
@@ -104,8 +102,8 @@ type kafkaOutage struct {
 func (h *harness) startKafkaOutage() *kafkaOutage {
 	var o kafkaOutage
 	o.away.Store(true)
-	h.servers.Kafka().Control(func(kmsg.Request) (kmsg.Response, error, bool) {
-		h.servers.Kafka().KeepControl()
+	h.servers.Faults().Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		h.servers.Faults().KeepControl()
 		if !o.away.Load() {
 			return nil, nil, false
 		}

@@ -118,7 +118,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		produce()
 	}
 	h.eventually(func() string {
-		if info := h.servers.Kafka().GroupInfo(DefaultGroup); info == nil || len(info.Members) != 2 {
+		if h.servers.Members(DefaultGroup) != 2 {
 			return "the second member did not join the group"
 		}
 		return ""

@@ -14,7 +14,7 @@ import (
 
 func TestDeadLettersAreListedAndReplayed(t *testing.T) {
 	servers, _ := embeddedtest.Start(t)
-	w := stream.NewDeadLetterWriter(kafkaOf(servers), stream.DefaultTopics().DeadLetters)
+	w := stream.NewDeadLetterWriter(servers.Cluster(), stream.DefaultTopics().DeadLetters)
 	defer w.Close()
 	original := kafka.Message{
 		Topic: "interactions", Partition: 1, Offset: 9, Key: []byte("ann"), Value: []byte("\xff{"),

@@ -29,7 +29,7 @@ import (
 // system is the whole product on embedded servers.
 type system struct {
 	t        *testing.T
-	servers  *embedded.Servers
+	servers  *embeddedtest.Servers
 	rdb      *redis.Client
 	store    *sessions.Store
 	registry *registry.Registry
@@ -53,12 +53,12 @@ func startSystem(t *testing.T) *system {
 	if s.registry, err = registry.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	s.writer = stream.NewWriter(kafkaOf(servers), stream.DefaultTopics().Interactions)
+	s.writer = stream.NewWriter(servers.Cluster(), stream.DefaultTopics().Interactions)
 	t.Cleanup(func() { s.writer.Close() })
 
-	s.ingester = ingest.New(ingest.Config{Kafka: kafkaOf(servers)}, s.store)
+	s.ingester = ingest.New(ingest.Config{Kafka: servers.Cluster()}, s.store)
 	served := &versions.Versions{Registry: s.registry, Device: model.CPU, Ranker: model.DefaultRankerConfig()}
-	worker := inference.New(inference.Config{Kafka: kafkaOf(servers), PollModels: 50 * time.Millisecond}, served, s.store)
+	worker := inference.New(inference.Config{Kafka: servers.Cluster(), PollModels: 50 * time.Millisecond}, served, s.store)
 	for _, run := range []func(context.Context) error{s.ingester.Run, worker.Run} {
 		t.Cleanup(embeddedtest.Run(t, run).Stop)
 	}
@@ -214,7 +214,7 @@ func TestEndToEnd(t *testing.T) {
 
 func (s *system) checkDeadLetters(want map[string]string) {
 	s.t.Helper()
-	r := stream.NewReader(kafkaOf(s.servers), "test", stream.DefaultTopics().DeadLetters)
+	r := stream.NewReader(s.servers.Cluster(), "test", stream.DefaultTopics().DeadLetters)
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(s.t.Context(), embeddedtest.Patience)
 	defer cancel()

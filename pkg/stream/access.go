@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -60,7 +61,7 @@ func CheckAccess(ctx context.Context, cluster Cluster, access Access) error {
 	if err := checkRead(ctx, client, access.Reads); err != nil {
 		return fmt.Errorf("read topic %q: %w", access.Reads, err)
 	}
-	if err := checkGroup(ctx, client, access.Group); err != nil {
+	if err := checkGroup(ctx, client, access.Group, access.Reads); err != nil {
 		return fmt.Errorf("read as consumer group %q: %w", access.Group, err)
 	}
 	for _, topic := range access.Writes {
@@ -83,18 +84,23 @@ func checkRead(ctx context.Context, client *kafka.Client, topic string) error {
 	return err
 }
 
-// checkGroup sends a sign of life of a member that the group does not have.
-func checkGroup(ctx context.Context, client *kafka.Client, group string) error {
-	answer, err := client.Heartbeat(ctx, &kafka.HeartbeatRequest{GroupID: group, GenerationID: -1, MemberID: "check"})
+// checkGroup commits an offset of a partition that does not exist, which a broker
+// refuses after it has looked at the rights.
+func checkGroup(ctx context.Context, client *kafka.Client, group, topic string) error {
+	const noSuchPartition = math.MaxInt32
+	answer, err := client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+		GroupID: group, GenerationID: -1,
+		Topics: map[string][]kafka.OffsetCommit{topic: {{Partition: noSuchPartition}}},
+	})
 	if err != nil {
 		return err
 	}
-	for _, allowed := range []error{kafka.UnknownMemberId, kafka.IllegalGeneration, kafka.RebalanceInProgress, kafka.GroupIdNotFound} {
-		if errors.Is(answer.Error, allowed) {
-			return nil
+	for _, p := range answer.Topics[topic] {
+		if p.Error != nil && !errors.Is(p.Error, kafka.UnknownTopicOrPartition) {
+			return p.Error
 		}
 	}
-	return answer.Error
+	return nil
 }
 
 // checkWrite asks for an acknowledgment that does not exist, which a broker refuses

@@ -7,13 +7,13 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/stream"
 )
 
-func bury(t *testing.T, servers *embedded.Servers, originals ...kafka.Message) {
+func bury(t *testing.T, servers *embeddedtest.Servers, originals ...kafka.Message) {
 	t.Helper()
-	w := stream.NewDeadLetterWriter(cluster(servers), stream.DefaultTopics().DeadLetters)
+	w := stream.NewDeadLetterWriter(servers.Cluster(), stream.DefaultTopics().DeadLetters)
 	defer w.Close()
 	for _, m := range originals {
 		reason := string(m.Headers[0].Value)
@@ -27,10 +27,10 @@ func original(topic, key, reason string) kafka.Message {
 	return kafka.Message{Topic: topic, Key: []byte(key), Value: []byte("of " + key), Headers: []kafka.Header{{Key: "why", Value: []byte(reason)}}}
 }
 
-func keys(t *testing.T, servers *embedded.Servers, topic string) []string {
+func keys(t *testing.T, servers *embeddedtest.Servers, topic string) []string {
 	t.Helper()
 	var keys []string
-	err := stream.Scan(t.Context(), cluster(servers), topic, stream.Earliest, func(m kafka.Message) error {
+	err := stream.Scan(t.Context(), servers.Cluster(), topic, stream.Earliest, func(m kafka.Message) error {
 		keys = append(keys, string(m.Key))
 		return nil
 	})
@@ -47,7 +47,7 @@ func TestReplay(t *testing.T) {
 		original("interactions", "a1", "a"), original("interactions", "b1", "b"), original("refreshes", "a2", "a"), original("of-others", "c1", "c"))
 	replay := func(change func(*stream.ReplayConfig), want stream.Replayed, interactions, refreshes string) {
 		t.Helper()
-		cfg := stream.ReplayConfig{Kafka: cluster(servers), Topics: stream.DefaultTopics(), Logger: quiet}
+		cfg := stream.ReplayConfig{Kafka: servers.Cluster(), Topics: stream.DefaultTopics(), Logger: quiet}
 		change(&cfg)
 		got, err := stream.Replay(t.Context(), cfg)
 		if err != nil || got != want {
@@ -77,7 +77,7 @@ func TestLettersOfReplaysAreNotReplayed(t *testing.T) {
 	failed := original("interactions", "ann", "a")
 	failed.Headers = append(failed.Headers, kafka.Header{Key: stream.HeaderReplayed, Value: []byte("interactions.dead/0/0")})
 	bury(t, servers, failed)
-	got, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: cluster(servers), Topics: stream.DefaultTopics(), Logger: quiet})
+	got, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: servers.Cluster(), Topics: stream.DefaultTopics(), Logger: quiet})
 	if want := (stream.Replayed{Before: 1}); err != nil || got != want {
 		t.Errorf("got %+v, error %v; want %+v: it would go round for ever", got, err, want)
 	}

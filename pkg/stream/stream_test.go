@@ -3,6 +3,7 @@ package stream_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"testing"
@@ -13,61 +14,57 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/stream"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func startServers(t *testing.T) *embedded.Servers {
-	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	return servers
-}
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
-func cluster(servers *embedded.Servers) stream.Cluster {
-	return stream.Cluster{Brokers: servers.KafkaBrokers()}
-}
-
-func startWithTopics(t *testing.T) *embedded.Servers {
+func startWithTopics(t *testing.T) *embeddedtest.Servers {
 	t.Helper()
-	servers := startServers(t)
-	if err := stream.EnsureTopics(t.Context(), cluster(servers), stream.DefaultTopics(), 2); err != nil {
-		t.Fatal(err)
-	}
+	servers, _ := embeddedtest.Start(t)
 	return servers
 }
 
 func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
-	servers := startServers(t)
+	servers := embeddedtest.StartEmpty(t)
 	topics := stream.DefaultTopics()
-	if err := servers.Kafka().CreateTopic(topics.Interactions, 7, nil); err != nil {
+	created, err := servers.Client().CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: topics.Interactions, NumPartitions: 7, ReplicationFactor: 1}},
+	})
+	if err = errors.Join(err, created.Errors[topics.Interactions]); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time, nothing is missing
-		if err := stream.EnsureTopics(t.Context(), cluster(servers), topics, 3); err != nil {
+		if err := stream.EnsureTopics(t.Context(), servers.Cluster(), topics, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for topic, partitions := range map[string]int{topics.Interactions: 7, topics.DeadLetters: 3, topics.Refreshes: 3} {
-		if got := len(servers.Kafka().PartitionInfos(topic)); got != partitions {
+		if got := len(servers.Ends(topic)); got != partitions {
 			t.Errorf("topic %s has %d partitions, want %d", topic, got, partitions)
 		}
 	}
-	limit := servers.Kafka().TopicInfo(topics.DeadLetters).Configs["max.message.bytes"]
-	if limit == nil || *limit != strconv.Itoa(stream.MaxDeadLetterBytes) {
-		t.Errorf("the dead-letter topic's max.message.bytes must be %d", stream.MaxDeadLetterBytes)
+	described, err := servers.Client().DescribeConfigs(t.Context(), &kafka.DescribeConfigsRequest{
+		Resources: []kafka.DescribeConfigRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topics.DeadLetters, ConfigNames: []string{"max.message.bytes"},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := described.Resources[0].ConfigEntries
+	if len(limit) != 1 || limit[0].ConfigValue != strconv.Itoa(stream.MaxDeadLetterBytes) {
+		t.Errorf("the dead-letter topic's limit is %v, want max.message.bytes of %d", limit, stream.MaxDeadLetterBytes)
 	}
 }
 
 func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
-	servers := startServers(t)
-	servers.Kafka().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
-	err := stream.EnsureTopics(t.Context(), cluster(servers), stream.DefaultTopics(), 1)
+	servers := embeddedtest.StartEmpty(t)
+	servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
+	err := stream.EnsureTopics(t.Context(), servers.Cluster(), stream.DefaultTopics(), 1)
 	if err == nil || !bytes.Contains([]byte(err.Error()), []byte(`"refreshes"`)) {
 		t.Errorf("got error %v, want one that names the topic refreshes", err)
 	}
@@ -76,7 +73,7 @@ func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
 func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
-	w := stream.NewWriter(cluster(servers), topic)
+	w := stream.NewWriter(servers.Cluster(), topic)
 	defer w.Close()
 	const n = 300
 	for i := range n / 10 {
@@ -99,10 +96,10 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Refreshes
 	// Partition 0 refuses longer than one call of the writer retries.
-	fault := servers.Kafka().Fault(kfake.Fault{
+	fault := servers.Faults().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: 4,
 	})
-	w := stream.NewWriter(cluster(servers), topic)
+	w := stream.NewWriter(servers.Cluster(), topic)
 	defer w.Close()
 	const n = 20
 	var messages []kafka.Message
@@ -116,8 +113,8 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 		t.Fatalf("partition 0 refused %d requests, want 4", fault.Hits())
 	}
 	var written int64
-	for _, p := range servers.Kafka().PartitionInfos(topic) {
-		written += p.HighWatermark
+	for _, end := range servers.Ends(topic) {
+		written += end
 	}
 	if written != n {
 		t.Errorf("%d messages were written, want each of the %d once", written, n)
@@ -127,7 +124,7 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 func TestLargestMessageFitsTheDeadLetterTopic(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().DeadLetters
-	w := stream.NewDeadLetterWriter(cluster(servers), topic)
+	w := stream.NewDeadLetterWriter(servers.Cluster(), topic)
 	defer w.Close()
 	original := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), stream.MaxBytes)}
 	oversized := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), 3*stream.MaxDeadLetterBytes)}
@@ -173,11 +170,11 @@ func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, servers *embedded.Servers, topic string, n int) []kafka.Message {
+func read(t *testing.T, servers *embeddedtest.Servers, topic string, n int) []kafka.Message {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r := stream.NewReader(cluster(servers), "test", topic)
+	r := stream.NewReader(servers.Cluster(), "test", topic)
 	defer r.Close()
 	messages := make([]kafka.Message, n)
 	for i := range messages {

@@ -6,34 +6,12 @@ import (
 	"context"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"genrec/pkg/embedded"
-	"genrec/pkg/stream"
 )
 
 // Patience is how long a test waits for something that should happen at once.
 const Patience = 60 * time.Second
 
 const pollInterval = 2 * time.Millisecond
-
-// Start starts Kafka with the default topics, two partitions each, and Redis with
-// a client that leaves retrying to the service under test. They stop with the test.
-func Start(t testing.TB) (*embedded.Servers, *redis.Client) {
-	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 2); err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1})
-	t.Cleanup(func() { _ = rdb.Close() })
-	return servers, rdb
-}
 
 // Eventually polls until condition answers "", and else fails with its answer.
 func Eventually(t testing.TB, condition func() string) {
