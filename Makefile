@@ -32,6 +32,15 @@ test: setup ## Run the unit tests of all packages
 	@$(tests) $(without_libtorch) | xargs -r go test -race
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
+# The tests of these, against servers as production has them.
+on_servers := ./pkg/realservers ./pkg/stream ./sessions ./ingest ./inference
+
+.PHONY: test-real
+test-real: setup ## Run the tests of the stream against a real Kafka and Redis
+	@kafka=$$(deploy/kafka/setup.sh); export GENREC_TEST_KAFKA_JARS="$$kafka"; \
+	go test -count=1 -p 1 $(on_servers); \
+	$(libtorch) go test -count=1 -run 'Real|EndToEnd' ./cmd/genrec
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

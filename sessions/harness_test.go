@@ -3,28 +3,18 @@ package sessions
 import (
 	"crypto/rand"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 )
 
-// redisAddrEnv names a real Redis to test against in place of an in-process one.
-const redisAddrEnv = "GENREC_TEST_REDIS"
-
-func realRedis() string { return os.Getenv(redisAddrEnv) }
-
 func newClient(tb testing.TB) *redis.Client {
 	tb.Helper()
-	addr := realRedis()
-	if addr == "" {
-		addr = miniredis.RunT(tb).Addr()
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	rdb := redis.NewClient(&redis.Options{Addr: embeddedtest.StartRedis(tb), ContextTimeoutEnabled: true})
 	tb.Cleanup(func() { rdb.Close() })
 	return rdb
 }

@@ -43,7 +43,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("the rejects are %s (%v), want line 4", line, err)
 	}
 	count := func(topic string) (n int, last kafka.Message) {
-		err := stream.Scan(t.Context(), kafkaOf(servers), topic, stream.Earliest, func(m kafka.Message) error {
+		err := stream.Scan(t.Context(), servers.Cluster(), topic, stream.Earliest, func(m kafka.Message) error {
 			n, last = n+1, m
 			return nil
 		})

@@ -124,6 +124,9 @@ func (k *Kafka) format(ctx context.Context) error {
 			}
 		}
 	}
+	if err := need("java"); err != nil {
+		return err
+	}
 	command := k.java("kafka.tools.StorageTool", args...)
 	if output, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("prepare Kafka's folder with the jars in %s: %w\n%s", k.cfg.Jars, err, output)

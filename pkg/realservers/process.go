@@ -29,8 +29,8 @@ type process struct {
 
 // startProcess runs a command with its output appended to a file.
 func startProcess(log string, command ...string) (*process, error) {
-	if _, err := exec.LookPath(command[0]); err != nil {
-		return nil, fmt.Errorf("%w: install it, for instance with: apt install openjdk-17-jre-headless redis-server", err)
+	if err := need(command[0]); err != nil {
+		return nil, err
 	}
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -51,6 +51,14 @@ func startProcess(log string, command ...string) (*process, error) {
 		return nil, fmt.Errorf("start %s: %w", command[0], err)
 	}
 	return p, nil
+}
+
+// need says how to install a command that is missing.
+func need(command string) error {
+	if _, err := exec.LookPath(command); err != nil {
+		return fmt.Errorf("%w: install what is missing, for instance with: apt install openjdk-17-jre-headless redis-server", err)
+	}
+	return nil
 }
 
 // await polls until the server answers.
