@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 )
 
 // Remedy says what to do about an error of TLS that no repetition changes, and is
@@ -12,7 +13,7 @@ func Remedy(err error) string {
 	var (
 		certificate *tls.CertificateVerificationError
 		hostname    x509.HostnameError
-		alert       tls.AlertError
+		remote      *net.OpError
 		record      tls.RecordHeaderError
 	)
 	switch {
@@ -20,7 +21,7 @@ func Remedy(err error) string {
 		return "connect by a name that the server's certificate has"
 	case errors.As(err, &certificate):
 		return "name the CA that signed the server's certificate"
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error": // so crypto/tls names alerts
 		return "show a client certificate that the server's CA signed"
 	case errors.As(err, &record):
 		return "the server does not speak TLS at this port"

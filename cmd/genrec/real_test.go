@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/realservers"
+	"genrec/pkg/stream"
+	"genrec/pkg/tlsfiles"
+	"genrec/sessions"
+)
+
+const goodPassword, badPassword = "correct-horse", "hunter2"
+
+// secured is a Kafka and a Redis that let in whom they know.
+type secured struct {
+	t                *testing.T
+	kafka            *realservers.Kafka
+	redis            *realservers.Redis
+	client, stranger realservers.TLS // certificates of two CAs, the first one the servers'
+	folder           string          // of files with passwords
+}
+
+func startSecured(t *testing.T) *secured {
+	t.Helper()
+	if !embeddedtest.Real() {
+		t.Skip("make test-real runs this")
+	}
+	s := &secured{t: t, folder: t.TempDir()}
+	ours := s.authority()
+	s.client, s.stranger = s.issue(ours, "genrec"), s.issue(s.authority(), "stranger")
+	server := s.issue(ours, "server")
+
+	var err error
+	s.kafka, err = realservers.StartKafka(t.Context(), realservers.KafkaConfig{
+		Jars: os.Getenv(embeddedtest.JarsVariable), Folder: t.TempDir(),
+		Secure: &realservers.Secure{TLS: server, Users: map[string]string{
+			"genrec": goodPassword, "reader": goodPassword, "groupless": goodPassword, "nobody": goodPassword,
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kafka.Close)
+	s.allow()
+	s.redis, err = realservers.StartRedis(t.Context(), realservers.RedisConfig{
+		Folder: t.TempDir(), TLS: &server, Users: []realservers.ACLUser{
+			{Name: "genrec", Password: goodPassword, Rules: documentedRules(t)},
+			{Name: "reader", Password: goodPassword, Rules: "~genrec:* +@read +@scripting +@connection"},
+			{Name: "other", Password: goodPassword, Rules: "~other:* +@all"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.redis.Close)
+	return s
+}
+
+func (s *secured) authority() *realservers.Authority {
+	s.t.Helper()
+	a, err := realservers.NewAuthority(s.t.TempDir())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+func (s *secured) issue(a *realservers.Authority, name string) realservers.TLS {
+	s.t.Helper()
+	issued, err := a.Issue(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return issued
+}
+
+// documentedRules are those that docs/OPERATIONS.md gives a user of Redis.
+func documentedRules(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rules, found := strings.Cut(string(text), "ACL SETUSER genrec on >PASSWORD ")
+	rules, _, ended := strings.Cut(rules, "\n")
+	if !found || !ended {
+		t.Fatal("docs/OPERATIONS.md has no ACL SETUSER genrec")
+	}
+	return rules
+}
+
+// allow gives each user of Kafka what docs/OPERATIONS.md says, less what is in its name.
+func (s *secured) allow() {
+	s.t.Helper()
+	cluster := stream.Cluster{Brokers: []string{s.kafka.Address()}}
+	topics := stream.DefaultTopics()
+	if err := stream.AwaitTopics(s.t.Context(), slog.New(slog.DiscardHandler), cluster, topics, 1); err != nil {
+		s.t.Fatal(err)
+	}
+	var rules []kafka.ACLEntry
+	allow := func(user string, kind kafka.ResourceType, name string, operation kafka.ACLOperationType) {
+		rules = append(rules, kafka.ACLEntry{
+			Principal: "User:" + user, Host: "*", PermissionType: kafka.ACLPermissionTypeAllow,
+			ResourceType: kind, ResourceName: name, ResourcePatternType: kafka.PatternTypeLiteral, Operation: operation,
+		})
+	}
+	for _, user := range []string{"genrec", "reader", "groupless", "CN=genrec"} {
+		for _, topic := range []string{topics.Interactions, topics.Refreshes} {
+			allow(user, kafka.ResourceTypeTopic, topic, kafka.ACLOperationTypeRead)
+		}
+		if user != "groupless" {
+			allow(user, kafka.ResourceTypeGroup, "genrec-ingest", kafka.ACLOperationTypeRead)
+			allow(user, kafka.ResourceTypeGroup, "genrec-inference", kafka.ACLOperationTypeRead)
+		}
+		write := kafka.ACLOperationTypeWrite
+		if user == "reader" {
+			write = kafka.ACLOperationTypeDescribe
+		}
+		allow(user, kafka.ResourceTypeTopic, topics.Refreshes, write)
+		allow(user, kafka.ResourceTypeTopic, topics.DeadLetters, write)
+	}
+	transport := cluster.NewTransport()
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
+	answer, err := client.CreateACLs(s.t.Context(), &kafka.CreateACLsRequest{ACLs: rules})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, err := range answer.Errors {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *secured) passwordFile(password string) string {
+	s.t.Helper()
+	path := filepath.Join(s.folder, password)
+	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// flags are those that get into both servers, with some of them given another value,
+// and without those given none.
+func (s *secured) flags(changes ...string) []string {
+	s.t.Helper()
+	flags := map[string]string{
+		"--kafka": s.kafka.LoginAddress(), "--kafka-ca": s.client.CA, "--kafka-sasl": "scram-sha-512",
+		"--kafka-user": "genrec", "--kafka-password-file": s.passwordFile(goodPassword),
+		"--redis": "rediss://" + s.redis.Address(), "--redis-ca": s.client.CA,
+		"--redis-cert": s.client.Cert, "--redis-key": s.client.Key,
+		"--redis-user": "genrec", "--redis-password-file": s.passwordFile(goodPassword),
+	}
+	for _, change := range changes {
+		name, value, _ := strings.Cut(change, "=")
+		flags[name] = value
+	}
+	var line []string
+	for name, value := range flags {
+		if value != "" {
+			line = append(line, name, value)
+		}
+	}
+	return line
+}
+
+// TestRealAccess gets into servers that let in whom they know, in each way that there
+// is, and is refused for each thing that can be wrong.
+func TestRealAccess(t *testing.T) {
+	s := startSecured(t)
+	withCertificate := []string{
+		"--kafka=" + s.kafka.CertificateAddress(), "--kafka-cert=" + s.client.Cert, "--kafka-key=" + s.client.Key,
+		"--kafka-sasl=", "--kafka-user=", "--kafka-password-file=",
+	}
+	for _, test := range []struct {
+		name    string
+		changes []string
+		want    string // in the error; "": there is none
+	}{
+		{name: "SCRAM-SHA-512"},
+		{name: "SCRAM-SHA-256", changes: []string{"--kafka-sasl=scram-sha-256"}},
+		{name: "PLAIN", changes: []string{"--kafka-sasl=plain"}},
+		{name: "certificate", changes: withCertificate},
+
+		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
+		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
+		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check the user and the password"},
+		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "name the CA that signed the server's certificate"},
+		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "show a client certificate"},
+		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "show a client certificate"},
+		{"Kafka: no rights", []string{"--kafka-user=nobody"}, "let this user Describe, Read and Write"},
+		{"Kafka: no right to write", []string{"--kafka-user=reader"}, `write to topic "refreshes"`},
+		{"Kafka: no right to the group", []string{"--kafka-user=groupless"}, "let this user Read as that consumer group"},
+
+		{"Redis: wrong password", []string{"--redis-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
+		{"Redis: no password", []string{"--redis-user=", "--redis-password-file="}, "check the user and the password"},
+		{"Redis: wrong CA", []string{"--redis-ca=" + s.stranger.CA}, "name the CA that signed the server's certificate"},
+		{"Redis: wrong certificate", []string{"--redis-cert=" + s.stranger.Cert, "--redis-key=" + s.stranger.Key}, "show a client certificate"},
+		{"Redis: no right to write", []string{"--redis-user=reader"}, "let this user read and write all keys"},
+		{"Redis: no right to the keys", []string{"--redis-user=other"}, "let this user read and write all keys"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := runCommand(t, append([]string{"config", "--check"}, s.flags(test.changes...)...)...)
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("ends with %v, want an error with %q", err, test.want)
+			case err != nil && (strings.Contains(err.Error(), badPassword) || strings.Contains(err.Error(), goodPassword)):
+				t.Errorf("the error shows a password: %v", err)
+			}
+		})
+	}
+}
+
+// TestRealIngestWithDocumentedRights moves an event with no more rights than
+// docs/OPERATIONS.md asks for.
+func TestRealIngestWithDocumentedRights(t *testing.T) {
+	s := startSecured(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- newApp().Run(ctx, append([]string{"genrec", "ingest"}, s.flags()...)) }()
+
+	w := stream.NewWriter(stream.Cluster{Brokers: []string{s.kafka.Address()}}, stream.DefaultTopics().Interactions)
+	defer w.Close()
+	event := `{"event_id": "1", "user_id": "ann", "item_id": "apple", "timestamp": 1750000000000}`
+	for _, value := range []string{event, "not JSON"} {
+		if err := w.WriteMessages(t.Context(), kafka.Message{Key: []byte("ann"), Value: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := s.store()
+	embeddedtest.Eventually(t, func() string {
+		sequences, err := store.Sequences(t.Context(), []string{"ann"})
+		if err != nil || len(sequences[0].Interactions) != 1 {
+			return "the event did not arrive in Redis"
+		}
+		return ""
+	})
+	for _, topic := range []string{stream.DefaultTopics().Refreshes, stream.DefaultTopics().DeadLetters} {
+		r := stream.NewReader(stream.Cluster{Brokers: []string{s.kafka.Address()}}, "test", topic)
+		if _, err := r.FetchMessage(t.Context()); err != nil {
+			t.Errorf("read topic %s: %v", topic, err)
+		}
+		r.Close()
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("ingest ended with %v", err)
+	}
+}
+
+func (s *secured) store() *sessions.Store {
+	s.t.Helper()
+	config, err := tlsfiles.Files{CA: s.client.CA, Cert: s.client.Cert, Key: s.client.Key}.Client()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: s.redis.Address(), TLSConfig: config, Username: "genrec", Password: goodPassword})
+	s.t.Cleanup(func() { rdb.Close() })
+	store, err := sessions.Open(s.t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return store
+}

@@ -1,0 +1,58 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"genrec/inference"
+	"genrec/sessions"
+)
+
+// models stands in for a registry of trained models.
+type models struct {
+	mu      sync.Mutex
+	current string
+}
+
+func (m *models) publish(version string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.current = version
+}
+
+func (m *models) Current(context.Context) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.current, nil
+}
+
+func (m *models) Load(_ context.Context, version string) (inference.Generator, error) {
+	return likeness(version), nil
+}
+
+// likeness is a model that recommends something like each of a user's items, like the
+// newest one first.
+type likeness string
+
+func (l likeness) Version() string { return string(l) }
+
+func (l likeness) Popular() []sessions.ScoredItem {
+	return []sessions.ScoredItem{{Item: "bestseller", Score: 1}}
+}
+
+func (l likeness) Generate(_ context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+	lists := make([][]sessions.ScoredItem, len(requests))
+	for i, r := range requests {
+		if slices.Contains(r.Items, "poison") {
+			return nil, errors.New("poison")
+		}
+		for j, item := range slices.Backward(r.Items) {
+			lists[i] = append(lists[i], sessions.ScoredItem{Item: "like-" + item, Score: float64(j + 1)})
+		}
+	}
+	return lists, nil
+}
+
+func (l likeness) Close() error { return nil }
