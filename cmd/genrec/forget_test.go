@@ -26,7 +26,7 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	users := []string{"ann", "bob", "cid"}
-	w := stream.NewDeadLetterWriter(kafkaOf(servers), stream.DefaultTopics().DeadLetters)
+	w := stream.NewDeadLetterWriter(servers.Cluster(), stream.DefaultTopics().DeadLetters)
 	defer w.Close()
 	for i, user := range users {
 		e := event.Event{ID: "of-" + user, Item: "hat", Type: event.DefaultType, Time: time.Now().UTC().Truncate(time.Millisecond)}

@@ -24,7 +24,7 @@ func TestErasedLettersAreGone(t *testing.T) {
 		m.Topic, m.Partition, m.Offset = topics.Interactions, 1, int64(i)
 		messages = append(messages, stream.DeadLetter(m, "not_json", "detail"))
 	}
-	w := stream.NewDeadLetterWriter(cluster(servers), topics.DeadLetters)
+	w := stream.NewDeadLetterWriter(servers.Cluster(), topics.DeadLetters)
 	defer w.Close()
 	write := func(messages ...kafka.Message) {
 		t.Helper()
@@ -35,7 +35,7 @@ func TestErasedLettersAreGone(t *testing.T) {
 	left := func(want string) {
 		t.Helper()
 		var offsets []int64
-		foreign, err := stream.Letters(t.Context(), cluster(servers), topics.DeadLetters, stream.Earliest, func(l stream.Letter) error {
+		foreign, err := stream.Letters(t.Context(), servers.Cluster(), topics.DeadLetters, stream.Earliest, func(l stream.Letter) error {
 			offsets = append(offsets, l.Original.Offset)
 			return nil
 		})
@@ -46,7 +46,7 @@ func TestErasedLettersAreGone(t *testing.T) {
 	}
 	erase := func(want int) {
 		t.Helper()
-		if n, err := stream.EraseLetters(t.Context(), quiet, cluster(servers), topics.DeadLetters, []string{"ann", "nobody"}); err != nil || n != want {
+		if n, err := stream.EraseLetters(t.Context(), quiet, servers.Cluster(), topics.DeadLetters, []string{"ann", "nobody"}); err != nil || n != want {
 			t.Errorf("erased %d letters (error %v), want %d", n, err, want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestErasedLettersAreGone(t *testing.T) {
 	left("[1 3]")
 	erase(0)
 
-	done, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: cluster(servers), Topics: topics, Logger: quiet})
+	done, err := stream.Replay(t.Context(), stream.ReplayConfig{Kafka: servers.Cluster(), Topics: topics, Logger: quiet})
 	if want := (stream.Replayed{Replayed: 2}); err != nil || done != want {
 		t.Errorf("replayed %+v (error %v), want %+v", done, err, want)
 	}
@@ -64,10 +64,10 @@ func TestErasedLettersAreGone(t *testing.T) {
 	left("[0 1 3]")
 	erase(1)
 	left("[1 3]")
-	if compacts, err := stream.Compacts(t.Context(), cluster(servers), topics.DeadLetters); err != nil || !compacts {
+	if compacts, err := stream.Compacts(t.Context(), servers.Cluster(), topics.DeadLetters); err != nil || !compacts {
 		t.Errorf("Kafka compacts the topic: %t (error %v), want true", compacts, err)
 	}
-	if compacts, err := stream.Compacts(t.Context(), cluster(servers), topics.Interactions); err != nil || compacts {
+	if compacts, err := stream.Compacts(t.Context(), servers.Cluster(), topics.Interactions); err != nil || compacts {
 		t.Errorf("Kafka compacts the interactions: %t (error %v), want false", compacts, err)
 	}
 }
