@@ -87,6 +87,10 @@ bench-inference: setup ## Time recommendation beside transformers and CTranslate
 bench-growth: setup ## Time the search over growing catalogs, histories, beams and batches; ARGS= flags
 	@$(libtorch) go run ./cmd/bench-growth $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: ## Measure users' memory in a redis-server, and appends; ARGS= flags
+	@go run ./cmd/bench-memory $(ARGS)
+
 .PHONY: soak
 soak: setup ## Search for DURATION=1h at full rate, and fail if memory grows
 	@$(libtorch) go run ./cmd/bench-growth -soak $(or $(DURATION),1h)

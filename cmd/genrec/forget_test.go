@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,30 @@ func TestForgetAndExportSayWhatIsMissing(t *testing.T) {
 		err := newApp().Run(t.Context(), strings.Fields("genrec "+line))
 		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("genrec %s: error %v, want one with %q", line, err, want)
+		}
+	}
+}
+
+// The commands of genrec that docs/REDIS.md shows do what they are there for.
+func TestRedisPageCommands(t *testing.T) {
+	servers, _ := embeddedtest.Start(t)
+	page, err := os.ReadFile("../../docs/REDIS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer(
+		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(),
+		"events.jsonl.zst", filepath.Join(t.TempDir(), "events.jsonl.zst"),
+	)
+	found := regexp.MustCompile(`(?m)^genrec .*$`).FindAllString(string(page), -1)
+	if len(found) < 2 {
+		t.Fatalf("docs/REDIS.md shows the commands %q, want export and forget", found)
+	}
+	for _, line := range found {
+		app := newApp()
+		app.Writer = &bytes.Buffer{}
+		if err := app.Run(t.Context(), strings.Fields(here.Replace(line))); err != nil {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

@@ -33,12 +33,11 @@ func scanLetters(ctx context.Context, c Cluster, topic string, from Start, fn fu
 		if at, has := erased[string(m.Key)]; isErasure(m) || has && m.Offset < at {
 			return nil
 		}
-		l, err := OpenLetter(m)
-		if err != nil {
-			foreign++
-			return nil
+		if l, err := OpenLetter(m); err == nil {
+			return fn(m, l)
 		}
-		return fn(m, l)
+		foreign++
+		return nil
 	})
 	return foreign, err
 }
