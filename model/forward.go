@@ -17,40 +17,34 @@ type encoded struct {
 }
 
 // encode runs the encoder on the sum of the token, position and ID embeddings
-// (paper, equation 2), whose positions stand as the layout says.
-func (n *network) encode(g *graph, b examples.Batch, as layout) encoded {
-	embed := func(table *tensor.Tensor, ids []int64, padding int64) *tensor.Tensor { // (B, S, D)
-		return g.Embedding(table, as.upload(g, ids), padding)
-	}
-	x := n.scale(g, n.embedWords(g, b, as))
-	x = g.Add(x, embed(n.encoderPositions, n.positions(b), noPadding))
-	x = g.Add(x, embed(n.users, b.Users, noID))
-	items := embed(n.items, b.Items, noID)
+// (paper, equation 2).
+func (n *network) encode(g *graph, u uploaded) encoded {
+	x := n.scale(g, n.embedWords(g, u.tokens, u.layout)) // (B, S, D) or (N, D)
+	x = g.Add(x, g.Embedding(n.encoderPositions, u.positions, noPadding))
+	x = g.Add(x, g.Embedding(n.users, u.users, noID))
+	items := g.Embedding(n.items, u.items, noID)
 	x = g.Add(x, items)
 	x = g.drop(n.encoderNorm.apply(g, x), g.dropout.blocks)
 
-	mask := n.paddingMask(g, b, as)
-	start := n.start(g, b, as, items)
+	start := n.start(g, u, items)
 	for _, layer := range n.encoder {
 		mark := g.Mark()
-		x = layer.apply(g, x, as, mask)
+		x = layer.apply(g, x, u.layout, u.mask)
 		g.FreeSince(mark, x)
 	}
-	return encoded{states: x, layout: as, mask: mask, start: start}
+	return encoded{states: x, layout: u.layout, mask: u.mask, start: start}
 }
 
 // start is the sum of what the configuration lets the decoder start from, given the ID
 // embeddings of the items (B, S, D) or (N, D).
-func (n *network) start(g *graph, b examples.Batch, as layout, items *tensor.Tensor) *tensor.Tensor {
-	rows := as.rows
+func (n *network) start(g *graph, u uploaded, items *tensor.Tensor) *tensor.Tensor {
 	var start *tensor.Tensor
-	if n.config.StartFromNewest {
-		start = g.Embedding(n.items, g.Ints(b.Newest, rows, 1), noID) // (B, 1, D)
+	if u.newest != nil {
+		start = g.Embedding(n.items, u.newest, noID) // (B, 1, D)
 	}
-	if n.config.StartFromMean {
-		shares := n.floats(g, itemShares(b, int(as.length)), rows, as.length, 1)
-		mean := g.Sum(g.Multiply(as.spread(g, items), shares), 1) // (B, D)
-		mean = g.View(mean, rows, 1, int64(n.config.Width))       // (B, 1, D)
+	if u.shares != nil {
+		mean := g.Sum(g.Multiply(u.spread(g, items), u.shares), 1) // (B, D)
+		mean = g.View(mean, u.rows, 1, int64(n.config.Width))      // (B, 1, D)
 		if start == nil {
 			return mean
 		}
@@ -59,68 +53,11 @@ func (n *network) start(g *graph, b examples.Batch, as layout, items *tensor.Ten
 	return start
 }
 
-// itemShares weighs the positions with an item alike (B, S), so that their sum is a mean.
-func itemShares(b examples.Batch, length int) []float32 {
-	shares := make([]float32, b.Rows*length)
-	for row := range b.Rows {
-		items := b.Items[row*b.Length:][:b.Length]
-		count := 0
-		for _, item := range items {
-			if item != noID {
-				count++
-			}
-		}
-		for i, item := range items {
-			if item != noID {
-				shares[row*length+i] = 1 / float32(count)
-			}
-		}
-	}
-	return shares
-}
-
-// embedWords maps the tokens at each position to the sum of their embeddings (B, S, D),
-// of which padding is no part.
-func (n *network) embedWords(g *graph, b examples.Batch, as layout) *tensor.Tensor {
-	if b.Depth == 1 {
-		return g.Embedding(n.tokens, as.upload(g, b.Tokens), tokens.Pad)
-	}
-	ids := as.upload(g, b.Tokens, int64(b.Depth))                                                // (B, S, P)
-	embedded := g.Embedding(n.tokens, ids, tokens.Pad)                                           // (B, S, P, D)
-	present := g.View(g.As(g.Not(g.Equals(ids, tokens.Pad)), n.kind), append(ids.Shape(), 1)...) // (B, S, P, 1)
-	return g.Sum(g.Multiply(embedded, present), -2)                                              // (B, S, D)
-}
-
-func (n *network) positions(b examples.Batch) []int64 {
-	positions := make([]int64, len(b.Users))
-	for i := range positions {
-		if n.config.NewestFirst {
-			positions[i] = b.Distance[i] + positionOffset
-		} else {
-			positions[i] = int64(i%b.Length) + positionOffset
-		}
-	}
-	return positions
-}
-
-func (n *network) paddingMask(g *graph, b examples.Batch, as layout) *tensor.Tensor {
-	if as.packed() {
-		return tensor.None
-	}
-	mask := make([]float32, as.rows*as.length)
-	for row, length := range b.Lengths {
-		for i := length; i < as.length; i++ {
-			mask[int64(row)*as.length+i] = float32(math.Inf(-1))
-		}
-	}
-	return n.floats(g, mask, as.rows, 1, 1, as.length)
-}
-
 // decode runs the decoder on whole texts, ids (B, T), and returns the states
 // (B, T, D) with each layer's self-attention keys and values, and those of the
 // encoded input that it made on the way.
-func (n *network) decode(g *graph, ids []int64, length int64, e encoded) (states *tensor.Tensor, own, cross []keysValues) {
-	x := n.embedTarget(g, g.Ints(ids, int64(len(ids))/length, length), 0, e.start)
+func (n *network) decode(g *graph, ids *tensor.Tensor, e encoded) (states *tensor.Tensor, own, cross []keysValues) {
+	x := n.embedTarget(g, ids, 0, e.start)
 	for _, layer := range n.decoder {
 		mark := g.Mark()
 		kv := layer.crossAttention.keysValues(g, e.states, e.layout)
@@ -159,7 +96,8 @@ const textMarks = 2
 // losses are the cross-entropies of the text, summed over the target tokens, and of
 // the dense head, summed over the rows (None if not asked for), in nats.
 func (n *network) losses(g *graph, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {
-	states, _, _ := n.decode(g, t.Inputs, int64(t.Length), n.encode(g, b, padded(b)))
+	ids := g.Ints(t.Inputs, int64(b.Rows), int64(t.Length))
+	states, _, _ := n.decode(g, ids, n.encode(g, n.upload(g, b, padded(b))))
 	logits := g.Reshape(n.logits(g, states), -1, int64(n.config.Vocabulary)) // (B*T, V)
 	generative = g.CrossEntropy(logits, g.Ints(t.Labels, int64(len(t.Labels))), examples.IgnoredLabel)
 	if !dense {

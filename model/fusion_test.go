@@ -142,7 +142,7 @@ func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
 	defer withoutGradients()()
 	g := newGraph(searcher.device)
 	defer g.Free()
-	_, states := searcher.start(g, examples.NewBatch(inputs))
+	_, states := searcher.start(g, searcher.network.upload(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))))
 	width := searcher.network.config.Width
 	state, table := g.Select(states, 1, 1).Floats(), searcher.network.items.Floats() // (B, D), (Items+1, D)
 	for row := range inputs {
@@ -221,7 +221,7 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 		defer withoutGradients()()
 		g := newGraph(searcher.device)
 		defer g.Free()
-		start := n.encode(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))).start.Floats() // (B, 1, D)
+		start := encodePadded(g, n, inputs).start.Floats() // (B, 1, D)
 		for j := range width {
 			want := float32(0)
 			if c.newest {
@@ -241,7 +241,7 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 	n.config.StartFromNewest, n.config.StartFromMean = false, false
 	g := newGraph(searcher.device)
 	defer g.Free()
-	if start := n.encode(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))).start; start != nil {
+	if start := encodePadded(g, n, inputs).start; start != nil {
 		t.Errorf("the decoder starts from %v, want its marks alone", start.Shape())
 	}
 }

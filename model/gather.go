@@ -33,8 +33,22 @@ func (s *Searcher) gather(requests []request, w Weights) (gathered [][]evidence,
 	return gathered, err
 }
 
-func (s *Searcher) gatherPart(g *graph, requests []request, w Weights) [][]evidence {
-	found, logProbs := s.askNetwork(g, requests, w)
+func (s *Searcher) gatherPart(g *graph, requests []request, w Weights) (gathered [][]evidence) {
+	q := questions{beams: w.Beams() > 0, dense: w.Dense > 0}
+	if q == (questions{}) {
+		return join(requests, make([]proposals, len(requests)), w)
+	}
+	s.ask(g, requests, q, func(a asked) {
+		gathered = join(requests, s.proposals(a, requests), w)
+		if q.dense {
+			lookUp(g, a.logProbs, gathered)
+		}
+	})
+	return gathered
+}
+
+// join adds what the rules propose, and what they say of all that is proposed.
+func join(requests []request, found []proposals, w Weights) [][]evidence {
 	gathered := make([][]evidence, len(requests))
 	for i, r := range requests {
 		for kind, weight := range w.Rules() {
@@ -51,37 +65,25 @@ func (s *Searcher) gatherPart(g *graph, requests []request, w Weights) [][]evide
 			}
 		}
 	}
-	if w.Dense > 0 {
-		lookUp(g, logProbs, gathered)
-	}
 	return gathered
 }
 
-// askNetwork runs the search and the head, as far as they have a weight. It also returns
-// the head's log-probabilities of all items (B, Items).
-func (s *Searcher) askNetwork(g *graph, requests []request, w Weights) (found []proposals, logProbs *tensor.Tensor) {
-	found = make([]proposals, len(requests))
-	if w.Beams() == 0 && w.Dense == 0 {
-		return found, nil
-	}
-	searching := newGraph(s.device) // its steps free what they leave behind
-	defer searching.Free()
-	b, states := s.start(searching, batchOf(requests))
-	if w.Dense > 0 {
-		logProbs = g.LogSoftmax(s.network.itemScores(g, states)) // (B, Items)
-		width := min(shortlist+mostSpare(requests), s.tree.Leaves)
-		_, best := g.TopK(logProbs, int64(width))
-		leaves := best.Ints() // row by row
+// proposals reads what the network proposes: to each request as much as it asks for,
+// whatever the others do.
+func (s *Searcher) proposals(a asked, requests []request) []proposals {
+	found := make([]proposals, len(requests))
+	if a.best != nil {
+		leaves, width := a.best.Ints(), int(a.best.Shape()[1]) // row by row
 		for i, r := range requests {
 			found[i].dense = leaves[i*width:][:min(shortlist+r.spare, width)]
 		}
 	}
-	if w.Beams() > 0 {
-		for i, candidates := range s.candidates(searching, b, requests) {
+	if a.ended.scores != nil {
+		for i, candidates := range s.candidates(a.ended, requests) {
 			found[i].beams = candidates
 		}
 	}
-	return found, logProbs
+	return found
 }
 
 // lookUp adds the head's log-probabilities (B, Items) to what was gathered.

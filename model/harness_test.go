@@ -38,6 +38,11 @@ func testDevice(t *testing.T) Device {
 	return device
 }
 
+func encodePadded(g *graph, n *network, inputs []examples.Input) encoded {
+	batch := examples.NewBatch(inputs)
+	return n.encode(g, n.upload(g, batch, padded(batch)))
+}
+
 // cycles are users who walk around rings of items, each from a place of their own:
 // the next item follows from the last one with certainty.
 func cycles(users, rings, ringSize, length int) []catalog.Sequence {

@@ -23,7 +23,7 @@ func TestIDTablesAreSeparate(t *testing.T) {
 		g := newGraph(m.device)
 		defer g.Free()
 		in := examples.Input{Tokens: []int64{0, 9, 2}, Users: []int64{0, user, 0}, Items: []int64{0, item, 0}}
-		return m.network.encode(g, examples.NewBatch([]examples.Input{in}), padded(examples.NewBatch([]examples.Input{in}))).states.Floats()
+		return encodePadded(g, m.network, []examples.Input{in}).states.Floats()
 	}
 	plain, asUser, asItem, both := encode(0, 0), encode(3, 0), encode(0, 3), encode(3, 3)
 	for name, pair := range map[string][2][]float32{
@@ -94,7 +94,7 @@ func TestWordPositionsSumTheTokens(t *testing.T) {
 	}
 	shorter := examples.Input{Tokens: []int64{11, 12}, Users: make([]int64, 1), Items: make([]int64, 1)}
 	b := examples.NewBatch([]examples.Input{in, shorter})
-	got := m.network.embedWords(g, b, padded(b)).Floats() // (2, 3, D)
+	got := m.network.embedWords(g, m.network.upload(g, b, padded(b)).tokens, padded(b)).Floats() // (2, 3, D)
 	for position, word := range words {
 		for j := range width {
 			want := 0.0

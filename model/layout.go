@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"genrec/model/examples"
 	"genrec/model/tensor"
 )
@@ -11,24 +13,29 @@ import (
 type layout struct {
 	rows, length int64
 	places       []int64        // packed: where each of the N stands in the batch
-	from         []int64        // packed: (B*S), which of the N stands in each place; any in the padding
-	starts       *tensor.Tensor // packed: (B+1), which of the N each row begins with, and their number
+	starts       *tensor.Tensor // packed: (B+1), which of the N each row begins with, and the end of the last
 }
 
 func padded(b examples.Batch) layout { return layout{rows: int64(b.Rows), length: int64(b.Length)} }
 
 func packed(g *graph, b examples.Batch) layout {
-	l := layout{rows: int64(b.Rows), length: int64(b.Length), from: make([]int64, b.Rows*b.Length)}
+	l := padded(b)
 	starts := []int64{0}
 	for row, length := range b.Lengths {
 		for i := range length {
-			place := row*b.Length + int(i)
-			l.from[place] = int64(len(l.places))
-			l.places = append(l.places, int64(place))
+			l.places = append(l.places, int64(row*b.Length)+i)
 		}
 		starts = append(starts, int64(len(l.places)))
 	}
 	l.starts = g.As(g.Ints(starts, l.rows+1), tensor.Int32)
+	return l
+}
+
+// upTo fills a packed layout up to a number of positions, which no row reads; every row is
+// then allowed to be as long.
+func (l layout) upTo(positions int) layout {
+	l.places = append(l.places, slices.Repeat(l.places[:1], positions-len(l.places))...)
+	l.length = int64(positions)
 	return l
 }
 
@@ -51,11 +58,19 @@ func (l layout) upload(g *graph, data []int64, sizes ...int64) *tensor.Tensor {
 	return g.Ints(chosen, append([]int64{int64(len(l.places))}, sizes...)...)
 }
 
-// spread maps x (B, S, D) or (N, D) to (B, S, D).
-func (l layout) spread(g *graph, x *tensor.Tensor) *tensor.Tensor {
+// spreading is which of the N positions stands in each place of (B, S), any in the padding;
+// nil if they are not packed.
+func (l layout) spreading(g *graph, b examples.Batch) *tensor.Tensor {
 	if !l.packed() {
-		return x
+		return nil
 	}
-	from := g.Ints(l.from, int64(len(l.from)))
-	return g.View(g.IndexSelect(x, 0, from), l.rows, l.length, -1) // (B, S, D)
+	from := make([]int64, l.rows*l.length)
+	at := int64(0)
+	for row, length := range b.Lengths {
+		for i := range length {
+			from[int64(row)*l.length+i] = at
+			at++
+		}
+	}
+	return g.Ints(from, l.rows*l.length)
 }

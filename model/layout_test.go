@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"genrec/model/examples"
@@ -44,18 +45,29 @@ func TestPackedIsPadded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		g := newGraph(searcher.device)
+		defer g.Free()
+		batch := examples.NewBatch(inputs)
+		requests := make([]request, len(inputs))
+		roomy := searcher.upload(g, requests, batch, packed(g, batch).upTo(len(inputs)*batch.Length+3), 5)
+		longer := searcher.candidates(searcher.answer(g, roomy, questions{beams: true}, 5).ended, requests)
+		if !slices.EqualFunc(longer, found[true], func(a, b []Candidate) bool { return slices.EqualFunc(a, b, alike) }) {
+			t.Errorf("with positions that no row reads and places that nobody asks for, a search finds\n%+v, without\n%+v", longer, found[true])
+		}
 		for i, want := range found[false] {
 			if len(found[true][i]) != len(want) {
 				t.Fatalf("input %d: %d items packed, %d padded", i, len(found[true][i]), len(want))
 			}
 			for place, got := range found[true][i] {
-				if got.Leaf != want[place].Leaf || math.Abs(got.LogProb-want[place].LogProb) > 1e-4 {
+				if !alike(got, want[place]) {
 					t.Errorf("input %d, place %d: %+v packed, %+v padded", i, place, got, want[place])
 				}
 			}
 		}
 	}
 }
+
+func alike(a, b Candidate) bool { return a.Leaf == b.Leaf && math.Abs(a.LogProb-b.LogProb) < 1e-4 }
 
 func TestLayoutLeavesOutPadding(t *testing.T) {
 	ownThread(t)
@@ -65,15 +77,16 @@ func TestLayoutLeavesOutPadding(t *testing.T) {
 		{Tokens: []int64{5, 6, 7}, Users: make([]int64, 3), Items: make([]int64, 3)},
 		{Tokens: []int64{8}, Users: make([]int64, 1), Items: make([]int64, 1)},
 	}
-	l := packed(g, examples.NewBatch(inputs))
-	ids := l.upload(g, examples.NewBatch(inputs).Tokens)
+	batch := examples.NewBatch(inputs)
+	l := packed(g, batch)
+	ids := l.upload(g, batch.Tokens)
 	if got := ids.Ints(); len(got) != 4 || got[2] != 7 || got[3] != 8 {
 		t.Errorf("packed tokens are %v, want 5 6 7 8", got)
 	}
 	if got := l.starts.Shape(); len(got) != 1 || got[0] != 3 {
 		t.Errorf("the starts of 2 rows and their end are %v", got)
 	}
-	spread := l.spread(g, g.View(ids, -1, 1))
+	spread := uploaded{layout: l, spreading: l.spreading(g, batch)}.spread(g, g.View(ids, -1, 1))
 	if shape := spread.Shape(); shape[0] != 2 || shape[1] != 3 {
 		t.Fatalf("spread, they are %v, want 2 rows of 3", shape)
 	}

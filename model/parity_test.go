@@ -85,7 +85,8 @@ func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batc
 	g := newGraph(m.device)
 	defer g.Free()
 	targets := want.targets()
-	states, _, _ := m.network.decode(g, targets.Inputs, int64(targets.Length), m.network.encode(g, batch, padded(batch)))
+	ids := g.Ints(targets.Inputs, int64(batch.Rows), int64(targets.Length))
+	states, _, _ := m.network.decode(g, ids, m.network.encode(g, m.network.upload(g, batch, padded(batch))))
 	logits = largestDifference(m.network.logits(g, states).Floats(), want["logits"].Data)
 	if logits > logitsTolerance {
 		t.Errorf("a logit differs by %.1e, tolerance %.0e", logits, logitsTolerance)

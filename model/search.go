@@ -29,13 +29,16 @@ type Searcher struct {
 	crew    crew
 	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
 
-	owned      *graph
-	prefix     []int64        // what the decoder reads before the first free token
-	childToken *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
-	childNode  *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
-	childBias  *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
-	itself     *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
-	output     linear         // D to V, or to a few more that have no probability
+	owned        *graph
+	prefix       []int64        // what the decoder reads before the first free token
+	prefixTokens *tensor.Tensor // (1, T)
+	childToken   *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
+	childNode    *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
+	childBias    *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
+	itself       *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
+	numbers      *tensor.Tensor // (B, 1): 0 to B-1, for as many as are searched together
+	recordings   recordings
+	output       linear // D to V, or to a few more that have no probability
 }
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
@@ -57,6 +60,12 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 		}
 		token[i], node[i] = tree.ChildToken[i], tree.ChildNode[i]
 	}
+	s.prefixTokens = s.owned.Ints(s.prefix, 1, int64(len(s.prefix)))
+	numbers := make([]int64, max(mostTogether, mostOnGPU))
+	for i := range numbers {
+		numbers[i] = int64(i)
+	}
+	s.numbers = s.owned.Ints(numbers, int64(len(numbers)), 1)
 	rows, fanOut := int64(tree.InnerNodes), int64(tree.FanOut)
 	s.childToken = s.owned.Ints(token, rows, fanOut)
 	s.childNode = s.owned.Ints(node, rows, fanOut)
@@ -106,6 +115,7 @@ func diagonal(size int) []float32 {
 func (s *Searcher) Close() (err error) {
 	defer tensor.Catch(&err)
 	s.crew.close()
+	s.recordings.free()
 	s.owned.Free()
 	return nil
 }
@@ -124,18 +134,17 @@ func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candida
 	}
 	found = make([][]Candidate, len(inputs))
 	err = s.inParts(requests, func(g *graph, numbers []int, part []request) {
-		b, _ := s.start(g, batchOf(part))
-		for i, candidates := range s.candidates(g, b, part) {
-			found[numbers[i]] = candidates
-		}
+		s.ask(g, part, questions{beams: true}, func(a asked) {
+			for i, candidates := range s.candidates(a.ended, part) {
+				found[numbers[i]] = candidates
+			}
+		})
 	})
 	return found, err
 }
 
-// candidates searches from the start and keeps for each request as many as it asks for,
-// whatever the others do.
-func (s *Searcher) candidates(g *graph, b beams, requests []request) [][]Candidate {
-	ended := s.search(g, b, s.beams+int64(mostSpare(requests)))
+// candidates keeps for each request as many as it asks for, whatever the others do.
+func (s *Searcher) candidates(ended finished, requests []request) [][]Candidate {
 	found := s.read(ended, int64(len(requests)))
 	for i, r := range requests {
 		found[i] = found[i][:min(len(found[i]), int(s.beams)+r.spare)]
@@ -143,8 +152,9 @@ func (s *Searcher) candidates(g *graph, b beams, requests []request) [][]Candida
 	return found
 }
 
-// search goes on from the start until every beam has ended, and keeps the best.
-func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
+// search goes on from the start until every beam has ended, and keeps the best: of those
+// that end before the last step, each request's within its number of places.
+func (s *Searcher) search(g *graph, b beams, keep int64, within *tensor.Tensor) (ended finished) {
 	for depth := 1; ; depth++ {
 		logits := s.output.apply(g, b.states) // (B*K, V)
 		if depth == s.tree.Depth {            // whoever goes on ends here
@@ -155,7 +165,7 @@ func (s *Searcher) search(g *graph, b beams, keep int64) (ended finished) {
 			next = s.expand(g, b, logits, s.beams)
 		} else {
 			best := s.expand(g, b, logits, keep+s.beams)
-			ended = ended.with(g, s.leaves(g, best, keep), keep)
+			ended = ended.with(g, s.leaves(g, best, within), keep)
 			next = s.inner(g, best)
 		}
 		s.advance(g, &b, next, int64(len(s.prefix)+depth-1))
@@ -187,29 +197,17 @@ func (b *beams) tensors() []*tensor.Tensor {
 
 // start runs the encoder and the forced prefix: one beam per request. It also returns
 // the decoder's states (B, T, D) over the prefix.
-func (s *Searcher) start(g *graph, batch examples.Batch) (beams, *tensor.Tensor) {
-	rows, length := int64(batch.Rows), int64(len(s.prefix))
-	as := padded(batch)
-	if s.packed {
-		as = packed(g, batch)
-	}
-	e := s.network.encode(g, batch, as)
-	ids := make([]int64, 0, rows*length)
-	for range rows {
-		ids = append(ids, s.prefix...)
-	}
-	numbers := make([]int64, rows)
-	for i := range numbers {
-		numbers[i] = int64(i)
-	}
-	states, own, cross := s.network.decode(g, ids, length, e) // (B, T, D)
+func (s *Searcher) start(g *graph, u uploaded) (beams, *tensor.Tensor) {
+	rows, length := u.rows, int64(len(s.prefix))
+	e := s.network.encode(g, u)
+	states, own, cross := s.network.decode(g, g.Expand(s.prefixTokens, rows, length), e) // (B, T, D)
 	return beams{
-		requests: g.Ints(numbers, rows, 1),
+		requests: g.Narrow(s.numbers, 0, 0, rows),
 		states:   g.Select(states, 1, length-1), // (B, D)
 		nodes:    g.IntZeros(rows, 1),
 		scores:   g.Zeros(rows, 1),
-		own:      own, paths: s.network.floats(g, make([]float32, rows*length), rows, 1, 1, length),
-		cross: cross, mask: e.mask,
+		own:      own, paths: g.As(g.Zeros(rows, 1, 1, length), s.network.kind),
+		cross: cross, mask: u.mask,
 	}, states
 }
 
@@ -258,14 +256,15 @@ func (s *Searcher) inner(g *graph, e expansion) expansion {
 	return e.take(g, scores, columns)
 }
 
-// leaves are the continuations among the best few that end a sequence; the others
-// lose their score.
-func (s *Searcher) leaves(g *graph, e expansion, few int64) expansion {
-	few = min(few, e.scores.Shape()[1])
+// leaves are the continuations within a request's places (B, K') that end a sequence; the
+// others lose their score.
+func (s *Searcher) leaves(g *graph, e expansion, within *tensor.Tensor) expansion {
+	few := min(within.Shape()[1], e.scores.Shape()[1])
 	first := func(x *tensor.Tensor) *tensor.Tensor { return g.Narrow(x, 1, 0, few) }
 	nodes := first(e.nodes)
 	goingOn := g.Not(g.AtLeast(nodes, int64(s.tree.InnerNodes)))
-	return expansion{scores: g.Fill(first(e.scores), goingOn, math.Inf(-1)), nodes: nodes}
+	scores := g.Add(first(e.scores), first(within))
+	return expansion{scores: g.Fill(scores, goingOn, math.Inf(-1)), nodes: nodes}
 }
 
 // advance runs the decoder on the tokens just chosen, which stand at position.

@@ -144,6 +144,6 @@ func readOn(m *Model, in examples.Input, text []int64) []float32 {
 	g := newGraph(m.device)
 	defer g.Free()
 	read := append([]int64{tokens.End, tokens.Begin}, text...)
-	states, _, _ := m.network.decode(g, read, int64(len(read)), m.network.encode(g, examples.NewBatch([]examples.Input{in}), padded(examples.NewBatch([]examples.Input{in}))))
+	states, _, _ := m.network.decode(g, g.Ints(read, 1, int64(len(read))), encodePadded(g, m.network, []examples.Input{in}))
 	return g.LogSoftmax(m.network.logits(g, g.Select(states, 1, int64(len(read)-1)))).Floats()
 }

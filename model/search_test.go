@@ -144,7 +144,8 @@ func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []floa
 		all[i].Labels = append([]int64{tokens.Begin}, text...)
 	}
 	targets := examples.NewTargets(all)
-	states, _, _ := m.network.decode(g, targets.Inputs, int64(targets.Length), m.network.encode(g, examples.NewBatch(repeated), padded(examples.NewBatch(repeated))))
+	ids := g.Ints(targets.Inputs, int64(len(texts)), int64(targets.Length))
+	states, _, _ := m.network.decode(g, ids, encodePadded(g, m.network, repeated))
 	logProbs := g.LogSoftmax(m.network.logits(g, states)).Floats() // (items, T, V)
 	scores := make([]float64, len(texts))
 	for i, text := range texts {

@@ -23,6 +23,8 @@ std::vector<std::string> folders() {
   return {"", own, own + "../../nvidia/cu13/lib/"};
 }
 
+using cuda::find;
+
 void *open(const char *library) {
   std::string reasons;
   for (const auto &folder : folders()) {
@@ -30,13 +32,6 @@ void *open(const char *library) {
     reasons += std::string(reasons.empty() ? "" : "; ") + dlerror();
   }
   throw std::runtime_error(reasons);
-}
-
-template <typename Function> Function *find(const char *library, const char *name) {
-  void *handle = open(library);
-  void *function = dlsym(handle, name);
-  if (function == nullptr) throw std::runtime_error(std::string(library) + " lacks " + name);
-  return reinterpret_cast<Function *>(function);
 }
 
 void check(int result, const char *what) {
@@ -107,6 +102,12 @@ std::string architecture(const driver &gpu) {
 } // namespace
 
 namespace cuda {
+
+void *look_up(const char *library, const char *name) {
+  void *function = dlsym(open(library), name);
+  if (function == nullptr) throw std::runtime_error(std::string(library) + " lacks " + name);
+  return function;
+}
 
 void compile(const char *source) {
   auto made = std::make_unique<kernels>();

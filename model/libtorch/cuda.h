@@ -6,6 +6,12 @@
 // when it is loaded: neither its headers nor its libraries are needed to build.
 namespace cuda {
 
+// Looks a function up in a library of NVIDIA's or libtorch's. Throws std::runtime_error.
+void *look_up(const char *library, const char *name);
+template <typename Function> Function *find(const char *library, const char *name) {
+  return reinterpret_cast<Function *>(look_up(library, name));
+}
+
 // Compiles kernels.cu for the GPU. Throws std::runtime_error where it fails.
 void compile(const char *source);
 

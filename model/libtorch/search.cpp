@@ -30,13 +30,14 @@ at::Tensor attention(const at::Tensor &x, const at::Tensor &keys, const at::Tens
 
 // A CPU has no such operation, and takes row by row.
 at::Tensor attention_by_row(const at::Tensor &x, const at::Tensor &keys, const at::Tensor &values, const at::Tensor &starts, int64_t heads) {
-  std::vector<at::Tensor> rows;
+  auto out = at::zeros_like(x);
   const auto *start = starts.data_ptr<int32_t>();
   for (int64_t i = 0; i + 1 < starts.size(0); i++) {
     const auto cut = [&](const at::Tensor &t) { return t.slice(0, start[i], start[i + 1]).unsqueeze(0); };
-    rows.push_back(attention(x.dim() == 3 ? x.slice(0, i, i + 1) : cut(x), cut(keys), cut(values), {}, heads, 0, false));
+    const auto row = [&](const at::Tensor &t) { return x.dim() == 3 ? t.slice(0, i, i + 1) : cut(t); };
+    row(out).copy_(attention(row(x), cut(keys), cut(values), {}, heads, 0, false));
   }
-  return x.dim() == 3 ? at::cat(rows) : at::cat(rows, 1).squeeze(0);
+  return out;
 }
 
 at::Tensor packed_attention(const at::Tensor &x, const at::Tensor &keys, const at::Tensor &values, const at::Tensor &starts, int64_t longest, int64_t heads) {

@@ -37,3 +37,9 @@ func (s *Scope) FreeSince(mark int, keep ...*Tensor) {
 	clear(s.results[len(kept):])
 	s.results = kept
 }
+
+// Give makes results of this scope those of another.
+func (s *Scope) Give(to *Scope, results ...*Tensor) {
+	s.results = slices.DeleteFunc(s.results, func(t *Tensor) bool { return slices.Contains(results, t) })
+	to.results = append(to.results, results...)
+}
