@@ -2,8 +2,10 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -16,7 +18,7 @@ import (
 // apply brings the recommendations of a batch up to date. Every effect comes
 // before the batch is finished, and can be repeated.
 func (r *run) apply(ctx context.Context, model Generator, batch []pending) error {
-	tasks, err := r.outdated(ctx, model.Version(), batch)
+	tasks, unreadable, err := r.outdated(ctx, model.Version(), batch)
 	if err != nil {
 		return err
 	}
@@ -24,7 +26,7 @@ func (r *run) apply(ctx context.Context, model Generator, batch []pending) error
 	if err != nil {
 		return err
 	}
-	if err := r.bury(ctx, failed...); err != nil {
+	if err := r.bury(ctx, append(failed, unreadable...)...); err != nil {
 		return err
 	}
 	if err := r.write(ctx, done); err != nil {
@@ -48,30 +50,27 @@ type task struct {
 	result  sessions.Recommendations
 }
 
-// outdated returns the users whose recommendations are of another sequence or
-// another model than the current ones.
-func (r *run) outdated(ctx context.Context, version string, batch []pending) ([]task, error) {
-	users := make([]string, len(batch))
-	for i, p := range batch {
-		users[i] = p.refresh.User
-	}
+// outdated returns the users whose recommendations are of another sequence or another
+// model than the current ones, and dead letters for those whose sequence cannot be read.
+func (r *run) outdated(ctx context.Context, version string, batch []pending) (tasks []task, unreadable []kafka.Message, err error) {
+	asked := len(batch)
 	var (
 		sequences []sessions.Sequence
 		stored    []sessions.Recommendations
 	)
-	what := fmt.Sprintf("read the sequences and recommendations of %d users", len(users))
-	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
-		if sequences, err = r.sessions.Sequences(ctx, users); err != nil {
-			return err
+	for {
+		sequences, stored, err = r.read(ctx, batch)
+		var user *sessions.UserError
+		if !errors.As(err, &user) {
+			break
 		}
-		stored, err = r.sessions.RecommendationsOf(ctx, users)
-		return err
-	})
-	if err != nil {
-		return nil, err
+		at := slices.IndexFunc(batch, func(p pending) bool { return p.refresh.User == user.User })
+		unreadable = append(unreadable, stream.DeadLetter(batch[at].message, ReasonBadSequence, err.Error()))
+		batch = slices.Delete(slices.Clone(batch), at, at+1)
 	}
-
-	var tasks []task
+	if err != nil {
+		return nil, nil, err
+	}
 	for i, p := range batch {
 		sequence := sequences[i]
 		current := stored[i].SequenceVersion == sequence.Version && stored[i].ModelVersion == version
@@ -90,8 +89,27 @@ func (r *run) outdated(ctx context.Context, version string, batch []pending) ([]
 			},
 		})
 	}
-	r.counters.update(func(s *Stats) { s.Skipped += int64(len(batch) - len(tasks)) })
-	return tasks, nil
+	r.counters.update(func(s *Stats) { s.Skipped += int64(asked - len(unreadable) - len(tasks)) })
+	return tasks, unreadable, nil
+}
+
+// read retries for as long as it is Redis that fails, and not a user's data.
+func (r *run) read(ctx context.Context, batch []pending) (sequences []sessions.Sequence, stored []sessions.Recommendations, err error) {
+	users := make([]string, len(batch))
+	for i, p := range batch {
+		users[i] = p.refresh.User
+	}
+	what := fmt.Sprintf("read the sequences and recommendations of %d users", len(users))
+	err = backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
+		if sequences, err = r.sessions.Sequences(ctx, users); err == nil {
+			stored, err = r.sessions.RecommendationsOf(ctx, users)
+		}
+		if of := (*sessions.UserError)(nil); errors.As(err, &of) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+	return sequences, stored, err
 }
 
 // generateAll generates for all at once, and if that fails for one after the

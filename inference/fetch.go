@@ -14,6 +14,7 @@ import (
 const (
 	ReasonBadRefresh     = "bad_refresh"
 	ReasonGenerateFailed = "generate_failed"
+	ReasonBadSequence    = "bad_sequence"
 )
 
 // maxRefreshBytes bounds what waits in the queue. It is far above the largest

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded/embeddedtest"
@@ -23,6 +24,7 @@ import (
 type harness struct {
 	t       *testing.T
 	servers *embeddedtest.Servers
+	rdb     *redis.Client
 	topics  stream.Topics
 	store   *sessions.Store
 	models  *fakeModels
@@ -38,7 +40,7 @@ func newHarness(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &harness{t: t, servers: servers, topics: stream.DefaultTopics(), store: store, models: &fakeModels{}}
+	return &harness{t: t, servers: servers, rdb: rdb, topics: stream.DefaultTopics(), store: store, models: &fakeModels{}}
 }
 
 // running is a Worker whose Run has been called.

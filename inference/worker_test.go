@@ -192,6 +192,28 @@ func TestPoisonUserIsBuried(t *testing.T) {
 	}
 }
 
+func TestUnreadableSequenceIsBuried(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	broken := []kafka.Message{h.see("broken", "apple"), h.see("other-type", "apple")}
+	pipe := h.rdb.Pipeline()
+	pipe.Set(t.Context(), "genrec:seq:{broken}", "not what a Store writes", 0)
+	pipe.Del(t.Context(), "genrec:seq:{other-type}")
+	pipe.SAdd(t.Context(), "genrec:seq:{other-type}", "member")
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := h.run()
+	h.produce(append(broken, h.see("ann", "apple"))...)
+	h.written(r, 1)
+	h.reachCommitted(3)
+	r.Stop()
+	h.wantRecommended("ann", "v1:apple")
+	if s := r.Stats(); s.Failed != 2 || h.buried() != 2 {
+		t.Errorf("got %+v and %d dead letters, want one for each user whose sequence cannot be read", s, h.buried())
+	}
+}
+
 func TestPanicIsTheUsersFailure(t *testing.T) {
 	h := newHarness(t)
 	h.models.hook = func(_ context.Context, requests []Request) error {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -13,22 +14,18 @@ import (
 
 // decoded is a message and what it holds: an event, or what is wrong with it.
 type decoded struct {
-	event      event.Event
-	invalid    *event.InvalidError
-	deadLetter kafka.Message // if invalid
-	producedAt int64         // Unix ms
-	offset     int64
-	cost       int64
+	source  kafka.Message
+	event   event.Event
+	invalid *event.InvalidError
+	cost    int64
 }
 
 func decode(m kafka.Message, now time.Time, limits event.Limits) decoded {
-	d := decoded{producedAt: m.Time.UnixMilli(), offset: m.Offset, cost: cost(m)}
+	d := decoded{source: m, cost: cost(m)}
 	e, err := event.Decode(m.Value, now, limits)
-	if errors.As(err, &d.invalid) {
-		d.deadLetter = stream.DeadLetter(m, string(d.invalid.Reason), d.invalid.Detail)
-		return d
+	if !errors.As(err, &d.invalid) {
+		d.event = e
 	}
-	d.event = e
 	return d
 }
 
@@ -48,7 +45,7 @@ type batch struct {
 	bytes       int64
 	next        int64                 // offset after the last message
 	users       []sessions.UserEvents // each user once
-	producedAt  [][]int64             // of the events of each user
+	sources     [][]kafka.Message     // of the events of each user
 	position    map[string]int        // of a user in both
 	deadLetters []kafka.Message
 	dead        map[event.Reason]int64
@@ -59,9 +56,9 @@ func newBatch() *batch { return &batch{position: make(map[string]int)} }
 func (b *batch) add(m decoded) {
 	b.messages++
 	b.bytes += m.cost
-	b.next = m.offset + 1
+	b.next = m.source.Offset + 1
 	if m.invalid != nil {
-		b.bury(m.deadLetter, m.invalid.Reason)
+		b.bury(m.source, m.invalid.Reason, m.invalid.Detail)
 		return
 	}
 	at, known := b.position[m.event.User]
@@ -69,18 +66,31 @@ func (b *batch) add(m decoded) {
 		at = len(b.users)
 		b.position[m.event.User] = at
 		b.users = append(b.users, sessions.UserEvents{User: m.event.User})
-		b.producedAt = append(b.producedAt, nil)
+		b.sources = append(b.sources, nil)
 	}
 	b.users[at].Events = append(b.users[at].Events, m.event)
-	b.producedAt[at] = append(b.producedAt[at], m.producedAt)
+	b.sources[at] = append(b.sources[at], m.source)
 }
 
-func (b *batch) bury(letter kafka.Message, reason event.Reason) {
+// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
+const ReasonBadSequence event.Reason = "bad_sequence"
+
+// giveUp buries the events of a user in place of appending them.
+func (b *batch) giveUp(user *sessions.UserError) {
+	at := slices.IndexFunc(b.users, func(u sessions.UserEvents) bool { return u.User == user.User })
+	for _, m := range b.sources[at] {
+		b.bury(m, ReasonBadSequence, user.Error())
+	}
+	b.users = slices.Delete(b.users, at, at+1)
+	b.sources = slices.Delete(b.sources, at, at+1)
+}
+
+func (b *batch) bury(m kafka.Message, reason event.Reason, detail string) {
 	if b.dead == nil {
 		b.dead = make(map[event.Reason]int64)
 	}
 	b.dead[reason]++
-	b.deadLetters = append(b.deadLetters, letter)
+	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m, string(reason), detail))
 }
 
 // refreshes has one for every user, also for those whose events were all known:
@@ -90,7 +100,9 @@ func (b *batch) refreshes(appended []sessions.Appended) ([]kafka.Message, error)
 	messages := make([]kafka.Message, len(appended))
 	for i, a := range appended {
 		refresh := stream.Refresh{User: a.User, SequenceVersion: a.Version}
-		refresh.AddProducedAt(b.producedAt[i]...)
+		for _, m := range b.sources[i] {
+			refresh.AddProducedAt(m.Time.UnixMilli())
+		}
 		var err error
 		if messages[i], err = refresh.Message(); err != nil {
 			return nil, err

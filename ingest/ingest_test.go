@@ -142,6 +142,29 @@ func TestBadEventsBecomeDeadLetters(t *testing.T) {
 	}
 }
 
+func TestEventsOfABrokenSequenceAreBuried(t *testing.T) {
+	h := newHarness(t)
+	broken := "what no Store writes, and long enough to be taken for a sequence"
+	if err := h.rdb.Set(t.Context(), "genrec:seq:{broken}", broken, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := h.run()
+	h.produce(h.event("broken", "apple", 0), h.event("ann", "apple", 0), h.event("broken", "beer", 1))
+	h.finished(r, 3)
+	r.Stop()
+	h.wantItems("ann", "apple")
+	h.wantRefreshed("ann")
+	dead := h.messages(h.topics.DeadLetters)
+	if len(dead) != 2 || r.Stats().Dead[ReasonBadSequence] != 2 {
+		t.Fatalf("got %+v and %d dead letters, want both events of the broken sequence", r.Stats(), len(dead))
+	}
+	for _, m := range dead {
+		if reason := header(m, "genrec-reason"); reason != string(ReasonBadSequence) {
+			t.Errorf("got a letter with reason %q", reason)
+		}
+	}
+}
+
 func TestBatchesLargerThanTheLimits(t *testing.T) {
 	h := newHarness(t)
 	const users, each = 40, 30 // more messages than DefaultMaxBatch

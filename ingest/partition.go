@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -83,6 +84,10 @@ func (w *worker) append(ctx context.Context) error {
 			return err
 		}
 		versions, err := w.appendUsers(ctx, b.users)
+		for user := (*sessions.UserError)(nil); errors.As(err, &user); {
+			b.giveUp(user)
+			versions, err = w.appendUsers(ctx, b.users)
+		}
 		if err != nil {
 			return err
 		}
@@ -101,6 +106,9 @@ func (w *worker) appendUsers(ctx context.Context, users []sessions.UserEvents) (
 	what := fmt.Sprintf("append to the sequences of %d users", len(users))
 	err = backoff.Retry(ctx, w.cfg.Logger, what, func() (err error) {
 		versions, err = w.sessions.Append(ctx, users)
+		if user := (*sessions.UserError)(nil); errors.As(err, &user) {
+			return backoff.Permanent(err)
+		}
 		return err
 	})
 	return versions, err

@@ -58,6 +58,12 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 		calls[i] = call{keys: []string{s.sequenceKey(b.User), s.erasureKey(b.User)}, args: args}
 	}
 	results, err := s.evalEach(ctx, appendScript, calls)
+	for i := 0; err != nil && i < len(results); i++ {
+		if of := (*UserError)(nil); errors.As(ofUser(batch[i].User, results[i].Err()), &of) {
+			err = of
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("append to the sequences of %d users: %w", len(batch), err)
 	}
@@ -72,26 +78,27 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 	return appended, nil
 }
 
-// Sequences returns the sequences of users, in the same order.
+// Sequences returns the sequences of users, in the same order. One that cannot be read
+// gives a *UserError.
 func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, error) {
 	stored := make([]*redis.StringCmd, len(users))
 	pipe := s.rdb.Pipeline()
 	for i, user := range users {
 		stored[i] = pipe.Get(ctx, s.sequenceKey(user))
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return nil, fmt.Errorf("read the sequences of %d users: %w", len(users), err)
 	}
 	sequences := make([]Sequence, len(users))
 	for i, user := range users {
 		value, err := stored[i].Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("read the sequence of user %q: %w", user, err)
+			return nil, fmt.Errorf("read the sequence: %w", ofUser(user, err))
 		}
 		sequences[i].User = user
 		sequences[i].Version, sequences[i].Interactions, err = decodeSequence(value, s.opts.Window)
 		if err != nil {
-			return nil, fmt.Errorf("decode the sequence of user %q: %w", user, err)
+			return nil, fmt.Errorf("decode the sequence: %w", &UserError{User: user, Err: err})
 		}
 	}
 	return sequences, nil
