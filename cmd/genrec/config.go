@@ -79,7 +79,7 @@ func printSettings(cmd *cli.Command) error {
 		lines = append(lines, strings.Join([]string{server + "-password", value, from}, "\t"))
 	}
 	slices.Sort(lines)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
 	for _, line := range lines {
 		fmt.Fprintln(w, line)
 	}
@@ -130,6 +130,6 @@ func checkServers(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Kafka %v and Redis allow all that ingest and infer do\n", s.kafka)
+	fmt.Fprintf(cmd.Root().Writer, "Kafka %v and Redis allow all that ingest and infer do\n", s.kafka)
 	return s.close()
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,18 +105,9 @@ func write(t *testing.T, text string) (path string) {
 // runCommand runs a command and returns what it prints.
 func runCommand(t *testing.T, line ...string) (string, error) {
 	t.Helper()
-	read, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout := os.Stdout
-	os.Stdout = w
-	err = newApp().Run(t.Context(), append([]string{"genrec"}, line...))
-	os.Stdout = stdout
-	w.Close()
-	printed, readErr := io.ReadAll(read)
-	if readErr != nil {
-		t.Fatal(readErr)
-	}
-	return string(printed), err
+	var out bytes.Buffer
+	app := newApp()
+	app.Writer = &out
+	err := app.Run(t.Context(), append([]string{"genrec"}, line...))
+	return out.String(), err
 }

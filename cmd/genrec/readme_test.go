@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/embedded"
@@ -191,5 +192,30 @@ func checkReadmeAnswer(t *testing.T, servers *embedded.Servers, key string) {
 	}
 	if items, _ := got["items"].([]any); len(items) != 3 {
 		t.Errorf("%s has %d items, want the 3 that alice does not have", key, len(items))
+	}
+}
+
+// Every flag and variable that docs/OPERATIONS.md names is one that genrec has.
+func TestOperationsNamesWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{"GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true}
+	var learn func(commands []*cli.Command)
+	learn = func(commands []*cli.Command) {
+		for _, command := range commands {
+			for _, flag := range command.Flags {
+				known["--"+flag.Names()[0]] = true
+				known[variable(flag)] = true
+			}
+			learn(command.Commands)
+		}
+	}
+	learn(newApp().Commands)
+	for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
+		if !known[name] {
+			t.Errorf("docs/OPERATIONS.md names %s, which genrec does not have", name)
+		}
 	}
 }
