@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/urfave/cli/v3"
 
@@ -24,6 +25,9 @@ func kafkaCluster(cmd *cli.Command) (stream.Cluster, error) {
 	case mechanism != "":
 		if c.SASL, err = stream.NewSASL(mechanism, a.user, a.password); err != nil {
 			return c, fmt.Errorf("--kafka-sasl: %w", err)
+		}
+		if c.TLS == nil && c.SASL.Name() == "PLAIN" {
+			slog.Warn("the password goes to Kafka for all to read on the way: --kafka-tls encrypts it")
 		}
 	}
 	if len(c.Brokers) == 0 && (c.TLS != nil || c.SASL != nil) {
