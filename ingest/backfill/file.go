@@ -81,7 +81,7 @@ func openFile(path string) (_ *file, err error) {
 	case ext == ".jsonl" || ext == ".ndjson":
 		f.rows = newLines(text)
 	case ext == ".parquet" && name != strings.ToLower(filepath.Base(path)):
-		err = errors.New("Parquet is compressed inside and cannot be read from within another compression: unpack it first")
+		err = errors.New("a Parquet file is compressed inside and cannot be read from within another compression: unpack it first")
 	case ext == ".parquet":
 		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size())
 	default:
