@@ -91,6 +91,10 @@ bench-growth: setup ## Time the search over growing catalogs, histories, beams a
 bench-memory: ## Measure users' memory in a redis-server, and appends; ARGS= flags
 	@go run ./cmd/bench-memory $(ARGS)
 
+.PHONY: bench-stream
+bench-stream: build ## Measure the stream on a real Kafka and Redis; ARGS= flags
+	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench-stream -jars "$$kafka" $(ARGS)
+
 .PHONY: soak
 soak: setup ## Search for DURATION=1h at full rate, and fail if memory grows
 	@$(libtorch) go run ./cmd/bench-growth -soak $(or $(DURATION),1h)

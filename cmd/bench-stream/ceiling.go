@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/event"
+	"genrec/sessions"
+)
+
+const (
+	ceilingConnections = 4
+	ceilingDepth       = 512 // scripts in a pipeline
+)
+
+// recorded is a connection that remembers what is written to it.
+type recorded struct {
+	net.Conn
+	written *bytes.Buffer
+}
+
+func (r recorded) Write(p []byte) (int, error) {
+	r.written.Write(p)
+	return r.Conn.Write(p)
+}
+
+// pipeline is a number of commands as they go over the wire.
+type pipeline struct {
+	bytes    []byte
+	commands int
+}
+
+// ceiling measures how many events a second Redis appends when the commands that a Store
+// sends, bytes for bytes, come from connections that do nothing else.
+func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
+	if err := r.rdb.FlushAll(ctx).Err(); err != nil {
+		return 0, err
+	}
+	var written bytes.Buffer
+	recording := redis.NewClient(&redis.Options{
+		Addr: r.redis, PoolSize: 1, MaxRetries: -1, ReadTimeout: time.Minute, // a second attempt would be recorded too
+		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, address)
+			return recorded{conn, &written}, err
+		},
+	})
+	defer recording.Close()
+	store, err := sessions.Open(ctx, recording, sessions.Options{})
+	if err != nil {
+		return 0, err
+	}
+	// Users of a connection are its own, as those of a partition are.
+	pipelines := make([][]pipeline, ceilingConnections)
+	batches := make([][]sessions.UserEvents, ceilingConnections)
+	began := time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Millisecond)
+	for n := range r.events {
+		e := r.nthEvent(n, began)
+		at := n % ceilingConnections
+		batches[at] = append(batches[at], sessions.UserEvents{User: e.User, Events: []event.Event{e}})
+		if len(batches[at]) < ceilingDepth {
+			continue
+		}
+		written.Reset()
+		if _, err := store.Append(ctx, batches[at]); err != nil {
+			return 0, err
+		}
+		scripts := written.Bytes()
+		if name := bytes.Index(scripts, []byte("evalsha")); name > 0 { // without the greeting of a new connection
+			scripts = scripts[bytes.LastIndexByte(scripts[:name], '*'):]
+		}
+		pipelines[at] = append(pipelines[at], pipeline{bytes.Clone(scripts), len(batches[at])})
+		batches[at] = batches[at][:0]
+	}
+	if err := r.rdb.FlushAll(ctx).Err(); err != nil {
+		return 0, err
+	}
+
+	commands := 0
+	start := time.Now()
+	var group errgroup.Group
+	for _, of := range pipelines {
+		for _, p := range of {
+			commands += p.commands
+		}
+		group.Go(func() error { return r.send(of) })
+	}
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	users, err := r.rdb.DBSize(ctx).Result()
+	if err != nil || int(users) < min(commands, r.users)*9/10 {
+		return 0, errors.Join(err, fmt.Errorf("the ceiling left %d keys: the commands were not done", users))
+	}
+	return float64(commands) / took.Seconds(), nil
+}
+
+// send keeps two pipelines under way.
+func (r *rig) send(pipelines []pipeline) (err error) {
+	conn, err := net.Dial("tcp", r.redis)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	answered := make(chan error, 1)
+	sent := make(chan struct{}, 2)
+	go func() {
+		buffer := make([]byte, 64<<10)
+		left := 0
+		for _, p := range pipelines {
+			for left += p.commands; left > 0; { // a read can go on into the next pipeline's
+				n, err := conn.Read(buffer)
+				if err != nil {
+					answered <- err
+					return
+				}
+				if bytes.IndexByte(buffer[:n], '-') >= 0 {
+					answered <- fmt.Errorf("Redis answers %.100q", buffer[:n])
+					return
+				}
+				left -= bytes.Count(buffer[:n], []byte("*")) // each answer is an array of numbers
+			}
+			<-sent
+		}
+		answered <- nil
+	}()
+	for _, p := range pipelines {
+		select {
+		case err := <-answered:
+			return err
+		case sent <- struct{}{}:
+		}
+		if _, err := conn.Write(p.bytes); err != nil {
+			return err
+		}
+	}
+	return <-answered
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"genrec/ingest"
+	"genrec/pkg/stream"
+)
+
+// worked is what became of a backlog.
+type worked struct {
+	events      int
+	rate        float64 // events a second
+	least, most float64 // resident memory of the largest process, MiB, after the first tenth
+}
+
+func (w worked) String() string {
+	return fmt.Sprintf("%d events ingested at %.0f events/s; resident memory after the first tenth %.0f to %.0f MiB", w.events, w.rate, w.least, w.most)
+}
+
+// throughput lets processes work off a backlog of events.
+func (r *rig) throughput(ctx context.Context, partitions, processes, events int) (worked, error) {
+	if err := r.emptyServers(ctx, partitions); err != nil {
+		return worked{}, err
+	}
+	if err := r.produce(ctx, events); err != nil {
+		return worked{}, err
+	}
+	var children []*child
+	defer func() {
+		for _, c := range children {
+			c.stop()
+		}
+	}()
+	for range processes {
+		c, err := r.command("ingest")
+		if err != nil {
+			return worked{}, err
+		}
+		children = append(children, c)
+	}
+	result := worked{events: events}
+	var (
+		start time.Time
+		first int64 // lag when the time began
+	)
+	for {
+		lag, err := stream.Lag(ctx, r.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
+		if err != nil {
+			return worked{}, err
+		}
+		if start.IsZero() && lag < int64(events) {
+			start, first = time.Now(), lag
+		}
+		if lag == 0 {
+			result.rate = float64(first) / time.Since(start).Seconds()
+			return result, nil
+		}
+		if !start.IsZero() && lag < int64(events)*9/10 {
+			for _, c := range children {
+				rss, err := c.resident()
+				if err != nil {
+					return worked{}, err
+				}
+				if result.least == 0 || rss < result.least {
+					result.least = rss
+				}
+				result.most = max(result.most, rss)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return worked{}, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		for _, c := range children {
+			if err := c.failed(); err != nil {
+				return worked{}, err
+			}
+		}
+	}
+}
+
+// child is a running genrec.
+type child struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+func (r *rig) command(name string, args ...string) (*child, error) {
+	args = append([]string{"--log-level", "error", name, "--kafka", r.kafka, "--redis", r.redis}, args...)
+	cmd := exec.Command(r.genrec, args...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", r.genrec, err)
+	}
+	c := &child{cmd: cmd, ended: make(chan error, 1)}
+	go func() { c.ended <- cmd.Wait() }()
+	return c, nil
+}
+
+// failed says why it has ended.
+func (c *child) failed() error {
+	select {
+	case err := <-c.ended:
+		c.ended <- err
+		return errors.Join(fmt.Errorf("%s ended", strings.Join(c.cmd.Args, " ")), err)
+	default:
+		return nil
+	}
+}
+
+func (c *child) stop() {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
+	<-c.ended
+}
+
+// resident is the memory that it has, in MiB.
+func (c *child) resident() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, errors.New("/proc names no resident memory")
+}
