@@ -41,6 +41,14 @@ test-real: setup ## Run the tests of the stream against a real Kafka and Redis
 	go test -count=1 -p 1 $(on_servers); \
 	$(libtorch) go test -count=1 -run 'Real|EndToEnd' ./cmd/genrec
 
+SEED ?= 1
+
+.PHONY: chaos
+chaos: ## Kill and restart all there is for DURATION=5m by SEED=1, and compare with what was sent; ARGS= flags
+	@kafka=$$(deploy/kafka/setup.sh); binary=$$(mktemp); trap 'rm -f "$$binary"' EXIT; \
+	go build -o "$$binary" ./cmd/chaos; \
+	"$$binary" -kafka-jars "$$kafka" -duration $(or $(DURATION),5m) -seed $(SEED) $(ARGS)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

@@ -1,6 +1,7 @@
 package realservers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,9 @@ type KafkaConfig struct {
 	Jars   string  // folder that deploy/kafka/setup.sh prints
 	Folder string  // where it keeps its data
 	Secure *Secure // nil: only the address without TLS
+	// Advertised is where clients without TLS are told to connect, such as a proxy's
+	// HOST:PORT; empty: to the Kafka itself.
+	Advertised string
 }
 
 // Secure adds addresses with TLS to a Kafka, and lets its users do only what they are
@@ -66,7 +70,7 @@ func (k *Kafka) CertificateAddress() string { return k.encrypted }
 func (k *Kafka) configFile() string { return filepath.Join(k.cfg.Folder, "server.properties") }
 
 func (k *Kafka) properties() string {
-	listeners := "PLAINTEXT://" + k.plain
+	listeners, advertised := "PLAINTEXT://"+k.plain, "PLAINTEXT://"+cmp.Or(k.cfg.Advertised, k.plain)
 	lines := []string{
 		"process.roles=broker,controller", "node.id=1",
 		"controller.quorum.voters=1@" + k.controller, "controller.listener.names=CONTROLLER",
@@ -79,7 +83,8 @@ func (k *Kafka) properties() string {
 		"group.initial.rebalance.delay.ms=0",
 	}
 	if s := k.cfg.Secure; s != nil {
-		listeners += ",LOGIN://" + k.login + ",CERTIFICATE://" + k.encrypted
+		secure := ",LOGIN://" + k.login + ",CERTIFICATE://" + k.encrypted
+		listeners, advertised = listeners+secure, advertised+secure
 		var users strings.Builder
 		for name, password := range s.Users {
 			fmt.Fprintf(&users, " user_%s=%q", name, password)
@@ -99,7 +104,7 @@ func (k *Kafka) properties() string {
 	}
 	lines = append(lines,
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,CERTIFICATE:SSL",
-		"advertised.listeners="+listeners, "listeners="+listeners+",CONTROLLER://"+k.controller)
+		"advertised.listeners="+advertised, "listeners="+listeners+",CONTROLLER://"+k.controller)
 	return strings.Join(lines, "\n") + "\n"
 }
 

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"genrec/pkg/event"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+// faultsFound counts what is in the end not as it has to be.
+type faultsFound struct{ lost, duplicated, misordered, stale, unexplained int }
+
+// compare holds what is in Redis and in the dead letters against the events.
+func (w *world) compare(ctx context.Context, l *load) (found faultsFound, err error) {
+	expected := sequences(l.sent)
+	var users []string
+	for user := range expected {
+		users = append(users, user)
+	}
+	slices.Sort(users)
+	actual, err := w.store.Sequences(ctx, users)
+	if err != nil {
+		return found, err
+	}
+	recommended, err := w.store.RecommendationsOf(ctx, users)
+	if err != nil {
+		return found, err
+	}
+	for i, user := range users {
+		found.compareSequence(expected[user], actual[i])
+		if !upToDate(recommended[i], expected[user], actual[i]) {
+			found.stale++
+		}
+	}
+	return found, w.compareLetters(ctx, l, &found)
+}
+
+// sequences is the oracle: the events of each user, sorted, the newest few.
+func sequences(events []event.Event) map[string][]event.Event {
+	of := make(map[string][]event.Event)
+	for _, e := range events {
+		of[e.User] = append(of[e.User], e)
+	}
+	for user, all := range of {
+		slices.SortFunc(all, func(a, b event.Event) int { return cmp.Compare(a.Time.UnixMilli(), b.Time.UnixMilli()) })
+		of[user] = all[max(0, len(all)-sessions.DefaultWindow):]
+	}
+	return of
+}
+
+func (f *faultsFound) compareSequence(want []event.Event, got sessions.Sequence) {
+	times := make(map[string]int)
+	for _, in := range got.Interactions {
+		times[in.EventID]++
+	}
+	for _, e := range want {
+		if times[e.ID] == 0 {
+			f.lost++
+		}
+	}
+	for _, n := range times {
+		f.duplicated += n - 1
+	}
+	same := slices.EqualFunc(want, got.Interactions, func(e event.Event, in sessions.Interaction) bool {
+		return e.ID == in.EventID && e.Item == in.Item && e.Type == in.Type && e.Time.Equal(in.Time)
+	})
+	if !same {
+		f.misordered++
+	}
+}
+
+// upToDate tells whether a user's recommendations belong to the sequence.
+func upToDate(r sessions.Recommendations, want []event.Event, got sessions.Sequence) bool {
+	items := make([]string, len(want))
+	for i, e := range want {
+		items[i] = e.Item
+	}
+	return r.SequenceVersion == got.Version && slices.Equal(r.Items, echoOf(items))
+}
+
+func (w *world) compareLetters(ctx context.Context, l *load, found *faultsFound) error {
+	buried := make(map[string]bool)
+	foreign, err := stream.Letters(ctx, w.cluster, w.topics.DeadLetters, stream.Earliest, func(letter stream.Letter) error {
+		value := string(letter.Original.Value)
+		if _, refused := l.refused[value]; refused {
+			buried[value] = true
+		} else {
+			found.unexplained++
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the dead letters: %w", err)
+	}
+	found.unexplained += foreign
+	found.lost += len(l.refused) - len(buried)
+	return nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"genrec/pkg/event"
+	"genrec/sessions"
+)
+
+func TestCompareSequenceCountsFaults(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_000).UTC()
+	var events []event.Event
+	var right []sessions.Interaction
+	for i, id := range []string{"a", "b", "c"} {
+		e := event.Event{ID: id, Item: "item-" + id, Type: event.DefaultType, Time: at.Add(time.Duration(i) * time.Millisecond)}
+		events = append(events, e)
+		right = append(right, sessions.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
+	}
+	changed := func(change func(s []sessions.Interaction) []sessions.Interaction) []sessions.Interaction {
+		return change(slices.Clone(right))
+	}
+	for _, c := range []struct {
+		name string
+		got  []sessions.Interaction
+		want faultsFound
+	}{
+		{"as sent", right, faultsFound{}},
+		{"one missing", right[:2], faultsFound{lost: 1, misordered: 1}},
+		{"one twice", append(slices.Clone(right), right[2]), faultsFound{duplicated: 1, misordered: 1}},
+		{"two exchanged", changed(func(s []sessions.Interaction) []sessions.Interaction {
+			s[0], s[1] = s[1], s[0]
+			return s
+		}), faultsFound{misordered: 1}},
+		{"another item", changed(func(s []sessions.Interaction) []sessions.Interaction {
+			s[1].Item = "other"
+			return s
+		}), faultsFound{misordered: 1}},
+	} {
+		var found faultsFound
+		found.compareSequence(events, sessions.Sequence{Interactions: c.got})
+		if found != c.want {
+			t.Errorf("%s: found %+v, want %+v", c.name, found, c.want)
+		}
+	}
+}
+
+func TestUpToDate(t *testing.T) {
+	events := []event.Event{{Item: "a"}, {Item: "b"}}
+	sequence := sessions.Sequence{Version: 2}
+	for _, c := range []struct {
+		name string
+		r    sessions.Recommendations
+		want bool
+	}{
+		{"of the sequence", sessions.Recommendations{SequenceVersion: 2, Items: echoOf([]string{"a", "b"})}, true},
+		{"of the version before", sessions.Recommendations{SequenceVersion: 1, Items: echoOf([]string{"a", "b"})}, false},
+		{"of other items", sessions.Recommendations{SequenceVersion: 2, Items: echoOf([]string{"a"})}, false},
+		{"none", sessions.Recommendations{}, false},
+	} {
+		if got := upToDate(c.r, events, sequence); got != c.want {
+			t.Errorf("recommendations %s: up to date is %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// The oracle keeps the newest, whatever order the events were sent in.
+func TestSequencesAreTheNewestSorted(t *testing.T) {
+	var events []event.Event
+	for i := range sessions.DefaultWindow + 10 {
+		n := (i * 37) % (sessions.DefaultWindow + 10)
+		events = append(events, event.Event{User: "u", Time: time.UnixMilli(int64(n))})
+	}
+	of := sequences(events)["u"]
+	if len(of) != sessions.DefaultWindow || of[0].Time.UnixMilli() != 10 || !slices.IsSortedFunc(of, func(a, b event.Event) int { return a.Time.Compare(b.Time) }) {
+		t.Errorf("the oracle has %d events from %v on, want the %d newest sorted", len(of), of[0].Time.UnixMilli(), sessions.DefaultWindow)
+	}
+}

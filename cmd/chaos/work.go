@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"genrec/inference"
+	"genrec/ingest"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+const (
+	ingestGroup    = ingest.DefaultGroup
+	inferenceGroup = inference.DefaultGroup
+)
+
+// work is what a process does that is killed.
+func work(ctx context.Context, s settings) error {
+	rdb := redis.NewClient(&redis.Options{Addr: s.redis, ContextTimeoutEnabled: true})
+	defer rdb.Close()
+	store, err := sessions.Open(ctx, rdb, sessions.Options{})
+	if err != nil {
+		return err
+	}
+	cluster := stream.Cluster{Brokers: []string{s.kafka}}
+	switch s.work {
+	case "ingest":
+		return ingest.New(ingest.Config{Kafka: cluster}, store).Run(ctx)
+	case "inference":
+		return inference.New(inference.Config{Kafka: cluster}, echo{}, store).Run(ctx)
+	}
+	return fmt.Errorf("-work: there is no service %q", s.work)
+}
+
+// echo is a model that recommends what a sequence ends with, so that a list tells which
+// sequence it belongs to.
+type echo struct{}
+
+const version = "echo"
+
+// Current implements inference.Models.
+func (echo) Current(context.Context) (string, error) { return version, nil }
+
+// Load implements inference.Models.
+func (e echo) Load(context.Context, string) (inference.Generator, error) { return e, nil }
+
+// Version implements inference.Generator.
+func (echo) Version() string { return version }
+
+// Popular implements inference.Generator.
+func (echo) Popular() []sessions.ScoredItem { return nil }
+
+// Close implements inference.Generator.
+func (echo) Close() error { return nil }
+
+// Generate implements inference.Generator.
+func (echo) Generate(ctx context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+	const pause = 10 * time.Millisecond // time to be killed in
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(pause):
+	}
+	answers := make([][]sessions.ScoredItem, len(requests))
+	for i, r := range requests {
+		answers[i] = echoOf(r.Items)
+	}
+	return answers, nil
+}
+
+// echoOf are the newest items, the newest first.
+func echoOf(items []string) (echoed []sessions.ScoredItem) {
+	const most = 5
+	for i := len(items) - 1; i >= 0 && len(echoed) < most; i-- {
+		echoed = append(echoed, sessions.ScoredItem{Item: items[i], Score: 1 / float64(len(echoed)+1)})
+	}
+	return echoed
+}
