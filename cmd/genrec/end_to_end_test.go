@@ -38,6 +38,8 @@ type system struct {
 	events   int
 }
 
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
+
 func kafkaOf(servers *embedded.Servers) stream.Cluster {
 	return stream.Cluster{Brokers: servers.KafkaBrokers()}
 }
