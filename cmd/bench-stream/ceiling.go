@@ -123,7 +123,7 @@ func (r *rig) send(pipelines []pipeline) (err error) {
 					return
 				}
 				if bytes.IndexByte(buffer[:n], '-') >= 0 {
-					answered <- fmt.Errorf("Redis answers %.100q", buffer[:n])
+					answered <- fmt.Errorf("an answer of Redis is %.100q", buffer[:n])
 					return
 				}
 				left -= bytes.Count(buffer[:n], []byte("*")) // each answer is an array of numbers

@@ -46,7 +46,6 @@ type rig struct {
 	settings
 	cluster stream.Cluster
 	rdb     *redis.Client
-	topic   int // of the last one made
 }
 
 func run(ctx context.Context, s settings) (err error) {
