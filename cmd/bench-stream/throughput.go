@@ -121,7 +121,7 @@ func (c *child) failed() error {
 
 func (c *child) stop() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
-	_ = <-c.ended                             // how it ended is its own log's matter
+	<-c.ended                                 // how it ended is its own log's matter
 }
 
 // resident is the memory that it has, in MiB.

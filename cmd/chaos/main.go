@@ -127,7 +127,7 @@ func (w *world) settle(ctx context.Context) error {
 			least, since = lag, time.Now()
 		}
 		if time.Since(since) > patience {
-			return fmt.Errorf("nothing was worked off for %v, and %d messages are left (%v)", patience, lag, err)
+			return errors.Join(fmt.Errorf("nothing was worked off for %v, and %d messages are left", patience, lag), err)
 		}
 		select {
 		case <-ctx.Done():
