@@ -94,8 +94,8 @@ func (s *Store) Recommendations(ctx context.Context, user string) (Recommendatio
 	case err != nil:
 		return Recommendations{}, fmt.Errorf("read the recommendations of user %q: %w", user, err)
 	}
-	var r Recommendations
-	if err := json.Unmarshal(value, &r); err != nil {
+	r, err := decodeRecommendations(value)
+	if err != nil {
 		return Recommendations{}, fmt.Errorf("decode the recommendations of user %q: %w", user, err)
 	}
 	r.User = user
@@ -123,12 +123,16 @@ func (s *Store) RecommendationsOf(ctx context.Context, users []string) ([]Recomm
 		if err != nil {
 			return nil, fmt.Errorf("read the recommendations of user %q: %w", user, err)
 		}
-		var r Recommendations
-		if json.Unmarshal(value, &r) == nil {
+		if r, err := decodeRecommendations(value); err == nil {
 			recs[i] = r
 		}
 	}
 	return recs, nil
+}
+
+func decodeRecommendations(value []byte) (r Recommendations, err error) {
+	err = json.Unmarshal(value, &r)
+	return r, err
 }
 
 func (r Recommendations) encode() ([]byte, error) {
