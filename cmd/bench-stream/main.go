@@ -46,6 +46,7 @@ type rig struct {
 	settings
 	cluster stream.Cluster
 	rdb     *redis.Client
+	servers processors // of its own
 }
 
 func run(ctx context.Context, s settings) (err error) {
@@ -113,6 +114,7 @@ func (r *rig) start(ctx context.Context, folder string) (stop func(), err error)
 			return stop, err
 		}
 		stops, r.kafka = append(stops, k.Close), k.Address()
+		r.servers.add("Kafka", k.Process())
 	}
 	if r.redis == "" {
 		at := filepath.Join(folder, "redis")
@@ -124,6 +126,7 @@ func (r *rig) start(ctx context.Context, folder string) (stop func(), err error)
 			return stop, err
 		}
 		stops, r.redis = append(stops, server.Close), server.Address()
+		r.servers.add("Redis", server.Process())
 	}
 	r.cluster = stream.Cluster{Brokers: []string{r.kafka}}
 	r.rdb = redis.NewClient(&redis.Options{Addr: r.redis, ContextTimeoutEnabled: true})

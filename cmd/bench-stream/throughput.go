@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"genrec/ingest"
+	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
 )
 
@@ -20,10 +23,12 @@ type worked struct {
 	events      int
 	rate        float64 // events a second
 	least, most float64 // resident memory of the largest process, MiB, after the first tenth
+	processors  string  // time of each, µs an event
 }
 
 func (w worked) String() string {
-	return fmt.Sprintf("%d events ingested at %.0f events/s; resident memory after the first tenth %.0f to %.0f MiB", w.events, w.rate, w.least, w.most)
+	return fmt.Sprintf("%d events ingested at %.0f events/s; resident memory after the first tenth %.0f to %.0f MiB; µs of processor time an event: %s",
+		w.events, w.rate, w.least, w.most, w.processors)
 }
 
 // throughput lets processes work off a backlog of events.
@@ -40,12 +45,14 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 			c.stop()
 		}
 	}()
+	times := processors{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
 	for range processes {
 		c, err := r.command("ingest")
 		if err != nil {
 			return worked{}, err
 		}
 		children = append(children, c)
+		times.add("ingest", c.cmd.Process.Pid)
 	}
 	result := worked{events: events}
 	var (
@@ -53,16 +60,20 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 		first int64 // lag when the time began
 	)
 	for {
-		lag, err := stream.Lag(ctx, r.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
+		lag, err := r.lag(ctx)
 		if err != nil {
 			return worked{}, err
 		}
 		if start.IsZero() && lag < int64(events) {
 			start, first = time.Now(), lag
+			if err := times.begin(); err != nil {
+				return worked{}, err
+			}
 		}
 		if lag == 0 {
 			result.rate = float64(first) / time.Since(start).Seconds()
-			return result, nil
+			result.processors, err = times.used(first)
+			return result, err
 		}
 		if !start.IsZero() && lag < int64(events)*9/10 {
 			for _, c := range children {
@@ -87,6 +98,18 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 			}
 		}
 	}
+}
+
+// lag is how many events ingest has left. A Kafka that has just started may not know yet
+// who looks after a group.
+func (r *rig) lag(ctx context.Context) (lag int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = backoff.Retry(ctx, slog.New(slog.DiscardHandler), "look up what is left", func() (err error) {
+		lag, err = stream.Lag(ctx, r.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
+		return err
+	})
+	return lag, err
 }
 
 // child is a running genrec.

@@ -176,6 +176,9 @@ func (k *Kafka) answers(ctx context.Context) error {
 	return err
 }
 
+// Process returns its process id.
+func (k *Kafka) Process() int { return k.process.cmd.Process.Pid }
+
 // Kill ends it as a crash does.
 func (k *Kafka) Kill() { k.process.kill() }
 

@@ -106,6 +106,9 @@ func reach(ctx context.Context, address string) error {
 	return conn.Close()
 }
 
+// Process returns its process id.
+func (r *Redis) Process() int { return r.process.cmd.Process.Pid }
+
 // Kill ends it as a crash does.
 func (r *Redis) Kill() { r.process.kill() }
 
