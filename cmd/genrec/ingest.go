@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
 
@@ -37,12 +39,22 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
 			if err != nil {
 				return err
 			}
+			collectLess()
 			i := newIngester(s, start)
 			err = i.Run(ctx)
 			stats := i.Stats()
 			slog.Info("ingest stopped", "read", stats.Read, "appended", stats.Appended, "duplicates", stats.Duplicates, "dead", stats.Dead)
 			return errors.Join(err, s.close())
 		},
+	}
+}
+
+// collectLess trades memory, which messages in hand bound, for a fifth of the processor time,
+// unless GOGC says otherwise.
+func collectLess() {
+	const percent = 400
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
 	}
 }
 
