@@ -144,7 +144,7 @@ func (c *child) failed() error {
 
 func (c *child) stop() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
-	<-c.ended                                 // how it ended is its own log's matter
+	slog.Debug("genrec ended", "cause", <-c.ended)
 }
 
 // resident is the memory that it has, in MiB.
