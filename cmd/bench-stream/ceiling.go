@@ -53,7 +53,7 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 		},
 	})
 	defer recording.Close()
-	store, err := sessions.Open(ctx, recording, sessions.Options{})
+	store, err := sessions.Open(ctx, recording, sessions.Options{SequenceTTL: sessions.DefaultSequenceTTL})
 	if err != nil {
 		return 0, err
 	}

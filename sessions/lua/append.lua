@@ -111,12 +111,14 @@ local new = sub(entries, written + 1, size) .. tail
   .. string.format('%08x%03x%06x', version, count, skipped) .. newest_time
 if stays then
   redis.call('SETRANGE', sequence, written, new)
+  if ttl ~= '0' then
+    redis.call('PEXPIRE', sequence, ttl)
+  else
+    redis.call('PERSIST', sequence)
+  end
+elseif ttl ~= '0' then
+  redis.call('SET', sequence, new, 'PX', ttl)
 else
   redis.call('SET', sequence, new)
-end
-if ttl ~= '0' then
-  redis.call('PEXPIRE', sequence, ttl)
-elseif stays then
-  redis.call('PERSIST', sequence)
 end
 return {version, added}
