@@ -49,7 +49,7 @@ func TestForgottenUsersAreInNoModel(t *testing.T) {
 	if _, err := Run(t.Context(), c, sequences, models); !errors.Is(err, ErrForgotten) {
 		t.Errorf("error %v, want ErrForgotten", err)
 	}
-	if version, err := models.Current(); !errors.Is(err, registry.ErrNoVersion) {
+	if version, err := models.Current(t.Context()); !errors.Is(err, registry.ErrNoVersion) {
 		t.Errorf("version %q was published (error %v)", version, err)
 	}
 	if _, err := os.Stat(filepath.Join(models.Workspace(), snapshotFile)); !errors.Is(err, os.ErrNotExist) {

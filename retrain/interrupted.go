@@ -38,7 +38,7 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) ([]ca
 	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
 		return nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
-	mine := identify(c, nil, models)
+	mine := identify(ctx, c, nil, models)
 	mine.Snapshot, mine.SnapshotAt, mine.Started = theirs.Snapshot, theirs.SnapshotAt, theirs.Started
 	if theirs != mine || time.Since(theirs.Started) > worthFinishing {
 		return nil, nil

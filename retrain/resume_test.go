@@ -96,7 +96,7 @@ func TestKilledRunGoesOnFromTheLastCheckpoint(t *testing.T) {
 	if !bytes.Equal(weights(t, models, c, sequences), want) {
 		t.Error("the run came to another model than the one that was never killed")
 	}
-	version, err := models.Current()
+	version, err := models.Current(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestAnotherRunStartsAnew(t *testing.T) {
 
 func TestTwoRunsDoNotShareAFolder(t *testing.T) {
 	models := openRegistry(t)
-	w, err := openWorkspace(models, quick(), ring(90))
+	w, err := openWorkspace(t.Context(), models, quick(), ring(90))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func TestRunPublishesAVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	current, err := models.Current()
+	current, err := models.Current(t.Context())
 	if err != nil || current != report.Version {
 		t.Errorf("current is %q (%v), want the version of the report, %q", current, err, report.Version)
 	}
@@ -197,7 +197,7 @@ func TestStoppedRunPublishesNothing(t *testing.T) {
 			if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want context.Canceled", err)
 			}
-			if _, err := models.Current(); !errors.Is(err, registry.ErrNoVersion) {
+			if _, err := models.Current(t.Context()); !errors.Is(err, registry.ErrNoVersion) {
 				t.Errorf("a stopped run left a current version: %v", err)
 			}
 		})

@@ -101,12 +101,12 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	report = Report{
 		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
 	}
-	if r.work, err = openWorkspace(r.models, r.config, r.sequences); err != nil {
+	if r.work, err = openWorkspace(ctx, r.models, r.config, r.sequences); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, r.work.close(err == nil || errors.Is(err, ErrForgotten))) }()
 
-	bundle, err := r.newBundle()
+	bundle, err := r.newBundle(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -144,13 +144,13 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if err := r.config.refuseForgotten(ctx, r.sequences, r.work.snapshotAt); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
-	report.Version, err = r.publish(bundle, report)
+	report.Version, err = r.publish(ctx, bundle, report)
 	return report, err
 }
 
-func (r *run) newBundle() (b model.Bundle, err error) {
+func (r *run) newBundle(ctx context.Context) (b model.Bundle, err error) {
 	if b.Catalog, err = catalog.Build(r.sequences, catalog.Settings{
-		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: r.previous(), Seed: r.config.Seed,
+		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: r.previous(ctx), Seed: r.config.Seed,
 	}); err != nil {
 		return b, err
 	}
@@ -179,25 +179,29 @@ func (r *run) newBundle() (b model.Bundle, err error) {
 
 // previous is the catalog of the version that this one follows, whose items keep their
 // codes, or nil.
-func (r *run) previous() *catalog.Catalog {
-	version := predecessor(r.config, r.models)
+func (r *run) previous(ctx context.Context) *catalog.Catalog {
+	version := predecessor(ctx, r.config, r.models)
 	if version == "" {
 		return nil
 	}
-	c, err := catalog.Load(filepath.Join(r.models.Dir(version), model.CatalogFile))
+	folder, err := r.models.Fetch(ctx, version)
+	var c *catalog.Catalog
+	if err == nil {
+		c, err = catalog.Load(filepath.Join(folder, model.CatalogFile))
+	}
 	if err != nil {
-		r.config.Logger.Warn("items do not keep the codes of the current version", "version", version, "err", err)
+		r.config.Logger.WarnContext(ctx, "items do not keep the codes of the current version", "version", version, "err", err)
 		return nil
 	}
 	return c
 }
 
 // predecessor names the current version where something of it goes into the next one.
-func predecessor(c Config, models *registry.Registry) string {
+func predecessor(ctx context.Context, c Config, models *registry.Registry) string {
 	if c.Text != catalog.Codes {
 		return ""
 	}
-	version, err := models.Current()
+	version, err := models.Current(ctx)
 	if err != nil {
 		return ""
 	}
@@ -219,7 +223,7 @@ func peakMemoryMB() float64 {
 	return float64(usage.Maxrss) / 1024 // Linux counts kilobytes
 }
 
-func (r *run) publish(bundle model.Bundle, report Report) (version string, err error) {
+func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
 	draft, err := r.models.Draft()
 	if err != nil {
 		return "", err
@@ -238,8 +242,8 @@ func (r *run) publish(bundle model.Bundle, report Report) (version string, err e
 	if err := r.work.copyCurves(draft.Dir); err != nil {
 		return "", err
 	}
-	if version, err = draft.Publish(); err != nil {
+	if version, err = draft.Publish(ctx, registry.Parent(predecessor(ctx, r.config, r.models))); err != nil {
 		return "", err
 	}
-	return version, r.models.SetCurrent(version)
+	return version, r.models.SetCurrent(ctx, version)
 }

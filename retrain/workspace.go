@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -60,10 +61,10 @@ type identity struct {
 	Started    time.Time `json:"started"`     // of the first of the attempts
 }
 
-func identify(c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
+func identify(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
 	return identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences), Previous: predecessor(c, models),
+		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences), Previous: predecessor(ctx, c, models),
 	}
 }
 
@@ -75,7 +76,7 @@ type state struct {
 }
 
 // openWorkspace takes the folder and empties it, unless it holds the same run.
-func openWorkspace(models *registry.Registry, c Config, sequences []catalog.Sequence) (w *workspace, err error) {
+func openWorkspace(ctx context.Context, models *registry.Registry, c Config, sequences []catalog.Sequence) (w *workspace, err error) {
 	dir := models.Workspace()
 	defer func() {
 		if err != nil {
@@ -93,7 +94,7 @@ func openWorkspace(models *registry.Registry, c Config, sequences []catalog.Sequ
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(identify(c, sequences, models), sequences, c.SnapshotAt.UTC()); err != nil {
+	if err := w.prepare(identify(ctx, c, sequences, models), sequences, c.SnapshotAt.UTC()); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {

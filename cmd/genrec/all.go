@@ -60,7 +60,7 @@ const firstTraining = time.Minute
 // retrainRegularly outlives a training that fails: the current model goes on.
 func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m models, every time.Duration) {
 	wait := every
-	if _, err := m.registry.Current(); errors.Is(err, registry.ErrNoVersion) {
+	if _, err := m.registry.Current(ctx); errors.Is(err, registry.ErrNoVersion) {
 		wait = min(firstTraining, every)
 	}
 	for {

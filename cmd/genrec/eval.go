@@ -68,7 +68,7 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 			*weight = &value
 		}
 	}
-	folder, err := versionFolder(cmd.String("model"))
+	folder, err := versionFolder(ctx, cmd.String("model"))
 	if err != nil {
 		return m, fmt.Errorf("--model: %w", err)
 	}
@@ -76,7 +76,7 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 }
 
 // versionFolder accepts a version's folder or a folder of versions.
-func versionFolder(folder string) (string, error) {
+func versionFolder(ctx context.Context, folder string) (string, error) {
 	if _, err := os.Stat(filepath.Join(folder, model.ConfigFile)); err == nil {
 		return folder, nil
 	}
@@ -87,11 +87,11 @@ func versionFolder(folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	version, err := models.Current()
+	version, err := models.Current(ctx)
 	if err != nil {
 		return "", err
 	}
-	return models.Dir(version), nil
+	return models.Fetch(ctx, version)
 }
 
 func printMetrics(m retrain.Metrics) error {

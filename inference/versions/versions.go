@@ -22,8 +22,8 @@ type Versions struct {
 var _ inference.Models = (*Versions)(nil)
 
 // Current is the version that the registry points to, "" while there is none.
-func (v *Versions) Current(context.Context) (string, error) {
-	version, err := v.Registry.Current()
+func (v *Versions) Current(ctx context.Context) (string, error) {
+	version, err := v.Registry.Current(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
 		return "", nil
 	}
@@ -31,8 +31,12 @@ func (v *Versions) Current(context.Context) (string, error) {
 }
 
 // Load brings a version onto the device.
-func (v *Versions) Load(_ context.Context, version string) (inference.Generator, error) {
-	recommender, err := model.OpenRecommender(v.Registry.Dir(version), v.Device, v.Ranker)
+func (v *Versions) Load(ctx context.Context, version string) (inference.Generator, error) {
+	folder, err := v.Registry.Fetch(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	recommender, err := model.OpenRecommender(folder, v.Device, v.Ranker)
 	if err != nil {
 		return nil, fmt.Errorf("load model version %q: %w", version, err)
 	}

@@ -1,185 +1,117 @@
-// Package registry keeps immutable versions of an artifact in a folder, and a
-// pointer to the current one:
+// Package registry keeps immutable versions of an artifact, and a pointer to what of
+// them is served:
 //
-//	ROOT/versions/v000001/...
-//	ROOT/CURRENT            the name of the current version
-//	ROOT/training/...       the work in progress of who makes versions
+//	ROOT/versions/v000001/...              the files of a version
+//	ROOT/versions/v000001/manifest.json    their checksums, written last
+//	ROOT/CURRENT                           what is served, and what was before
+//	ROOT/training/...                      the work in progress of who makes versions
 //
-// Readers poll Current; every change is one atomic rename.
+// Readers poll Serving or Current; every change is one atomic step.
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 )
 
-// Registry is a folder of versions. It is safe for concurrent use, also by
-// several processes.
-type Registry struct{ root string }
-
-// ErrNoVersion says that nothing has been published yet.
-var ErrNoVersion = errors.New("no version published")
-
-const (
-	versionsFolder = "versions"
-	currentFile    = "CURRENT"
-	draftPrefix    = ".draft-"
-	workFolder     = "training"
-)
-
-// Open makes the folder where it is missing.
-func Open(root string) (*Registry, error) {
-	if err := os.MkdirAll(filepath.Join(root, versionsFolder), 0o755); err != nil {
-		return nil, fmt.Errorf("open model registry %s: %w", root, err)
-	}
-	return &Registry{root: root}, nil
+// Registry is a place of versions. It is safe for concurrent use, also by several
+// processes.
+type Registry struct {
+	location string
+	storage  storage
 }
 
-// Current is the name of the current version, or ErrNoVersion.
-func (r *Registry) Current() (string, error) {
-	data, err := os.ReadFile(filepath.Join(r.root, currentFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("model registry %s: %w", r.root, ErrNoVersion)
-	}
+// ErrNoVersion says that nothing has been made current yet.
+var ErrNoVersion = errors.New("no version published")
+
+// storage is where versions are.
+type storage interface {
+	// drafts is the folder on this machine that drafts are made in.
+	drafts() string
+	// dir is the folder of a version on this machine, once fetch has filled it.
+	dir(version string) string
+	// publish takes the next number for a draft and puts it in place, whole or not at all.
+	publish(ctx context.Context, draft string, m Manifest) (version string, err error)
+	// versions lists those in place, oldest first.
+	versions(ctx context.Context) ([]string, error)
+	// manifest returns what publish was given; fs.ErrNotExist if there is no such version.
+	manifest(ctx context.Context, version string) ([]byte, error)
+	// fetch brings the files that the manifest names to dir.
+	fetch(ctx context.Context, m Manifest) error
+	// pointer returns what movePointer wrote last; fs.ErrNotExist if it never did.
+	pointer(ctx context.Context) ([]byte, error)
+	// movePointer replaces the pointer in one step by what change makes of it, nil while
+	// there is none. No other change comes in between.
+	movePointer(ctx context.Context, change func(old []byte) ([]byte, error)) error
+}
+
+// Open opens the registry in a folder, which is made where it is missing.
+func Open(location string) (*Registry, error) {
+	s, err := openFolder(location)
 	if err != nil {
-		return "", fmt.Errorf("read the current version: %w", err)
+		return nil, fmt.Errorf("open model registry %s: %w", location, err)
 	}
-	version := strings.TrimSpace(string(data))
-	if !versionName.MatchString(version) {
-		return "", fmt.Errorf("read the current version: %s holds %.40q, which names no version", filepath.Join(r.root, currentFile), version)
-	}
-	return version, nil
+	return &Registry{location: location, storage: s}, nil
 }
 
 // versionName keeps the pointer from leading out of the registry.
 var versionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Dir is the folder of a version.
-func (r *Registry) Dir(version string) string {
-	return filepath.Join(r.root, versionsFolder, version)
+// Dir is the folder of a version on this machine, once Fetch has filled it.
+func (r *Registry) Dir(version string) string { return r.storage.dir(version) }
+
+// Workspace is a folder on this machine for the work in progress of who makes versions;
+// it may not exist yet.
+func (r *Registry) Workspace() string {
+	return filepath.Join(filepath.Dir(r.storage.drafts()), "training")
 }
 
-// Workspace is a folder for the work in progress of who makes versions; it may not
-// exist yet.
-func (r *Registry) Workspace() string { return filepath.Join(r.root, workFolder) }
-
-// Versions lists the published versions, oldest first.
-func (r *Registry) Versions() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(r.root, versionsFolder))
+// Versions lists the versions, oldest first, also those that were refused.
+func (r *Registry) Versions(ctx context.Context) ([]string, error) {
+	names, err := r.storage.versions(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list versions: %w", err)
+		return nil, fmt.Errorf("list the versions in %s: %w", r.location, err)
 	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), draftPrefix) {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
 	return names, nil
 }
 
-// Draft makes an empty folder for the files of a new version. A draft that is
-// never published is invisible; Discard removes it.
-func (r *Registry) Draft() (*Draft, error) {
-	dir, err := os.MkdirTemp(filepath.Join(r.root, versionsFolder), draftPrefix)
+// Manifest tells of a version; the error is fs.ErrNotExist if there is no such.
+func (r *Registry) Manifest(ctx context.Context, version string) (Manifest, error) {
+	m, err := r.manifest(ctx, version)
 	if err != nil {
-		return nil, fmt.Errorf("make a draft version: %w", err)
+		return m, fmt.Errorf("read the manifest of version %q in %s: %w", version, r.location, err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // MkdirTemp lets nobody else read
-		return nil, fmt.Errorf("make a draft version: %w", err)
-	}
-	return &Draft{registry: r, Dir: dir}, nil
+	return m, nil
 }
 
-// SetCurrent moves the pointer to a published version.
-func (r *Registry) SetCurrent(version string) error {
-	if _, err := os.Stat(r.Dir(version)); err != nil {
-		return fmt.Errorf("make version %q current: %w", version, err)
+func (r *Registry) manifest(ctx context.Context, version string) (Manifest, error) {
+	if !versionName.MatchString(version) {
+		return Manifest{}, fmt.Errorf("%.64q names no version: %w", version, fs.ErrNotExist)
 	}
-	path := filepath.Join(r.root, currentFile)
-	if err := writeSynced(path+".new", version+"\n"); err != nil {
-		return fmt.Errorf("make version %q current: %w", version, err)
+	data, err := r.storage.manifest(ctx, version)
+	if err != nil {
+		return Manifest{}, err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("make version %q current: %w", version, err)
-	}
-	return syncPath(r.root)
+	return decodeManifest(version, data)
 }
 
-// Draft is a version that is being written.
-type Draft struct {
-	Dir      string
-	registry *Registry
-}
-
-// Publish gives the draft the next version number. It does not make it current.
-func (d *Draft) Publish() (version string, err error) {
-	if err := syncTree(d.Dir); err != nil {
-		return "", fmt.Errorf("publish %s: %w", d.Dir, err)
-	}
-	for {
-		version, err = d.registry.next()
-		if err != nil {
-			return "", err
-		}
-		err = os.Rename(d.Dir, d.registry.Dir(version))
-		if errors.Is(err, fs.ErrExist) {
-			continue // another process has just taken the number
-		}
-		if err != nil {
-			return "", fmt.Errorf("publish version %q: %w", version, err)
-		}
-		return version, syncPath(filepath.Join(d.registry.root, versionsFolder))
-	}
-}
-
-// Discard removes the draft; after Publish it does nothing.
-func (d *Draft) Discard() error { return os.RemoveAll(d.Dir) }
-
-func (r *Registry) next() (string, error) {
-	names, err := r.Versions()
+// Fetch returns a folder on this machine with the files of a version, each compared with
+// its checksum.
+func (r *Registry) Fetch(ctx context.Context, version string) (dir string, err error) {
+	m, err := r.Manifest(ctx, version)
 	if err != nil {
 		return "", err
 	}
-	last := 0
-	for _, name := range names {
-		var n int
-		if _, err := fmt.Sscanf(name, "v%d", &n); err == nil {
-			last = max(last, n)
-		}
+	if err := r.storage.fetch(ctx, m); err != nil {
+		return "", fmt.Errorf("fetch version %q from %s: %w", version, r.location, err)
 	}
-	return fmt.Sprintf("v%06d", last+1), nil
-}
-
-func writeSynced(path, text string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
+	dir = r.storage.dir(version)
+	if err := m.verify(ctx, dir); err != nil {
+		return "", fmt.Errorf("version %q in %s is broken: %w", version, r.location, err)
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return syncPath(path)
-	})
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return dir, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -18,7 +19,7 @@ func open(t *testing.T) *Registry {
 	return r
 }
 
-func publish(t *testing.T, r *Registry, content string) string {
+func publish(t *testing.T, r *Registry, content string, options ...PublishOption) string {
 	t.Helper()
 	d, err := r.Draft()
 	if err != nil {
@@ -28,7 +29,7 @@ func publish(t *testing.T, r *Registry, content string) string {
 	if err := os.WriteFile(filepath.Join(d.Dir, "file"), []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	version, err := d.Publish()
+	version, err := d.Publish(t.Context(), options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,23 +38,27 @@ func publish(t *testing.T, r *Registry, content string) string {
 
 func TestPublishThenPoint(t *testing.T) {
 	r := open(t)
-	if _, err := r.Current(); !errors.Is(err, ErrNoVersion) {
+	if _, err := r.Current(t.Context()); !errors.Is(err, ErrNoVersion) {
 		t.Fatalf("empty registry: error %v, want ErrNoVersion", err)
 	}
 	first, second := publish(t, r, "one"), publish(t, r, "two")
 	for _, version := range []string{first, second, first} { // forward, and back again
-		if err := r.SetCurrent(version); err != nil {
+		if err := r.SetCurrent(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Current(); err != nil || got != version {
+		if got, err := r.Current(t.Context()); err != nil || got != version {
 			t.Fatalf("current is %q (%v), want %q", got, err, version)
 		}
 	}
-	data, err := os.ReadFile(filepath.Join(r.Dir(second), "file"))
+	dir, err := r.Fetch(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "file"))
 	if err != nil || string(data) != "two" {
 		t.Fatalf("version %s holds %q (%v), want what its draft held", second, data, err)
 	}
-	if err := r.SetCurrent("v999999"); !errors.Is(err, os.ErrNotExist) {
+	if err := r.SetCurrent(t.Context(), "v999999"); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("pointing to a version that does not exist: error %v, want ErrNotExist", err)
 	}
 }
@@ -64,7 +69,7 @@ func TestDraftIsInvisible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names, _ := r.Versions(); len(names) != 0 {
+	if names, _ := r.Versions(t.Context()); len(names) != 0 {
 		t.Fatalf("a draft is listed as a version: %v", names)
 	}
 	if err := d.Discard(); err != nil {
@@ -83,28 +88,53 @@ func TestPublishersShareTheNumbers(t *testing.T) {
 		wg.Go(func() { publish(t, r, "x") })
 	}
 	wg.Wait()
-	names, err := r.Versions()
+	names, err := r.Versions(t.Context())
 	if err != nil || len(names) != publishers || !slices.IsSorted(names) {
 		t.Fatalf("%d publishers made versions %v (%v)", publishers, names, err)
 	}
 }
 
-func FuzzCurrent(f *testing.F) {
-	for _, pointer := range []string{"v000001\n", "", "../../etc", "/", "v\x00", ".", ".."} {
-		f.Add([]byte(pointer))
+func TestBrokenVersionIsNotFetched(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(dir string) error
+		want  string
+	}{
+		{"changed", func(dir string) error { return os.WriteFile(filepath.Join(dir, "file"), []byte("ONE"), 0o644) }, "file has the SHA-256"},
+		{"cut off", func(dir string) error { return os.Truncate(filepath.Join(dir, "file"), 1) }, "file has 1 bytes"},
+		{"lost", func(dir string) error { return os.Remove(filepath.Join(dir, "file")) }, "file is missing"},
+		{"added to", func(dir string) error { return os.WriteFile(filepath.Join(dir, "merges.txt"), nil, 0o644) }, "merges.txt"},
+		{"without manifest", func(dir string) error { return os.Remove(filepath.Join(dir, manifestFile)) }, manifestFile},
+		{"with half a manifest", func(dir string) error { return os.Truncate(filepath.Join(dir, manifestFile), 20) }, "decode " + manifestFile},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := open(t)
+			version := publish(t, r, "one")
+			if _, err := r.Fetch(t.Context(), version); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.spoil(r.Dir(version)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), version) {
+				t.Errorf("error %v, want one with %q and %q", err, version, c.want)
+			}
+		})
 	}
-	f.Fuzz(func(t *testing.T, pointer []byte) {
-		root := t.TempDir()
-		r, err := Open(root)
+}
+
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte(`{"created":"2026-03-01T12:00:00Z","state":"published","files":[{"name":"a","bytes":1,"sha256":"00"}]}`))
+	f.Add([]byte(`{"state":"refused","files":[{"name":"../a"},{"name":"/etc/passwd"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := decodeManifest("v000001", data)
 		if err != nil {
-			t.Fatal(err)
+			return
 		}
-		if err := os.WriteFile(filepath.Join(root, currentFile), pointer, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		version, err := r.Current()
-		if err == nil && filepath.Dir(r.Dir(version)) != filepath.Join(root, versionsFolder) {
-			t.Fatalf("the pointer %q leads out of the registry, to %s", pointer, r.Dir(version))
+		for _, file := range m.Files {
+			if path := filepath.Join("/root", file.Name); !strings.HasPrefix(path, "/root/") {
+				t.Fatalf("the manifest %q leads out of the version, to %s", data, path)
+			}
 		}
 	})
 }

@@ -1,0 +1,152 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	versionsFolder = "versions"
+	pointerFile    = "CURRENT"
+	pointerLock    = ".CURRENT.lock"
+)
+
+// folder is a storage on this machine, or mounted on it.
+type folder struct{ root string }
+
+func openFolder(root string) (folder, error) {
+	f := folder{root: root}
+	return f, os.MkdirAll(f.drafts(), 0o755)
+}
+
+// drafts lie beside the versions, so that one rename publishes.
+func (f folder) drafts() string { return filepath.Join(f.root, versionsFolder) }
+
+func (f folder) dir(version string) string { return filepath.Join(f.drafts(), version) }
+
+func (f folder) publish(_ context.Context, draft string, m Manifest) (version string, err error) {
+	data, err := encodeManifest(m)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(draft, manifestFile), data, 0o644); err != nil {
+		return "", err
+	}
+	if err := syncTree(draft); err != nil {
+		return "", err
+	}
+	for {
+		names, err := f.list()
+		if err != nil {
+			return "", err
+		}
+		version := nextVersion(names)
+		err = os.Rename(draft, f.dir(version))
+		if errors.Is(err, fs.ErrExist) {
+			continue // another process has just taken the number
+		}
+		if err != nil {
+			return "", err
+		}
+		return version, syncPath(f.drafts())
+	}
+}
+
+func nextVersion(names []string) string {
+	last := 0
+	for _, name := range names {
+		var n int
+		if _, err := fmt.Sscanf(name, "v%d", &n); err == nil {
+			last = max(last, n)
+		}
+	}
+	return fmt.Sprintf("v%06d", last+1)
+}
+
+func (f folder) versions(context.Context) ([]string, error) { return f.list() }
+
+func (f folder) list() (names []string, err error) {
+	entries, err := os.ReadDir(f.drafts())
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), draftPrefix) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (f folder) manifest(_ context.Context, version string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.dir(version), manifestFile))
+}
+
+// fetch has nothing to do: the files are where they are read.
+func (f folder) fetch(context.Context, Manifest) error { return nil }
+
+func (f folder) pointer(context.Context) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.root, pointerFile))
+}
+
+func (f folder) movePointer(ctx context.Context, change func([]byte) ([]byte, error)) error {
+	lock, err := os.Create(filepath.Join(f.root, pointerLock))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // held for milliseconds
+		return err
+	}
+	old, err := f.pointer(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, err := change(old)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(f.root, pointerFile)
+	if err := writeSynced(path+".new", data); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncPath(f.root)
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncTree(root string) error {
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncPath(path)
+	})
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

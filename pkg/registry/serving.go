@@ -1,0 +1,147 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// Share is the part of the users that a version serves.
+type Share struct {
+	Version string `json:"version"`
+	Percent int    `json:"percent"`
+}
+
+// ErrRefused says that a version was refused when it was published.
+var ErrRefused = errors.New("the version was refused")
+
+// ErrNothingBefore says that nothing was served before what is served now.
+var ErrNothingBefore = errors.New("nothing was served before")
+
+// all is what serves everybody by one version.
+func all(version string) []Share { return []Share{{Version: version, Percent: 100}} }
+
+// Serving says which versions serve, most often one; or ErrNoVersion.
+func (r *Registry) Serving(ctx context.Context) ([]Share, error) {
+	moves, err := r.History(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(moves) == 0 {
+		return nil, fmt.Errorf("model registry %s: %w", r.location, ErrNoVersion)
+	}
+	return moves[0].Serving, nil
+}
+
+// Current is the version with the largest share, of equal ones the first; or
+// ErrNoVersion.
+func (r *Registry) Current(ctx context.Context) (string, error) {
+	shares, err := r.Serving(ctx)
+	if err != nil {
+		return "", err
+	}
+	return Largest(shares), nil
+}
+
+// Largest is the version with the largest share, of equal ones the first.
+func Largest(shares []Share) (version string) {
+	percent := 0
+	for _, s := range shares {
+		if s.Percent > percent {
+			version, percent = s.Version, s.Percent
+		}
+	}
+	return version
+}
+
+// SetCurrent makes one version serve everybody. It takes none that was refused: the error
+// is ErrRefused then.
+func (r *Registry) SetCurrent(ctx context.Context, version string) error {
+	m, err := r.Manifest(ctx, version)
+	if err == nil && m.State == StateRefused {
+		err = fmt.Errorf("%w: %s", ErrRefused, m.Reason)
+	}
+	if err != nil {
+		return fmt.Errorf("make version %q current: %w", version, err)
+	}
+	return r.SetServing(ctx, all(version))
+}
+
+// SetServing divides the users among versions, also among those that were refused: it is
+// for people who know what they do.
+func (r *Registry) SetServing(ctx context.Context, shares []Share) error {
+	if err := checkShares(shares); err != nil {
+		return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+	}
+	for _, s := range shares {
+		if _, err := r.Manifest(ctx, s.Version); err != nil {
+			return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+		}
+	}
+	return r.move(ctx, func(moves []Move) (Move, error) {
+		return Move{Kind: Promote, Serving: shares}, nil
+	})
+}
+
+// Rollback returns to what was served before, and says what that is. Another one goes
+// back one step more. The error is ErrNothingBefore if there is nothing to return to.
+func (r *Registry) Rollback(ctx context.Context) (shares []Share, err error) {
+	err = r.move(ctx, func(moves []Move) (Move, error) {
+		before := standing(moves)
+		if len(before) < 2 {
+			return Move{}, ErrNothingBefore
+		}
+		shares = before[1]
+		for _, s := range shares {
+			if _, err := r.Manifest(ctx, s.Version); err != nil {
+				return Move{}, err
+			}
+		}
+		return Move{Kind: Rollback, Serving: shares}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("roll back: %w", err)
+	}
+	return shares, nil
+}
+
+// History lists what was served, newest first. It goes back some hundred moves.
+func (r *Registry) History(ctx context.Context) ([]Move, error) {
+	data, err := r.storage.pointer(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var moves []Move
+	if err == nil {
+		moves, err = parseMoves(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", pointerFile, r.location, err)
+	}
+	return moves, nil
+}
+
+// move adds to the history what next makes of it.
+func (r *Registry) move(ctx context.Context, next func([]Move) (Move, error)) error {
+	err := r.storage.movePointer(ctx, func(old []byte) ([]byte, error) {
+		var moves []Move
+		if len(old) > 0 {
+			var err error
+			if moves, err = parseMoves(old); err != nil {
+				return nil, err
+			}
+		}
+		m, err := next(moves)
+		if err != nil {
+			return nil, err
+		}
+		m.Time = time.Now().UTC().Truncate(time.Second)
+		return formatMoves(append([]Move{m}, moves...)), nil
+	})
+	if err != nil {
+		return fmt.Errorf("write %s of %s: %w", pointerFile, r.location, err)
+	}
+	return nil
+}
