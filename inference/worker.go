@@ -22,7 +22,7 @@ import (
 type Sessions interface {
 	Sequences(ctx context.Context, users []string) ([]sessions.Sequence, error)
 	RecommendationsOf(ctx context.Context, users []string) ([]sessions.Recommendations, error)
-	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) (written []bool, err error)
+	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
 }
 

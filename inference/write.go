@@ -18,10 +18,10 @@ func (r *run) write(ctx context.Context, tasks []task) error {
 	for i, t := range tasks {
 		recs[i] = t.result
 	}
-	var written []bool
+	var puts []sessions.Put
 	what := fmt.Sprintf("write the recommendations of %d users", len(recs))
 	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
-		written, err = r.sessions.PutRecommendations(ctx, recs)
+		puts, err = r.sessions.PutRecommendations(ctx, recs)
 		return err
 	})
 	if err != nil {
@@ -31,7 +31,7 @@ func (r *run) write(ctx context.Context, tasks []task) error {
 	now := time.Now().UTC()
 	var n int64
 	for i, t := range tasks {
-		if written[i] {
+		if puts[i].Written {
 			n++
 			r.cfg.OnWritten(Written{Recommendations: t.result, ProducedAt: times(t.refresh.ProducedAt), WrittenAt: now})
 		}

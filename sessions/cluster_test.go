@@ -50,12 +50,12 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	written, err := s.PutRecommendations(t.Context(), recs)
+	puts, err := s.PutRecommendations(t.Context(), recs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, ok := range written {
-		if !ok {
+	for i, put := range puts {
+		if !put.Written {
 			t.Fatalf("the recommendations of %s were not written", names[i])
 		}
 	}

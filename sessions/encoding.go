@@ -13,11 +13,12 @@ import (
 
 // A sequence is one string: its entries, oldest first, and a footer.
 //
-//	entry   RS event-id US time item-id US type
+//	entry   RS event-id US time item-id US type [US version]
 //	footer  version (8 hex digits), number of entries (3), bytes at the beginning that
 //	        belong to entries that have fallen out (6), time of the newest entry
 //
-// A time is in milliseconds since 1970, 9 digits of base 36. Ids and types have no
+// The version is that of the model whose list the event was an answer to, where its
+// rec_id names one. A time is in milliseconds since 1970, 9 digits of base 36. Ids and types have no
 // control characters (event.Decode), so that RS, id and US tell an event from all
 // others. Two things are stored shorter than they are: UUIDs and types. The scripts
 // read and write this, too.
@@ -57,7 +58,11 @@ func encodeEvent(e event.Event) (id, rest string, err error) {
 	}
 	at := strconv.FormatInt(ms, timeBase)
 	at = strings.Repeat("0", timeWidth-len(at)) + at
-	return recordSeparator + packID(e.ID) + unitSeparator, at + e.Item + unitSeparator + kind, nil
+	rest = at + e.Item + unitSeparator + kind
+	if version := VersionOf(e.RecID); version != "" {
+		rest += unitSeparator + version
+	}
+	return recordSeparator + packID(e.ID) + unitSeparator, rest, nil
 }
 
 // decodeSequence returns the version and at most the newest entries of a stored
@@ -82,6 +87,9 @@ func decodeSequence(stored string, window int) (version int64, newest []Interact
 		return 0, nil, fmt.Errorf("footer speaks of %d entries after %d bytes, which are not there", count, skipped)
 	}
 	entries = entries[skipped:]
+	if count > 0 && !strings.HasPrefix(entries, recordSeparator) {
+		return 0, nil, fmt.Errorf("%q is no beginning of an entry", entries[:1])
+	}
 	for ; count > window; count-- {
 		entries = entries[1+strings.Index(entries[1:], recordSeparator):]
 	}
@@ -113,10 +121,11 @@ func decodeEntry(entry string) (Interaction, bool) {
 	if err != nil || !hasItem || !whole {
 		return Interaction{}, false
 	}
+	kind, credited, _ := strings.Cut(kind, unitSeparator)
 	if long, short := longTypes[kind]; short {
 		kind = long
 	}
-	return Interaction{EventID: id, Item: item, Type: kind, Time: time.UnixMilli(int64(ms)).UTC()}, true
+	return Interaction{EventID: id, Item: item, Type: kind, Time: time.UnixMilli(int64(ms)).UTC(), Credited: credited}, true
 }
 
 // packID shortens UUIDs, which most event ids are, from 36 bytes to 23.

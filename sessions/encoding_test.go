@@ -52,6 +52,7 @@ func FuzzDecodeSequence(f *testing.F) {
 		f.Add(stored, 2)
 	}
 	f.Add("", 1)
+	f.Add("0"+strings.Repeat("\x1e\x1f000000000\x1f", 3)+"00000000003000000000000000", 2)
 	f.Add(strings.Repeat("0", footerWidth), 1)
 	f.Fuzz(func(t *testing.T, stored string, window int) {
 		if window < 1 || window > MaxWindow {
@@ -65,8 +66,8 @@ func FuzzDecodeSequence(f *testing.F) {
 			t.Fatalf("%q reads as version %d with %d entries of at most %d", stored, version, len(newest), window)
 		}
 		for _, i := range newest {
-			begin, rest, err := encodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time})
-			if err != nil || strings.ContainsAny(i.EventID+i.Item+i.Type, "\x1c\x1e\x1f") {
+			begin, rest, err := encodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time, RecID: "r." + i.Credited})
+			if err != nil || strings.ContainsAny(i.EventID+i.Item+i.Type, "\x1c\x1e\x1f") || VersionOf("r."+i.Credited) != i.Credited {
 				continue // no event could have been stored so
 			}
 			if again, ok := decodeEntry(begin + rest); !ok || !reflect.DeepEqual(again, i) {

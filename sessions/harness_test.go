@@ -71,11 +71,11 @@ func (s *Store) at(tb testing.TB, user string, version int64) {
 
 func (s *Store) mustPut(tb testing.TB, r Recommendations) (written bool) {
 	tb.Helper()
-	all, err := s.PutRecommendations(tb.Context(), []Recommendations{r})
+	puts, err := s.PutRecommendations(tb.Context(), []Recommendations{r})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return all[0]
+	return puts[0].Written
 }
 
 func eventAt(ms int64, id string) event.Event {

@@ -39,11 +39,16 @@ type Recommendations struct {
 	Items           []ScoredItem `json:"items"`            // best first
 }
 
+// Put says what became of recommendations that were to be written.
+type Put struct {
+	Written  bool
+	Replaced string // rec_id of those before, empty if there were none
+}
+
 // PutRecommendations writes the recommendations of users, each unless those
-// stored are of a newer sequence or its own sequence is gone, expired or forgotten,
-// and says which it wrote. After an error, any
-// of them may have been written.
-func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) (written []bool, err error) {
+// stored are of a newer sequence or its own sequence is gone, expired or forgotten.
+// After an error, any of them may have been written.
+func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) ([]Put, error) {
 	calls := make([]call, len(recs))
 	for i, r := range recs {
 		value, err := r.encode()
@@ -59,13 +64,11 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 	if err != nil {
 		return nil, fmt.Errorf("write the recommendations of %d users: %w", len(recs), err)
 	}
-	written = make([]bool, len(recs))
+	puts := make([]Put, len(recs))
 	for i, result := range results {
-		if written[i], err = result.Bool(); err != nil {
-			return nil, fmt.Errorf("write the recommendations of user %q: %w", recs[i].User, err)
-		}
+		puts[i].Replaced, puts[i].Written = result.Val().(string)
 	}
-	return written, nil
+	return puts, nil
 }
 
 // PutPopular replaces the fallback, which never expires.

@@ -98,10 +98,14 @@ func TestBatchOfRecommendations(t *testing.T) {
 		s.at(t, user, 7)
 	}
 	s.mustPut(t, sample("bob"))
-	written, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), old, sample("cid")})
-	if want := []bool{true, false, true}; err != nil || !reflect.DeepEqual(written, want) {
-		t.Fatalf("got %v, error %v; want %v", written, err, want)
+	newer := sample("ann")
+	newer.RecID = "newer"
+	puts, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), old, sample("cid"), newer})
+	want := []Put{{Written: true}, {}, {Written: true}, {Written: true, Replaced: sample("ann").RecID}}
+	if err != nil || !reflect.DeepEqual(puts, want) {
+		t.Fatalf("got %+v, error %v; want %+v", puts, err, want)
 	}
+	s.mustPut(t, sample("ann"))
 	got, err := s.RecommendationsOf(t.Context(), []string{"cid", "nobody", "bob"})
 	if want := []Recommendations{sample("cid"), {}, sample("bob")}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, error %v; want %+v", got, err, want)

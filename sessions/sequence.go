@@ -15,6 +15,7 @@ import (
 type Interaction struct {
 	EventID, Item, Type string
 	Time                time.Time // millisecond precision, UTC
+	Credited            string    // model version whose recommendations it was an answer to, as far as its rec_id says
 }
 
 // Sequence is what a user did, oldest first: chronological by the time of the

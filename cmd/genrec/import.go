@@ -25,8 +25,8 @@ func importCommand() *cli.Command {
 		ArgsUsage: "FILE...",
 		Description: `Reads .jsonl, .csv with a line of column names, and .parquet, the first two also
 with .gz or .zst: the fields of an event, event_id, user_id, item_id, timestamp and
-perhaps type and context. Events go straight into the sequences, beside the live
-stream. An import can be repeated, because an event counts once.
+perhaps type, context and rec_id. Events go straight into the sequences, beside the
+live stream. An import can be repeated, because an event counts once.
 
 Rows that are no events go to the topic "interactions.dead", or to --rejects. At the
 end, each user is refreshed once, no faster than "infer" has time for.

@@ -13,7 +13,7 @@ import (
 // Columns that a table must have, and may have. Others are left out.
 var (
 	required = []string{"event_id", "user_id", "item_id", "timestamp"}
-	known    = append(slices.Clone(required), "type", "context")
+	known    = append(slices.Clone(required), "type", "context", "rec_id")
 )
 
 // csvRows is CSV with a line of column names.
@@ -57,7 +57,7 @@ func columnsOf(names []string) ([]string, error) {
 	}
 	for _, name := range required {
 		if !slices.Contains(columns, name) {
-			return nil, fmt.Errorf("there is no column %q: want %s and perhaps type and context", name, strings.Join(required, ", "))
+			return nil, fmt.Errorf("there is no column %q: want %s and perhaps type, context and rec_id", name, strings.Join(required, ", "))
 		}
 	}
 	return columns, nil

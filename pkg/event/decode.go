@@ -53,6 +53,11 @@ func decode(value []byte, now time.Time, limits Limits) (Event, *InvalidError) {
 	if e.Context, err = decodeContext(fields); err != nil {
 		return Event{}, err
 	}
+	if _, given := fields["rec_id"]; given {
+		if e.RecID, err = decodeID(fields, "rec_id"); err != nil {
+			return Event{}, err
+		}
+	}
 	return e, nil
 }
 

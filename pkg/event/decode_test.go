@@ -56,6 +56,8 @@ func samples() []sample {
 		accepted("other type", with("type", `"purchase"`), func(e *Event) { e.Type = "purchase" }),
 		accepted("null type", with("type", `null`), func(*Event) {}),
 		accepted("context", with("context", `{"page": {"n": 1}}`), func(e *Event) { e.Context = []byte(`{"page": {"n": 1}}`) }),
+		accepted("rec_id", with("rec_id", `"R7.v000002"`), func(e *Event) { e.RecID = "R7.v000002" }),
+		accepted("null rec_id", with("rec_id", `null`), func(*Event) {}),
 		accepted("null context", with("context", `null`), func(*Event) {}),
 		accepted("unknown field", with("sdk", `"1.2"`), func(*Event) {}),
 		accepted("id in another script", with("item_id", `"ключ 鍵 🔑"`), func(e *Event) { e.Item = "ключ 鍵 🔑" }),
@@ -103,6 +105,8 @@ func samples() []sample {
 		refused("number as type", with("type", `1`), UnknownType),
 		refused("text as context", with("context", `"page 1"`), BadContext),
 		refused("array as context", with("context", `[1]`), BadContext),
+		refused("number as rec_id", with("rec_id", `7`), BadID),
+		refused("empty rec_id", with("rec_id", `""`), BadID),
 		beyond("too large", with("context", `{"a": "`+strings.Repeat("a", DefaultMaxBytes)+`"}`), TooLarge),
 	}
 }
@@ -138,7 +142,7 @@ const maxDetail = 6*maxQuoted + 128
 func assertEqual(t *testing.T, got, want Event) {
 	t.Helper()
 	if got.ID != want.ID || got.User != want.User || got.Item != want.Item || got.Type != want.Type ||
-		!got.Time.Equal(want.Time) || got.Time.Location() != time.UTC || string(got.Context) != string(want.Context) {
+		!got.Time.Equal(want.Time) || got.Time.Location() != time.UTC || string(got.Context) != string(want.Context) || got.RecID != want.RecID {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

@@ -23,6 +23,7 @@ type Event struct {
 	ID, User, Item, Type string
 	Time                 time.Time       // millisecond precision, UTC
 	Context              json.RawMessage // a JSON object; nil when absent
+	RecID                string          // of the recommendations that the user acted on; empty when absent
 }
 
 // MarshalJSON returns the wire format that Decode reads, with the timestamp in
@@ -35,5 +36,6 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Timestamp int64           `json:"timestamp"`
 		Type      string          `json:"type,omitempty"`
 		Context   json.RawMessage `json:"context,omitempty"`
-	}{e.ID, e.User, e.Item, e.Time.UnixMilli(), e.Type, e.Context})
+		RecID     string          `json:"rec_id,omitempty"`
+	}{e.ID, e.User, e.Item, e.Time.UnixMilli(), e.Type, e.Context, e.RecID})
 }

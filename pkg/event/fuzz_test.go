@@ -36,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("an accepted event must be accepted again in its own encoding %s: %v", encoded, err)
 		}
-		if again.ID != e.ID || again.User != e.User || again.Item != e.Item || again.Type != e.Type || !again.Time.Equal(e.Time) {
+		if again.ID != e.ID || again.User != e.User || again.Item != e.Item || again.Type != e.Type || again.RecID != e.RecID || !again.Time.Equal(e.Time) {
 			t.Fatalf("encoding changed the event\nfrom %+v\nto   %+v", e, again)
 		}
 	})

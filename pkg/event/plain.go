@@ -19,7 +19,7 @@ func decodePlain(value []byte, now time.Time, limits Limits) (e Event, ok bool) 
 	}
 	var (
 		p    = plain{rest: value}
-		have [6]bool
+		have [7]bool
 	)
 	if !p.byte('{') {
 		return Event{}, false
@@ -43,6 +43,8 @@ func decodePlain(value []byte, now time.Time, limits Limits) (e Event, ok bool) 
 			field, ok = 4, p.kind(&e.Type, limits.Types)
 		case "context":
 			field, ok = 5, p.object(&e.Context)
+		case "rec_id":
+			field, ok = 6, p.id(&e.RecID)
 		}
 		if !ok || field < 0 || have[field] {
 			return Event{}, false

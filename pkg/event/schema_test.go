@@ -46,7 +46,7 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 
 func TestSchemaAcceptsEncodedEvents(t *testing.T) {
 	schema := compileSchema(t)
-	encoded, err := json.Marshal(good(func(e *Event) { e.Context = []byte(`{"page": 1}`) }))
+	encoded, err := json.Marshal(good(func(e *Event) { e.Context, e.RecID = []byte(`{"page": 1}`), "R7.v000002" }))
 	if err != nil {
 		t.Fatal(err)
 	}

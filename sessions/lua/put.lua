@@ -2,7 +2,7 @@
 -- the new ones of a sequence that is gone.
 -- KEYS: the recommendations, the sequence, the user's erasure.
 -- ARGV: sequence version, JSON, time to live in ms or 0.
--- Returns 1 if they were written.
+-- Returns the id of those replaced, empty if there are none, or 0 if nothing was written.
 local version = tonumber(ARGV[1])
 
 -- The version in the footer of the sequence. One that expired begins again at 1: what
@@ -16,13 +16,16 @@ local erased = stored[2] and tonumber(string.match(stored[2], '%d+$'))
 if erased and version <= erased then
   return 0
 end
+local replaced = ''
 if stored[1] then
   -- What cannot be read must not stay forever.
   local readable, old = pcall(cjson.decode, stored[1])
-  local old_version = readable and type(old) == 'table' and tonumber(old.sequence_version)
+  old = readable and type(old) == 'table' and old or {}
+  local old_version = tonumber(old.sequence_version)
   if old_version and old_version > version and old_version <= current then
     return 0
   end
+  replaced = type(old.rec_id) == 'string' and old.rec_id or ''
 end
 
 if ARGV[3] == '0' then
@@ -30,4 +33,4 @@ if ARGV[3] == '0' then
 else
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 end
-return 1
+return replaced
