@@ -33,7 +33,7 @@ test: setup ## Run the unit tests of all packages
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
 # The tests of these, against servers as production has them.
-on_servers := ./pkg/realservers ./pkg/stream ./sessions ./ingest ./inference ./scenarios
+on_servers := ./pkg/realservers ./pkg/stream ./sessions ./ingest ./ingest/archive ./inference ./scenarios
 
 .PHONY: test-real
 test-real: setup ## Run the tests of the stream against a real Kafka and Redis
