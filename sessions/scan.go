@@ -16,13 +16,23 @@ const scanPage = 512 // users read at a time
 // returns its first error. Users who appear or vanish meanwhile may be missed.
 // It holds a page of sequences and some 40 bytes per user in memory.
 func (s *Store) Scan(ctx context.Context, fn func(Sequence) error) error {
+	return s.scan(ctx, make(userSet).add, fn)
+}
+
+// Walk is Scan for who can bear to see a user twice. It holds a page of sequences in
+// memory, however many users there are.
+func (s *Store) Walk(ctx context.Context, fn func(Sequence) error) error {
+	return s.scan(ctx, func(string) bool { return true }, fn)
+}
+
+// scan visits the users that are wanted.
+func (s *Store) scan(ctx context.Context, wanted func(user string) bool, fn func(Sequence) error) error {
 	nodes, err := s.nodes(ctx)
 	if err != nil {
 		return err
 	}
-	seen := make(userSet)
 	for _, node := range nodes {
-		if err := s.scanNode(ctx, node, seen, fn); err != nil {
+		if err := s.scanNode(ctx, node, wanted, fn); err != nil {
 			return err
 		}
 	}
@@ -51,7 +61,7 @@ func (s *Store) nodes(ctx context.Context) ([]redis.Cmdable, error) {
 	return masters, nil
 }
 
-func (s *Store) scanNode(ctx context.Context, node redis.Cmdable, seen userSet, fn func(Sequence) error) error {
+func (s *Store) scanNode(ctx context.Context, node redis.Cmdable, wanted func(user string) bool, fn func(Sequence) error) error {
 	pattern := escapeGlob(s.sequencePrefix()) + "*"
 	for cursor := uint64(0); ; {
 		keys, next, err := node.Scan(ctx, cursor, pattern, scanPage).Result()
@@ -60,7 +70,7 @@ func (s *Store) scanNode(ctx context.Context, node redis.Cmdable, seen userSet, 
 		}
 		var users []string
 		for _, key := range keys {
-			if user := s.userOf(key); seen.add(user) {
+			if user := s.userOf(key); wanted(user) {
 				users = append(users, user)
 			}
 		}

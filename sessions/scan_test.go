@@ -44,6 +44,10 @@ func TestScanVisitsEveryUserOnce(t *testing.T) {
 	if len(visits) != users {
 		t.Errorf("%d users were visited, want %d", len(visits), users)
 	}
+	walked := make(map[string]bool)
+	if err := s.Walk(t.Context(), func(sequence Sequence) error { walked[sequence.User] = true; return nil }); err != nil || len(walked) != users {
+		t.Errorf("a walk comes to %d users (error %v), want %d", len(walked), err, users)
+	}
 
 	seen := 0
 	if err := other.Scan(t.Context(), func(Sequence) error { seen++; return nil }); err != nil || seen != 1 {
@@ -58,7 +62,7 @@ func TestScanIgnoresRepeatedKeys(t *testing.T) {
 	visits := make(map[string]int)
 	seen := make(userSet)
 	for range 2 { // a repeated key looks like a second scan
-		err := s.scanNode(t.Context(), s.rdb, seen, func(sequence Sequence) error {
+		err := s.scanNode(t.Context(), s.rdb, seen.add, func(sequence Sequence) error {
 			visits[sequence.User]++
 			return nil
 		})

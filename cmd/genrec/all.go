@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/inference"
-	"genrec/ingest"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -24,7 +23,7 @@ func allCommand() *cli.Command {
 inside the process and says where they are.
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`,
-		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags(), retrainFlags(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), []cli.Flag{
 			&cli.DurationFlag{
 				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next, the first after a minute if there is no model; 0 is never",
 				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
@@ -35,12 +34,19 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
+			past, err := openHistory(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
 			if err != nil {
 				return err
 			}
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return newIngester(s, stream.Earliest).Run(groupCtx) })
+			if past != nil {
+				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
+			}
 			group.Go(func() error { return newWorker(cmd, s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {

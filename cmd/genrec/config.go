@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/inference"
-	"genrec/ingest"
 )
 
 // configCommand takes every flag that others have and that is also a variable.
@@ -126,7 +125,11 @@ func checkServers(ctx context.Context, cmd *cli.Command) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
+	past, err := openHistory(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,15 @@ func modelFlags() []cli.Flag {
 	}, rankerFlags())
 }
 
+func historyFlag() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "history", Usage: "`FOLDER` of all interactions, which ingest fills and retrain reads; without it, the newest ones in Redis are all there is",
+			Sources: cli.EnvVars("GENREC_HISTORY"),
+		},
+	}
+}
+
 func rankerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{

@@ -9,8 +9,11 @@ import (
 	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
 
 	"genrec/ingest"
+	"genrec/ingest/archive"
+	"genrec/pkg/history"
 	"genrec/pkg/stream"
 )
 
@@ -22,8 +25,11 @@ func ingestCommand() *cli.Command {
 recommendations on the topic "refreshes". Bad events go to "interactions.dead"
 with the reason. Start as many as there are partitions.
 
-Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
-		Flags: join(kafkaFlags(), redisFlags(), []cli.Flag{
+With --history it also keeps all events as Parquet files in a folder that all
+ingest processes share, for retrain to learn from more than the newest ones.
+
+Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/history`,
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{
 				Name: "from", Value: stream.Earliest.String(),
 				Usage:   "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z",
@@ -35,13 +41,22 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379`,
 			if err != nil {
 				return fmt.Errorf("--from: %w", err)
 			}
-			s, err := connect(ctx, cmd, ingest.Config{}.Access())
+			past, err := openHistory(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := connect(ctx, cmd, ingestAccess(past)...)
 			if err != nil {
 				return err
 			}
 			collectLess()
 			i := newIngester(s, start)
-			err = i.Run(ctx)
+			group, groupCtx := errgroup.WithContext(ctx)
+			group.Go(func() error { return i.Run(groupCtx) })
+			if past != nil {
+				group.Go(func() error { return newArchiver(s, past, start).Run(groupCtx) })
+			}
+			err = group.Wait()
 			stats := i.Stats()
 			slog.Info("ingest stopped", "read", stats.Read, "appended", stats.Appended, "duplicates", stats.Duplicates, "dead", stats.Dead)
 			return errors.Join(err, s.close())
@@ -60,4 +75,30 @@ func collectLess() {
 
 func newIngester(s *servers, start stream.Start) *ingest.Ingester {
 	return ingest.New(ingest.Config{Kafka: s.kafka, Start: start}, s.store)
+}
+
+// openHistory returns nil without --history.
+func openHistory(cmd *cli.Command) (*history.Archive, error) {
+	folder := cmd.String("history")
+	if folder == "" {
+		return nil, nil
+	}
+	past, err := history.OpenArchive(folder)
+	if err != nil {
+		return nil, fmt.Errorf("--history: %w", err)
+	}
+	return past, nil
+}
+
+func newArchiver(s *servers, past *history.Archive, start stream.Start) *archive.Archiver {
+	return archive.New(archive.Config{Kafka: s.kafka, Start: start}, past)
+}
+
+// ingestAccess is what ingest does in Kafka, with a history or with none.
+func ingestAccess(past *history.Archive) []stream.Access {
+	access := []stream.Access{ingest.Config{}.Access()}
+	if past != nil {
+		access = append(access, archive.Config{}.Access())
+	}
+	return access
 }

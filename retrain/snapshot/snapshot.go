@@ -1,0 +1,121 @@
+// Package snapshot makes datasets of what all users did up to a time, from the history and
+// from what Redis holds, and reads them:
+//
+//	FOLDER/000001/manifest.json             what it is made of
+//	FOLDER/000001/users-00000.parquet ...   the events, user by user
+//	FOLDER/000001/later-00000.parquet ...   events with a later time, kept for the next one
+//
+// A snapshot is immutable and appears when it is complete. Users are in the order of a hash
+// of their ids, and the events of each in the order of their sequence in Redis: by time,
+// ties by arrival. The same events give the same bytes.
+package snapshot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"genrec/pkg/history"
+)
+
+// SchemaVersion is that of the manifest and the files.
+const SchemaVersion = 1
+
+// MaxEvents is how many events of a user are kept, the newest.
+const MaxEvents = 1024
+
+const manifestFile = "manifest.json"
+
+// Manifest says what a snapshot holds.
+type Manifest struct {
+	SchemaVersion int       `json:"schema_version"`
+	Watermark     time.Time `json:"watermark"` // no event is later
+	Users         int64     `json:"users"`
+	Items         int64     `json:"items"`
+	Events        int64     `json:"events"`
+	Oldest        time.Time `json:"oldest"` // of the events
+	Newest        time.Time `json:"newest"`
+	// Files hold the events, one after the other; Later those after the watermark, which
+	// none of the counts counts.
+	Files []history.File `json:"files"`
+	Later []history.File `json:"later,omitempty"`
+}
+
+// Snapshot is one that is complete.
+type Snapshot struct {
+	Manifest
+	Dir  string
+	Hash string // SHA-256 of the manifest, and so of everything
+}
+
+// ErrNone says that there is no snapshot.
+var ErrNone = errors.New("no snapshot")
+
+// Open reads the manifest of a snapshot. The files are verified when they are read.
+func Open(dir string) (*Snapshot, error) {
+	text, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: %w", dir, ErrNone)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshot: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	s := &Snapshot{Dir: dir, Hash: hex.EncodeToString(sum[:])}
+	fields := json.NewDecoder(bytes.NewReader(text))
+	fields.DisallowUnknownFields()
+	if err := fields.Decode(&s.Manifest); err != nil {
+		return nil, fmt.Errorf("read the manifest of the snapshot %s: %w", dir, err)
+	}
+	if s.SchemaVersion != SchemaVersion {
+		return nil, fmt.Errorf("read the manifest of the snapshot %s: schema version %d is not the %d of this program", dir, s.SchemaVersion, SchemaVersion)
+	}
+	return s, nil
+}
+
+// Newest opens the newest snapshot in a folder, or returns ErrNone.
+func Newest(folder string) (*Snapshot, error) {
+	numbers, err := list(folder)
+	if err != nil {
+		return nil, err
+	}
+	if len(numbers) == 0 {
+		return nil, fmt.Errorf("open the newest in %s: %w", folder, ErrNone)
+	}
+	return Open(dirOf(folder, numbers[len(numbers)-1]))
+}
+
+var snapshotName = regexp.MustCompile(`^[0-9]{6,9}$`)
+
+func dirOf(folder string, number int) string {
+	return filepath.Join(folder, fmt.Sprintf("%06d", number))
+}
+
+// list returns the numbers of the snapshots in a folder, oldest first.
+func list(folder string) (numbers []int, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the snapshots: %w", err)
+	}
+	for _, entry := range entries {
+		if snapshotName.MatchString(entry.Name()) {
+			number, err := strconv.Atoi(entry.Name())
+			if err != nil {
+				return nil, fmt.Errorf("list the snapshots: %w", err)
+			}
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
