@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"genrec/model/catalog"
+	"genrec/model/examples"
 	"genrec/model/rules"
 	"genrec/model/tokens"
 )
@@ -26,6 +27,14 @@ type Bundle struct {
 	Catalog    *catalog.Catalog
 	Vocabulary tokens.Vocabulary
 	Rules      [rules.Kinds]*rules.Rules // nil for a kind without any
+}
+
+// Builder makes what the model reads and is asked for.
+func (b Bundle) Builder() *examples.Builder {
+	return examples.NewBuilder(examples.Config{
+		Catalog: b.Catalog, Tokenizer: b.Vocabulary,
+		MaxTokens: b.Model.Config.MaxTokens(), WordPositions: b.Model.Config.WordPositions,
+	})
 }
 
 // Save writes the bundle into a folder.

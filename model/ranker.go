@@ -60,10 +60,7 @@ type Ranker struct {
 
 // NewRanker prepares the search over the bundle's catalog.
 func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
-	builder := examples.NewBuilder(examples.Config{
-		Catalog: b.Catalog, Tokenizer: b.Vocabulary,
-		MaxTokens: b.Model.Config.MaxTokens(), WordPositions: b.Model.Config.WordPositions,
-	})
+	builder := b.Builder()
 	texts := make([][]int64, b.Catalog.Items())
 	for i := range texts {
 		texts[i] = builder.ItemTokens(i + 1)

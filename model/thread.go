@@ -30,7 +30,7 @@ func newCrew(device Device, threads int, prepare func()) (crew, error) {
 				prepare()
 			}
 			libtorch.SetGradients(true) // the thread may have had another life
-			err := libtorch.UseOneThread()
+			err := libtorch.UseThreads(1)
 			if device != CPU {
 				err = errors.Join(err, libtorch.UseOwnStream())
 			}
@@ -107,9 +107,9 @@ const (
 	streams = 3
 )
 
-// trainingThreads is how many threads do better than one whose operations all cores share.
-func trainingThreads(m *Model) int {
-	if cores := min(runtime.NumCPU(), mostThreads); m.device == CPU && m.Parameters() <= mostShared && cores > 1 {
+// threadsOn is how many threads do better than one whose operations the cores share.
+func threadsOn(cores int, m *Model) int {
+	if cores = min(cores, mostThreads); m.device == CPU && m.Parameters() <= mostShared && cores > 1 {
 		return cores
 	}
 	return 0
@@ -119,5 +119,5 @@ func searchingThreads(m *Model) int {
 	if m.device != CPU {
 		return streams
 	}
-	return trainingThreads(m)
+	return threadsOn(runtime.NumCPU(), m)
 }

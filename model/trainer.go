@@ -1,13 +1,16 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 
 	"genrec/model/examples"
 	"genrec/model/libtorch"
+	"genrec/model/ranks"
 	"genrec/model/tensor"
 )
 
@@ -28,6 +31,11 @@ type TrainerConfig struct {
 	Seed int64
 	// BFloat16 computes matrix products in bfloat16; weights and sums stay float32.
 	BFloat16 bool
+	// Cores that the training may take of the CPU; 0 is all.
+	Cores int
+	// Group is the processes that train the model together, each on its part of every
+	// batch; nil for one alone.
+	Group *ranks.Group
 	// Prepare runs at the start of every thread that the trainer makes.
 	Prepare func()
 }
@@ -37,6 +45,8 @@ type Trainer struct {
 	config    TrainerConfig
 	model     *Model
 	workers   []*worker
+	first     int  // of the workers of all ranks, this one's begin there
+	everyone  int  // the workers of all ranks
 	crew      crew // a thread for each worker, or none for the only one
 	optimizer *tensor.AdamW
 	moments   *graph
@@ -55,7 +65,13 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	defer tensor.Catch(&err)
 	t = &Trainer{config: c, model: m, moments: newGraph(m.device)}
 	var replicas [][]*tensor.Tensor
-	threads := trainingThreads(m)
+	cores := cmp.Or(c.Cores, runtime.NumCPU())
+	threads := threadsOn(cores, m)
+	if c.Cores > 0 && m.device == CPU {
+		if err := libtorch.UseThreads(c.Cores); err != nil {
+			return nil, err
+		}
+	}
 	if m.Config.AttentionDropout > 0 {
 		// Its masks come from libtorch's one generator, which threads would reach in any order.
 		threads = 0
@@ -70,7 +86,30 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	}
 	t.optimizer = tensor.NewAdamW(m.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
 	t.means, t.squares = t.optimizer.Moments(&t.moments.Scope)
+	if err := t.findPlace(); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
 	return t, nil
+}
+
+// findPlace numbers the workers of all ranks through.
+func (t *Trainer) findPlace() error {
+	t.everyone = len(t.workers)
+	if t.config.Group == nil {
+		return nil
+	}
+	counts, err := t.config.Group.Gather(len(t.workers))
+	if err != nil {
+		return err
+	}
+	t.everyone = 0
+	for rank, count := range counts {
+		if rank == t.config.Group.Rank {
+			t.first = t.everyone
+		}
+		t.everyone += count
+	}
+	return nil
 }
 
 // Step learns from a batch and returns its mean loss in nats: per target token, and per
@@ -79,6 +118,11 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	defer tensor.Catch(&err)
 	if loss, err = t.gradients(batch); err != nil {
 		return loss, err
+	}
+	if t.config.Group != nil {
+		if loss, err = t.config.Group.Step(loss); err != nil {
+			return loss, err
+		}
 	}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return loss, fmt.Errorf("step %d of %d, loss %v: %w", t.step+1, t.config.Steps, loss, ErrDiverged)
@@ -96,13 +140,23 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 // batch; a release takes milliseconds.
 const stepsBetweenReleases = 100
 
-// update applies the workers' gradients, scaled down together to ClipNorm where their
-// norm is larger.
+// update applies the gradients of all workers, scaled down together to ClipNorm where
+// their norm is larger.
 func (t *Trainer) update() error {
-	t.optimizer.Begin()
+	t.optimizer.Begin(t.config.Group != nil)
 	norms := make([]float64, len(t.workers))
 	if err := t.crew.each(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
 		return err
+	}
+	if t.config.Group != nil {
+		g := newGraph(t.model.device)
+		defer g.Free()
+		if err := t.config.Group.Add(t.optimizer.Gradients(&g.Scope)); err != nil {
+			return err
+		}
+		if err := t.crew.each(len(t.workers), func(i int) { norms[i] = t.optimizer.Norm(i) }); err != nil {
+			return err
+		}
 	}
 	squared := 0.0
 	for _, n := range norms {
@@ -113,23 +167,26 @@ func (t *Trainer) update() error {
 	return t.crew.each(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
 }
 
-// gradients lets the workers compute those of their shares, side by side.
+// gradients lets this rank's workers compute those of their shares, side by side, and
+// returns their part of the loss.
 func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) {
 	// Each step has random numbers of its own, so that a resumed training drops out
 	// the same.
 	random := rand.New(rand.NewPCG(uint64(t.config.Seed), uint64(t.step)))
-	libtorch.Seed(random.Int64())
-	parts := split(batch, len(t.workers))
+	libtorch.Seed(random.Int64() + int64(t.first))
 	tokens := 0
 	for _, e := range batch {
 		tokens += len(e.Labels)
 	}
-	shares := make([]share, len(parts))
-	for i, part := range parts {
-		shares[i] = share{batch: part, rows: len(batch), tokens: tokens, dense: t.config.DenseLoss, random: random.Uint64()}
+	var shares []share
+	for i, part := range split(batch, t.everyone) {
+		s := share{batch: part, rows: len(batch), tokens: tokens, dense: t.config.DenseLoss, random: random.Uint64()}
+		if i >= t.first && len(shares) < len(t.workers) {
+			shares = append(shares, s)
+		}
 	}
-	losses := make([]float64, len(parts))
-	err = t.crew.each(len(parts), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
+	losses := make([]float64, len(shares))
+	err = t.crew.each(len(shares), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
 	for _, l := range losses {
 		loss += l
 	}

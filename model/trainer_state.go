@@ -51,6 +51,21 @@ func (t *Trainer) Resume(path string, steps int) (err error) {
 	return nil
 }
 
+// Share gives all ranks the state of rank 0, as it was after a number of steps.
+func (t *Trainer) Share(steps int) (err error) {
+	defer tensor.Catch(&err)
+	var all []*tensor.Tensor
+	for _, s := range t.state() {
+		all = append(all, s.Tensor)
+	}
+	if err := t.config.Group.Share(all); err != nil {
+		return fmt.Errorf("share the state of the training: %w", err)
+	}
+	t.optimizer.SetSteps(steps)
+	t.step = steps
+	return nil
+}
+
 func (t *Trainer) state() []namedTensor {
 	state := t.model.weights.named()
 	for i, name := range t.model.weights.trainedNames() {

@@ -21,6 +21,11 @@ struct chunk {
   at::Tensor of(const at::Tensor &whole) const { return rows < 0 ? whole : whole.narrow(0, row, rows); }
 };
 
+double squared(const at::Tensor &x) {
+  const double norm = at::linalg_vector_norm(x).item<double>();
+  return norm * norm;
+}
+
 template <typename Body> int guarded(char **error, Body body) {
   try {
     c10::AutoGradMode off(false);
@@ -92,7 +97,7 @@ void genrec_adamw_free(genrec_adamw *optimizer) { delete optimizer; }
 
 // Takes the gradients away from the replicas. A replica without any had no part of a
 // small batch.
-int genrec_adamw_begin(genrec_adamw *optimizer, char **error) {
+int genrec_adamw_begin(genrec_adamw *optimizer, int others, char **error) {
   return guarded(error, [&] {
     optimizer->gradients.clear();
     for (auto &replica : optimizer->replicas) {
@@ -105,7 +110,11 @@ int genrec_adamw_begin(genrec_adamw *optimizer, char **error) {
       }
       optimizer->gradients.push_back(std::move(gradients));
     }
-    if (optimizer->gradients.empty()) throw std::runtime_error("no gradients");
+    if (optimizer->gradients.empty()) {
+      if (!others) throw std::runtime_error("no gradients");
+      optimizer->gradients.emplace_back();
+      for (const auto &weight : optimizer->weights) optimizer->gradients[0].push_back(at::zeros_like(weight));
+    }
     optimizer->steps.add_(1);
   });
 }
@@ -117,9 +126,15 @@ int genrec_adamw_gather(genrec_adamw *optimizer, int part, double *squared_norm,
     for (const auto &c : optimizer->parts[part]) {
       auto sum = c.of(optimizer->gradients[0][c.weight]);
       for (size_t r = 1; r < optimizer->gradients.size(); r++) sum.add_(c.of(optimizer->gradients[r][c.weight]));
-      const double norm = at::linalg_vector_norm(sum).item<double>();
-      *squared_norm += norm * norm;
+      *squared_norm += squared(sum);
     }
+  });
+}
+
+int genrec_adamw_norm(genrec_adamw *optimizer, int part, double *squared_norm, char **error) {
+  return guarded(error, [&] {
+    *squared_norm = 0;
+    for (const auto &c : optimizer->parts[part]) *squared_norm += squared(c.of(optimizer->gradients[0][c.weight]));
   });
 }
 
@@ -142,6 +157,10 @@ int genrec_adamw_apply(genrec_adamw *optimizer, int part, double rate, double sc
 
 void *genrec_adamw_moment(genrec_adamw *optimizer, int weight, int order) {
   return new at::Tensor(order == 1 ? optimizer->means[weight] : optimizer->squares[weight]);
+}
+
+void *genrec_adamw_gradient(genrec_adamw *optimizer, int weight) {
+  return new at::Tensor(optimizer->gradients[0][weight]);
 }
 
 void genrec_adamw_set_steps(genrec_adamw *optimizer, double steps) {

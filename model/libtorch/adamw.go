@@ -29,10 +29,14 @@ func NewAdamW(weights, replicas []unsafe.Pointer, parts int, beta1, beta2, weigh
 	return AdamW{c}, nil
 }
 
-// Begin takes the gradients from the replicas.
-func (a AdamW) Begin() error {
+// Begin takes the gradients from the replicas. There may be none if others' are to be added.
+func (a AdamW) Begin(others bool) error {
 	var message *C.char
-	if C.genrec_adamw_begin(a.c, &message) == 0 {
+	var flag C.int
+	if others {
+		flag = 1
+	}
+	if C.genrec_adamw_begin(a.c, flag, &message) == 0 {
 		return take(message)
 	}
 	return nil
@@ -47,6 +51,21 @@ func (a AdamW) Gather(part int) (squaredNorm float64, err error) {
 		return 0, take(message)
 	}
 	return float64(squared), nil
+}
+
+// Norm returns the square of the norm of a part's sums, if others were added to them.
+func (a AdamW) Norm(part int) (squaredNorm float64, err error) {
+	var message *C.char
+	var squared C.double
+	if C.genrec_adamw_norm(a.c, C.int(part), &squared, &message) == 0 {
+		return 0, take(message)
+	}
+	return float64(squared), nil
+}
+
+// Gradient is a new handle on a weight's sum.
+func (a AdamW) Gradient(weight int) unsafe.Pointer {
+	return C.genrec_adamw_gradient(a.c, C.int(weight))
 }
 
 // Apply updates the weights of a part by their gradients times scale.

@@ -16,12 +16,17 @@ genrec_adamw *genrec_adamw_new(void **weights, int count, void **replicas, int r
                                double beta2, double weight_decay, char **error);
 void genrec_adamw_free(genrec_adamw *optimizer);
 
-// A step: begin once, then gather every part, then apply every part.
-int genrec_adamw_begin(genrec_adamw *optimizer, char **error);
+// A step: begin once, then gather every part, then apply every part. Where the gradients are
+// to be added to those of other processes, begin may find none here, and after the addition
+// the norms are asked for again.
+int genrec_adamw_begin(genrec_adamw *optimizer, int others, char **error);
 int genrec_adamw_gather(genrec_adamw *optimizer, int part, double *squared_norm, char **error);
+int genrec_adamw_norm(genrec_adamw *optimizer, int part, double *squared_norm, char **error);
 int genrec_adamw_apply(genrec_adamw *optimizer, int part, double rate, double scale, char **error);
 
-void *genrec_adamw_moment(genrec_adamw *optimizer, int weight, int order); // a new handle on the state
+// New handles on the state, and on what was gathered.
+void *genrec_adamw_moment(genrec_adamw *optimizer, int weight, int order);
+void *genrec_adamw_gradient(genrec_adamw *optimizer, int weight);
 void genrec_adamw_set_steps(genrec_adamw *optimizer, double steps);
 
 #ifdef __cplusplus

@@ -40,12 +40,12 @@ void genrec_set_bfloat16(int cuda, int enabled) {
 
 // By OpenMP's own function, which knows this OS thread alone: at::set_num_threads also
 // changes what threads to come start with.
-int genrec_one_thread(void) {
+int genrec_use_threads(int count) {
   at::get_num_threads(); // it sets the number when it is first asked
   const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
   if (set == nullptr) return 0;
-  set(1);
-  return at::get_num_threads() == 1;
+  set(count);
+  return at::get_num_threads() == count;
 }
 
 // Through the interface that c10_cuda registers: the headers of CUDA are not needed.

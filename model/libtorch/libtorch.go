@@ -65,10 +65,10 @@ func SetBFloat16(device gotch.Device, enabled bool) {
 	C.genrec_set_bfloat16(cuda, on)
 }
 
-// UseOneThread makes the operations of the calling OS thread run in it alone.
-func UseOneThread() error {
-	if C.genrec_one_thread() == 0 {
-		return errors.New("libtorch's OpenMP cannot be told to use one thread")
+// UseThreads makes that many threads share an operation of the calling OS thread.
+func UseThreads(count int) error {
+	if C.genrec_use_threads(C.int(count)) == 0 {
+		return fmt.Errorf("libtorch's OpenMP cannot be told to use %d threads", count)
 	}
 	return nil
 }

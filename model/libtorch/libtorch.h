@@ -11,7 +11,7 @@ void *genrec_enter_inference(void);
 void genrec_leave_inference(void *mode);
 void *genrec_gelu(void *x, char **error); // returns a new tensor, or NULL and an error to free
 void genrec_set_bfloat16(int cuda, int enabled);
-int genrec_one_thread(void); // 0 where OpenMP is not found
+int genrec_use_threads(int count); // 0 where OpenMP is not found
 int genrec_own_stream(char **error); // 0 with an error to free
 void *genrec_dropout_mask(const int64_t *shape, int dimensions, double share, uint64_t *state, char **error);
 const char *genrec_open_global(const char *library);

@@ -54,23 +54,41 @@ type AdamW struct {
 // NewAdamW makes an optimizer of the given weights, whose gradients are the sums of
 // those of the replicas.
 func NewAdamW(weights []*Tensor, replicas [][]*Tensor, parts int, beta1, beta2, weightDecay float64) *AdamW {
-	pointers := func(tensors []*Tensor) (all []unsafe.Pointer) {
-		for _, t := range tensors {
-			all = append(all, unsafe.Pointer(t.c))
-		}
-		return all
-	}
 	optimizer, err := libtorch.NewAdamW(pointers(weights), pointers(slices.Concat(replicas...)), parts, beta1, beta2, weightDecay)
 	raise(err)
 	return &AdamW{optimizer, len(weights)}
 }
 
-// Begin takes the gradients from the replicas.
-func (a *AdamW) Begin() { raise(a.optimizer.Begin()) }
+func pointers(tensors []*Tensor) []unsafe.Pointer {
+	all := make([]unsafe.Pointer, len(tensors))
+	for i, t := range tensors {
+		all[i] = unsafe.Pointer(t.c)
+	}
+	return all
+}
+
+// Begin takes the gradients from the replicas. There may be none if others' are to be added.
+func (a *AdamW) Begin(others bool) { raise(a.optimizer.Begin(others)) }
 
 // Gather sums the gradients of a part and returns the square of their norm.
 func (a *AdamW) Gather(part int) float64 {
 	squared, err := a.optimizer.Gather(part)
+	raise(err)
+	return squared
+}
+
+// Gradients lists what was gathered for each weight.
+func (a *AdamW) Gradients(s *Scope) []*Tensor {
+	all := make([]*Tensor, a.weights)
+	for i := range all {
+		all[i] = s.own(handle(lib.Ctensor(a.optimizer.Gradient(i))))
+	}
+	return all
+}
+
+// Norm returns the square of the norm of a part's gradients, if others were added to them.
+func (a *AdamW) Norm(part int) float64 {
+	squared, err := a.optimizer.Norm(part)
 	raise(err)
 	return squared
 }

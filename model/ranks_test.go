@@ -1,0 +1,143 @@
+package model
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"genrec/model/examples"
+	"genrec/model/ranks"
+	"genrec/model/safetensors"
+	"genrec/pkg/launch"
+)
+
+// Two processes of one core each give the losses, the weights and the moments of one with
+// two, masks and all. The last batch is too small for both.
+func TestRanksTrainAsOne(t *testing.T) {
+	const dir = "GENREC_TEST_DIR"
+	p, isRank, err := launch.FromEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownThread(t)
+	if isRank {
+		c := ranks.DefaultConfig(p)
+		c.Timeout = 30 * time.Second
+		g, err := ranks.Join(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Leave()
+		if g.Rank == 0 {
+			err = g.Send(nil)
+		} else {
+			_, err = g.Receive()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		trainPart(t, TrainerConfig{Cores: 1, Group: g}, filepath.Join(os.Getenv(dir), string(rune('0'+g.Rank))))
+		return
+	}
+	t.Setenv(dir, t.TempDir())
+	alone := filepath.Join(os.Getenv(dir), "alone")
+	trainPart(t, TrainerConfig{Cores: 2}, alone)
+	if err := launch.Run(t.Context(), 2, launch.Grace, "-test.run", "^"+t.Name()+"$"); err != nil {
+		t.Fatal(err)
+	}
+	for _, rank := range []string{"0", "1"} {
+		path := filepath.Join(os.Getenv(dir), rank)
+		want, got := readLosses(t, alone), readLosses(t, path)
+		if len(got) != len(want) || len(want) == 0 {
+			t.Fatalf("rank %s made %d steps, want %d", rank, len(got), len(want))
+		}
+		for i := range want {
+			if math.Abs(got[i]-want[i]) > 1e-5*want[i] {
+				t.Errorf("rank %s: the loss of step %d is %.7f, alone it is %.7f", rank, i+1, got[i], want[i])
+			}
+		}
+		compareStates(t, "rank "+rank, path, alone)
+	}
+}
+
+// trainPart trains a model from one seed, and writes the losses and the state at its end.
+func trainPart(t *testing.T, c TrainerConfig, path string) {
+	t.Helper()
+	sequences := cycles(41, rings, ringSize, 6)
+	b := newBundle(t, sequences, 1)
+	if c.Group != nil && c.Group.Rank > 0 {
+		b = newBundle(t, sequences, 2) // rank 0's weights are what counts
+	}
+	builder := b.Builder()
+	c.Steps, c.LearningRate, c.WarmUp, c.ClipNorm, c.WeightDecay, c.DenseLoss, c.Seed = 12, 5e-3, 0.05, 1, 0.01, 0.5, 7
+	trainer, err := NewTrainer(b.Model, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	if c.Group != nil {
+		if err := trainer.Share(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var losses []float64
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 4 {
+		for batch := range examples.Epoch(histories(b.Catalog, sequences), builder.Last, 20, rng) {
+			loss, err := trainer.Step(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses = append(losses, loss)
+		}
+	}
+	data, err := json.Marshal(losses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".json", data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := trainer.Save(path + ".safetensors"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readLosses(t *testing.T, path string) (losses []float64) {
+	t.Helper()
+	data, err := os.ReadFile(path + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &losses); err != nil {
+		t.Fatal(err)
+	}
+	return losses
+}
+
+func compareStates(t *testing.T, who, got, want string) {
+	t.Helper()
+	read := func(path string) map[string][]float32 {
+		tensors, err := safetensors.ReadFile(path + ".safetensors")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make(map[string][]float32)
+		for _, s := range tensors {
+			all[s.Name] = s.Data
+		}
+		return all
+	}
+	mine, theirs := read(got), read(want)
+	for name, values := range theirs {
+		for i, x := range values {
+			if len(mine[name]) != len(values) || math.Abs(float64(mine[name][i]-x)) > 1e-6+1e-4*math.Abs(float64(x)) {
+				t.Fatalf("%s: %s[%d] of %d differs from %v, what it is alone", who, name, i, len(mine[name]), x)
+			}
+		}
+	}
+}
