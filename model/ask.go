@@ -42,7 +42,7 @@ func roundUp(n, multiple int) int64 { return int64((n + multiple - 1) / multiple
 
 // answer asks without a recording. What it returns belongs to g.
 func (s *Searcher) answer(g *graph, u uploaded, q questions, spare int64) (a asked) {
-	searching := newGraph(s.device) // its steps free what they leave behind
+	searching := s.newGraph() // its steps free what they leave behind
 	defer searching.Free()
 	b, states := s.start(searching, u)
 	if q.dense {

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 
+	"genrec/model/libtorch"
 	"genrec/model/tensor"
 	"genrec/model/tokens"
 )
@@ -31,6 +32,10 @@ func (l linear) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
 	return g.Linear(x, l.weight, l.bias)
 }
 
+func (l linear) fused() libtorch.Projection {
+	return libtorch.Projection{Weight: l.weight.Handle(), Bias: l.bias.Handle()}
+}
+
 type layerNorm struct {
 	width        int64
 	weight, bias *tensor.Tensor
@@ -53,50 +58,55 @@ func (n layerNorm) addAndNorm(g *graph, x, block *tensor.Tensor) *tensor.Tensor 
 	return g.AddNorm(x, g.drop(block, g.dropout.blocks), n.weight, n.bias, layerNormEpsilon)
 }
 
-type feedForward struct{ fc1, fc2 linear }
+func (n layerNorm) fused() libtorch.Norm {
+	return libtorch.Norm{Weight: n.weight.Handle(), Bias: n.bias.Handle(), Epsilon: layerNormEpsilon}
+}
+
+// feedForward is the block that ends a layer.
+type feedForward struct {
+	fc1, fc2 linear
+	norm     layerNorm
+}
 
 func (p *parameters) feedForward(name string, std float64, width, inner int64) feedForward {
 	return feedForward{
-		fc1: p.linear(name+".fc1", std, width, inner),
-		fc2: p.linear(name+".fc2", std, inner, width),
+		fc1:  p.linear(name+".fc1", std, width, inner),
+		fc2:  p.linear(name+".fc2", std, inner, width),
+		norm: p.layerNorm(name+".final_layer_norm", width),
 	}
 }
 
 func (f feedForward) apply(g *graph, x *tensor.Tensor) *tensor.Tensor {
-	return f.fc2.apply(g, g.drop(g.Gelu(f.fc1.apply(g, x)), g.dropout.activation))
+	if g.fused {
+		return g.FeedForward(f.fc1.fused(), f.fc2.fused(), f.norm.fused(), x)
+	}
+	inner := g.drop(g.Gelu(f.fc1.apply(g, x)), g.dropout.activation)
+	return f.norm.addAndNorm(g, x, f.fc2.apply(g, inner))
 }
 
 type encoderLayer struct {
-	selfAttention     attention
-	selfAttentionNorm layerNorm
-	feedForward       feedForward
-	finalNorm         layerNorm
+	selfAttention attentionBlock
+	feedForward   feedForward
 }
 
 // apply maps x (B, S, D), or packed by the layout, to the same; mask is (B, 1, 1, S).
 func (l encoderLayer) apply(g *graph, x *tensor.Tensor, as layout, mask *tensor.Tensor) *tensor.Tensor {
-	own := l.selfAttention.keysValues(g, x, as)
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, mask, false))
-	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x))
+	x, _ = l.selfAttention.itself(g, x, as, mask, false)
+	return l.feedForward.apply(g, x)
 }
 
 type decoderLayer struct {
-	selfAttention      attention
-	selfAttentionNorm  layerNorm
-	crossAttention     attention
-	crossAttentionNorm layerNorm
-	feedForward        feedForward
-	finalNorm          layerNorm
+	selfAttention  attentionBlock
+	crossAttention attentionBlock
+	feedForward    feedForward
 }
 
 // apply maps x (B, T, D) to (B, T, D), each position seeing itself and those
 // before it. It also returns the self-attention's keys and values, for a search
 // that goes on from here.
 func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	own := l.selfAttention.keysValues(g, x, layout{})
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.over(g, x, own, tensor.None, true))
-	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
-	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
+	x, own := l.selfAttention.itself(g, x, layout{}, tensor.None, true)
+	return l.feedForward.apply(g, l.crossAttention.to(g, x, encoded, mask)), own
 }
 
 // network holds the layers; the weights belong to parameters.
@@ -136,21 +146,16 @@ func newNetwork(c Config, p *parameters) *network {
 	for i := range c.EncoderLayers {
 		name := fmt.Sprintf("model.encoder.layers.%d", i)
 		n.encoder = append(n.encoder, encoderLayer{
-			selfAttention:     p.attention(name+".self_attn", std, width, c.EncoderHeads),
-			selfAttentionNorm: p.layerNorm(name+".self_attn_layer_norm", width),
-			feedForward:       p.feedForward(name, std, width, int64(c.EncoderFFN)),
-			finalNorm:         p.layerNorm(name+".final_layer_norm", width),
+			selfAttention: p.attentionBlock(name+".self_attn", std, width, c.EncoderHeads),
+			feedForward:   p.feedForward(name, std, width, int64(c.EncoderFFN)),
 		})
 	}
 	for i := range c.DecoderLayers {
 		name := fmt.Sprintf("model.decoder.layers.%d", i)
 		n.decoder = append(n.decoder, decoderLayer{
-			selfAttention:      p.attention(name+".self_attn", std, width, c.DecoderHeads),
-			selfAttentionNorm:  p.layerNorm(name+".self_attn_layer_norm", width),
-			crossAttention:     p.attention(name+".encoder_attn", std, width, c.DecoderHeads),
-			crossAttentionNorm: p.layerNorm(name+".encoder_attn_layer_norm", width),
-			feedForward:        p.feedForward(name, std, width, int64(c.DecoderFFN)),
-			finalNorm:          p.layerNorm(name+".final_layer_norm", width),
+			selfAttention:  p.attentionBlock(name+".self_attn", std, width, c.DecoderHeads),
+			crossAttention: p.attentionBlock(name+".encoder_attn", std, width, c.DecoderHeads),
+			feedForward:    p.feedForward(name, std, width, int64(c.DecoderFFN)),
 		})
 	}
 	return n

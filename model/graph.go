@@ -5,10 +5,12 @@ import (
 	"genrec/model/tensor"
 )
 
-// graph is one forward pass: the scope of its tensors and how it drops out.
+// graph is one forward pass: the scope of its tensors, how it drops out, and whether blocks
+// of layers are computed at once.
 type graph struct {
 	tensor.Scope
 	dropout dropout
+	fused   bool
 }
 
 // dropout holds the shares that a training step zeroes; outside training they are 0.

@@ -48,7 +48,7 @@ func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int
 	parts := s.parts(requests)
 	return s.crew.each(len(parts), func(i int) {
 		defer libtorch.Inference()()
-		g := newGraph(s.device)
+		g := s.newGraph()
 		defer g.Free()
 		part := make([]request, len(parts[i]))
 		for j, number := range parts[i] {

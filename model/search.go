@@ -78,6 +78,13 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	return s, nil
 }
 
+// newGraph is for a part of the requests.
+func (s *Searcher) newGraph() *graph {
+	g := newGraph(s.device)
+	g.fused = s.device == CPU && !s.packed && s.network.kind == tensor.Float32
+	return g
+}
+
 // aligned is what a GPU wants the columns of a matrix to be a multiple of.
 const aligned = 8
 
@@ -223,6 +230,10 @@ type expansion struct {
 func (s *Searcher) expand(g *graph, b beams, logits *tensor.Tensor, keep int64) expansion {
 	shape := b.nodes.Shape()
 	rows, width, fanOut := shape[0], shape[1], int64(s.tree.FanOut)
+	if g.fused {
+		best, tokens, nodes, parents := g.Continue(logits, b.nodes, b.scores, s.childToken, s.childNode, s.childBias, keep)
+		return expansion{scores: best, tokens: tokens, nodes: nodes, parents: parents}
+	}
 	at := g.View(b.nodes, -1) // (B*K)
 	children := func(table *tensor.Tensor) *tensor.Tensor { return g.IndexSelect(table, 0, at) }
 
@@ -292,12 +303,6 @@ func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
 // step is apply for one more token per beam: x is (B, K, D). Beams share the keys and
 // values of the encoder and of the tokens before, of which paths lets each see its own.
 func (l decoderLayer) step(g *graph, x *tensor.Tensor, own keysValues, paths *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	latest := l.selfAttention.keysValues(g, x, layout{}) // (B, K, D)
-	own = keysValues{
-		keys:   g.Cat(1, own.keys, latest.keys),     // (B, T+K, D)
-		values: g.Cat(1, own.values, latest.values), // (B, T+K, D)
-	}
-	x = l.selfAttentionNorm.addAndNorm(g, x, l.selfAttention.along(g, x, own, paths))
-	x = l.crossAttentionNorm.addAndNorm(g, x, l.crossAttention.over(g, x, encoded, mask, false))
-	return l.finalNorm.addAndNorm(g, x, l.feedForward.apply(g, x)), own
+	x, own = l.selfAttention.goOn(g, x, own, paths)
+	return l.feedForward.apply(g, l.crossAttention.to(g, x, encoded, mask)), own
 }

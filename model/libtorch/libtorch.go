@@ -4,7 +4,7 @@
 package libtorch
 
 /*
-#cgo CXXFLAGS: -std=c++17
+#cgo CXXFLAGS: -std=c++17 -O3 -fopenmp-simd
 #cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -ldl
 #include <malloc.h>
 #include <stdlib.h>

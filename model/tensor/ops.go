@@ -20,6 +20,9 @@ func (s *Scope) made(t unsafe.Pointer, err error) *Tensor {
 
 func pointer(t *Tensor) unsafe.Pointer { return unsafe.Pointer(t.c) }
 
+// Handle is the tensor as functions of package libtorch take it.
+func (t *Tensor) Handle() unsafe.Pointer { return pointer(t) }
+
 // Linear is x·weightᵀ + bias; bias may be None.
 func (s *Scope) Linear(x, weight, bias *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgLinear(out, x.c, weight.c, bias.c) })
