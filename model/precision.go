@@ -2,6 +2,9 @@ package model
 
 import (
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/cpu"
 
 	"genrec/model/tensor"
 )
@@ -30,6 +33,15 @@ func ParsePrecision(name string) (Precision, error) {
 		}
 	}
 	return Float32, fmt.Errorf("unknown precision %q: want one of %v", name, precisions)
+}
+
+// Suits says whether the device computes in the precision by instructions of its own. A CPU
+// without those for bfloat16 takes several times as long as for float32.
+func (p Precision) Suits(d Device) bool {
+	if p == Float32 || d != CPU || runtime.GOARCH != "amd64" {
+		return true
+	}
+	return cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16
 }
 
 // Rounded is a copy in another precision, for inference alone.

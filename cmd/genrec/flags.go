@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -149,6 +150,10 @@ func rankerSettings(cmd *cli.Command) (model.Device, model.RankerConfig, error) 
 	if name := cmd.String("precision"); name != "" {
 		if ranker.Precision, err = model.ParsePrecision(name); err != nil {
 			return device, ranker, fmt.Errorf("--precision: %w", err)
+		}
+		if !ranker.Precision.Suits(device) {
+			slog.Warn("this CPU has no instructions for the precision and would be slow: taking float32", "precision", ranker.Precision)
+			ranker.Precision = model.Float32
 		}
 	}
 	return device, ranker, nil
