@@ -33,11 +33,12 @@ test: setup ## Run the unit tests of all packages
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
 # The tests of these, against servers as production has them.
-on_servers := ./pkg/realservers ./pkg/stream ./sessions ./ingest ./ingest/archive ./inference ./scenarios
+on_servers := ./pkg/realservers ./pkg/bucket ./pkg/registry ./pkg/stream ./sessions ./ingest ./ingest/archive ./inference ./scenarios
 
 .PHONY: test-real
-test-real: setup ## Run the tests of the stream against a real Kafka and Redis
-	@kafka=$$(deploy/kafka/setup.sh); export GENREC_TEST_KAFKA_JARS="$$kafka"; \
+test-real: setup ## Run the tests against a real Kafka, Redis and S3 server
+	@kafka=$$(deploy/kafka/setup.sh); s3=$$(deploy/s3/setup.sh); \
+	export GENREC_TEST_KAFKA_JARS="$$kafka" GENREC_TEST_S3="$$s3"; \
 	go test -count=1 -p 1 $(on_servers); \
 	$(libtorch) go test -count=1 -run 'Real|EndToEnd' ./cmd/genrec
 

@@ -30,7 +30,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			training, m, err := openTraining(cmd)
+			training, m, err := openTraining(ctx, cmd)
 			if err != nil {
 				return err
 			}

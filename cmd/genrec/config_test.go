@@ -107,7 +107,7 @@ func runCommand(t *testing.T, line ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	app := newApp()
-	app.Writer = &out
+	app.Writer, app.ErrWriter = &out, &out
 	err := app.Run(t.Context(), append([]string{"genrec"}, line...))
 	return out.String(), err
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"genrec/model"
+	"genrec/pkg/bucket"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 )
@@ -27,7 +29,8 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
            genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
                --sequential-weight 0 --association-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or of the models, of which the current one is taken", Required: true},
+			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or the models' folder or s3://bucket/prefix, of which the current one is taken", Required: true},
+			modelsCacheFlag(),
 			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
 			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's"},
@@ -68,22 +71,22 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 			*weight = &value
 		}
 	}
-	folder, err := versionFolder(ctx, cmd.String("model"))
+	folder, err := versionFolder(ctx, cmd.String("model"), cmd.String("models-cache"))
 	if err != nil {
 		return m, fmt.Errorf("--model: %w", err)
 	}
 	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("users"), cmd.Int64("seed"), newProgress(os.Stderr))
 }
 
-// versionFolder accepts a version's folder or a folder of versions.
-func versionFolder(ctx context.Context, folder string) (string, error) {
+// versionFolder accepts a version's folder, or a folder or a bucket of versions.
+func versionFolder(ctx context.Context, folder, cache string) (string, error) {
 	if _, err := os.Stat(filepath.Join(folder, model.ConfigFile)); err == nil {
 		return folder, nil
 	}
-	if _, err := os.Stat(folder); err != nil {
+	if _, err := os.Stat(folder); err != nil && !strings.HasPrefix(folder, bucket.Scheme) {
 		return "", err
 	}
-	models, err := registry.Open(folder)
+	models, err := registry.Connect(ctx, folder, cache)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -64,12 +65,24 @@ func redisFlags() []cli.Flag {
 }
 
 func modelFlags() []cli.Flag {
-	return join([]cli.Flag{
+	return join(registryFlags(), rankerFlags())
+}
+
+func registryFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringFlag{
-			Name: "models", Value: "models", Usage: "`FOLDER` of the model versions",
+			Name: "models", Value: "models", Usage: "`FOLDER` of the model versions, or s3://bucket/prefix, with ?endpoint=http://host:9000 where it is not Amazon's",
 			Sources: cli.EnvVars("GENREC_MODELS"),
 		},
-	}, rankerFlags())
+		modelsCacheFlag(),
+	}
+}
+
+func modelsCacheFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "models-cache", DefaultText: "one of the user's", Usage: "`FOLDER` for what is read of a bucket, and for a training's work",
+		Sources: cli.EnvVars("GENREC_MODELS_CACHE"),
+	}
 }
 
 func historyFlag() []cli.Flag {
@@ -128,14 +141,22 @@ type models struct {
 	ranker   model.RankerConfig
 }
 
-func openModels(cmd *cli.Command) (models, error) {
+func openRegistry(ctx context.Context, cmd *cli.Command) (*registry.Registry, error) {
+	r, err := registry.Connect(ctx, cmd.String("models"), cmd.String("models-cache"))
+	if err != nil {
+		return nil, fmt.Errorf("--models: %w", err)
+	}
+	return r, nil
+}
+
+func openModels(ctx context.Context, cmd *cli.Command) (models, error) {
 	device, ranker, err := rankerSettings(cmd)
 	if err != nil {
 		return models{}, err
 	}
-	r, err := registry.Open(cmd.String("models"))
+	r, err := openRegistry(ctx, cmd)
 	if err != nil {
-		return models{}, fmt.Errorf("--models: %w", err)
+		return models{}, err
 	}
 	return models{registry: r, device: device, ranker: ranker}, nil
 }

@@ -23,7 +23,7 @@ group.
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags()),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			m, err := openModels(cmd)
+			m, err := openModels(ctx, cmd)
 			if err != nil {
 				return err
 			}

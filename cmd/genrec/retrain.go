@@ -70,7 +70,7 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			config, m, err := openTraining(cmd)
+			config, m, err := openTraining(ctx, cmd)
 			if err != nil {
 				return err
 			}
@@ -132,8 +132,8 @@ func currentSnapshot(ctx context.Context, config retrain.Config, s servers, m mo
 	return retrain.Snapshot(ctx, s.store)
 }
 
-func openTraining(cmd *cli.Command) (retrain.Config, models, error) {
-	m, err := openModels(cmd)
+func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models, error) {
+	m, err := openModels(ctx, cmd)
 	if err != nil {
 		return retrain.Config{}, m, err
 	}

@@ -1,5 +1,6 @@
-// Package realservers runs Apache Kafka and Redis as processes on loopback ports, for
-// tests against the servers that production has. deploy/kafka/setup.sh fetches Kafka.
+// Package realservers runs Apache Kafka, Redis and an S3 server as processes on loopback
+// ports, for tests against the servers that production has. deploy/kafka/setup.sh fetches
+// Kafka, deploy/s3/setup.sh the S3 server.
 package realservers
 
 import (

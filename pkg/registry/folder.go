@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,12 +88,27 @@ func (f folder) list() (names []string, err error) {
 	return names, nil
 }
 
-func (f folder) manifest(_ context.Context, version string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(f.dir(version), manifestFile))
+func (f folder) read(_ context.Context, version, name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.dir(version), name))
 }
 
-// fetch has nothing to do: the files are where they are read.
-func (f folder) fetch(context.Context, Manifest) error { return nil }
+// fetch only compares: the files are where they are read.
+func (f folder) fetch(ctx context.Context, m Manifest) error { return m.verify(ctx, f.dir(m.Version)) }
+
+func (f folder) remove(_ context.Context, version string, needed func() (bool, error)) error {
+	aside := f.dir(hidden(version))
+	if err := os.Rename(f.dir(version), aside); err != nil {
+		return err
+	}
+	if keep, err := needed(); keep || err != nil {
+		return errors.Join(err, os.Rename(aside, f.dir(version)))
+	}
+	return errors.Join(syncPath(f.drafts()), os.RemoveAll(aside))
+}
+
+func (f folder) tidy(_ context.Context, before time.Time) error {
+	return removeDrafts(f.drafts(), before)
+}
 
 func (f folder) pointer(context.Context) ([]byte, error) {
 	return os.ReadFile(filepath.Join(f.root, pointerFile))

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -113,6 +114,22 @@ func (m Manifest) verify(ctx context.Context, dir string) error {
 		}
 		return err
 	})
+}
+
+// read compares one file that is read whole.
+func (m Manifest) read(name string, from func() ([]byte, error)) ([]byte, error) {
+	i := slices.IndexFunc(m.Files, func(f File) bool { return f.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("its manifest does not name it: %w", fs.ErrNotExist)
+	}
+	data, err := from()
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != m.Files[i].SHA256 {
+		return nil, fmt.Errorf("it has the SHA-256 %x, its manifest says %s", sum, m.Files[i].SHA256)
+	}
+	return data, nil
 }
 
 func (f File) verify(ctx context.Context, dir string) error {

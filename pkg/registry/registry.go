@@ -11,11 +11,17 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"time"
+
+	"genrec/pkg/bucket"
 )
 
 // Registry is a place of versions. It is safe for concurrent use, also by several
@@ -38,15 +44,21 @@ type storage interface {
 	publish(ctx context.Context, draft string, m Manifest) (version string, err error)
 	// versions lists those in place, oldest first.
 	versions(ctx context.Context) ([]string, error)
-	// manifest returns what publish was given; fs.ErrNotExist if there is no such version.
-	manifest(ctx context.Context, version string) ([]byte, error)
-	// fetch brings the files that the manifest names to dir.
+	// read returns a small file of a version, such as its manifest; fs.ErrNotExist if there
+	// is none.
+	read(ctx context.Context, version, name string) ([]byte, error)
+	// fetch brings the files that the manifest names to dir, and compares them with it.
 	fetch(ctx context.Context, m Manifest) error
 	// pointer returns what movePointer wrote last; fs.ErrNotExist if it never did.
 	pointer(ctx context.Context) ([]byte, error)
 	// movePointer replaces the pointer in one step by what change makes of it, nil while
 	// there is none. No other change comes in between.
 	movePointer(ctx context.Context, change func(old []byte) ([]byte, error)) error
+	// remove puts a version out of sight, and then removes it, or, if it is needed all the
+	// same, puts it back.
+	remove(ctx context.Context, version string, needed func() (bool, error)) error
+	// tidy removes unfinished versions that nobody has gone on with since a time.
+	tidy(ctx context.Context, before time.Time) error
 }
 
 // Open opens the registry in a folder, which is made where it is missing.
@@ -56,6 +68,53 @@ func Open(location string) (*Registry, error) {
 		return nil, fmt.Errorf("open model registry %s: %w", location, err)
 	}
 	return &Registry{location: location, storage: s}, nil
+}
+
+// Connect opens the registry at a location: a folder, or s3://bucket/prefix, which
+// bucket.Open tells more of. What is read of a bucket is kept in a folder of the cache, and
+// so is the work in progress; without a cache that is one of the user's.
+func Connect(ctx context.Context, location, cache string) (*Registry, error) {
+	if !strings.HasPrefix(location, bucket.Scheme) {
+		return Open(location)
+	}
+	r, err := openBucket(ctx, location, cache)
+	if err != nil {
+		return nil, fmt.Errorf("open model registry %s: %w", withoutSettings(location), err)
+	}
+	return r, nil
+}
+
+func openBucket(ctx context.Context, location, cache string) (*Registry, error) {
+	b, err := bucket.Open(ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("find a folder for the cache: %w", err)
+		}
+		cache = filepath.Join(user, "genrec", "models")
+	}
+	// Of the whole location: another endpoint is another place.
+	s, err := openRemote(b, filepath.Join(cache, fmt.Sprintf("%x", sha256.Sum256([]byte(location)))[:16]))
+	if err != nil {
+		return nil, err
+	}
+	// A server that is away may come back; one that refuses us will go on to.
+	if _, err := s.pointer(ctx); errors.Is(err, bucket.ErrRefused) {
+		return nil, err
+	}
+	return &Registry{location: b.String(), storage: s}, nil
+}
+
+// withoutSettings leaves out what may hold a secret by mistake.
+func withoutSettings(location string) string {
+	location, _, _ = strings.Cut(location, "?")
+	if at := strings.LastIndex(location, "@"); at >= 0 {
+		return bucket.Scheme + "…" + location[at:]
+	}
+	return location
 }
 
 // versionName keeps the pointer from leading out of the registry.
@@ -92,7 +151,7 @@ func (r *Registry) manifest(ctx context.Context, version string) (Manifest, erro
 	if !versionName.MatchString(version) {
 		return Manifest{}, fmt.Errorf("%.64q names no version: %w", version, fs.ErrNotExist)
 	}
-	data, err := r.storage.manifest(ctx, version)
+	data, err := r.storage.read(ctx, version, manifestFile)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -109,9 +168,18 @@ func (r *Registry) Fetch(ctx context.Context, version string) (dir string, err e
 	if err := r.storage.fetch(ctx, m); err != nil {
 		return "", fmt.Errorf("fetch version %q from %s: %w", version, r.location, err)
 	}
-	dir = r.storage.dir(version)
-	if err := m.verify(ctx, dir); err != nil {
-		return "", fmt.Errorf("version %q in %s is broken: %w", version, r.location, err)
+	return r.storage.dir(version), nil
+}
+
+// ReadFile returns a small file of a version, compared with its checksum.
+func (r *Registry) ReadFile(ctx context.Context, version, name string) ([]byte, error) {
+	m, err := r.Manifest(ctx, version)
+	if err != nil {
+		return nil, err
 	}
-	return dir, nil
+	data, err := m.read(name, func() ([]byte, error) { return r.storage.read(ctx, version, name) })
+	if err != nil {
+		return nil, fmt.Errorf("read %s of version %q in %s: %w", name, version, r.location, err)
+	}
+	return data, nil
 }

@@ -8,11 +8,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"genrec/pkg/realservers/s3test"
 )
 
+// open opens an empty registry: in a folder, or, for make test-real, in a bucket.
 func open(t *testing.T) *Registry {
 	t.Helper()
-	r, err := Open(filepath.Join(t.TempDir(), "models"))
+	location := filepath.Join(t.TempDir(), "models")
+	if s3test.Real() {
+		location = s3test.Start(t).Location("shop/models")
+	}
+	r, err := Connect(t.Context(), location, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,32 +101,63 @@ func TestPublishersShareTheNumbers(t *testing.T) {
 	}
 }
 
+// damage writes a file of a version where it is stored, or, without data, removes it.
+func damage(t *testing.T, r *Registry, version, name string, data []byte) {
+	t.Helper()
+	var err error
+	switch s := r.storage.(type) {
+	case folder:
+		if path := filepath.Join(s.dir(version), name); data == nil {
+			err = os.Remove(path)
+		} else {
+			err = os.WriteFile(path, data, 0o644)
+		}
+	case remote:
+		if data == nil {
+			err = s.bucket.Delete(t.Context(), object(version, name))
+		} else {
+			err = s.bucket.Put(t.Context(), object(version, name), data)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestBrokenVersionIsNotFetched(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		spoil func(dir string) error
-		want  string
-	}{
-		{"changed", func(dir string) error { return os.WriteFile(filepath.Join(dir, "file"), []byte("ONE"), 0o644) }, "file has the SHA-256"},
-		{"cut off", func(dir string) error { return os.Truncate(filepath.Join(dir, "file"), 1) }, "file has 1 bytes"},
-		{"lost", func(dir string) error { return os.Remove(filepath.Join(dir, "file")) }, "file is missing"},
-		{"added to", func(dir string) error { return os.WriteFile(filepath.Join(dir, "merges.txt"), nil, 0o644) }, "merges.txt"},
-		{"without manifest", func(dir string) error { return os.Remove(filepath.Join(dir, manifestFile)) }, manifestFile},
-		{"with half a manifest", func(dir string) error { return os.Truncate(filepath.Join(dir, manifestFile), 20) }, "decode " + manifestFile},
+	for _, c := range []struct{ name, file, data, want string }{
+		{"changed", "file", "ONE", "file has the SHA-256"},
+		{"cut off", "file", "o", "file has 1 bytes"},
+		{"lost", "file", "", "file"},
+		{"without manifest", manifestFile, "", manifestFile},
+		{"with half a manifest", manifestFile, `{"state":`, "decode " + manifestFile},
+		{"with a manifest that leads out", manifestFile, `{"state":"published","files":[{"name":"../x"}]}`, `"../x" is no file`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := open(t)
 			version := publish(t, r, "one")
-			if _, err := r.Fetch(t.Context(), version); err != nil {
-				t.Fatal(err)
+			var data []byte
+			if c.data != "" {
+				data = []byte(c.data)
 			}
-			if err := c.spoil(r.Dir(version)); err != nil {
-				t.Fatal(err)
-			}
+			damage(t, r, version, c.file, data)
 			if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), version) {
 				t.Errorf("error %v, want one with %q and %q", err, version, c.want)
 			}
 		})
+	}
+}
+
+// A file too many may be one that changes what the others mean.
+func TestFileOutsideTheManifestIsRefused(t *testing.T) {
+	r, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := publish(t, r, "one")
+	damage(t, r, version, "merges.txt", []byte{})
+	if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), "merges.txt") {
+		t.Errorf("error %v, want one with merges.txt", err)
 	}
 }
 

@@ -75,14 +75,25 @@ func (r *Registry) SetServing(ctx context.Context, shares []Share) error {
 	if err := checkShares(shares); err != nil {
 		return fmt.Errorf("serve %s: %w", formatShares(shares), err)
 	}
+	if err := r.move(ctx, func([]Move) (Move, error) {
+		return Move{Kind: Promote, Serving: shares}, r.exist(ctx, shares)
+	}); err != nil {
+		return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+	}
+	if err := r.exist(ctx, shares); err != nil { // Prune was faster
+		_, undone := r.Rollback(ctx)
+		return fmt.Errorf("serve %s: %w", formatShares(shares), errors.Join(err, undone))
+	}
+	return nil
+}
+
+func (r *Registry) exist(ctx context.Context, shares []Share) error {
 	for _, s := range shares {
 		if _, err := r.Manifest(ctx, s.Version); err != nil {
-			return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+			return err
 		}
 	}
-	return r.move(ctx, func(moves []Move) (Move, error) {
-		return Move{Kind: Promote, Serving: shares}, nil
-	})
+	return nil
 }
 
 // Rollback returns to what was served before, and says what that is. Another one goes
@@ -94,12 +105,7 @@ func (r *Registry) Rollback(ctx context.Context) (shares []Share, err error) {
 			return Move{}, ErrNothingBefore
 		}
 		shares = before[1]
-		for _, s := range shares {
-			if _, err := r.Manifest(ctx, s.Version); err != nil {
-				return Move{}, err
-			}
-		}
-		return Move{Kind: Rollback, Serving: shares}, nil
+		return Move{Kind: Rollback, Serving: shares}, r.exist(ctx, shares)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("roll back: %w", err)
@@ -144,4 +150,10 @@ func (r *Registry) move(ctx context.Context, next func([]Move) (Move, error)) er
 		return fmt.Errorf("write %s of %s: %w", pointerFile, r.location, err)
 	}
 	return nil
+}
+
+// Standing lists what is served, what was served before it, and so on, as Rollback goes back.
+func (r *Registry) Standing(ctx context.Context) ([][]Share, error) {
+	moves, err := r.History(ctx)
+	return standing(moves), err
 }

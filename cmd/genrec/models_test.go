@@ -1,0 +1,192 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"genrec/pkg/realservers/s3test"
+	"genrec/pkg/registry"
+	"genrec/retrain"
+)
+
+// publishVersions makes v000001 to v000003, the last one refused.
+func publishVersions(t *testing.T, location, cache string) *registry.Registry {
+	t.Helper()
+	models, err := registry.Connect(t.Context(), location, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, options := range [][]registry.PublishOption{nil, {registry.Parent("v000001")}, {registry.Refused("NDCG@10 fell")}} {
+		d, err := models.Draft()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Discard()
+		metrics, err := json.Marshal(retrain.Report{Users: 10 * (i + 1), LeaveOneOut: retrain.Metrics{HR10: .25}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range map[string][]byte{retrain.MetricsFile: metrics, "weights": []byte("w")} {
+			if err := os.WriteFile(filepath.Join(d.Dir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		version, err := d.Publish(t.Context(), options...)
+		if err == nil && i < 2 {
+			err = models.SetCurrent(t.Context(), version)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return models
+}
+
+func TestModelsCommands(t *testing.T) { checkModelsCommands(t, t.TempDir()) }
+
+func TestRealModelsCommands(t *testing.T) {
+	checkModelsCommands(t, s3test.Start(t).Location("shop/models"))
+}
+
+func checkModelsCommands(t *testing.T, location string) {
+	t.Setenv("GENREC_MODELS", location)
+	t.Setenv("GENREC_MODELS_CACHE", t.TempDir())
+	models := publishVersions(t, location, os.Getenv("GENREC_MODELS_CACHE"))
+	for _, step := range []struct{ line, want string }{
+		{"models list", "v000001 .* published +100 % before\nv000002 .* v000001 +published +100 %\nv000003 .* refused: NDCG@10 fell"},
+		{"models show v000002 --check", "users 20.*\n.*HR@10 0.2500(.*\n)*metrics.json +[0-9]+ +[0-9a-f]{64}\nweights +1 .*\n\nall files are as they were published"},
+		{"models rollback", "^serving v000001 100 %\n$"},
+		{"models promote v000003", "^v000003 was refused when it was published: NDCG@10 fell\nserving v000003 100 %\n$"},
+		{"models split v000001:70 v000002:30", "^serving v000001 70 %, v000002 30 %\n$"},
+		{"models list", "v000001 .* 70 %\nv000002 .* 30 %\nv000003 .* 100 % before"},
+		{"models prune --keep 1", "nothing to remove"},
+		{"models promote v000003", "serving v000003"},
+		{"models promote v000003 --json", `^(.*\n)?{"serving":\[{"version":"v000003","percent":100}\]}\n$`},
+		{"models prune --keep 1 --json", `^{"removed":\["v000001","v000002"\]}\n$`},
+	} {
+		printed, err := runCommand(t, strings.Fields(step.line)...)
+		if err != nil || !regexp.MustCompile(step.want).MatchString(printed) {
+			t.Errorf("genrec %s: error %v, printed\n%s\nwant %s", step.line, err, printed, step.want)
+		}
+	}
+	if left, err := models.Versions(t.Context()); err != nil || !slices.Equal(left, []string{"v000003"}) {
+		t.Errorf("left are %v (%v), want v000003", left, err)
+	}
+}
+
+func TestModelsJSON(t *testing.T) {
+	t.Setenv("GENREC_MODELS", t.TempDir())
+	publishVersions(t, os.Getenv("GENREC_MODELS"), "")
+	printed, err := runCommand(t, "models", "list", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []versionLine
+	for decoder := json.NewDecoder(strings.NewReader(printed)); decoder.More(); {
+		var line versionLine
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, line)
+	}
+	if len(got) != 3 || got[0].Before != 100 || got[1].Percent != 100 || got[1].Parent != "v000001" ||
+		got[2].State != registry.StateRefused || got[2].Reason != "NDCG@10 fell" || got[2].Bytes == 0 {
+		t.Errorf("printed %s", printed)
+	}
+	shown, err := runCommand(t, "models", "show", "v000001", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version struct {
+		Version string
+		Files   []registry.File
+		Metrics retrain.Report
+	}
+	if err := json.Unmarshal([]byte(shown), &version); err != nil {
+		t.Fatal(err)
+	}
+	if version.Version != "v000001" || len(version.Files) != 2 || version.Metrics.Users != 10 {
+		t.Errorf("printed %s", shown)
+	}
+}
+
+func TestModelsCommandsExplainWrongUse(t *testing.T) {
+	t.Setenv("GENREC_MODELS", t.TempDir())
+	publishVersions(t, os.Getenv("GENREC_MODELS"), "")
+	if err := os.WriteFile(filepath.Join(os.Getenv("GENREC_MODELS"), "versions", "v000001", "weights"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"models dance":                       `unknown command "dance"`,
+		"models promote":                     "one version is needed, not 0",
+		"models promote v000009":             `version "v000009"`,
+		"models promote ../x":                "names no version",
+		"models show v000001 v000002":        "one version is needed, not 2",
+		"models show v000001 --check":        "the file weights has the SHA-256",
+		"models split v000001:50 v000002:60": "add up to 110 percent",
+		"models split v000001:x v000002":     "VERSION:PERCENT",
+		"models split":                       "add up to 0 percent",
+		"models rollback v000001":            "one argument too many",
+		"models prune --keep 0":              "0 versions cannot be kept",
+		"models list --models s3://":         "not like s3://bucket/prefix",
+	} {
+		if _, err := runCommand(t, strings.Fields(line)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("genrec %s: error %v, want one with %q", line, err, want)
+		}
+	}
+	if _, err := runCommand(t, "models", "rollback", "--models", t.TempDir()); err == nil || !strings.Contains(err.Error(), "nothing was served before") {
+		t.Errorf("a rollback of nothing: error %v", err)
+	}
+}
+
+// The commands that docs/MODELS.md shows work, one after the other.
+func TestModelsPageCommands(t *testing.T) {
+	page, err := os.ReadFile("../../docs/MODELS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	publishVersions(t, folder, "")
+	found := regexp.MustCompile(`(?m)^genrec models .*$`).FindAllString(string(page), -1)
+	if len(found) < 6 {
+		t.Fatalf("docs/MODELS.md shows the commands %q, want one of each kind", found)
+	}
+	for _, line := range found {
+		if _, err := runCommand(t, strings.Fields(strings.ReplaceAll(line, "/srv/models", folder))[1:]...); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// A password that the server refuses ends a service before it begins.
+func TestRealRefusedBucketCredentials(t *testing.T) {
+	location := s3test.Start(t).Location("models")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	for _, line := range []string{"models list", "infer --kafka 127.0.0.1:1 --redis 127.0.0.1:1", "retrain --data testdata/ring.txt"} {
+		_, err := runCommand(t, append(strings.Fields(line), "--models", location, "--models-cache", t.TempDir())...)
+		if err == nil || !strings.Contains(err.Error(), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("genrec %s: error %v, want one that says what to set, without the secret", line, err)
+		}
+	}
+}
+
+// Training and measuring need not know that the models are in a bucket.
+func TestRealTrainingIntoABucket(t *testing.T) {
+	location, cache := s3test.Start(t).Location("models"), t.TempDir()
+	recipe := filepath.Join(t.TempDir(), "quick.json")
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	report := runJSON[retrain.Report](t, "genrec", "retrain", "--data", "testdata/ring.txt", "--recipe", recipe,
+		"--models", location, "--models-cache", cache, "--device", "cpu", "--json")
+	metrics := runJSON[retrain.Metrics](t, "genrec", "eval", "--data", "testdata/ring.txt",
+		"--model", location, "--models-cache", t.TempDir(), "--device", "cpu", "--json")
+	if metrics != report.LeaveOneOut {
+		t.Errorf("eval finds %+v, retrain found %+v", metrics, report.LeaveOneOut)
+	}
+}

@@ -1,0 +1,197 @@
+package bucket
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"genrec/pkg/realservers/s3test"
+)
+
+func TestLocations(t *testing.T) {
+	for _, c := range []struct{ location, name, prefix, endpoint, region, wrong string }{
+		{location: "s3://b", name: "b"},
+		{location: "s3://b/", name: "b"},
+		{location: "s3://b/a/c/?region=eu-west-1", name: "b", prefix: "a/c", region: "eu-west-1"},
+		{location: "s3://b/a?endpoint=https://host:9000", name: "b", prefix: "a", endpoint: "https://host:9000"},
+		{location: "s3://", wrong: "not like s3://bucket/prefix"},
+		{location: "gs://b", wrong: "not like s3://bucket/prefix"},
+		{location: "s3://b#c", wrong: "not like s3://bucket/prefix"},
+		{location: "s3://id:hunter2@b", wrong: "do not belong into a location"},
+		{location: "s3://id:hunter2@b:x", wrong: "no URL"},
+		{location: "s3://b?endpoint=host:9000", wrong: "endpoint"},
+		{location: "s3://b?endpoint=http://id:hunter2@host", wrong: "endpoint"},
+		{location: "s3://b?endpoint=http://a&endpoint=http://b", wrong: "each once"},
+		{location: "s3://b?secret_key=hunter2", wrong: `"secret_key" cannot`},
+	} {
+		b, endpoint, region, err := parse(c.location)
+		switch {
+		case c.wrong != "":
+			if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s: error %v, want one with %q, and without the secret", c.location, err, c.wrong)
+			}
+		case err != nil || b.name != c.name || b.prefix != c.prefix || endpoint != c.endpoint || region != c.region:
+			t.Errorf("%s: %+v, endpoint %q, region %q (%v)", c.location, b, endpoint, region, err)
+		}
+	}
+}
+
+func open(t *testing.T) *Bucket {
+	t.Helper()
+	b, err := Open(t.Context(), s3test.Start(t).Location("a/b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestReplaceComparesFirst(t *testing.T) {
+	b := open(t)
+	if _, _, err := b.Get(t.Context(), "x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("nothing there: error %v, want ErrNotExist", err)
+	}
+	if err := b.Replace(t.Context(), "x", []byte("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Replace(t.Context(), "x", []byte("2"), ""); !errors.Is(err, ErrChanged) {
+		t.Fatalf("a second first one: error %v, want ErrChanged", err)
+	}
+	_, old, err := b.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Replace(t.Context(), "x", []byte("3"), old); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Replace(t.Context(), "x", []byte("4"), old); !errors.Is(err, ErrChanged) {
+		t.Fatalf("with an old tag: error %v, want ErrChanged", err)
+	}
+	if data, _, err := b.Get(t.Context(), "x"); err != nil || string(data) != "3" {
+		t.Fatalf("it holds %q (%v), want 3", data, err)
+	}
+}
+
+func TestOneOfManyIsFirst(t *testing.T) {
+	b := open(t)
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			switch err := b.Replace(t.Context(), "x", []byte("mine"), ""); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, ErrChanged):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 16 writers were told that they were first, want 1", won.Load())
+	}
+}
+
+// Also a file that takes several parts.
+func TestFilesComeBackAsTheyWere(t *testing.T) {
+	b := open(t)
+	for name, size := range map[string]int{"empty": 0, "small": 1000, "folder/large": 2*partBytes + 12345} {
+		data := make([]byte, size)
+		if _, err := rand.Read(data); err != nil {
+			t.Fatal(err)
+		}
+		there, back := filepath.Join(t.TempDir(), "there"), filepath.Join(t.TempDir(), "back")
+		if err := os.WriteFile(there, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Upload(t.Context(), name, there); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Download(t.Context(), name, back); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: %d bytes came back as %d others (%v)", name, size, len(got), err)
+		}
+	}
+	objects, err := b.List(t.Context(), "f")
+	if err != nil || len(objects) != 1 || objects[0].Name != "folder/large" || objects[0].Bytes != 2*partBytes+12345 || time.Since(objects[0].Changed) > time.Minute {
+		t.Errorf("the list is %+v (%v)", objects, err)
+	}
+	if err := b.Delete(t.Context(), "small"); err != nil {
+		t.Fatal(err)
+	}
+	objects, err = b.List(t.Context(), "")
+	if names := names(objects); err != nil || !slices.Equal(names, []string{"empty", "folder/large"}) {
+		t.Errorf("after a deletion the list is %v (%v)", names, err)
+	}
+}
+
+func names(objects []Object) (names []string) {
+	for _, o := range objects {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func TestUploadsThatNeverEndedAreAborted(t *testing.T) {
+	b := open(t)
+	if _, err := b.client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &b.name, Key: aws.String(b.key("half"))}); err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		list, err := b.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &b.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list.Uploads)
+	}
+	if err := b.AbortUploads(t.Context(), "", time.Now().Add(-time.Hour)); err != nil || count() != 1 {
+		t.Fatalf("one that has just begun: %d are left (%v), want 1", count(), err)
+	}
+	if err := b.AbortUploads(t.Context(), "", time.Now().Add(time.Hour)); err != nil || count() != 0 {
+		t.Errorf("%d are left (%v), want none", count(), err)
+	}
+}
+
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	server := s3test.Start(t)
+	for _, c := range []struct {
+		name             string
+		access, secret   string
+		location, remedy string
+	}{
+		{"wrong secret", s3test.Access, "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+		{"unknown user", "somebody", "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+		{"no bucket", s3test.Access, s3test.Secret, strings.Replace(server.Location("a"), s3test.Bucket, "elsewhere", 1), `there is no bucket "elsewhere"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("AWS_ACCESS_KEY_ID", c.access)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", c.secret)
+			b, err := Open(t.Context(), c.location)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = b.Put(t.Context(), "x", nil)
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.remedy) || strings.Contains(err.Error(), c.secret) {
+				t.Errorf("error %v, want ErrRefused with %q, and without the secret", err, c.remedy)
+			}
+		})
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	if _, err := Open(t.Context(), server.Location("a")); err == nil || !strings.Contains(err.Error(), "there are no credentials: set AWS_ACCESS_KEY_ID") {
+		t.Errorf("without credentials: error %v, want one that says how to give them", err)
+	}
+}

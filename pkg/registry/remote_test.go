@@ -1,0 +1,200 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"genrec/pkg/bucket"
+	"genrec/pkg/realservers"
+	"genrec/pkg/realservers/s3test"
+)
+
+func connect(t *testing.T, server *realservers.S3) (*Registry, remote) {
+	t.Helper()
+	r, err := Connect(t.Context(), server.Location("models"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, r.storage.(remote)
+}
+
+func bigDraft(t *testing.T, r *Registry) *Draft {
+	t.Helper()
+	d, err := r.Draft()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Discard() })
+	for name, size := range map[string]int{"a": 10, "b": 150 << 20, "c": 10} {
+		if err := os.WriteFile(filepath.Join(d.Dir, name), bytes.Repeat([]byte(name), size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// killAtClaim kills the server when the upload of a version has begun.
+func killAtClaim(t *testing.T, server *realservers.S3, s remote) (killed <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for t.Context().Err() == nil {
+			objects, err := s.bucket.List(t.Context(), versionsFolder+"/")
+			if err == nil && slices.ContainsFunc(objects, func(o bucket.Object) bool { return strings.HasSuffix(o.Name, "/a") }) {
+				server.Kill()
+				return
+			}
+		}
+	}()
+	return done
+}
+
+func TestServerKilledWithinAnUpload(t *testing.T) {
+	server := s3test.Start(t)
+	r, s := connect(t, server)
+	draft := bigDraft(t, r)
+	killed := killAtClaim(t, server, s)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() {
+		<-killed
+		time.Sleep(time.Second)
+		giveUp()
+	}()
+	if version, err := draft.Publish(ctx); err == nil {
+		t.Fatalf("published %s to a server that was killed before the end", version)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if versions, err := r.Versions(t.Context()); err != nil || len(versions) != 0 {
+		t.Fatalf("half a version is listed: %v (%v)", versions, err)
+	}
+	version, err := draft.Publish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Fetch(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := s.bucket.List(t.Context(), versionsFolder+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if of, _ := split(o.Name); of != version {
+			t.Errorf("%s is still there, of a version that nobody finished", o.Name)
+		}
+	}
+	if len(objects) != 5 { // three files, the claim and the manifest
+		t.Errorf("%d objects are left of the version, want 5", len(objects))
+	}
+}
+
+func TestUploadGoesOnWhenTheServerIsBack(t *testing.T) {
+	server := s3test.Start(t)
+	r, s := connect(t, server)
+	draft := bigDraft(t, r)
+	killed := killAtClaim(t, server, s)
+	started := make(chan error, 1)
+	go func() {
+		<-killed
+		started <- server.Start(t.Context())
+	}()
+	version, err := draft.Publish(t.Context())
+	if err := errors.Join(err, <-started); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Fetch(t.Context(), version); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDownloadGoesOnWithTheFileThatItWasAt(t *testing.T) {
+	server := s3test.Start(t)
+	r, s := connect(t, server)
+	version, err := bigDraft(t, r).Publish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, r, version, "c", []byte("damaged"))
+	if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), "c has 7 bytes") {
+		t.Fatalf("a damaged file is downloaded: error %v, want one with its size", err)
+	}
+	partial := filepath.Join(s.cached(), partialPrefix+version)
+	before, err := os.Stat(filepath.Join(partial, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, r, version, "c", bytes.Repeat([]byte("c"), 10))
+	dir, err := r.Fetch(t.Context(), version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(filepath.Join(dir, "b"))
+	if err != nil || !os.SameFile(before, after) || !before.ModTime().Equal(after.ModTime()) {
+		t.Errorf("a file that was there has been downloaded again (%v)", err)
+	}
+}
+
+func TestBrokenCacheIsDownloadedAnew(t *testing.T) {
+	r, _ := connect(t, s3test.Start(t))
+	version := publish(t, r, "one")
+	dir, err := r.Fetch(t.Context(), version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("ONE"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if dir, err = r.Fetch(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(data) != "one" {
+		t.Errorf("it holds %q (%v), want what was published", data, err)
+	}
+}
+
+func TestCacheKeepsWhatWasReadLast(t *testing.T) {
+	r, s := connect(t, s3test.Start(t))
+	var fetched []string
+	for range cachedAtMost + 2 {
+		version := publish(t, r, "x")
+		if _, err := r.Fetch(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		fetched = append(fetched, version)
+		if _, err := r.Fetch(t.Context(), fetched[0]); err != nil { // the first is read again and again
+			t.Fatal(err)
+		}
+	}
+	cached, err := filepath.Glob(filepath.Join(s.cached(), "v*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range cached {
+		cached[i] = filepath.Base(cached[i])
+	}
+	want := append([]string{fetched[0]}, fetched[len(fetched)-cachedAtMost+1:]...)
+	if !slices.Equal(cached, want) {
+		t.Errorf("the cache holds %v, want %v", cached, want)
+	}
+}
+
+func TestWrongLocationsKeepTheirSecrets(t *testing.T) {
+	for _, location := range []string{"s3://id:hunter2@b/models", "s3://b/models?secret=hunter2", "s3://"} {
+		if _, err := Connect(t.Context(), location, t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error %v, want one without the secret", location, err)
+		}
+	}
+}
