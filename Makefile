@@ -104,6 +104,12 @@ bench-memory: ## Measure users' memory in a redis-server, and appends; ARGS= fla
 bench-stream: build ## Measure the stream on a real Kafka and Redis; ARGS= flags
 	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench-stream -jars "$$kafka" $(ARGS)
 
+TRIALS ?= 1000
+
+.PHONY: simulate-gate
+simulate-gate: ## Simulate how often the gate promotes equal, better and worse models, in TRIALS=1000
+	@GENREC_TRIALS=$(TRIALS) go test -count=1 -v -run 'Luck|MakeUp|BetterModels' ./retrain/gate | sed -n 's/^ .*go:[0-9]*: //p'
+
 .PHONY: soak
 soak: setup ## Search for DURATION=1h at full rate, and fail if memory grows
 	@$(libtorch) go run ./cmd/bench-growth -soak $(or $(DURATION),1h)
