@@ -108,7 +108,7 @@ func TestRankingIsDistinctValidAndUnseen(t *testing.T) {
 	b := newBundle(t, sequences, 5)
 	queries := []Query{{User: "new", Items: nil}}
 	for _, s := range sequences[:20] {
-		queries = append(queries, Query(s))
+		queries = append(queries, Query{User: s.User, Items: s.Items})
 	}
 	for i, items := range rank(t, b, queries) {
 		if len(items) != TopItems {

@@ -96,7 +96,7 @@ func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 	defer ranker.Close()
 	queries := []Query{{User: "nobody"}}
 	for _, s := range sequences[:40] {
-		queries = append(queries, Query(s))
+		queries = append(queries, Query{User: s.User, Items: s.Items})
 	}
 	together, err := ranker.Rank(queries)
 	if err != nil {

@@ -119,7 +119,7 @@ func bestItems(t *testing.T, b Bundle, c RankerConfig, sequences []catalog.Seque
 	defer ranker.Close()
 	queries := make([]Query, len(sequences))
 	for i, s := range sequences {
-		queries[i] = Query(s)
+		queries[i] = Query{User: s.User, Items: s.Items}
 	}
 	ranked, err := ranker.Rank(queries)
 	if err != nil {

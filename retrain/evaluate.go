@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
+	"time"
 
 	"genrec/model"
 	"genrec/model/catalog"
@@ -19,12 +19,18 @@ const evaluateBatch = 64
 type question struct {
 	model.Query
 	answer string
+	at     time.Time // of the history's newest item, if it is known
+}
+
+// place is where the answer stands in a list, from 0; -1 if it does not.
+func (q question) place(list []model.Ranked) int {
+	return slices.IndexFunc(list, func(item model.Ranked) bool { return item.Item == q.answer })
 }
 
 // ask holds out the item at a place counted from the end of a history (1: the last).
 func ask(s catalog.Sequence, fromEnd int) question {
 	at := len(s.Items) - fromEnd
-	return question{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at]}
+	return question{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at], s.Newest}
 }
 
 // Evaluate ranks all items for the users of a leave-one-out split: each is asked for
@@ -32,17 +38,7 @@ func ask(s catalog.Sequence, fromEnd int) question {
 // held-out part and are left out. A limit takes so many users, drawn by the seed; 0
 // takes all.
 func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
-	var questions []question
-	for _, s := range sequences {
-		if len(s.Items) >= 3 {
-			questions = append(questions, ask(s, 1))
-		}
-	}
-	if limit > 0 && limit < len(questions) {
-		rng := rand.New(rand.NewPCG(uint64(seed), evaluationStream))
-		rng.Shuffle(len(questions), func(i, j int) { questions[i], questions[j] = questions[j], questions[i] })
-		questions = questions[:limit]
-	}
+	questions, _ := draw(leaveOneOut(sequences), limit, seed)
 	if progress == nil {
 		progress = silent{}
 	}
@@ -53,17 +49,27 @@ func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Seq
 func EvaluateStored(ctx context.Context, dir string, device model.Device, c model.RankerConfig, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (m Metrics, err error) {
 	runtime.LockOSThread() // the model's
 	defer runtime.UnlockOSThread()
+	err = withStored(dir, device, c, func(ranker *model.Ranker, _ *catalog.Catalog) error {
+		m, err = Evaluate(ctx, ranker, sequences, limit, seed, progress)
+		return err
+	})
+	return m, err
+}
+
+// withStored lends a ranker of a version's folder. The caller's goroutine is locked to its
+// thread.
+func withStored(dir string, device model.Device, c model.RankerConfig, use func(*model.Ranker, *catalog.Catalog) error) (err error) {
 	bundle, err := model.LoadBundle(dir, device)
 	if err != nil {
-		return m, err
+		return err
 	}
 	defer bundle.Model.Drop()
 	ranker, err := model.NewRanker(bundle, c)
 	if err != nil {
-		return m, err
+		return err
 	}
 	defer func() { err = errors.Join(err, ranker.Close()) }()
-	return Evaluate(ctx, ranker, sequences, limit, seed, progress)
+	return use(ranker, bundle.Catalog)
 }
 
 // evaluate measures the ranker as it is.
@@ -71,7 +77,7 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
 		ranked, err := ranker.Rank(queries)
 		for i, items := range ranked {
-			metrics.add(slices.IndexFunc(items, func(item model.Ranked) bool { return item.Item == batch[i].answer }))
+			metrics.add(batch[i].place(items))
 		}
 		return err
 	})

@@ -20,7 +20,7 @@ func (m *Metrics) add(rank int) {
 	if rank < 0 {
 		return
 	}
-	gain := 1 / math.Log2(float64(rank)+2)
+	gain := discounted(rank)
 	if rank < 1 {
 		m.HR1++
 	}
@@ -33,6 +33,9 @@ func (m *Metrics) add(rank int) {
 		m.NDCG10 += gain
 	}
 }
+
+// discounted is the gain of a hit at a rank.
+func discounted(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
 
 // mean turns the sums of add into means over the users.
 func (m *Metrics) mean() {

@@ -2,10 +2,8 @@ package retrain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"genrec/model/codes"
 	"genrec/model/tokens"
 	"genrec/pkg/registry"
+	"genrec/retrain/gate"
 )
 
 // Report is what a run found, stored beside the model as metrics.json.
@@ -28,13 +27,16 @@ type Report struct {
 	Users        int    `json:"users"`
 	Items        int    `json:"items"`
 	Interactions int64  `json:"interactions"`
-	Parameters   int    `json:"parameters"`
+	// Watermark is the time of the newest interaction, where times are known.
+	Watermark  time.Time `json:"watermark,omitzero"`
+	Parameters int       `json:"parameters"`
 	learned
-	LeaveOneOut     Metrics   `json:"leave_one_out"`
-	EvaluateSeconds float64   `json:"evaluate_seconds"`
-	PeakMemoryMB    float64   `json:"peak_memory_mb"` // of the process, host memory
-	StartedAt       time.Time `json:"started_at"`
-	FinishedAt      time.Time `json:"finished_at"`
+	LeaveOneOut     Metrics      `json:"leave_one_out"`
+	Gate            gate.Verdict `json:"gate"`
+	EvaluateSeconds float64      `json:"evaluate_seconds"`
+	PeakMemoryMB    float64      `json:"peak_memory_mb"` // of the process, host memory
+	StartedAt       time.Time    `json:"started_at"`
+	FinishedAt      time.Time    `json:"finished_at"`
 }
 
 // MetricsFile holds the report in a version's folder.
@@ -51,8 +53,8 @@ const (
 // niceness of the training's threads: serving in the same machine goes first.
 const niceness = 10
 
-// Run trains on a snapshot and publishes the model as the current version. It can
-// be stopped at any step through ctx, or killed; then nothing is published, and the
+// Run trains on a snapshot and publishes the model, as the current version if the gate
+// lets it pass, and else for the record. It can be stopped at any step through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
 // comes to the same model. Nor is anything published that has learned from users who
 // were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they have in the current version.
@@ -116,28 +118,20 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if err := bundle.Check(); err != nil {
 		return report, err
 	}
-	report.Users, report.Items = len(r.sequences), bundle.Catalog.Items()
+	report.Users, report.Items, report.Watermark = len(r.sequences), bundle.Catalog.Items(), r.watermark()
 	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
 
-	config := r.config.Ranker
-	config.Precision = model.Float32 // a copy in another one would not see what the model learns
-	config.Prepare = r.lowerPriority
-	ranker, err := model.NewRanker(bundle, config)
+	t, err := r.learn(ctx, bundle, p, &report)
 	if err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, ranker.Close()) }()
-	if report.learned, err = r.train(ctx, bundle, ranker, p); err != nil {
-		return report, err
-	}
-
 	started := time.Now()
-	if report.LeaveOneOut, err = Evaluate(ctx, ranker, r.sequences, r.config.EvaluateUsers, r.config.Seed, r.progress); err != nil {
+	if report.Gate, err = r.judge(ctx, t, bundle.Catalog); err != nil {
 		return report, err
 	}
-	report.EvaluateSeconds = time.Since(started).Seconds()
+	report.EvaluateSeconds += time.Since(started).Seconds()
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
@@ -146,6 +140,34 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	}
 	report.Version, err = r.publish(ctx, bundle, report)
 	return report, err
+}
+
+// learn trains the model and lets it sit the exam.
+func (r *run) learn(ctx context.Context, bundle model.Bundle, p parts, report *Report) (t trial, err error) {
+	ranker, err := model.NewRanker(bundle, r.search())
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, ranker.Close()) }()
+	if report.learned, err = r.train(ctx, bundle, ranker, p); err != nil {
+		return t, err
+	}
+	started := time.Now()
+	if t.rival, err = r.findRival(ctx); err != nil { // now: it may have changed while the model trained
+		return t, err
+	}
+	t.exam = newExam(r.config, r.sequences, bundle.Catalog, t.rival.watermark)
+	report.LeaveOneOut, t.answers, err = t.exam.sit(ctx, ranker, bundle.Catalog, "evaluate", r.progress)
+	report.EvaluateSeconds = time.Since(started).Seconds()
+	return t, err
+}
+
+// search is the configuration of the rankers of a training.
+func (r *run) search() model.RankerConfig {
+	config := r.config.Ranker
+	config.Precision = model.Float32 // a copy in another one would not see what the model learns
+	config.Prepare = r.lowerPriority
+	return config
 }
 
 func (r *run) newBundle(ctx context.Context) (b model.Bundle, err error) {
@@ -221,29 +243,4 @@ func peakMemoryMB() float64 {
 		return 0
 	}
 	return float64(usage.Maxrss) / 1024 // Linux counts kilobytes
-}
-
-func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
-	draft, err := r.models.Draft()
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, draft.Discard()) }()
-	if err := bundle.Save(draft.Dir); err != nil {
-		return "", fmt.Errorf("save the model: %w", err)
-	}
-	data, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("encode metrics: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(draft.Dir, MetricsFile), append(data, '\n'), 0o644); err != nil {
-		return "", fmt.Errorf("write metrics: %w", err)
-	}
-	if err := r.work.copyCurves(draft.Dir); err != nil {
-		return "", err
-	}
-	if version, err = draft.Publish(ctx, registry.Parent(predecessor(ctx, r.config, r.models))); err != nil {
-		return "", err
-	}
-	return version, r.models.SetCurrent(ctx, version)
 }

@@ -31,7 +31,7 @@ func Snapshot(ctx context.Context, source Source) ([]catalog.Sequence, error) {
 		for i, interaction := range s.Interactions {
 			items[i] = interaction.Item
 		}
-		all = append(all, catalog.Sequence{User: s.User, Items: items})
+		all = append(all, catalog.Sequence{User: s.User, Items: items, Newest: s.Interactions[len(items)-1].Time})
 		return nil
 	})
 	if err != nil {

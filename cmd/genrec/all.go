@@ -13,6 +13,7 @@ import (
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/retrain/gate"
 )
 
 func allCommand() *cli.Command {
@@ -88,7 +89,10 @@ func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m
 		case err != nil:
 			slog.Error("retraining failed, the current model goes on", "err", err)
 		default:
-			slog.Info("new model version", "version", report.Version, "hr@10", report.LeaveOneOut.HR10)
+			if !report.Gate.Promoted && report.Gate.Rival == gate.Popularity {
+				wait = min(firstTraining, every) // nothing is served yet
+			}
+			slog.Info("trained a model version", "version", report.Version, "promoted", report.Gate.Promoted, "hr@10", report.LeaveOneOut.HR10)
 		}
 	}
 }

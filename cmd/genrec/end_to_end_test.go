@@ -201,8 +201,19 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("a stranger gets %+v (%v), want the popular items", stranger, err)
 	}
 
-	// A new version is picked up without a restart.
-	second := s.retrain(2, 1, 1)
+	// A model that brings nothing is not served; one that knows new items is picked up
+	// without a restart.
+	if again := s.retrain(2, 1, 1); again.Gate.Promoted {
+		t.Errorf("a second model of the same events: %s", again.Outcome())
+	}
+	for u := range walkers / rings {
+		s.walk(fmt.Sprintf("newcomer-%d", u), rings, 2*ringLength+u%ringLength, 6) // later than all others
+	}
+	s.awaitIngested()
+	second := s.retrain(2, 20, 60)
+	if !second.Gate.Promoted || second.Gate.NewItems != ringLength || second.Gate.Newest.Users == 0 {
+		t.Fatalf("a model with the items of a new ring: %s\n%+v", second.Outcome(), second.Gate)
+	}
 	await(t, "the swap to the second version", func() bool {
 		s.walk("traveler", 1, 8, 1) // repeated events ask again, and change nothing
 		r, _ := s.read("traveler")

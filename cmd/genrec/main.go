@@ -14,6 +14,7 @@ import (
 // Exit codes.
 const (
 	exitFailure     = 1
+	exitRefused     = 3   // by the gate
 	exitInterrupted = 130 // as shells report a program that Ctrl-C ended
 )
 
@@ -33,6 +34,13 @@ func main() {
 		os.Exit(exitInterrupted)
 	default:
 		fmt.Fprintln(os.Stderr, "genrec:", err)
-		os.Exit(exitFailure)
+		os.Exit(exitCode(err))
 	}
+}
+
+func exitCode(err error) int {
+	if errors.Is(err, errRefused) {
+		return exitRefused
+	}
+	return exitFailure
 }

@@ -58,8 +58,11 @@ func retrainCommand() *cli.Command {
 		Name:  "retrain",
 		Usage: "train on all sequences and publish the model, once",
 		Description: `Takes a snapshot of all sequences in Redis, or reads a dataset's file, pretrains,
-finetunes, evaluates leave-one-out with all items as candidates, and makes the new
-version current. Inference workers pick it up by themselves. Schedule it nightly.
+finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
+the new version with the current one on the same questions and makes it current if it
+is better, or as good and knows new items. Inference workers pick it up by themselves.
+Else it is kept for the record, and the command ends with exit code 3 and the reason.
+Schedule it nightly.
 
 A run that was stopped or killed goes on where it was when it is started again on
 the same data.
@@ -75,7 +78,10 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 				return err
 			}
 			report, err := retrainOn(ctx, cmd, config, m)
-			return errors.Join(err, printReport(report, cmd.Bool("json"), err == nil))
+			if err != nil {
+				return err
+			}
+			return errors.Join(printReport(report, cmd.Bool("json")), refusal(report))
 		},
 	}
 }
@@ -166,16 +172,28 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	return c, nil
 }
 
-func printReport(r retrain.Report, asJSON, done bool) error {
-	if !done {
+// errRefused is how a training ends whose model the gate refused.
+var errRefused = errors.New("the new version is not served")
+
+func refusal(r retrain.Report) error {
+	if r.Gate.Promoted {
 		return nil
 	}
+	return fmt.Errorf("%w: %s", errRefused, r.Outcome())
+}
+
+func printReport(r retrain.Report, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
 	if _, err := fmt.Printf("version %s: %d users, %d items, %d interactions, %d parameters, trained in %.0f s on %s, peak memory %.0f MB\n",
 		r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device, r.PeakMemoryMB); err != nil {
 		return err
+	}
+	if r.Gate.Promoted { // a refusal is the command's error
+		if _, err := fmt.Println(r.Outcome()); err != nil {
+			return err
+		}
 	}
 	return printMetrics(r.LeaveOneOut)
 }

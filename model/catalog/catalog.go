@@ -11,14 +11,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"genrec/model/codes"
 )
 
 // Sequence is one user's history under external ids, oldest item first.
 type Sequence struct {
-	User  string   `json:"user"`
-	Items []string `json:"items"`
+	User   string    `json:"user"`
+	Items  []string  `json:"items"`
+	Newest time.Time `json:"newest,omitzero"` // of the last item, where times are known
 }
 
 // Training is the part of the history that a model may learn from before it is

@@ -56,6 +56,7 @@ type demo struct {
 	produced int
 	score    score
 	versions int
+	swapped  bool // the second one took the place of the first
 
 	lastTraining time.Duration
 }

@@ -31,6 +31,10 @@ func (d *demo) summary() Summary {
 	d.say("  %d events of %d users went through Kafka, %d of them live", s.Events, s.Users, s.LiveEvents)
 	d.say("  hit rate at 10 of the lists that stood before each live event: %.4f, popular items: %.4f", s.HR10, s.PopularityHR10)
 	d.say("  freshness, event produced to recommendations written: p50 %d ms, p99 %d ms", s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds())
-	d.say("  %d model versions, the second swapped in while the stream ran", s.ModelVersions)
+	second := "the first one kept"
+	if d.swapped {
+		second = "the second swapped in while the stream ran"
+	}
+	d.say("  %d model versions, %s", s.ModelVersions, second)
 	return s
 }
