@@ -50,6 +50,10 @@ chaos: ## Kill and restart all there is for DURATION=5m by SEED=1, and compare w
 	go build -o "$$binary" ./cmd/chaos; \
 	"$$binary" -kafka-jars "$$kafka" -duration $(or $(DURATION),5m) -seed $(SEED) $(ARGS)
 
+.PHONY: test-retrain
+test-retrain: build ## Let a night in small go by on a real Kafka and Redis, trainings being killed; SEED=1, ARGS= flags
+	@kafka=$$(deploy/kafka/setup.sh); go run ./cmd/night -kafka-jars "$$kafka" -seed $(SEED) $(ARGS)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/program"
 	"genrec/model"
 	"genrec/model/codes"
 	"genrec/model/examples"
@@ -37,7 +38,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "searches of which the median counts")
 	flag.StringVar(&s.picture, "picture", "", "SVG `FILE` for the curves")
 	flag.DurationVar(&s.soak, "soak", 0, "search for so long instead, and see whether memory grows")
-	bench.Main("bench-growth", func(ctx context.Context) error { return run(ctx, s) })
+	program.Main("bench-growth", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 // point is a size of everything that a search depends on.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/program"
 	"genrec/model"
 	"genrec/model/tensor"
 )
@@ -47,7 +48,7 @@ func main() {
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each peer; genrec takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.StringVar(&s.precision, "precision", "float32", "of genrec: float32 or bfloat16")
-	bench.Main("bench-inference", func(ctx context.Context) error { return run(ctx, s) })
+	program.Main("bench-inference", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) error {

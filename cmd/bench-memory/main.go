@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"genrec/cmd/internal/program"
 	"genrec/pkg/event"
 	"genrec/sessions"
 )
@@ -33,16 +33,7 @@ var (
 	timeBatch = flag.Int("batch", 500, "users in a batch")
 )
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-memory:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("bench-memory", run) }
 
 func run(ctx context.Context) error {
 	folder, err := os.MkdirTemp("", "genrec-bench-memory-")

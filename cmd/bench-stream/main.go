@@ -16,7 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/program"
 	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
 )
@@ -42,7 +42,7 @@ func main() {
 	flag.IntVar(&s.backlog, "backlog", 0, "events of a backlog to work off; 0: none")
 	flag.IntVar(&s.rounds, "rounds", 3, "times that Redis alone and ingest are measured by turns")
 	flag.BoolVar(&s.curve, "curve", false, "measure several numbers of partitions and processes")
-	bench.Main("bench-stream", func(ctx context.Context) error { return run(ctx, s) })
+	program.Main("bench-stream", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 // rig is what everything is measured on.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/program"
 	"genrec/model"
 	"genrec/model/catalog"
 	"genrec/model/examples"
@@ -44,7 +45,7 @@ func main() {
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "of the transformers side; this one takes all cores")
 	flag.StringVar(&s.device, "device", "cpu", "cpu or cuda")
 	flag.BoolVar(&s.bfloat16, "bfloat16", false, "this side computes matrix products in bfloat16; transformers stays in float32")
-	bench.Main("bench-training", func(ctx context.Context) error { return run(ctx, s) })
+	program.Main("bench-training", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 const (

@@ -15,10 +15,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"genrec/cmd/internal/program"
 	"genrec/pkg/stream"
 )
 
@@ -48,15 +47,7 @@ func main() {
 	flag.StringVar(&s.work, "work", "", "ingest or inference: be a process of that service, which chaos starts itself")
 	flag.StringVar(&s.kafka, "kafka", "", "address for -work")
 	flag.StringVar(&s.redis, "redis", "", "address for -work")
-	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, s)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		os.Exit(1)
-	}
+	program.Main("chaos", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) error {

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// report is what a training prints.
+type report struct {
+	Version string `json:"version"`
+	Items   int    `json:"items"`
+	Gate    struct {
+		Promoted bool   `json:"promoted"`
+		Reason   string `json:"reason"`
+	} `json:"gate"`
+}
+
+// small is a model that two cores train in seconds.
+var small = []string{
+	"--set", "model.d_model=32", "--set", "model.encoder_ffn_dim=64", "--set", "model.decoder_ffn_dim=64", "--set", "model.dropout=0.1",
+	"--set", "batch_size=64", "--set", "pretrain_epochs=2", "--set", "finetune_epochs=6", "--set", "least_steps=0", "--set", "patience=3",
+}
+
+// training is the command line of one in a folder of models.
+func (w *world) training(models string, more ...string) []string {
+	args := []string{"retrain", "--json", "--redis", w.redis.Address(), "--history", w.history, "--models", models}
+	return append(append(args, small...), more...)
+}
+
+// train runs a training to its end, and counts what became of it.
+func (w *world) train(ctx context.Context, more ...string) (r report, err error) {
+	start := time.Now()
+	said, err := w.genrec(ctx, &r, w.training(w.models, more...)...)
+	if err != nil {
+		return r, err
+	}
+	if strings.Contains(said, "going on with the training that was interrupted") {
+		w.resumed++
+	}
+	if r.Gate.Promoted {
+		w.published++
+	} else {
+		w.refused++
+	}
+	slog.Info("trained", "version", r.Version, "promoted", r.Gate.Promoted, "reason", r.Gate.Reason, "took", time.Since(start).Round(time.Millisecond))
+	return r, nil
+}
+
+// killed kills trainings at points spread over all of one, lets each be run again, and looks
+// each time whether the versions are whole and the stream goes on.
+func (w *world) killed(ctx context.Context) error {
+	start := time.Now()
+	if _, err := w.train(ctx); err != nil {
+		return err
+	}
+	whole := time.Since(start)
+	for i := range w.s.kills {
+		if err := w.visits(ctx, w.shop.users[:50], 1); err != nil {
+			return err
+		}
+		part := (float64(i) + w.random.Float64()) / float64(w.s.kills)
+		if err := w.kill(ctx, time.Duration(part*float64(whole))); err != nil {
+			return err
+		}
+		if err := w.halfPublishedIn(ctx, w.models); err != nil {
+			return err
+		}
+		if _, err := w.train(ctx); err != nil {
+			return fmt.Errorf("after a kill %.0f %% through: %w", 100*part, err)
+		}
+	}
+	_, err := w.settled(ctx)
+	return err
+}
+
+// kill starts a training and ends it as a crash does; one that was quicker is no kill.
+func (w *world) kill(ctx context.Context, after time.Duration) error {
+	cmd := exec.CommandContext(ctx, w.s.genrec, w.training(w.models)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start a training: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(after):
+	}
+	_ = cmd.Process.Kill() // fails only if it has just ended
+	if err := <-ended; err != nil {
+		w.kills++
+	}
+	return ctx.Err()
+}
+
+// fullDisk trains where the disk ends at one point or another of what a training writes.
+func (w *world) fullDisk(ctx context.Context) error {
+	version, err := sizeOf(filepath.Join(w.models, "versions", "v000002"))
+	if err != nil {
+		return err
+	}
+	all, err := sizeOf(w.models)
+	if err != nil {
+		return err
+	}
+	for _, free := range []int64{16 << 10, version / 2, version * 3 / 2, version * 5 / 2} {
+		if err := w.trainInLittleRoom(ctx, all+all/4+free); err != nil { // files take whole pages
+			return fmt.Errorf("%d bytes free: %w", free, err)
+		}
+	}
+	return nil
+}
+
+// trainInLittleRoom trains on a file system of its own, which ends with the processes that
+// see it, and looks what is there after the failure.
+func (w *world) trainInLittleRoom(ctx context.Context, bytes int64) error {
+	room, err := os.MkdirTemp("", "genrec-full-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(room)
+	const script = `set -e; room=$1 size=$2 models=$3 genrec=$4; shift 4
+mount -t tmpfs -o "size=$size" tmpfs "$room"; cp -a "$models/." "$room"
+if "$genrec" "$@" >"$room.log" 2>&1; then echo "the disk was large enough" >&2; fi
+grep -q 'no space left' "$room.log" || { cat "$room.log" >&2; exit 1; }
+"$genrec" models list --models "$room" --json`
+	defer os.Remove(room + ".log")
+	args := append([]string{"--map-root-user", "--mount", "sh", "-c", script, "sh", room, fmt.Sprint(bytes), w.models, w.s.genrec}, w.training(room)...)
+	cmd := exec.CommandContext(ctx, "unshare", args...)
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("a training on a full disk: %w", err)
+	}
+	before, err := w.list(ctx, w.models)
+	if err != nil {
+		return err
+	}
+	after, err := decodeLines(string(text))
+	if err != nil {
+		return err
+	}
+	w.halfPublished += broken(after)
+	return check(len(before) == len(after) && percents(before) == percents(after), "on the full disk there are the versions %v, before there were %v", after, before)
+}
+
+// halfPublishedIn counts versions that are not whole.
+func (w *world) halfPublishedIn(ctx context.Context, models string) error {
+	all, err := w.list(ctx, models)
+	if err != nil {
+		return err
+	}
+	w.halfPublished += broken(all)
+	for _, v := range all {
+		if _, err := w.genrec(ctx, nil, "models", "show", "--check", "--models", models, v.Version); err != nil {
+			slog.Error("a version is not whole", "version", v.Version, "cause", err)
+			w.halfPublished++
+		}
+	}
+	return nil
+}
+
+func broken(all []listed) (n int) {
+	for _, v := range all {
+		if v.Problem != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) list(ctx context.Context, models string) ([]listed, error) {
+	text, err := exec.CommandContext(ctx, w.s.genrec, "models", "list", "--models", models, "--json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the versions in %s: %w", models, err)
+	}
+	return decodeLines(string(text))
+}
+
+// serving is what is served, such as v000001=50,v000002=50.
+func (w *world) serving(ctx context.Context) (string, error) {
+	all, err := w.list(ctx, w.models)
+	return percents(all), err
+}
+
+func percents(all []listed) string {
+	var shares []string
+	for _, v := range all {
+		if v.Percent > 0 {
+			shares = append(shares, fmt.Sprintf("%s=%d", v.Version, v.Percent))
+		}
+	}
+	return strings.Join(shares, ",")
+}
+
+// sizeOf is how many bytes a folder holds.
+func sizeOf(folder string) (bytes int64, err error) {
+	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return err
+	})
+	return bytes, errors.Join(err)
+}
