@@ -108,7 +108,7 @@ func (w *world) worseModel(ctx context.Context) error {
 }
 
 func (w *world) sideBySide(ctx context.Context) error {
-	if _, err := w.genrec(ctx, nil, "models", "split", "--models", w.models, "v000001=50", "v000002=50"); err != nil {
+	if _, err := w.genrec(ctx, nil, "models", "split", "--models", w.models, "v000001:50", "v000002:50"); err != nil {
 		return err
 	}
 	if err := w.visits(ctx, w.shop.users, 1); err != nil {
