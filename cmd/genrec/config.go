@@ -14,6 +14,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/inference"
+	"genrec/pkg/bucket"
+	"genrec/pkg/registry"
 )
 
 // configCommand takes every flag that others have and that is also a variable.
@@ -23,11 +25,11 @@ func configCommand(others []*cli.Command) *cli.Command {
 		Usage: "print every setting and where it comes from, and check the servers",
 		Description: `Prints a line for each setting: its value, and whether a flag, a variable or nobody
 set it. Passwords are not shown. With --check it also connects to Kafka and Redis
-as the services do, which creates topics that are missing, and fails with what is to
-be done if they refuse.
+as the services do, which creates topics that are missing, and to the bucket of the
+models, if they are in one, and fails with what is to be done if they refuse.
 
 Example:   GENREC_KAFKA=kafka:9092 GENREC_REDIS=redis:6379 genrec config --check`,
-		Flags: append(settings(others), &cli.BoolFlag{Name: "check", Usage: "connect to Kafka and Redis"}),
+		Flags: append(settings(others), &cli.BoolFlag{Name: "check", Usage: "connect to Kafka and Redis, and to the models' bucket"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := printSettings(cmd); err != nil {
 				return err
@@ -110,7 +112,7 @@ func shown(name string, value any) string {
 		value = strings.Join(all, ",")
 	}
 	text := fmt.Sprint(value)
-	if at := strings.LastIndex(text, "@"); name == "redis" && at >= 0 {
+	if at := strings.LastIndex(text, "@"); (name == "redis" || name == "models") && at >= 0 {
 		text = "(not shown)" + text[at:]
 	}
 	return strings.Join(strings.Fields(text), " ")
@@ -134,5 +136,25 @@ func checkServers(ctx context.Context, cmd *cli.Command) (err error) {
 		return err
 	}
 	fmt.Fprintf(cmd.Root().Writer, "Kafka %v and Redis allow all that ingest and infer do\n", s.kafka)
-	return s.close()
+	return errors.Join(checkBucket(ctx, cmd), s.close())
+}
+
+// checkBucket asks what serves, where the models are in a bucket.
+func checkBucket(ctx context.Context, cmd *cli.Command) error {
+	if !strings.HasPrefix(cmd.String("models"), bucket.Scheme) {
+		return nil
+	}
+	models, err := openRegistry(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	shares, err := models.Serving(ctx)
+	if errors.Is(err, registry.ErrNoVersion) {
+		_, err = fmt.Fprintln(cmd.Root().Writer, "the bucket can be read, and has no version yet")
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return writeLine(cmd.Root().Writer, "the bucket can be read, and is serving", shares)
 }

@@ -17,7 +17,7 @@ func TestConfigPrintsSettings(t *testing.T) {
 	t.Setenv("GENREC_KAFKA_PASSWORD", "hunter2")
 	passwordFile := write(t, "hunter3\n")
 	printed, err := runCommand(t, "--log-level", "error", "config",
-		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--redis-password-file", passwordFile)
+		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--models", "s3://id:hunter5@b", "--redis-password-file", passwordFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,7 @@ func TestConfigPrintsSettings(t *testing.T) {
 		"partitions":          "4 default",
 		"log-level":           "error --log-level",
 		"redis":               "(not shown)@h:1 --redis",
+		"models":              "(not shown)@b --models",
 		"kafka-password":      "not shown GENREC_KAFKA_PASSWORD",
 		"redis-password":      "not shown the file",
 		"redis-password-file": passwordFile + " --redis-password-file",

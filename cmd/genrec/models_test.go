@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"genrec/pkg/embedded"
 	"genrec/pkg/realservers/s3test"
 	"genrec/pkg/registry"
 	"genrec/retrain"
@@ -172,6 +173,30 @@ func TestRealRefusedBucketCredentials(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("genrec %s: error %v, want one that says what to set, without the secret", line, err)
 		}
+	}
+}
+
+func TestRealConfigChecksTheBucket(t *testing.T) {
+	location, cache := s3test.Start(t).Location("models"), t.TempDir()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	check := func() (string, error) {
+		return runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(),
+			"--models", location, "--models-cache", cache)
+	}
+	if printed, err := check(); err != nil || !strings.Contains(printed, "has no version yet") {
+		t.Errorf("of an empty bucket the check ends with %v and prints\n%s", err, printed)
+	}
+	publishVersions(t, location, cache)
+	if printed, err := check(); err != nil || !strings.Contains(printed, "is serving v000002 100 %") {
+		t.Errorf("the check ends with %v and prints\n%s", err, printed)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	if _, err := check(); err == nil || !strings.Contains(err.Error(), "set AWS_ACCESS_KEY_ID") {
+		t.Errorf("with a wrong password the check ends with %v", err)
 	}
 }
 

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -193,5 +197,32 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	if _, err := Open(t.Context(), server.Location("a")); err == nil || !strings.Contains(err.Error(), "there are no credentials: set AWS_ACCESS_KEY_ID") {
 		t.Errorf("without credentials: error %v, want one that says how to give them", err)
+	}
+}
+
+// Some servers answer a condition with an error.
+func TestServerWithoutConditionalWrites(t *testing.T) {
+	var stored []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.Header.Get("If-None-Match")+r.Header.Get("If-Match") != "":
+			w.WriteHeader(http.StatusNotImplemented)
+			fmt.Fprint(w, `<?xml version="1.0"?><Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>`)
+		case r.Method == http.MethodPut:
+			stored, _ = io.ReadAll(r.Body)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	b, err := Open(t.Context(), "s3://b?endpoint="+server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range []string{"", `"tag"`} {
+		stored = nil
+		if err := b.Replace(t.Context(), "x", []byte("written"), tag); err != nil || string(stored) != "written" {
+			t.Errorf("with tag %q it holds %q (%v), want what was written", tag, stored, err)
+		}
 	}
 }

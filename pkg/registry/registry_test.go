@@ -12,14 +12,18 @@ import (
 	"genrec/pkg/realservers/s3test"
 )
 
-// open opens an empty registry: in a folder, or, for make test-real, in a bucket.
+// place is the location of an empty registry: a folder, or, for make test-real, a bucket.
+func place(t *testing.T) string {
+	t.Helper()
+	if s3test.Real() {
+		return s3test.Start(t).Location("shop/models")
+	}
+	return filepath.Join(t.TempDir(), "models")
+}
+
 func open(t *testing.T) *Registry {
 	t.Helper()
-	location := filepath.Join(t.TempDir(), "models")
-	if s3test.Real() {
-		location = s3test.Start(t).Location("shop/models")
-	}
-	r, err := Connect(t.Context(), location, t.TempDir())
+	r, err := Connect(t.Context(), place(t), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +162,21 @@ func TestFileOutsideTheManifestIsRefused(t *testing.T) {
 	damage(t, r, version, "merges.txt", []byte{})
 	if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), "merges.txt") {
 		t.Errorf("error %v, want one with merges.txt", err)
+	}
+}
+
+func TestSmallFilesAreComparedToo(t *testing.T) {
+	r := open(t)
+	version := publish(t, r, "one")
+	if data, err := r.ReadFile(t.Context(), version, "file"); err != nil || string(data) != "one" {
+		t.Errorf("it holds %q (%v), want one", data, err)
+	}
+	if _, err := r.ReadFile(t.Context(), version, "nothing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that no version has: error %v, want ErrNotExist", err)
+	}
+	damage(t, r, version, "file", []byte("ONE"))
+	if _, err := r.ReadFile(t.Context(), version, "file"); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+		t.Errorf("a changed file: error %v, want one with its SHA-256", err)
 	}
 }
 

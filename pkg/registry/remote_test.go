@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,6 +193,61 @@ func TestCacheKeepsWhatWasReadLast(t *testing.T) {
 	want := append([]string{fetched[0]}, fetched[len(fetched)-cachedAtMost+1:]...)
 	if !slices.Equal(cached, want) {
 		t.Errorf("the cache holds %v, want %v", cached, want)
+	}
+}
+
+// loseAnswers stands before a server and, once, says nothing of a change that it has made.
+func loseAnswers(t *testing.T, server *realservers.S3, object string) (location string) {
+	t.Helper()
+	target, err := url.Parse(server.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost atomic.Bool
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // which is signed
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			if answer.Request.Method == http.MethodPut && strings.HasSuffix(answer.Request.URL.Path, object) && lost.CompareAndSwap(false, true) {
+				return errors.New("lost")
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	})
+	t.Cleanup(proxy.Close)
+	t.Cleanup(func() {
+		if !lost.Load() {
+			t.Errorf("no answer about %s was lost", object)
+		}
+	})
+	return strings.Replace(server.Location("models"), server.Endpoint(), proxy.URL, 1)
+}
+
+func TestAnswerAboutThePointerIsLost(t *testing.T) {
+	r, err := Connect(t.Context(), loseAnswers(t, s3test.Start(t), pointerFile), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := publish(t, r, "one")
+	if err := r.SetCurrent(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	if moves, err := r.History(t.Context()); err != nil || len(moves) != 1 {
+		t.Errorf("one move left a history of %v (%v)", moves, err)
+	}
+}
+
+func TestAnswerAboutANumberIsLost(t *testing.T) {
+	r, err := Connect(t.Context(), loseAnswers(t, s3test.Start(t), claimFile), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := publish(t, r, "one")
+	if versions, err := r.Versions(t.Context()); err != nil || !slices.Equal(versions, []string{version}) {
+		t.Errorf("one version was published, %s, but there are %v (%v)", version, versions, err)
 	}
 }
 
