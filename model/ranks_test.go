@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -27,7 +28,9 @@ func TestRanksTrainAsOne(t *testing.T) {
 	if isRank {
 		c := ranks.DefaultConfig(p)
 		c.Timeout = 30 * time.Second
-		g, err := ranks.Join(t.Context(), c)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		g, err := ranks.Join(ctx, cancel, c)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"genrec/model"
+	"genrec/model/ranks"
 )
 
 // Config of a run. One seed, one snapshot and one device give one model.
@@ -29,6 +30,12 @@ type Config struct {
 	// EvaluateUsers bounds the users of the evaluation, drawn by the seed; 0 takes all.
 	EvaluateUsers int
 	Ranker        model.RankerConfig
+
+	// Group is the processes that train together, of which this is rank 0 and the others
+	// Follow; nil for one alone. Cores is how many of the machine's this one may train on; 0
+	// is all.
+	Group *ranks.Group
+	Cores int
 
 	Progress Progress // nil shows nothing
 	Logger   *slog.Logger

@@ -69,19 +69,23 @@ func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *re
 	if r.progress == nil {
 		r.progress = silent{}
 	}
-	type result struct {
-		report Report
-		err    error
-	}
-	done := make(chan result, 1)
+	var report Report
+	err := r.inOwnThread(func() (err error) {
+		report, err = r.do(ctx)
+		return err
+	})
+	return report, err
+}
+
+// inOwnThread runs f at a lower priority.
+func (r *run) inOwnThread(f func() error) error {
+	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread and its niceness end with the goroutine
 		r.lowerPriority()
-		report, err := r.do(ctx)
-		done <- result{report, err}
+		done <- f()
 	}()
-	finished := <-done
-	return finished.report, finished.err
+	return <-done
 }
 
 type run struct {

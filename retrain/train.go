@@ -3,7 +3,6 @@ package retrain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -37,15 +36,6 @@ type position struct {
 	LossSum float64 `json:"loss_sum"` // of the epoch's batches so far
 }
 
-// stage is one of the paper's two ways to make examples of histories.
-type stage struct {
-	name      string
-	epochs    int
-	histories []examples.History // one example of each an epoch
-	example   func(examples.History, *rand.Rand) examples.Example
-	losses    *[]float64
-}
-
 // training is the part of a run between the snapshot and the finished weights.
 type training struct {
 	*run
@@ -63,32 +53,19 @@ const checkpointInterval = 2 * time.Minute
 
 func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
 	t := &training{run: r, parts: p, bundle: bundle, ranker: ranker, saved: time.Now()}
-	builder := ranker.Builder().Hiding(r.config.UnknownUser, r.config.HiddenItems)
-	t.stages = []stage{
-		{"pretrain", r.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss},
-		{"finetune", r.config.FinetuneEpochs, t.histories, builder.Finetune, &t.at.FinetuneLoss},
-	}
-	finetune := &t.stages[1]
-	if r.config.EveryPrefix {
-		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
-	}
-	if finetune.epochs > 0 {
-		perEpoch := examples.Batches(len(finetune.histories), r.config.BatchSize)
-		finetune.epochs = max(finetune.epochs, (r.config.LeastSteps+perEpoch-1)/perEpoch)
-	}
+	t.stages = t.plan(ranker.Builder())
 	resumed, err := r.work.restore(&t.at)
 	if err != nil {
 		return t.at.learned, err
 	}
 	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
-	for ; t.at.Stage < len(t.stages); t.at.Stage++ {
-		if t.stages[t.at.Stage].epochs > 0 {
-			if err := t.runStage(ctx, resumed); err != nil {
-				return t.at.learned, fmt.Errorf("%s: %w", t.stages[t.at.Stage].name, err)
-			}
-		}
-		t.at.Epoch, resumed = 0, ""
+	if err := t.invite(); err != nil {
+		return t.at.learned, err
 	}
+	if err := t.runStages(ctx, resumed); err != nil {
+		return t.at.learned, err
+	}
+	t.letWait()
 	if t.at.BestEpoch > 0 {
 		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
 			return t.at.learned, err
@@ -164,6 +141,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
 		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
+		Cores: t.config.Cores, Group: t.config.Group,
 	})
 	if err != nil {
 		return err
@@ -171,6 +149,11 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	defer trainer.Close()
 	if resumed != "" {
 		if err := trainer.Resume(resumed, done); err != nil {
+			return err
+		}
+	}
+	if t.config.Group != nil {
+		if err := trainer.Share(done); err != nil {
 			return err
 		}
 	}
@@ -183,7 +166,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 		*s.losses = append(*s.losses, t.at.LossSum/float64(perEpoch))
 		t.at.Batch, t.at.LossSum = 0, 0
 		if s.name == "finetune" {
-			if stop, err := t.validate(ctx); err != nil || stop {
+			if stop, err := t.verdict(ctx); err != nil || stop {
 				return err
 			}
 		}
@@ -199,16 +182,19 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 			skip--
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if err := t.stopped(ctx); err != nil {
 			return errors.Join(err, t.checkpoint(trainer))
 		}
 		rate := trainer.Rate()
 		loss, err := trainer.Step(batch)
 		if err != nil {
-			return err
+			return t.salvage(err, trainer)
 		}
 		t.at.Batch++
 		t.at.LossSum += loss
+		if t.follows() {
+			continue
+		}
 		t.progress.Step(loss)
 		if point, full := curve.add(loss, examples.Tokens(batch)); full {
 			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
@@ -226,6 +212,9 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 }
 
 func (t *training) checkpoint(trainer *model.Trainer) error {
+	if t.follows() {
+		return nil
+	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()
 	t.saved = time.Now()
 	return t.work.save(t.at, trainer)

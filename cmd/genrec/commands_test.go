@@ -73,6 +73,7 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec retrain --data x --redis y", "choose one"},
 		{"genrec retrain --data no-such-file", "no-such-file"},
 		{"genrec retrain --data x --recipe secret", `"secret" is neither a file nor one of bart, default, paper`},
+		{"genrec retrain --nproc 0 --data x", "0 processes cannot train"},
 		{"genrec retrain --data x --stage fright", `"fright" is neither full nor finetune`},
 		{"genrec eval --model m", "--data is needed"},
 		{"genrec eval --model no-such-model --data testdata/ring.txt", "no-such-model"},

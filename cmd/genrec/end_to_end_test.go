@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,13 @@ type system struct {
 	events   int
 }
 
-func TestMain(m *testing.M) { embeddedtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	embeddedtest.Main(m)
+}
 
 func kafkaOf(servers *embedded.Servers) stream.Cluster {
 	return stream.Cluster{Brokers: servers.KafkaBrokers()}

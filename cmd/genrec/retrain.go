@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/model/catalog"
+	"genrec/model/ranks"
 	"genrec/retrain"
 )
 
@@ -69,21 +70,27 @@ the same data.
 
 Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
-		Flags: join(redisFlags(), datasetFlags(), modelFlags(), retrainFlags(), []cli.Flag{
+		Flags: join(redisFlags(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			config, m, err := openTraining(ctx, cmd)
-			if err != nil {
-				return err
-			}
-			report, err := retrainOn(ctx, cmd, config, m)
-			if err != nil {
-				return err
-			}
-			return errors.Join(printReport(report, cmd.Bool("json")), refusal(report))
+			return inRanks(ctx, cmd, retrainAndReport)
 		},
 	}
+}
+
+// retrainAndReport trains, as rank 0 of a group or, if it is nil, alone.
+func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group, cores int) error {
+	config, m, err := openTraining(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	config.Group, config.Cores = group, cores
+	report, err := retrainOn(ctx, cmd, config, m)
+	if err != nil {
+		return err
+	}
+	return errors.Join(printReport(report, cmd.Bool("json")), refusal(report))
 }
 
 // retrainOn trains on the dataset's file, or else on what is in Redis.

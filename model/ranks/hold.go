@@ -12,7 +12,8 @@ type hold struct {
 }
 
 // Hold lets the other ranks wait for the next message while rank 0 works on its own, as
-// long as it likes. If one of them is lost meanwhile or wants to stop, the Context ends.
+// long as it likes. If one of them is lost meanwhile or wants to stop, what rank 0 does is
+// canceled.
 func (g *Group) Hold() {
 	if g.held != nil {
 		return

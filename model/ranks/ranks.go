@@ -43,8 +43,7 @@ var ErrLost = errors.New("another rank is gone or does not answer")
 type Group struct {
 	Rank, Size int
 
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	cancel   context.CancelCauseFunc // of what rank 0 does in a Hold
 	beat     time.Duration
 	lib      libtorch.Group
 	broken   error       // no call can succeed any more
@@ -54,13 +53,14 @@ type Group struct {
 }
 
 // Join waits for the other ranks. When ctx ends, all of them stop together at the next
-// step. Rank 0 begins with a Hold, the others with a Receive.
-func Join(ctx context.Context, c Config) (*Group, error) {
+// step. Rank 0 begins with a Hold, in which it cancels ctx when another rank is lost or wants
+// to stop; the others begin with a Receive.
+func Join(ctx context.Context, cancel context.CancelCauseFunc, c Config) (*Group, error) {
 	g, err := join(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("join %d ranks at %s:%d as rank %d: %w", c.Size, c.Host, c.Port, c.Rank, err)
 	}
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g.cancel = cancel
 	context.AfterFunc(ctx, func() { g.wish.Store(true) })
 	if g.Rank == 0 {
 		g.Hold()
@@ -113,14 +113,9 @@ func ownAddress(ctx context.Context, p launch.Place) (address string, err error)
 	return address, err
 }
 
-// Context is that of Join, which for rank 0 ends in a Hold, too, when another rank is lost
-// or wants to stop: its cause says so.
-func (g *Group) Context() context.Context { return g.ctx }
-
 // Leave closes the connections, which ends ranks that still wait for this one.
 func (g *Group) Leave() {
 	g.release()
-	g.cancel(nil)
 	g.lib.Leave()
 }
 

@@ -29,21 +29,23 @@ func quick(p launch.Place) Config {
 // dir names a folder to the ranks of a test.
 const dir = "GENREC_TEST_DIR"
 
-// asRank joins the other ranks of the test if this process is one of them.
-func asRank(t *testing.T, configure func(launch.Place) Config) *Group {
+// asRank joins the other ranks of the test if this process is one of them. The context is
+// that of what it does.
+func asRank(t *testing.T, configure func(launch.Place) Config) (context.Context, *Group) {
 	t.Helper()
 	p, isRank, err := launch.FromEnvironment()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !isRank {
-		return nil
+		return nil, nil
 	}
-	g, err := Join(t.Context(), configure(p))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	g, err := Join(ctx, cancel, configure(p))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g
+	return ctx, g
 }
 
 // launched runs the calling test again as ranks.
@@ -59,7 +61,7 @@ func floats(values ...float32) *tensor.Tensor {
 
 func TestWhatRanksTellEachOther(t *testing.T) {
 	const size = 3
-	g := asRank(t, quick)
+	_, g := asRank(t, quick)
 	if g == nil {
 		if err := launched(t, size); err != nil {
 			t.Error(err)
@@ -117,13 +119,19 @@ func TestHowRankZeroEnds(t *testing.T) {
 		wait   func(*Group) error
 		ended  func(error) bool
 	}{
-		{"failure", errors.New("the disk is full"), func(g *Group) error { _, err := g.Step(1); return err },
-			func(err error) bool { return strings.Contains(err.Error(), "rank 0 gave up: the disk is full") }},
-		{"stop", fmt.Errorf("retrain: %w", context.Canceled), func(g *Group) error { _, err := g.Receive(); return err },
-			func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{
+			"failure", errors.New("the disk is full"),
+			func(g *Group) error { _, err := g.Step(1); return err },
+			func(err error) bool { return strings.Contains(err.Error(), "rank 0 gave up: the disk is full") },
+		},
+		{
+			"stop", fmt.Errorf("retrain: %w", context.Canceled),
+			func(g *Group) error { _, err := g.Receive(); return err },
+			func(err error) bool { return errors.Is(err, context.Canceled) },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := asRank(t, quick)
+			_, g := asRank(t, quick)
 			switch {
 			case g == nil:
 				if err := launched(t, 2); err != nil {
@@ -157,8 +165,9 @@ func TestStoppingTogether(t *testing.T) {
 		}
 		return
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	g, err := Join(ctx, quick(p))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := func() { cancel(nil) }
+	g, err := Join(ctx, cancel, quick(p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,16 +203,16 @@ func TestTroubleEndsTheOthers(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		trouble func(*Group)
-		wait    func(*Group) error // of rank 0
+		wait    func(context.Context, *Group) error // of rank 0
 		want    error
 	}{
-		{"death in a step", die, func(g *Group) error { return steps(g) }, ErrLost},
+		{"death in a step", die, steps, ErrLost},
 		{"death in a hold", die, waitInHold, ErrLost},
-		{"hanging in a step", hang, func(g *Group) error { return steps(g) }, ErrLost},
+		{"hanging in a step", hang, steps, ErrLost},
 		{"stop in a hold", func(g *Group) { g.wish.Store(true); _, _ = g.Receive() }, waitInHold, context.Canceled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := asRank(t, func(p launch.Place) Config {
+			ctx, g := asRank(t, func(p launch.Place) Config {
 				c := quick(p)
 				c.Timeout = 3 * time.Second
 				return c
@@ -229,7 +238,7 @@ func TestTroubleEndsTheOthers(t *testing.T) {
 			}
 			signal.Ignore(syscall.SIGTERM) // rank 0 is to find out by itself
 			said := ""
-			if err := c.wait(g); !errors.Is(err, c.want) {
+			if err := c.wait(ctx, g); !errors.Is(err, c.want) {
 				said = fmt.Sprintf("rank 0 ended with %v, want %v", err, c.want)
 			}
 			if err := os.WriteFile(filepath.Join(os.Getenv(dir), "rank 0"), []byte(said), 0o600); err != nil {
@@ -243,16 +252,16 @@ func die(*Group) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 
 func hang(*Group) { time.Sleep(10 * time.Second) }
 
-func waitInHold(g *Group) error {
+func waitInHold(ctx context.Context, _ *Group) error {
 	select {
-	case <-g.Context().Done():
-		return context.Cause(g.Context())
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-time.After(15 * time.Second):
 		return errors.New("nothing happened in 15 s")
 	}
 }
 
-func steps(g *Group) error {
+func steps(_ context.Context, g *Group) error {
 	g.release()
 	for {
 		if _, err := g.Step(1); err != nil {
@@ -264,7 +273,9 @@ func steps(g *Group) error {
 func TestNobodyComes(t *testing.T) {
 	p := launch.Place{Rank: 1, Size: 2, LocalSize: 1, Host: "127.0.0.1", Port: 1}
 	started := time.Now()
-	_, err := Join(t.Context(), Config{Place: p, JoinTimeout: 2 * time.Second, Timeout: time.Second})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	_, err := Join(ctx, cancel, Config{Place: p, JoinTimeout: 2 * time.Second, Timeout: time.Second})
 	if err == nil || !strings.Contains(err.Error(), "join 2 ranks at 127.0.0.1:1 as rank 1") {
 		t.Errorf("error %v, want one that says who was looked for", err)
 	}

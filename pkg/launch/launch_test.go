@@ -17,7 +17,7 @@ import (
 
 // ranks runs the calling test again, as ranks that find themselves by FromEnvironment, and
 // returns what they printed.
-func ranks(t *testing.T, ctx context.Context, size int, grace time.Duration) (logs string, err error) {
+func ranks(ctx context.Context, t *testing.T, size int, grace time.Duration) (logs string, err error) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "logs"))
 	if err != nil {
@@ -57,7 +57,7 @@ func TestRanksKnowTheirPlace(t *testing.T) {
 		}
 		return
 	}
-	logs, err := ranks(t, t.Context(), 2, Grace)
+	logs, err := ranks(t.Context(), t, 2, Grace)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, logs)
 	}
@@ -97,7 +97,7 @@ func TestDeathOfARankEndsTheOthers(t *testing.T) {
 	}
 	t.Setenv(dir, t.TempDir())
 	started := time.Now()
-	logs, err := ranks(t, t.Context(), 3, time.Second)
+	logs, err := ranks(t.Context(), t, 3, time.Second)
 	if err == nil || !strings.HasPrefix(err.Error(), "rank 1: signal: killed") {
 		t.Errorf("error %v, want one that begins with the rank that died first\n%s", err, logs)
 	}
@@ -119,7 +119,7 @@ func TestStopReachesTheRanks(t *testing.T) {
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
-	logs, err := ranks(t, ctx, 2, Grace)
+	logs, err := ranks(ctx, t, 2, Grace)
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Count(err.Error(), "signal: terminated") != 2 {
 		t.Errorf("error %v, want that of the context, and two terminated ranks\n%s", err, logs)
 	}
@@ -208,8 +208,11 @@ func TestFromEnvironment(t *testing.T) {
 	if want := (Place{Rank: 3, Size: 4, LocalSize: 1, Host: "trainer-0.trainer", Port: 29500, listener: -1}); p != want || !given || err != nil {
 		t.Errorf("got %+v, %v, %v, want %+v", p, given, err, want)
 	}
-	if p.Cores() != runtime.NumCPU() {
-		t.Errorf("a process alone on its machine has %d cores of %d", p.Cores(), runtime.NumCPU())
+	if p.Cores() != 0 {
+		t.Errorf("a process alone on its machine has %d cores, want 0, which is all", p.Cores())
+	}
+	if p.LocalSize = 2; p.Cores() != max(1, runtime.NumCPU()/2) {
+		t.Errorf("one of two processes has %d cores of %d", p.Cores(), runtime.NumCPU())
 	}
 	for _, c := range []struct {
 		set  []string

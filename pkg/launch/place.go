@@ -69,8 +69,13 @@ func FromEnvironment() (p Place, given bool, err error) {
 	return p, true, nil
 }
 
-// Cores are this process's share of the machine's.
-func (p Place) Cores() int { return max(1, runtime.NumCPU()/p.LocalSize) }
+// Cores is this process's share of the machine's, 0 where all are its own.
+func (p Place) Cores() int {
+	if p.LocalSize == 1 {
+		return 0
+	}
+	return max(1, runtime.NumCPU()/p.LocalSize)
+}
 
 // Listen opens the socket on which rank 0 lets the others find each other, and returns its
 // descriptor, which the caller has to close.

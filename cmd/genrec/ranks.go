@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/model"
+	"genrec/model/ranks"
+	"genrec/pkg/launch"
+	"genrec/retrain"
+)
+
+func ranksFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{
+			Name: "nproc", Value: 1,
+			Usage:   "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
+			Sources: cli.EnvVars("GENREC_NPROC"),
+			Validator: func(n int) error {
+				if n < 1 {
+					return fmt.Errorf("%d processes cannot train", n)
+				}
+				return nil
+			},
+		},
+	}
+}
+
+// inRanks runs the training in this process, in as many as --nproc says, or as the rank that
+// the environment makes of it.
+func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *ranks.Group, int) error) error {
+	place, isRank, err := launch.FromEnvironment()
+	switch n := cmd.Int("nproc"); {
+	case err != nil:
+		return err
+	case isRank:
+		return asRank(ctx, cmd, place, train)
+	case n > 1:
+		err := launch.Run(ctx, n, launch.Grace, os.Args[1:]...)
+		if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && rank0.ExitCode() == exitRefused {
+			return fmt.Errorf("%w: rank 0 says why", errRefused)
+		}
+		return err
+	}
+	return train(ctx, cmd, nil, 0)
+}
+
+func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func(context.Context, *cli.Command, *ranks.Group, int) error) error {
+	if err := place.TakeGPU(); err != nil {
+		return err
+	}
+	device, err := model.ParseDevice(cmd.String("device"))
+	if err != nil {
+		return fmt.Errorf("--device: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	group, err := ranks.Join(ctx, cancel, ranks.DefaultConfig(place))
+	if err != nil {
+		return err
+	}
+	defer group.Leave()
+	if group.Rank > 0 {
+		return retrain.Follow(ctx, group, device, place.Cores(), slog.Default())
+	}
+	err = lead(ctx, cmd, group, place.Cores())
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx) // says which rank is to blame, if one is
+	}
+	if errors.Is(err, ranks.ErrLost) {
+		return err
+	}
+	if errors.Is(err, errRefused) { // which is no failure of the training
+		return errors.Join(err, group.End(nil))
+	}
+	return errors.Join(err, group.End(err))
+}

@@ -1,0 +1,47 @@
+package retrain
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"genrec/model/examples"
+)
+
+// stage is one of the paper's two ways to make examples of histories.
+type stage struct {
+	name      string
+	epochs    int
+	histories []examples.History // one example of each an epoch
+	example   func(examples.History, *rand.Rand) examples.Example
+	losses    *[]float64
+}
+
+// plan lists the stages.
+func (t *training) plan(builder *examples.Builder) []stage {
+	builder = builder.Hiding(t.config.UnknownUser, t.config.HiddenItems)
+	pretrain := stage{"pretrain", t.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss}
+	finetune := stage{"finetune", t.config.FinetuneEpochs, t.histories, builder.Finetune, &t.at.FinetuneLoss}
+	if t.config.EveryPrefix {
+		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
+	}
+	if finetune.epochs > 0 {
+		perEpoch := examples.Batches(len(finetune.histories), t.config.BatchSize)
+		finetune.epochs = max(finetune.epochs, (t.config.LeastSteps+perEpoch-1)/perEpoch)
+	}
+	return []stage{pretrain, finetune}
+}
+
+// runStages goes through what is left of the stages, from a checkpoint's file of weights and
+// moments if there is one.
+func (t *training) runStages(ctx context.Context, resumed string) error {
+	for ; t.at.Stage < len(t.stages); t.at.Stage++ {
+		if t.stages[t.at.Stage].epochs > 0 {
+			if err := t.runStage(ctx, resumed); err != nil {
+				return fmt.Errorf("%s: %w", t.stages[t.at.Stage].name, err)
+			}
+		}
+		t.at.Epoch, resumed = 0, ""
+	}
+	return nil
+}
