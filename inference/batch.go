@@ -17,12 +17,12 @@ import (
 
 // apply brings the recommendations of a batch up to date. Every effect comes
 // before the batch is finished, and can be repeated.
-func (r *run) apply(ctx context.Context, model Generator, batch []pending) error {
-	tasks, unreadable, err := r.outdated(ctx, model.Version(), batch)
+func (r *run) apply(ctx context.Context, batch []pending) error {
+	tasks, unreadable, err := r.outdated(ctx, batch)
 	if err != nil {
 		return err
 	}
-	done, failed, err := r.generateAll(ctx, model, tasks)
+	done, failed, err := r.generateAll(ctx, tasks)
 	if err != nil {
 		return err
 	}
@@ -46,13 +46,15 @@ const maxFailures = 3
 // task is a user of a batch and what is to be written.
 type task struct {
 	pending
-	request Request
-	result  sessions.Recommendations
+	request  Request
+	result   sessions.Recommendations
+	replaces string   // rec_id
+	answers  []answer // to what is replaced
 }
 
 // outdated returns the users whose recommendations are of another sequence or another
-// model than the current ones, and dead letters for those whose sequence cannot be read.
-func (r *run) outdated(ctx context.Context, version string, batch []pending) (tasks []task, unreadable []kafka.Message, err error) {
+// model than their current ones, and dead letters for those whose sequence cannot be read.
+func (r *run) outdated(ctx context.Context, batch []pending) (tasks []task, unreadable []kafka.Message, err error) {
 	asked := len(batch)
 	var (
 		sequences []sessions.Sequence
@@ -72,7 +74,7 @@ func (r *run) outdated(ctx context.Context, version string, batch []pending) (ta
 		return nil, nil, err
 	}
 	for i, p := range batch {
-		sequence := sequences[i]
+		sequence, version := sequences[i], r.fleet.versionFor(p.refresh.User)
 		current := stored[i].SequenceVersion == sequence.Version && stored[i].ModelVersion == version
 		if current || len(sequence.Interactions) == 0 {
 			continue
@@ -81,12 +83,14 @@ func (r *run) outdated(ctx context.Context, version string, batch []pending) (ta
 			pending: p,
 			request: Request{User: sequence.User, Items: items(sequence)},
 			result: sessions.Recommendations{
-				RecID:           newRecID(),
+				RecID:           sessions.NewRecID(version),
 				User:            sequence.User,
 				ModelVersion:    version,
 				SequenceVersion: sequence.Version,
 				Source:          sessions.SourceModel,
 			},
+			replaces: stored[i].RecID,
+			answers:  answers(stored[i], sequence, r.served),
 		})
 	}
 	r.counters.update(func(s *Stats) { s.Skipped += int64(asked - len(unreadable) - len(tasks)) })
@@ -112,17 +116,38 @@ func (r *run) read(ctx context.Context, batch []pending) (sequences []sessions.S
 	return sequences, stored, err
 }
 
-// generateAll generates for all at once, and if that fails for one after the
+// generateAll generates for all, each by their model.
+func (r *run) generateAll(ctx context.Context, tasks []task) (done []task, failed []kafka.Message, err error) {
+	if len(r.fleet.models) == 1 {
+		return r.generateBy(ctx, r.fleet.models[r.fleet.leader], tasks)
+	}
+	for version, model := range r.fleet.models {
+		var own []task
+		for _, t := range tasks {
+			if t.result.ModelVersion == version {
+				own = append(own, t)
+			}
+		}
+		ownDone, ownFailed, err := r.generateBy(ctx, model, own)
+		if err != nil {
+			return nil, nil, err
+		}
+		done, failed = append(done, ownDone...), append(failed, ownFailed...)
+	}
+	return done, failed, nil
+}
+
+// generateBy generates for all at once, and if that fails for one after the
 // other. It returns dead letters for those who fail even so, unless all of several
 // fail, in this batch or alone one after the other: then the model is at fault, and the
 // users are to be answered by another one after a restart.
-func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
+func (r *run) generateBy(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
 	if len(tasks) == 0 {
 		return nil, nil, nil
 	}
 	err = r.generateTasks(ctx, model, tasks)
 	if err == nil {
-		r.failures = 0
+		delete(r.failures, model.Version())
 		return tasks, nil, nil
 	}
 	if ctx.Err() != nil {
@@ -133,17 +158,17 @@ func (r *run) generateAll(ctx context.Context, model Generator, tasks []task) (d
 		err = r.generateTasks(ctx, model, tasks[i:i+1])
 		switch {
 		case err == nil:
-			r.failures = 0
+			delete(r.failures, model.Version())
 			done = append(done, tasks[i])
 		case ctx.Err() != nil:
 			return nil, nil, err
 		default:
-			r.failures++
+			r.failures[model.Version()]++
 			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
 		}
 	}
-	if len(done) == 0 && (len(tasks) > 1 || r.failures >= maxFailures) {
-		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), r.failures, err)
+	if len(done) == 0 && (len(tasks) > 1 || r.failures[model.Version()] >= maxFailures) {
+		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), r.failures[model.Version()], err)
 	}
 	return done, failed, nil
 }

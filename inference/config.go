@@ -16,6 +16,8 @@ const (
 	DefaultMaxBatch      = 4096
 	DefaultMaxPending    = 10_000
 	DefaultPollModels    = time.Second
+	DefaultRefreshRate   = 200
+	DefaultActiveFor     = 7 * 24 * time.Hour
 )
 
 // Config configures a Worker. Every field but Kafka may be left zero and then
@@ -29,9 +31,14 @@ type Config struct {
 	LatencyTarget time.Duration
 	MaxBatch      int           // users generated together even if more would do, which bounds the memory
 	MaxPending    int           // waiting users at which reading pauses: larger coalesces more under overload, and takes memory
-	PollModels    time.Duration // between looks for a new model version
-	OnWritten     func(Written) // called by the goroutine that generates, so it must be quick
-	Logger        *slog.Logger
+	PollModels    time.Duration // between looks for new model versions
+	// RefreshRate is how many users a second get new recommendations after a change of
+	// models without having done anything, if they did something in the last ActiveFor; 0:
+	// none do. DefaultRefreshRate is for programs to offer.
+	RefreshRate int
+	ActiveFor   time.Duration
+	OnWritten   func(Written) // called by the goroutine that generates, so it must be quick
+	Logger      *slog.Logger
 }
 
 // Written is a user's recommendations that have just been written.
@@ -48,6 +55,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.PollModels = cmp.Or(c.PollModels, DefaultPollModels)
+	c.ActiveFor = cmp.Or(c.ActiveFor, DefaultActiveFor)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.OnWritten == nil {
 		c.OnWritten = func(Written) {}
@@ -58,5 +66,5 @@ func (c Config) withDefaults() Config {
 // Access is what a Worker does in Kafka.
 func (c Config) Access() stream.Access {
 	c = c.withDefaults()
-	return stream.Access{Group: c.Group, Reads: c.Topics.Refreshes, Writes: []string{c.Topics.DeadLetters}}
+	return stream.Access{Group: c.Group, Reads: c.Topics.Refreshes, Writes: []string{c.Topics.DeadLetters, c.Topics.Refreshes}}
 }

@@ -2,41 +2,33 @@ package inference
 
 import (
 	"context"
-	"crypto/rand"
+	"slices"
 	"time"
 
 	"genrec/pkg/backoff"
 	"genrec/sessions"
 )
 
-// generate takes users from the queue, batch by batch, and swaps to a new model
+// generate takes users from the queue, batch by batch, and swaps to other models
 // between two batches.
 func (r *run) generate(ctx context.Context) error {
-	var (
-		model Generator
-		ready <-chan struct{} // blocks until there is a model
-	)
+	var ready <-chan struct{} // blocks until there is a model
 	pace := newPace(r.cfg.LatencyTarget, r.cfg.MaxBatch)
-	defer func() {
-		if model != nil {
-			r.closeModel(ctx, model)
-		}
-	}()
+	defer func() { r.closeModels(ctx, r.fleet, fleet{}) }()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case next := <-r.loaded:
-			if model != nil {
-				r.closeModel(ctx, model)
-			}
-			model, ready = next, r.queue.ready
-			if err := r.introduce(ctx, model); err != nil {
+			before := r.fleet
+			r.fleet, ready = next, r.queue.ready
+			r.closeModels(ctx, before, next)
+			if err := r.introduce(ctx, before); err != nil {
 				return err
 			}
 		case <-ready:
 			batch, began := r.queue.take(pace.size), time.Now()
-			if err := r.apply(ctx, model, batch); err != nil {
+			if err := r.apply(ctx, batch); err != nil {
 				return err
 			}
 			pace.took(len(batch), time.Since(began))
@@ -44,12 +36,26 @@ func (r *run) generate(ctx context.Context) error {
 	}
 }
 
-// introduce publishes the fallback of a model that has just been put to use.
-func (r *run) introduce(ctx context.Context, model Generator) error {
+// introduce publishes the fallback of a fleet that has just been put to use, and has the
+// users renewed.
+func (r *run) introduce(ctx context.Context, before fleet) error {
 	r.counters.update(func(s *Stats) { s.Swaps++ })
-	r.cfg.Logger.InfoContext(ctx, "swapped to model", "version", model.Version())
+	r.cfg.Logger.InfoContext(ctx, "swapped to model", "version", r.fleet.String())
+	for version := range r.fleet.models {
+		r.recall(version)
+	}
+	if r.fleet.leader != before.leader {
+		if err := r.putPopular(ctx, r.fleet.models[r.fleet.leader]); err != nil {
+			return err
+		}
+	}
+	r.announce(r.fleet)
+	return nil
+}
+
+func (r *run) putPopular(ctx context.Context, model Generator) error {
 	popular := sessions.Recommendations{
-		RecID:        newRecID(),
+		RecID:        sessions.NewRecID(""), // of no version: nobody is credited
 		ModelVersion: model.Version(),
 		GeneratedAt:  time.Now(),
 		Source:       sessions.SourcePopular,
@@ -60,5 +66,13 @@ func (r *run) introduce(ctx context.Context, model Generator) error {
 	})
 }
 
-// newRecID returns an id that is unique without coordination.
-func newRecID() string { return rand.Text() }
+// creditedVersions is how many versions are remembered after they served: events name them
+// while their lists are still shown somewhere.
+const creditedVersions = 16
+
+// recall remembers a version that serves, as the newest.
+func (r *run) recall(version string) {
+	r.served = slices.DeleteFunc(r.served, func(v string) bool { return v == version })
+	r.served = append(r.served, version)
+	r.served = r.served[max(0, len(r.served)-creditedVersions):]
+}

@@ -16,6 +16,7 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
+	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -187,10 +188,12 @@ func header(m kafka.Message, key string) string {
 // fakeModels publishes versions and makes a fakeGenerator of each.
 type fakeModels struct {
 	mu         sync.Mutex
-	current    string
-	looks      int      // at the current version
-	loads      []string // versions, in order
-	broken     map[string]bool
+	shares     []registry.Share
+	looks      int                // at what is to be served
+	loads      []string           // versions, in order
+	broken     map[string]bool    // do not load
+	mute       map[string]bool    // recommend nothing
+	scores     map[string]float64 // in place of 1
 	generators []*fakeGenerator
 	hook       func(context.Context, []Request) error // before Generate answers
 }
@@ -198,14 +201,26 @@ type fakeModels struct {
 func (m *fakeModels) publish(version string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.current = version
+	m.shares = []registry.Share{{Version: version, Percent: 100}}
 }
 
-func (m *fakeModels) Current(context.Context) (string, error) {
+// split divides the users: "v1:90 v2:10".
+func (m *fakeModels) split(t *testing.T, shares string) {
+	t.Helper()
+	parsed, err := registry.ParseShares(strings.Fields(shares))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shares = parsed
+}
+
+func (m *fakeModels) Serving(context.Context) ([]registry.Share, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.looks++
-	return m.current, nil
+	return m.shares, nil
 }
 
 func (m *fakeModels) Load(_ context.Context, version string) (Generator, error) {
@@ -216,6 +231,9 @@ func (m *fakeModels) Load(_ context.Context, version string) (Generator, error) 
 		return nil, errors.New("no weights")
 	}
 	g := &fakeGenerator{models: m, version: version, score: 1}
+	if score, odd := m.scores[version]; odd {
+		g.score = score
+	}
 	m.generators = append(m.generators, g)
 	return g, nil
 }
@@ -226,7 +244,7 @@ func (m *fakeModels) loaded() []string {
 	return slices.Clone(m.loads)
 }
 
-// awaitLooks returns after n more looks at the current version.
+// awaitLooks returns after n more looks at what is to be served.
 func (h *harness) awaitLooks(n int) {
 	h.t.Helper()
 	looks := func() int {
@@ -268,7 +286,7 @@ type fakeGenerator struct {
 func (g *fakeGenerator) Version() string { return g.version }
 
 func (g *fakeGenerator) Popular() []sessions.ScoredItem {
-	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}}
+	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
 }
 
 func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error) {
@@ -278,12 +296,15 @@ func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) ([][]s
 	if closed {
 		return nil, errors.New("use of a closed model")
 	}
-	if hook != nil {
+	if warming := requests[0].User == ""; hook != nil && !warming {
 		if err := hook(ctx, requests); err != nil {
 			return nil, err
 		}
 	}
 	lists := make([][]sessions.ScoredItem, len(requests))
+	if g.models.mute[g.version] {
+		return lists, nil
+	}
 	for i, r := range requests {
 		lists[i] = []sessions.ScoredItem{{Item: g.version + ":" + strings.Join(r.Items, " "), Score: score}}
 	}

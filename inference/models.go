@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"math"
 
+	"genrec/pkg/registry"
 	"genrec/sessions"
 )
 
 // Models gives access to the published model versions.
 type Models interface {
-	// Current returns the version to use, "" while there is none.
-	Current(ctx context.Context) (string, error)
-	// Load may take long; it runs while the version before is in use.
+	// Serving returns the versions to use, each for its part of the users; none while there
+	// is none.
+	Serving(ctx context.Context) ([]registry.Share, error)
+	// Load may take long; it runs while other versions are in use.
 	Load(ctx context.Context, version string) (Generator, error)
 }
 

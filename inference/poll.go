@@ -3,49 +3,41 @@ package inference
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/registry"
 )
 
 // reloadAfter is when a version that did not load is tried again: the storage
 // may have been at fault.
 const reloadAfter = time.Minute
 
-// pollModels loads new versions and hands them to generate, which owns them
-// from then on.
+// loader follows what is to be served.
+type loader struct {
+	*run
+	fleet   fleet // handed over last
+	refused map[string]time.Time
+}
+
+// pollModels loads new versions beside the old ones and hands them over to generate, which
+// owns them from then on.
 func (r *run) pollModels(ctx context.Context) error {
-	var (
-		serving, refused string
-		refusedAt        time.Time
-	)
+	l := loader{run: r, refused: make(map[string]time.Time)}
 	tick := time.NewTicker(r.cfg.PollModels)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		version, err := r.currentVersion(ctx)
+		shares, err := r.serving(ctx)
 		if err != nil {
 			return err
 		}
-		if first && version == "" {
+		if first && len(shares) == 0 {
 			r.cfg.Logger.InfoContext(ctx, "no model version yet: refreshes wait for the first one")
 		}
-		known := version == "" || version == serving || version == refused && time.Since(refusedAt) < reloadAfter
-		if !known {
-			next, err := r.load(ctx, version)
-			switch {
-			case err == nil:
-				if err := r.handOver(ctx, next); err != nil {
-					return err
-				}
-				serving, refused = version, ""
-			case ctx.Err() != nil:
-				return ctx.Err()
-			default:
-				if version != refused {
-					r.cfg.Logger.ErrorContext(ctx, "refused a model version", "version", version, "serving", serving, "err", err)
-				}
-				refused, refusedAt = version, time.Now()
-			}
+		if err := l.follow(ctx, shares); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -55,34 +47,90 @@ func (r *run) pollModels(ctx context.Context) error {
 	}
 }
 
-func (r *run) currentVersion(ctx context.Context) (version string, err error) {
-	err = backoff.Retry(ctx, r.cfg.Logger, "look up the current model version", func() (err error) {
-		version, err = r.models.Current(ctx)
+func (r *run) serving(ctx context.Context) (shares []registry.Share, err error) {
+	err = backoff.Retry(ctx, r.cfg.Logger, "look up the model versions to serve", func() (err error) {
+		shares, err = r.models.Serving(ctx)
 		return err
 	})
-	return version, err
+	return shares, err
+}
+
+// follow hands over a fleet if there is a change, unless none of its models can be loaded:
+// then the one before goes on.
+func (l *loader) follow(ctx context.Context, shares []registry.Share) (err error) {
+	maps.DeleteFunc(l.refused, func(version string, _ time.Time) bool {
+		return !slices.ContainsFunc(shares, func(s registry.Share) bool { return s.Version == version })
+	})
+	models := make(map[string]Generator)
+	next := fleet{models: models}
+	defer func() {
+		if err != nil {
+			l.closeModels(ctx, next, l.fleet)
+		}
+	}()
+	for _, s := range shares {
+		if model := l.fleet.models[s.Version]; model != nil {
+			models[s.Version] = model
+			continue
+		}
+		model, err := l.try(ctx, s)
+		if err != nil {
+			return err
+		}
+		if model != nil {
+			models[s.Version] = model
+		}
+	}
+	if len(models) == 0 || slices.Equal(shares, l.fleet.shares) && maps.Equal(models, l.fleet.models) {
+		return nil
+	}
+	next = newFleet(shares, models)
+	select {
+	case l.loaded <- next:
+		l.fleet = next
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// try loads a version, or returns nil if it is broken. One that was is not tried again at
+// once.
+func (l *loader) try(ctx context.Context, s registry.Share) (Generator, error) {
+	at, again := l.refused[s.Version]
+	if again && time.Since(at) < reloadAfter {
+		return nil, nil
+	}
+	model, err := l.load(ctx, s.Version)
+	if ctx.Err() != nil && err != nil {
+		return nil, ctx.Err()
+	}
+	if err == nil {
+		delete(l.refused, s.Version)
+		return model, nil
+	}
+	if !again {
+		l.cfg.Logger.ErrorContext(ctx, "refused a model version: others serve its users",
+			"version", s.Version, "percent", s.Percent, "serving", l.fleet.String(), "err", err)
+		l.counters.update(func(s *Stats) { s.Refused++ })
+	}
+	l.refused[s.Version] = time.Now()
+	return nil, nil
 }
 
 func (r *run) load(ctx context.Context, version string) (Generator, error) {
+	began := time.Now()
 	model, err := r.models.Load(ctx, version)
 	if err != nil {
 		return nil, fmt.Errorf("load model %q: %w", version, err)
 	}
-	if err := checkScores(model.Popular()); err != nil {
+	loaded := time.Now()
+	if err := warm(ctx, model, r.cfg.MaxBatch); err != nil {
 		r.closeModel(ctx, model)
-		return nil, fmt.Errorf("popular items of model %q: %w", version, err)
+		return nil, fmt.Errorf("warm model %q: %w", version, err)
 	}
+	r.cfg.Logger.InfoContext(ctx, "loaded a model version", "version", version, "load", loaded.Sub(began), "warm", time.Since(loaded))
 	return model, nil
-}
-
-func (r *run) handOver(ctx context.Context, next Generator) error {
-	select {
-	case r.loaded <- next:
-		return nil
-	case <-ctx.Done():
-		r.closeModel(ctx, next)
-		return ctx.Err()
-	}
 }
 
 func (r *run) closeModel(ctx context.Context, model Generator) {

@@ -11,7 +11,9 @@ type Stats struct {
 	Stale     int64 // users whose result was refused, because the stored one is of a newer sequence
 	Skipped   int64 // users whose recommendations were up to date, or who have no sequence
 	Failed    int64 // refreshes in the dead-letter topic
-	Swaps     int64 // model versions put to use, the first included
+	Swaps     int64 // changes of the models in use, the first included
+	Refused   int64 // model versions that could not be loaded
+	Renewed   int64 // refreshes asked for after a swap
 }
 
 type counters struct {

@@ -24,6 +24,8 @@ type Sessions interface {
 	RecommendationsOf(ctx context.Context, users []string) ([]sessions.Recommendations, error)
 	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
+	AddFeedback(ctx context.Context, f sessions.Feedback) error
+	Renewals
 }
 
 // Worker is a member of the consumer group that reads refreshes.
@@ -51,14 +53,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{r.fetch, r.generate, r.commit, r.pollModels} {
+	for _, part := range []func(context.Context) error{r.fetch, r.generate, r.commit, r.pollModels, r.renew, r.flush} {
 		group.Go(func() error { return part(groupCtx) })
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, r.close())
+	return errors.Join(err, r.flushRest(ctx), r.close())
 }
 
 // run is what the goroutines of one Run share.
@@ -66,11 +68,19 @@ type run struct {
 	*Worker
 	refreshes   *kafka.Reader
 	deadLetters *kafka.Writer
+	renewals    *kafka.Writer
 	queue       *queue
 	tracker     *tracker
-	finished    chan struct{}  // filled when there may be something to commit
-	loaded      chan Generator // from pollModels to generate
-	failures    int            // of users alone, since one was generated
+	finished    chan struct{} // filled when there may be something to commit
+	loaded      chan fleet    // from pollModels to generate
+	swapped     chan fleet    // from generate to renew: the newest
+	feedback    feedback
+	unwritten   []sessions.Feedback
+
+	// Those of generate alone:
+	fleet    fleet
+	served   []string       // versions to be credited, newest last
+	failures map[string]int // of users alone, since one was generated, by version
 }
 
 func (w *Worker) open() *run {
@@ -80,13 +90,17 @@ func (w *Worker) open() *run {
 		deadLetters: stream.NewDeadLetterWriter(w.cfg.Kafka, w.cfg.Topics.DeadLetters),
 		queue:       newQueue(w.cfg.MaxPending),
 		tracker:     newTracker(),
+		renewals:    stream.NewWriter(w.cfg.Kafka, w.cfg.Topics.Refreshes),
 		finished:    make(chan struct{}, 1),
-		loaded:      make(chan Generator),
+		loaded:      make(chan fleet),
+		swapped:     make(chan fleet, 1),
+		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
+		failures:    make(map[string]int),
 	}
 }
 
 func (r *run) close() error {
-	if err := errors.Join(r.refreshes.Close(), r.deadLetters.Close()); err != nil {
+	if err := errors.Join(r.refreshes.Close(), r.deadLetters.Close(), r.renewals.Close()); err != nil {
 		return fmt.Errorf("close Kafka clients: %w", err)
 	}
 	return nil

@@ -33,6 +33,9 @@ func (r *run) write(ctx context.Context, tasks []task) error {
 	for i, t := range tasks {
 		if puts[i].Written {
 			n++
+			if puts[i].Replaced == t.replaces { // or another worker has counted for it
+				r.feedback.add(now, t.result.User, t.answers)
+			}
 			r.cfg.OnWritten(Written{Recommendations: t.result, ProducedAt: times(t.refresh.ProducedAt), WrittenAt: now})
 		}
 	}

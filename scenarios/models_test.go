@@ -7,25 +7,26 @@ import (
 	"sync"
 
 	"genrec/inference"
+	"genrec/pkg/registry"
 	"genrec/sessions"
 )
 
 // models stands in for a registry of trained models.
 type models struct {
-	mu      sync.Mutex
-	current string
+	mu     sync.Mutex
+	shares []registry.Share
 }
 
-func (m *models) publish(version string) {
+func (m *models) serve(shares []registry.Share) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.current = version
+	m.shares = shares
 }
 
-func (m *models) Current(context.Context) (string, error) {
+func (m *models) Serving(context.Context) ([]registry.Share, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.current, nil
+	return m.shares, nil
 }
 
 func (m *models) Load(_ context.Context, version string) (inference.Generator, error) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/registry"
 )
 
 func TestMain(m *testing.M) { embeddedtest.Main(m) }
@@ -78,7 +79,11 @@ func runStep(t *testing.T, w *world, block string) {
 	case "redis":
 		w.redis(object)
 	case "model":
-		w.models.publish(object)
+		shares, err := registry.ParseShares(strings.Fields(object))
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		w.models.serve(shares)
 	case "send":
 		w.send(strings.Split(lines, "\n"))
 	default:

@@ -82,6 +82,8 @@ func TestCluster(t *testing.T) {
 	if err != nil || got[0].RecID != "" || got[users-1].RecID == "" {
 		t.Errorf("the first user has %+v, the last one %+v (error %v), want those of the last one alone", got[0], got[users-1], err)
 	}
+	checkOutcomes(t, rdb, true)
+	checkScanActive(t, rdb)
 }
 
 // startCluster starts a Redis Cluster of as many masters, which end with the test.

@@ -20,6 +20,10 @@ var (
 	//go:embed lua/forget.lua
 	forgetSource string
 	forgetScript = redis.NewScript(forgetSource)
+
+	//go:embed lua/lease.lua
+	leaseSource string
+	leaseScript = redis.NewScript(leaseSource)
 )
 
 // call is one evaluation of a script.

@@ -7,6 +7,9 @@
 //	genrec:recs:{USER}         recommendations: JSON, see Recommendations
 //	genrec:erased:HASH{SLOT}   erasure of a user who was forgotten: when, and the last version
 //	genrec:popular             recommendations for users without their own
+//	genrec:online:{VERSION}:…  what came of a version's recommendations, by day
+//	genrec:renewed             the models for which all active users were renewed
+//	genrec:lease:NAME          who alone does something for all
 //
 // A user's keys share a hash slot, so that Redis Cluster keeps them together; an
 // erasure does so without naming the user.

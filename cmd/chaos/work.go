@@ -9,6 +9,7 @@ import (
 
 	"genrec/inference"
 	"genrec/ingest"
+	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -42,8 +43,10 @@ type echo struct{}
 
 const version = "echo"
 
-// Current implements inference.Models.
-func (echo) Current(context.Context) (string, error) { return version, nil }
+// Serving implements inference.Models.
+func (echo) Serving(context.Context) ([]registry.Share, error) {
+	return []registry.Share{{Version: version, Percent: 100}}, nil
+}
 
 // Load implements inference.Models.
 func (e echo) Load(context.Context, string) (inference.Generator, error) { return e, nil }

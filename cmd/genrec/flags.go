@@ -129,6 +129,17 @@ func inferenceFlags() []cli.Flag {
 				return nil
 			},
 		},
+		&cli.IntFlag{
+			Name: "refresh-rate", Value: inference.DefaultRefreshRate,
+			Usage:   "`USERS` a second whose recommendations are renewed after a change of models, behind those who do something; 0 is none",
+			Sources: cli.EnvVars("GENREC_REFRESH_RATE"),
+			Validator: func(n int) error {
+				if n < 0 {
+					return fmt.Errorf("%d is no rate", n)
+				}
+				return nil
+			},
+		},
 	})
 }
 

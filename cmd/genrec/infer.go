@@ -16,7 +16,8 @@ func inferCommand() *cli.Command {
 		Name:  "infer",
 		Usage: "regenerate recommendations after each event and write them to Redis",
 		Description: `Reads the topic "refreshes" and writes one JSON value per user. A new version in
-the models folder is picked up within a second, without a restart. Start one per
+the models folder is picked up within a second, without a restart; then users who did
+something in the last week get new recommendations, --refresh-rate of them a second. Start one per
 machine, or per GPU with CUDA_VISIBLE_DEVICES: they share the work as one consumer
 group.
 
@@ -42,5 +43,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 
 func newWorker(cmd *cli.Command, s *servers, m models) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
-	return inference.New(inference.Config{Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target")}, served, s.store)
+	return inference.New(inference.Config{
+		Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target"), RefreshRate: cmd.Int("refresh-rate"),
+	}, served, s.store)
 }

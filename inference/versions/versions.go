@@ -21,13 +21,13 @@ type Versions struct {
 
 var _ inference.Models = (*Versions)(nil)
 
-// Current is the version that the registry points to, "" while there is none.
-func (v *Versions) Current(ctx context.Context) (string, error) {
-	version, err := v.Registry.Current(ctx)
+// Serving is what the registry says, nothing while it has no version.
+func (v *Versions) Serving(ctx context.Context) ([]registry.Share, error) {
+	shares, err := v.Registry.Serving(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
-		return "", nil
+		return nil, nil
 	}
-	return version, err
+	return shares, err
 }
 
 // Load brings a version onto the device.

@@ -1,0 +1,167 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"genrec/pkg/registry"
+	"genrec/sessions"
+)
+
+func TestUsersAreSplitAmongVersions(t *testing.T) {
+	h := newHarness(t)
+	h.models.split(t, "v1:70 v2:30")
+	shares, _ := h.models.Serving(t.Context())
+	r := h.run()
+	h.swapped(r, 1)
+	const users = 40
+	answeredBy := func() map[string]int {
+		counts := make(map[string]int)
+		for i := range users {
+			user := fmt.Sprint("u", i)
+			recs, err := h.store.RecommendationsOf(t.Context(), []string{user})
+			if err != nil {
+				t.Fatal(err)
+			}
+			version := recs[0].ModelVersion
+			counts[version]++
+			if named := sessions.VersionOf(recs[0].RecID); named != version || !strings.HasPrefix(recs[0].Items[0].Item, version+":") {
+				t.Fatalf("%s has %+v: rec_id, model_version and items must name one version", user, recs[0])
+			}
+			if want := registry.VersionFor(shares, user); version != want && !h.models.broken[want] {
+				t.Fatalf("%s is answered by %s, but belongs to %s", user, version, want)
+			}
+		}
+		return counts
+	}
+	for i := range users {
+		h.produce(h.see(fmt.Sprint("u", i), "apple"))
+	}
+	h.written(r, users)
+	before := answeredBy()
+	if before["v1"] <= before["v2"] || before["v2"] == 0 {
+		t.Errorf("%v users each, want most of v1's and some of v2's", before)
+	}
+	h.wantOpen("v1", "v2")
+
+	// The version that takes v2's place is broken: its users go to the largest share.
+	h.models.mu.Lock()
+	h.models.broken = map[string]bool{"v3": true}
+	h.models.mu.Unlock()
+	h.models.split(t, "v1:70 v3:30")
+	shares, _ = h.models.Serving(t.Context())
+	h.swapped(r, 2)
+	for i := range users {
+		h.produce(h.see(fmt.Sprint("u", i), "bread"))
+	}
+	h.written(r, 2*users)
+	if got := answeredBy(); !maps.Equal(got, map[string]int{"v1": users}) {
+		t.Errorf("%v users each, want all by v1", got)
+	}
+	h.wantOpen("v1")
+	r.Stop()
+	h.wantOpen()
+	if s := r.Stats(); s.Refused != 1 || s.Failed != 0 {
+		t.Errorf("got %+v, want one version refused and no user failed", s)
+	}
+}
+
+// TestSwapsUnderLoad changes what is served many times while events come, every third time
+// to a version that is broken in one way or another.
+func TestSwapsUnderLoad(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v0")
+	h.models.broken = map[string]bool{"unreadable": true}
+	h.models.scores = map[string]float64{"nan": math.NaN(), "endless": math.Inf(1)}
+	h.models.mute = map[string]bool{"mute": true}
+	r := h.run()
+	h.swapped(r, 1)
+	const rounds, users = 30, 20
+	swaps, refused := int64(1), int64(0)
+	for i := 1; i <= rounds; i++ {
+		for u := range users {
+			h.produce(h.see(fmt.Sprint("u", u), fmt.Sprint("item", i)))
+		}
+		switch {
+		case i%3 == 0:
+			h.models.publish([]string{"unreadable", "nan", "endless", "mute"}[i/3%4])
+			refused++
+			h.reach(r, "refused versions", refused, func(s Stats) int64 { return s.Refused })
+		case i%3 == 1:
+			h.models.publish(fmt.Sprint("v", i))
+			swaps++
+		default:
+			h.models.split(t, fmt.Sprintf("v%d:50 v%d:50", i-1, i))
+			swaps++
+		}
+		h.swapped(r, swaps)
+	}
+	h.reachCommitted(rounds * users)
+	r.Stop()
+	if s := r.Stats(); s.Failed != 0 || s.Swaps != swaps || s.Refused != refused {
+		t.Errorf("got %+v, want no failure, %d swaps and %d refused", s, swaps, refused)
+	}
+	if n := h.buried(); n != 0 {
+		t.Errorf("%d requests failed", n)
+	}
+	h.wantOpen()
+	sequences, err := h.store.Sequences(t.Context(), []string{"u0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs, err := h.store.RecommendationsOf(t.Context(), []string{"u0"})
+	if err != nil || recs[0].SequenceVersion != sequences[0].Version {
+		t.Errorf("the list of u0 is of version %d of the sequence (error %v), want %d", recs[0].SequenceVersion, err, sequences[0].Version)
+	}
+}
+
+func TestBrokenVersionsAreTriedAgain(t *testing.T) {
+	h := newHarness(t)
+	l := loader{run: New(Config{Kafka: h.kafka()}, h.models, h.store).open(), refused: make(map[string]time.Time)}
+	t.Cleanup(func() { _ = l.close() })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	handed := make(chan fleet, 10)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case f := <-l.loaded:
+				handed <- f
+			}
+		}
+	}()
+	h.models.broken = map[string]bool{"v2": true}
+	shares := []registry.Share{{Version: "v1", Percent: 40}, {Version: "v2", Percent: 60}}
+	for range 3 {
+		if err := l.follow(ctx, shares); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := <-handed; f.leader != "v1" || len(f.models) != 1 || f.versionFor("anybody") != "v1" {
+		t.Errorf("got %+v, want v1 alone to lead", f)
+	}
+	if got := h.models.loaded(); !slices.Equal(got, []string{"v1", "v2"}) {
+		t.Errorf("loaded %v, want each once", got)
+	}
+	h.models.broken = nil
+	l.refused["v2"] = time.Now().Add(-reloadAfter)
+	if err := l.follow(ctx, shares); err != nil {
+		t.Fatal(err)
+	}
+	if f := <-handed; f.leader != "v2" || len(f.models) != 2 || len(handed) != 0 {
+		t.Errorf("got %+v, want both, v2 in the lead, handed over once", f)
+	}
+	h.models.broken = map[string]bool{"v3": true}
+	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || len(handed) != 0 {
+		t.Errorf("a version that is broken took over (error %v)", err)
+	}
+	l.closeModels(ctx, l.fleet, fleet{})
+}
