@@ -96,6 +96,9 @@ func (m *Model) setAll(path string, read readFile, optional ...string) error {
 		if !found {
 			return fmt.Errorf("load weights from %s: tensor %q is missing", path, name)
 		}
+		if at := slices.IndexFunc(t.Data, notFinite); at >= 0 {
+			return fmt.Errorf("load weights from %s: tensor %q has %v among its values: the training has failed", path, name, t.Data[at])
+		}
 		if err := m.weights.set(name, g.Floats(t.Data, t.Shape...)); err != nil {
 			return fmt.Errorf("load weights from %s: %w", path, err)
 		}
@@ -106,3 +109,5 @@ func (m *Model) setAll(path string, read readFile, optional ...string) error {
 	}
 	return nil
 }
+
+func notFinite(x float32) bool { return x-x != 0 }

@@ -22,9 +22,10 @@ func TestMain(m *testing.M) { embeddedtest.Main(m) }
 //	stop ingest, stop infer      the one that has run for longest
 //	redeliver                    Kafka will deliver all events again to the next ingest
 //	redis away, redis back
-//	model NAME                   publish a version of the model
+//	model NAME…                  let a version of the model serve, or several, NAME:PERCENT
 //	send                         the events of the following lines, in that order:
-//	                             an id, a time, a user and an item, or "raw" and any text
+//	                             an id, a time, a user, an item and perhaps a rec_id, or
+//	                             "raw" and any text
 //
 // or one that asks, once all that runs has finished its work. After the line ---- comes
 // the answer that is expected:
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) { embeddedtest.Main(m) }
 //	refreshed USER               the sequence version in the newest refresh
 //	recommendations USER         the model version, whether they belong to the sequence
 //	                             as it is, and the items
+//	hits VERSION                 what came of its recommendations: stop infer before
 //	dead letters                 reason and value, sorted
 //
 // The model recommends something like each of a user's items, like the newest one first,

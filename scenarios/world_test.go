@@ -138,14 +138,17 @@ func (w *world) send(lines []string) {
 			continue
 		}
 		fields := strings.Fields(line)
-		if len(fields) != 4 {
-			w.t.Fatalf("send %q: want an id, a time, a user and an item", line)
+		if len(fields) == 4 {
+			fields = append(fields, "")
+		}
+		if len(fields) != 5 {
+			w.t.Fatalf("send %q: want an id, a time, a user, an item and perhaps a rec_id", line)
 		}
 		at, err := time.Parse(time.DateOnly+" "+clock, day+" "+fields[1])
 		if err != nil {
 			w.t.Fatalf("send %q: %v", line, err)
 		}
-		value, err := json.Marshal(event.Event{ID: fields[0], Time: at, User: fields[2], Item: fields[3], Type: event.DefaultType})
+		value, err := json.Marshal(event.Event{ID: fields[0], Time: at, User: fields[2], Item: fields[3], Type: event.DefaultType, RecID: fields[4]})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -188,6 +191,8 @@ func (w *world) ask(verb, object string) string {
 		return w.refreshed(object)
 	case "recommendations":
 		return w.recommendations(object)
+	case "hits":
+		return w.hits(object)
 	case "dead":
 		return w.deadLetters()
 	}
@@ -247,6 +252,27 @@ func (w *world) recommendations(user string) string {
 		items = append(items, item.Item)
 	}
 	return fmt.Sprintf("model %s, %s: %s\n", r.ModelVersion, age, strings.Join(items, " "))
+}
+
+// hits says what came of a version's recommendations, as far as infer has written it: all
+// when it has stopped.
+func (w *world) hits(version string) string {
+	w.t.Helper()
+	now := time.Now()
+	outcomes, users, err := w.store.Outcomes(w.t.Context(), version, []string{sessions.Day(now.AddDate(0, 0, -1)), sessions.Day(now)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var hits, interactions int64
+	for _, o := range outcomes {
+		hits += o.Hits
+		interactions += o.Interactions
+	}
+	who := "users"
+	if users == 1 {
+		who = "user"
+	}
+	return fmt.Sprintf("%d of %d interactions, %d %s\n", hits, interactions, users, who)
 }
 
 func (w *world) deadLetters() string {
