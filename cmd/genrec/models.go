@@ -26,7 +26,7 @@ changes within a second.`,
 			return cli.ShowSubcommandHelp(cmd)
 		},
 		Commands: []*cli.Command{
-			modelsListCommand(), modelsShowCommand(), modelsPromoteCommand(), modelsRollbackCommand(), modelsSplitCommand(), modelsPruneCommand(),
+			modelsListCommand(), modelsShowCommand(), modelsPromoteCommand(), modelsRollbackCommand(), modelsSplitCommand(), modelsCompareCommand(), modelsPruneCommand(),
 		},
 	}
 }
