@@ -55,18 +55,17 @@ func (s *service) stop() {
 	<-s.ended
 }
 
+// refused is the exit code of a training whose model the gate refuses.
+const refused = 3
+
 // genrec runs a command to its end and decodes what it prints as JSON. The error has what it
 // said.
 func (w *world) genrec(ctx context.Context, into any, args ...string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, w.s.genrec, args...)
-	return output(cmd, into)
-}
-
-func output(cmd *exec.Cmd, into any) (said string, err error) {
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != refused {
 		return log.String(), fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(log.String()))
 	}
 	if into == nil {
