@@ -45,7 +45,7 @@ func await(ctx context.Context, logger *slog.Logger, cluster Cluster, attempt fu
 		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		err := attempt(attemptCtx)
-		if remedy := remedy(err); remedy != "" {
+		if remedy := Remedy(err); remedy != "" {
 			return backoff.Permanent(fmt.Errorf("%w: %s", err, remedy))
 		}
 		return err

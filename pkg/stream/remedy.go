@@ -8,9 +8,9 @@ import (
 	"genrec/pkg/tlsfiles"
 )
 
-// remedy says what to do about a refusal that no repetition changes, and is empty
+// Remedy says what to do about a refusal that no repetition changes, and is empty
 // for any other error.
-func remedy(err error) string {
+func Remedy(err error) string {
 	switch {
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
 		return "check the user and the password, and that the broker knows them for this SASL mechanism"

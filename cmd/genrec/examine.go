@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/urfave/cli/v3"
+
+	"genrec/inference"
+	"genrec/inference/versions"
+	"genrec/ingest"
+	"genrec/model"
+	"genrec/pkg/registry"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+func examineMachine(_ context.Context, cmd *cli.Command) []finding {
+	const subject = "device"
+	device, ranker, err := rankerSettings(cmd)
+	if err != nil {
+		return []finding{ill(subject, err, "install the GPU's driver and libtorch for CUDA, or take --device cpu")}
+	}
+	text := fmt.Sprintf("libtorch runs on %v, in %v; %d cores", device, ranker.Precision, runtime.GOMAXPROCS(0))
+	if device == model.CPU && model.BFloat16.Suits(device) {
+		text += ", which have bfloat16"
+	}
+	return []finding{healthy(subject, "%s", text)}
+}
+
+func examineKafka(ctx context.Context, cmd *cli.Command) (all []finding) {
+	const subject = "Kafka"
+	if len(cmd.StringSlice("kafka")) == 0 {
+		return []finding{healthy(subject, "not examined: no --kafka")}
+	}
+	cluster, err := kafkaCluster(cmd)
+	if err != nil {
+		return []finding{ill(subject, err, "")}
+	}
+	for _, service := range []struct {
+		name   string
+		access stream.Access
+	}{
+		{"ingest", ingest.Config{}.Access()},
+		{"infer", inference.Config{}.Access()},
+	} {
+		err := stream.CheckAccess(ctx, cluster, service.access)
+		switch {
+		case err == nil:
+			all = append(all, healthy(subject, "%v allows all that %s does", cluster, service.name))
+		case errors.Is(err, protocol.ErrNoTopic):
+			all = append(all, ill(subject, err, "start "+service.name+", which creates the topics, or create them"))
+		default:
+			remedy := cmp.Or(stream.Remedy(err), "let a Kafka run there that can be reached at what it advertises")
+			all = append(all, ill(subject, fmt.Errorf("%v as %s uses it: %w", cluster, service.name, err), remedy))
+		}
+	}
+	return all
+}
+
+func examineRedis(ctx context.Context, cmd *cli.Command) []finding {
+	const subject = "Redis"
+	if cmd.String("redis") == "" {
+		return []finding{healthy(subject, "not examined: no --redis")}
+	}
+	client, err := redisClient(cmd, cmd.String("redis"))
+	if err != nil {
+		return []finding{ill(subject, err, "")}
+	}
+	defer client.Close()
+	if _, err := sessions.Open(ctx, client, storeOptions(cmd)); err != nil {
+		return []finding{ill(subject, err, "let a Redis 6.2 or newer run there, and let this user in")}
+	}
+	all := []finding{healthy(subject, "allows all that genrec does")}
+	all = append(all, examineKeeping(ctx, client)...)
+	return append(all, examineClock(ctx, client))
+}
+
+// examineKeeping looks whether Redis keeps what it is given. Some servers do not tell.
+func examineKeeping(ctx context.Context, client redis.UniversalClient) (all []finding) {
+	const subject = "Redis"
+	told := make(map[string]string)
+	for _, section := range []string{"memory", "persistence"} {
+		text, err := client.Info(ctx, section).Result()
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+			name, value, _ := strings.Cut(lines.Text(), ":")
+			told[name] = value
+		}
+	}
+	if policy := told["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys") || strings.HasPrefix(policy, "volatile") {
+		all = append(all, ill(subject, fmt.Errorf("maxmemory-policy is %s: at its limit it drops sequences", policy), "set maxmemory-policy noeviction"))
+	}
+	if told["aof_enabled"] == "0" {
+		all = append(all, ill(subject, errors.New("appendonly is off: a crash loses what was acknowledged"), "set appendonly yes"))
+	}
+	return all
+}
+
+// mostSkew between clocks: events from the future are refused, and erasures hold up to a time.
+const mostSkew = 2 * time.Second
+
+func examineClock(ctx context.Context, client redis.UniversalClient) finding {
+	const subject = "clock"
+	asked := time.Now()
+	there, err := client.Time(ctx).Result()
+	if err != nil {
+		return ill(subject, fmt.Errorf("ask Redis for the time: %w", err), "")
+	}
+	skew := there.Sub(asked.Add(time.Since(asked) / 2)).Round(time.Millisecond)
+	if skew.Abs() > mostSkew {
+		return ill(subject, fmt.Errorf("that of Redis is %v ahead of this machine's", skew), "let both follow a time server")
+	}
+	return healthy(subject, "within %v of that of Redis", max(skew.Abs(), time.Millisecond))
+}
+
+func examineModels(ctx context.Context, cmd *cli.Command) (all []finding) {
+	const subject = "model"
+	m, err := openModels(ctx, cmd)
+	if err != nil {
+		return []finding{ill(subject, err, "")}
+	}
+	shares, err := m.registry.Serving(ctx)
+	if errors.Is(err, registry.ErrNoVersion) {
+		return []finding{healthy(subject, "none in %s yet: genrec retrain makes the first one", shown("models", cmd.String("models")))}
+	}
+	if err != nil {
+		return []finding{ill(subject, err, "genrec models promote VERSION chooses one that serves")}
+	}
+	for _, share := range shares {
+		text, err := tryModel(ctx, m, share.Version)
+		if err != nil {
+			all = append(all, ill(subject, err, "genrec models rollback serves what was served before"))
+			continue
+		}
+		all = append(all, healthy(subject, "%s serves %d %% of the users, %s", share.Version, share.Percent, text))
+	}
+	return all
+}
+
+// tryModel loads a version, with its checksums compared, and asks it once.
+func tryModel(ctx context.Context, m models, version string) (string, error) {
+	start := time.Now()
+	generator, err := (&versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}).Load(ctx, version)
+	if err != nil {
+		return "", err
+	}
+	loaded := time.Since(start)
+	lists, err := generator.Generate(ctx, []inference.Request{{User: "doctor"}})
+	if err == nil && len(lists[0]) == 0 {
+		err = fmt.Errorf("model %q recommends nothing", version)
+	}
+	if err := errors.Join(err, generator.Close()); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("is whole, loads in %v and recommends %d items", loaded.Round(time.Millisecond), len(lists[0])), nil
+}
