@@ -98,9 +98,9 @@ func (v Verdict) decide() (promoted bool, reason string) {
 	case v.NewItems == 0:
 		return false, "not shown to be better, and over the same items: " + told
 	case v.LeaveOneOut.atMostWorse(margin):
-		return true, fmt.Sprintf("worse by %.0f %% at most, and it knows %d items that %s doesn't: %s", 100*margin, v.NewItems, v.Rival, told)
+		return true, fmt.Sprintf("as good within %.0f %%, and it knows %d items that %s doesn't: %s", 100*margin, v.NewItems, v.Rival, told)
 	}
-	return false, fmt.Sprintf("not shown to be better, nor to be worse by %.0f %% at most, which its %d new items would be worth: %s", 100*margin, v.NewItems, told)
+	return false, fmt.Sprintf("not shown to be better, nor as good within %.0f %%, which would do for its %d new items: %s", 100*margin, v.NewItems, told)
 }
 
 // leastUsers is from how many users on a first version must be better than popularity.

@@ -51,7 +51,7 @@ func TestAgainst(t *testing.T) {
 		{"worse", side{gains(2000, 20), gains(300, 20), fine}, side{gains(2000, 30), gains(300, 30), fine}, Gains{9, 3}, false, "worse"},
 		{"the same", side{gains(2000, 20), gains(300, 20), fine}, side{gains(2000, 20), gains(300, 20), fine}, Gains{0, 1.4}, false, "over the same items"},
 		{"the same with new items", side{gains(2000, 20), gains(300, 20), fine}, side{gains(2000, 20), gains(300, 20), fine}, Gains{7, 1}, true, "it knows 7 items that v000012 doesn't"},
-		{"too few for that", side{others(500, 12), nil, fine}, side{gains(500, 12), nil, fine}, Gains{7, 1}, false, "nor to be worse by 10 % at most"},
+		{"too few for that", side{others(500, 12), nil, fine}, side{gains(500, 12), nil, fine}, Gains{7, 1}, false, "nor as good within 10 %"},
 		{"few users", side{gains(90, 40), nil, fine}, side{gains(90, 10), nil, fine}, Gains{7, 1.9}, false, "not enough evidence: of 90 users, 40"},
 		{"few users of a shop that grew", side{gains(90, 20), nil, fine}, side{gains(90, 20), nil, fine}, Gains{0, 2.5}, true, "2.5 times as many interactions as v000012"},
 		{"few users, and worse", side{gains(90, 10), nil, fine}, side{gains(90, 40), nil, fine}, Gains{0, 2.5}, false, "not enough evidence"},
