@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"genrec/model"
 	"genrec/model/ranks"
+	"genrec/retrain/snapshot"
 )
 
 // Config of a run. One seed, one snapshot and one device give one model.
@@ -21,11 +21,12 @@ type Config struct {
 	// vocabulary; without one the weights are random.
 	Pretrained string
 
-	// Erasures says who was forgotten since SnapshotAt, when the reading of the snapshot
-	// began: no model of their sequences is published. Nil for data that nobody is
-	// erased from.
-	Erasures   Erasures
-	SnapshotAt time.Time
+	// Snapshot is where the sequences come from: a run that was interrupted finds it there
+	// again. Nil for other data.
+	Snapshot *snapshot.Snapshot
+	// Erasures says who was forgotten since the watermark of the snapshot: no model of their
+	// sequences is published. Nil for data that nobody is erased from.
+	Erasures Erasures
 
 	// EvaluateUsers bounds the users of the evaluation, drawn by the seed; 0 takes all.
 	EvaluateUsers int

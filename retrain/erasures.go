@@ -26,6 +26,14 @@ const clockSkew = time.Minute
 
 const erasuresPage = 1000 // users asked for at a time
 
+// takenAt is when the reading of the sequences began.
+func (c Config) takenAt() time.Time {
+	if c.Snapshot == nil {
+		return time.Time{}
+	}
+	return c.Snapshot.Watermark
+}
+
 // refuseForgotten returns ErrForgotten if it applies. It waits for an answer as long as
 // it takes: a training is at stake.
 func (c Config) refuseForgotten(ctx context.Context, sequences []catalog.Sequence, since time.Time) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -23,10 +22,11 @@ func (e erasures) Erasures(_ context.Context, users []string) ([]time.Time, erro
 }
 
 func TestForgottenUsersAreInNoModel(t *testing.T) {
-	sequences, models := ring(90), openRegistry(t)
+	models := openRegistry(t)
+	taken, sequences := collect(t, ring(90), models)
 	theirs := erasures{"nobody": time.Now()}
 	c := quick()
-	c.Erasures, c.SnapshotAt = theirs, time.Now()
+	c.Erasures, c.Snapshot = theirs, taken
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	stopped := c
@@ -35,26 +35,26 @@ func TestForgottenUsersAreInNoModel(t *testing.T) {
 		t.Fatalf("error %v, want context.Canceled", err)
 	}
 
-	theirs[sequences[3].User] = c.SnapshotAt.Add(-time.Hour) // who has come back since
-	found, err := Interrupted(t.Context(), c, models)
+	theirs[sequences[3].User] = taken.Watermark.Add(-time.Hour) // who has come back since
+	_, found, err := Interrupted(t.Context(), c, models)
 	if err != nil || len(found) != len(sequences) {
 		t.Fatalf("found a snapshot of %d users (error %v), want %d: nobody of it was forgotten since", len(found), err, len(sequences))
 	}
 	theirs[sequences[3].User] = time.Now()
-	if found, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
+	if found, _, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
 		t.Errorf("a snapshot with a forgotten user would go on (error %v)", err)
 	}
 
-	c.SnapshotAt = time.Now().Add(time.Hour) // that of the run in progress counts
 	if _, err := Run(t.Context(), c, sequences, models); !errors.Is(err, ErrForgotten) {
 		t.Errorf("error %v, want ErrForgotten", err)
 	}
 	if version, err := models.Current(t.Context()); !errors.Is(err, registry.ErrNoVersion) {
 		t.Errorf("version %q was published (error %v)", version, err)
 	}
-	if _, err := os.Stat(filepath.Join(models.Workspace(), snapshotFile)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(taken.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the snapshot with the forgotten user is still there (error %v)", err)
 	}
+	c.Snapshot = nil
 	if _, err := Run(t.Context(), c, append(sequences[:3:3], sequences[4:]...), models); err != nil {
 		t.Errorf("a run without the user ends with %v", err)
 	}

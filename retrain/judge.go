@@ -89,16 +89,13 @@ func gains(items, older *catalog.Catalog) gate.Gains {
 	return g
 }
 
-// watermark is the time of the newest interaction. Clocks that are ahead do not count
-// further than the snapshot.
+// watermark is the time of the newest interaction, which in a snapshot is no later than its
+// own.
 func (r *run) watermark() (newest time.Time) {
 	for _, s := range r.sequences {
 		if s.Newest.After(newest) {
 			newest = s.Newest
 		}
-	}
-	if taken := r.work.snapshotAt; !taken.IsZero() && newest.After(taken) {
-		return taken
 	}
 	return newest
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"genrec/model/catalog"
 )
 
 // copyFolder keeps a folder as a kill would have left it.
@@ -177,21 +179,61 @@ func TestBestEpochBecomesTheModel(t *testing.T) {
 func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
-	if found, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
-		t.Fatalf("no run was interrupted, but %d sequences are found (%v)", len(found), err)
+	if found, _, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
+		t.Fatalf("no run was interrupted, but %v is found (%v)", found, err)
 	}
+	var sequences []catalog.Sequence
+	c.Snapshot, sequences = collect(t, ring(90), models)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
-	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want context.Canceled", err)
 	}
-	found, err := Interrupted(t.Context(), c, models)
-	if err != nil || fingerprint(found) != fingerprint(ring(90)) {
-		t.Errorf("%d sequences are found (%v), want the 90 of the interrupted run", len(found), err)
+	before := c.Snapshot
+	c.Snapshot = nil // the next process knows nothing of it
+	found, again, err := Interrupted(t.Context(), c, models)
+	if err != nil || found.Hash != before.Hash || fingerprint(again) != fingerprint(sequences) {
+		t.Fatalf("%d sequences are found (%v), want the 90 of the interrupted run", len(again), err)
 	}
 	other := c
 	other.Seed++
-	if found, err := Interrupted(t.Context(), other, models); err != nil || found != nil {
-		t.Errorf("%d sequences are found for another seed (%v), want none", len(found), err)
+	if found, _, err := Interrupted(t.Context(), other, models); err != nil || found != nil {
+		t.Errorf("%v is found for another seed (%v), want none", found, err)
+	}
+	resumed := &stopper{}
+	c.Snapshot, c.Progress = found, resumed
+	if _, err := Run(t.Context(), c, again, models); err != nil || resumed.before == 0 {
+		t.Errorf("the run went on behind step %d (%v), want where it was", resumed.before, err)
+	}
+	if _, err := os.Stat(before.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the finished run left its snapshot in the workspace (%v)", err)
+	}
+}
+
+// Without its snapshot, or with another one in its place, a run begins again.
+func TestInterruptedRunWithoutItsSnapshot(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		models := openRegistry(t)
+		c := quick()
+		var sequences []catalog.Sequence
+		c.Snapshot, sequences = collect(t, ring(90), models)
+		ctx, cancel := context.WithCancel(t.Context())
+		c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
+		if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v, want context.Canceled", err)
+		}
+		if err := os.RemoveAll(c.Snapshot.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if other, _ := collect(t, ring(80), models); replaced && other.Dir != c.Snapshot.Dir {
+			t.Fatalf("the other snapshot is in %s, not in %s", other.Dir, c.Snapshot.Dir)
+		} else if !replaced {
+			if err := os.RemoveAll(other.Dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found, _, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
+			t.Errorf("replaced: %v: found %v (%v), want none", replaced, found, err)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,42 +16,7 @@ import (
 	"genrec/model/catalog"
 	"genrec/model/tokens"
 	"genrec/pkg/registry"
-	"genrec/sessions"
 )
-
-// source is a fixed set of sequences in the order given.
-type source []sessions.Sequence
-
-func (s source) Scan(_ context.Context, each func(sessions.Sequence) error) error {
-	for _, sequence := range s {
-		if err := each(sequence); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func sequence(user string, items ...string) sessions.Sequence {
-	s := sessions.Sequence{User: user}
-	for _, item := range items {
-		s.Interactions = append(s.Interactions, sessions.Interaction{Item: item})
-	}
-	return s
-}
-
-func TestSnapshot(t *testing.T) {
-	got, err := Snapshot(t.Context(), source{sequence("zoe", "a", "b"), sequence("empty"), sequence("adam", "c")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []catalog.Sequence{{User: "adam", Items: []string{"c"}}, {User: "zoe", Items: []string{"a", "b"}}}
-	if !slices.EqualFunc(got, want, func(a, b catalog.Sequence) bool { return a.User == b.User && slices.Equal(a.Items, b.Items) }) {
-		t.Errorf("the snapshot is %v, want %v", got, want)
-	}
-	if _, err := Snapshot(t.Context(), source{}); !errors.Is(err, ErrNoData) {
-		t.Errorf("no sequences: error %v, want ErrNoData", err)
-	}
-}
 
 func TestMetrics(t *testing.T) {
 	var m Metrics

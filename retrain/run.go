@@ -139,7 +139,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
-	if err := r.config.refuseForgotten(ctx, r.sequences, r.work.snapshotAt); err != nil {
+	if err := r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
 	report.Version, err = r.publish(ctx, bundle, report)

@@ -26,16 +26,15 @@ import (
 // same run can go on:
 //
 //	run.json         what is being trained on what, and since when
-//	snapshot.jsonl   the snapshot
 //	state.json       the position of the newest checkpoint, and its file
 //	*.safetensors    the weights and moments of that checkpoint, and the weights of
 //	                 the best epoch so far
 //	curves.jsonl     the curves
+//	snapshots/       what it is trained on, where there is no history
 type workspace struct {
-	dir        string
-	lock       *os.File
-	curves     *os.File
-	snapshotAt time.Time // of the snapshot that the run began with
+	dir    string
+	lock   *os.File
+	curves *os.File
 }
 
 const (
@@ -54,18 +53,24 @@ type identity struct {
 	Device     string `json:"device"`
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
-	Snapshot   string `json:"snapshot"` // SHA-256
+	Snapshot   string `json:"snapshot"` // SHA-256 of its manifest, or of other data
 	Previous   string `json:"previous,omitempty"`
 
-	SnapshotAt time.Time `json:"snapshot_at"` // that the first of the attempts took
-	Started    time.Time `json:"started"`     // of the first of the attempts
+	SnapshotDir string    `json:"snapshot_dir,omitempty"`
+	Started     time.Time `json:"started"` // of the first of the attempts
 }
 
 func identify(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
-	return identity{
+	who := identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Snapshot: fingerprint(sequences), Previous: predecessor(ctx, c, models),
+		AllowSeen: c.Ranker.AllowSeen, Previous: predecessor(ctx, c, models),
 	}
+	if c.Snapshot != nil {
+		who.Snapshot, who.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir
+	} else {
+		who.Snapshot = fingerprint(sequences)
+	}
+	return who
 }
 
 // state is a checkpoint beside its weights.
@@ -94,7 +99,7 @@ func openWorkspace(ctx context.Context, models *registry.Registry, c Config, seq
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(identify(ctx, c, sequences, models), sequences, c.SnapshotAt.UTC()); err != nil {
+	if err := w.prepare(identify(ctx, c, sequences, models)); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
@@ -104,22 +109,17 @@ func openWorkspace(ctx context.Context, models *registry.Registry, c Config, seq
 }
 
 // prepare empties the folder unless what is in it belongs to the same run.
-func (w *workspace) prepare(mine identity, sequences []catalog.Sequence, takenAt time.Time) error {
+func (w *workspace) prepare(mine identity) error {
 	var theirs identity
 	err := readJSON(w.path(runFile), &theirs)
-	mine.SnapshotAt, mine.Started = theirs.SnapshotAt, theirs.Started
-	w.snapshotAt = theirs.SnapshotAt
+	mine.Started = theirs.Started
 	if err == nil && theirs == mine {
 		return nil
 	}
-	if err := w.keep("*", lockFile); err != nil {
+	if err := w.keep("*", lockFile, snapshotsFolder); err != nil {
 		return err
 	}
-	if err := writeSnapshot(w.path(snapshotFile), sequences); err != nil {
-		return err
-	}
-	mine.SnapshotAt, mine.Started = takenAt, time.Now().UTC()
-	w.snapshotAt = takenAt
+	mine.Started = time.Now().UTC()
 	return writeJSON(w.path(runFile), mine)
 }
 
@@ -148,7 +148,7 @@ func (w *workspace) keep(pattern string, names ...string) error {
 	}
 	for _, path := range found {
 		if !slices.Contains(names, filepath.Base(path)) {
-			if err := os.Remove(path); err != nil {
+			if err := os.RemoveAll(path); err != nil {
 				return err
 			}
 		}

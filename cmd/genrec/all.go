@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/inference"
+	"genrec/pkg/history"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -51,7 +52,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			group.Go(func() error { return newWorker(cmd, s, m).Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {
-					retrainRegularly(groupCtx, training, *s, m, every)
+					retrainRegularly(groupCtx, training, *s, past, m, every)
 					return nil
 				})
 			}
@@ -65,7 +66,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 const firstTraining = time.Minute
 
 // retrainRegularly outlives a training that fails: the current model goes on.
-func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m models, every time.Duration) {
+func retrainRegularly(ctx context.Context, training retrain.Config, s servers, past *history.Archive, m models, every time.Duration) {
 	wait := every
 	if _, err := m.registry.Current(ctx); errors.Is(err, registry.ErrNoVersion) {
 		wait = min(firstTraining, every)
@@ -79,7 +80,7 @@ func retrainRegularly(ctx context.Context, training retrain.Config, s servers, m
 		case <-timer.C:
 		}
 		wait = every
-		report, err := retrainOnce(ctx, training, s, m)
+		report, err := retrainOnce(ctx, training, s, past, m)
 		switch {
 		case ctx.Err() != nil:
 			return

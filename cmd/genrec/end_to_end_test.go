@@ -24,6 +24,7 @@ import (
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/retrain/snapshot"
 	"genrec/sessions"
 )
 
@@ -135,14 +136,14 @@ func (s *system) read(user string) (r sessions.Recommendations, found bool) {
 
 func (s *system) retrain(seed int64, pretrainEpochs, finetuneEpochs int) retrain.Report {
 	s.t.Helper()
-	snapshot, err := retrain.Snapshot(s.t.Context(), s.store)
+	taken, sequences, err := retrain.Collect(s.t.Context(), snapshot.Config{Hot: s.store}, s.registry)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	c := retrain.DefaultConfig()
-	c.Seed, c.BatchSize, c.LearningRate = seed, 32, 5e-3
+	c.Snapshot, c.Seed, c.BatchSize, c.LearningRate = taken, seed, 32, 5e-3
 	c.PretrainEpochs, c.FinetuneEpochs = pretrainEpochs, finetuneEpochs
-	report, err := retrain.Run(s.t.Context(), c, snapshot, s.registry)
+	report, err := retrain.Run(s.t.Context(), c, sequences, s.registry)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,13 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"genrec/model/catalog"
 	"genrec/model/ranks"
+	"genrec/pkg/history"
 	"genrec/retrain"
+	"genrec/retrain/snapshot"
 )
 
 func retrainFlags() []cli.Flag {
@@ -58,8 +59,9 @@ func retrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retrain",
 		Usage: "train on all sequences and publish the model, once",
-		Description: `Takes a snapshot of all sequences in Redis, or reads a dataset's file, pretrains,
-finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
+		Description: `Takes a snapshot of all sequences in Redis and, with --history, of all that ingest
+has kept there (the newest 1,024 events of a user), or reads a dataset's file,
+pretrains, finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
 the new version with the current one on the same questions and makes it current if it
 is better, or as good and knows new items. Inference workers pick it up by themselves.
 Else it is kept for the record, and the command ends with exit code 3 and the reason.
@@ -70,7 +72,7 @@ the same data.
 
 Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
-		Flags: join(redisFlags(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), []cli.Flag{
+		Flags: join(redisFlags(), historyFlag(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -96,6 +98,8 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group,
 // retrainOn trains on the dataset's file, or else on what is in Redis.
 func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (report retrain.Report, err error) {
 	switch {
+	case cmd.String("data") != "" && cmd.IsSet("history"):
+		return report, errors.New("--data and --history both name something to train on: choose one")
 	case cmd.String("data") != "" && cmd.IsSet("redis"):
 		return report, errors.New("--data and --redis both name something to train on: choose one")
 	case cmd.String("data") != "":
@@ -112,19 +116,23 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 	if err := s.openStore(ctx, cmd); err != nil {
 		return report, err
 	}
-	return retrainOnce(ctx, config, s, m)
+	past, err := openHistory(cmd)
+	if err != nil {
+		return report, err
+	}
+	return retrainOnce(ctx, config, s, past, m)
 }
 
 // retrainOnce begins again without users who were forgotten while it trained.
-func retrainOnce(ctx context.Context, config retrain.Config, s servers, m models) (retrain.Report, error) {
+func retrainOnce(ctx context.Context, config retrain.Config, s servers, past *history.Archive, m models) (retrain.Report, error) {
 	config.Erasures = s.store
 	for {
-		config.SnapshotAt = time.Now()
-		snapshot, err := currentSnapshot(ctx, config, s, m)
-		if err != nil {
+		var sequences []catalog.Sequence
+		var err error
+		if config.Snapshot, sequences, err = currentSnapshot(ctx, config, s, past, m); err != nil {
 			return retrain.Report{}, err
 		}
-		report, err := retrain.Run(ctx, config, snapshot, m.registry)
+		report, err := retrain.Run(ctx, config, sequences, m.registry)
 		if !errors.Is(err, retrain.ErrForgotten) {
 			return report, err
 		}
@@ -132,17 +140,18 @@ func retrainOnce(ctx context.Context, config retrain.Config, s servers, m models
 	}
 }
 
-// currentSnapshot is that of a run that was interrupted, or else what is in Redis.
-func currentSnapshot(ctx context.Context, config retrain.Config, s servers, m models) ([]catalog.Sequence, error) {
-	snapshot, err := retrain.Interrupted(ctx, config, m.registry)
+// currentSnapshot is that of a run that was interrupted, or else a new one, of the history
+// (nil: none) and what is in Redis.
+func currentSnapshot(ctx context.Context, config retrain.Config, s servers, past *history.Archive, m models) (*snapshot.Snapshot, []catalog.Sequence, error) {
+	taken, sequences, err := retrain.Interrupted(ctx, config, m.registry)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if snapshot != nil {
-		slog.Info("going on with the training that was interrupted", "users", len(snapshot))
-		return snapshot, nil
+	if taken != nil {
+		slog.Info("going on with the training that was interrupted", "users", taken.Users, "watermark", taken.Watermark)
+		return taken, sequences, nil
 	}
-	return retrain.Snapshot(ctx, s.store)
+	return retrain.Collect(ctx, snapshot.Config{History: past, Hot: s.store, Erasures: s.store}, m.registry)
 }
 
 func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models, error) {

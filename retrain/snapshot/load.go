@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"genrec/model/catalog"
 	"genrec/pkg/history"
@@ -16,13 +17,14 @@ import (
 type columns struct {
 	User string `parquet:"user_id,dict,zstd"`
 	Item string `parquet:"item_id,dict,zstd"`
+	Time int64  `parquet:"timestamp,timestamp(millisecond),delta,zstd"`
 }
 
 // checkEvery is how many rows are read between two looks at the context.
 const checkEvery = 1 << 16
 
 // Sequences verifies the files and reads the items of all users. An event takes 16 bytes,
-// a user 40 and the id, an item its id once.
+// a user 64 and the id, an item its id once.
 func (s *Snapshot) Sequences(ctx context.Context) ([]catalog.Sequence, error) {
 	l := loader{
 		sequences: make([]catalog.Sequence, 0, s.Users), items: make([]string, 0, s.Events), known: make(map[string]string, s.Items),
@@ -72,6 +74,7 @@ type loader struct {
 	sequences []catalog.Sequence
 	items     []string
 	begin     int               // of the last user's
+	newest    int64             // time of the last one
 	known     map[string]string // items, each once
 }
 
@@ -86,11 +89,13 @@ func (l *loader) add(row columns) {
 		l.known[item] = item
 	}
 	l.items = append(l.items, item)
+	l.newest = row.Time
 }
 
 func (l *loader) endUser() {
 	if n := len(l.sequences); n > 0 {
-		l.sequences[n-1].Items = l.items[l.begin:len(l.items):len(l.items)]
+		last := &l.sequences[n-1]
+		last.Items, last.Newest = l.items[l.begin:len(l.items):len(l.items)], time.UnixMilli(l.newest).UTC()
 	}
 	l.begin = len(l.items)
 }

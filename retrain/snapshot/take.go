@@ -85,6 +85,11 @@ func Take(ctx context.Context, c Config) (*Snapshot, error) {
 	if c.History != nil {
 		c.Folder = c.History.Snapshots()
 	}
+	folder, err := filepath.Abs(c.Folder) // so that it is found again from elsewhere
+	if err != nil {
+		return nil, fmt.Errorf("take a snapshot: %w", err)
+	}
+	c.Folder = folder
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	t := &taking{Config: c, limits: cmp.Or(c.limits, defaultLimits), items: make(map[string]struct{})}
 	s, err := t.take(ctx)

@@ -15,10 +15,12 @@ import (
 
 	"genrec/inference"
 	"genrec/ingest"
+	"genrec/model/catalog"
 	"genrec/pkg/event"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/retrain/snapshot"
 	"genrec/sessions"
 )
 
@@ -119,11 +121,15 @@ func Users(events []event.Event) int {
 
 // train makes a model of what is in Redis now.
 func (d *demo) train(ctx context.Context) error {
-	snapshot, err := retrain.Snapshot(ctx, d.Store)
+	taken, sequences, err := d.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	return d.trainOn(ctx, snapshot, d.Retrain.Progress)
+	return d.trainOn(ctx, taken, sequences, d.Retrain.Progress)
+}
+
+func (d *demo) snapshot(ctx context.Context) (*snapshot.Snapshot, []catalog.Sequence, error) {
+	return retrain.Collect(ctx, snapshot.Config{Hot: d.Store}, d.Models)
 }
 
 // written is called by the worker for each list that it writes.

@@ -16,6 +16,7 @@ import (
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/retrain/snapshot"
 	"genrec/sessions"
 )
 
@@ -109,13 +110,13 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	if err := d.awaitIngested(ctx, d.produced); err != nil {
 		return err
 	}
-	snapshot, err := retrain.Snapshot(ctx, d.Store)
+	taken, sequences, err := d.snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
-	go func() { trained <- d.trainOn(ctx, snapshot, d.Aside) }()
+	go func() { trained <- d.trainOn(ctx, taken, sequences, d.Aside) }()
 	err = d.send(ctx, d.whileTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
 		return err
@@ -149,11 +150,11 @@ func (d *demo) settle(ctx context.Context) error {
 	})
 }
 
-func (d *demo) trainOn(ctx context.Context, snapshot []catalog.Sequence, progress retrain.Progress) error {
+func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences []catalog.Sequence, progress retrain.Progress) error {
 	config := d.Retrain
-	config.Progress = progress
+	config.Snapshot, config.Progress = taken, progress
 	started := time.Now()
-	report, err := retrain.Run(ctx, config, snapshot, d.Models)
+	report, err := retrain.Run(ctx, config, sequences, d.Models)
 	if err != nil {
 		return err
 	}
