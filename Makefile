@@ -104,6 +104,10 @@ bench-growth: setup ## Time the search over growing catalogs, histories, beams a
 bench-memory: ## Measure users' memory in a redis-server, and appends; ARGS= flags
 	@go run ./cmd/bench-memory $(ARGS)
 
+.PHONY: bench-snapshot
+bench-snapshot: ## Time writing and reading a snapshot of 10 M events, and its memory; ARGS= flags
+	@go run ./cmd/bench-snapshot $(ARGS)
+
 .PHONY: bench-stream
 bench-stream: build ## Measure the stream on a real Kafka and Redis; ARGS= flags
 	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench-stream -jars "$$kafka" $(ARGS)
