@@ -154,9 +154,9 @@ type segment struct {
 func (s *segment) add(m kafka.Message) (err error) {
 	s.messages++
 	s.next = m.Offset + 1
-	e, err := event.Decode(m.Value, time.Now(), s.archiver.cfg.Limits)
-	if err != nil {
-		return nil //nolint:nilerr // a bad event, which ingest buries
+	e, invalid := event.Decode(m.Value, time.Now(), s.archiver.cfg.Limits)
+	if invalid != nil { // ingest buries it
+		return nil //nolint:nilerr
 	}
 	if s.draft == nil {
 		if s.draft, err = s.archiver.archive.Draft(s.partition, s.first); err != nil {

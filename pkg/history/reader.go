@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -41,18 +42,15 @@ func Open[T any](path string) (*Reader[T], error) {
 
 // Next returns the rows one by one, and then io.EOF.
 func (r *Reader[T]) Next() (row T, err error) {
-	for len(r.ahead) == 0 {
+	if len(r.ahead) == 0 {
 		n, err := r.table.Read(r.rows)
-		if r.ahead = r.rows[:n]; n > 0 {
-			break
-		}
-		if errors.Is(err, io.EOF) {
+		if n == 0 && errors.Is(err, io.EOF) {
 			return row, io.EOF
 		}
-		if err == nil {
-			err = io.ErrNoProgress
+		if n == 0 {
+			return row, fmt.Errorf("read %s: %w", r.file.Name(), cmp.Or(err, io.ErrNoProgress))
 		}
-		return row, fmt.Errorf("read %s: %w", r.file.Name(), err)
+		r.ahead = r.rows[:n]
 	}
 	row, r.ahead = r.ahead[0], r.ahead[1:]
 	return row, nil
