@@ -15,6 +15,7 @@ import (
 	"genrec/pkg/embedded"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/retrain/snapshot"
 )
 
 func TestAllAnswersEvents(t *testing.T) {
@@ -25,10 +26,11 @@ func TestAllAnswersEvents(t *testing.T) {
 	defer servers.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	past := t.TempDir()
 	done := make(chan error, 1)
 	go func() {
 		done <- newApp().Run(ctx, []string{
-			"genrec", "all", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
+			"genrec", "all", "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
 			"--retrain-every", "200ms", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
 		})
 	}()
@@ -46,6 +48,9 @@ func TestAllAnswersEvents(t *testing.T) {
 	}
 	awaitKey(t, servers, "genrec:recs:{u0}")
 	awaitKey(t, servers, "genrec:recs:{u1}")
+	if _, err := snapshot.Newest(filepath.Join(past, "snapshots")); err != nil {
+		t.Errorf("the model was not made of a snapshot of the history: %v", err)
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("a stop ends in %v, want no error", err)
@@ -63,6 +68,8 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec recommend --redis 127.0.0.1:1", `"user"`},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann", "ping Redis"},
 		{"genrec ingest --from noon", `--from: "noon" is neither earliest, latest nor a time`},
+		{"genrec retrain --data x --history y", "--data and --history both name something"},
+		{"genrec ingest --history commands_test.go", "--history: open the history"},
 		{"genrec dead dance", `unknown command "dance"`},
 		{"genrec dead list", "--kafka is needed"},
 		{"genrec dead list --kafka x --since noon", "--since"},

@@ -88,7 +88,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 		return stream.Consume(ctx, group, a.work)
 	})
 	if ctx.Err() != nil {
-		return nil
+		err = nil
 	}
 	return err
 }
@@ -142,6 +142,11 @@ func (a *Archiver) segment(ctx context.Context, p *stream.Partition) (err error)
 	return nil
 }
 
+func (a *Archiver) decode(m kafka.Message) (e event.Event, valid bool) {
+	e, err := event.Decode(m.Value, time.Now(), a.cfg.Limits)
+	return e, err == nil
+}
+
 // segment is one that is being filled. Its file begins with the first valid event.
 type segment struct {
 	archiver    *Archiver
@@ -154,9 +159,9 @@ type segment struct {
 func (s *segment) add(m kafka.Message) (err error) {
 	s.messages++
 	s.next = m.Offset + 1
-	e, invalid := event.Decode(m.Value, time.Now(), s.archiver.cfg.Limits)
-	if invalid != nil { // ingest buries it
-		return nil //nolint:nilerr
+	e, valid := s.archiver.decode(m)
+	if !valid {
+		return nil // ingest buries it
 	}
 	if s.draft == nil {
 		if s.draft, err = s.archiver.archive.Draft(s.partition, s.first); err != nil {
