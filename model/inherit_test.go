@@ -1,0 +1,111 @@
+package model
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Saved and inherited with other numbers, each user and item has its own row again, and all
+// other weights are the same.
+func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
+	ownThread(t)
+	before, err := New(testConfig(20, 2, 3), 1, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Drop()
+	dir := t.TempDir()
+	if err := before.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	after, err := New(testConfig(20, 3, 5), 2, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Drop()
+	after.Config.Dropout = 0.3 // no matter of shape
+	fresh := rows(after, itemsName)
+	heritage := Heritage{
+		Users: []int{0, 2, 0, 1}, Items: []int{0, 3, 0, 1, 2, 0},
+		Neighbors: [][]int{2: {1, 4}, 5: nil},
+	}
+	if err := after.Inherit(dir, heritage); err != nil {
+		t.Fatal(err)
+	}
+	for name, since := range map[string][]int{usersName: heritage.Users, itemsName: heritage.Items} {
+		there, here := rows(before, name), rows(after, name)
+		for n, from := range since {
+			if (from > 0 || n == 0) && !slices.Equal(here[n], there[from]) {
+				t.Errorf("%s: row %d is not row %d of before", name, n, from)
+			}
+		}
+	}
+	items := rows(after, itemsName)
+	if !slices.Equal(items[5], fresh[5]) {
+		t.Error("a new item without neighbors does not keep its row")
+	}
+	sum := make([]float32, len(items[2]))
+	for d := range sum {
+		sum[d] = items[1][d] + items[4][d]
+	}
+	cosine, length := 0.0, (norm(items[1])+norm(items[4]))/2
+	for d, x := range items[2] {
+		cosine += float64(x) * float64(sum[d]) / norm(items[2]) / norm(sum)
+	}
+	if math.Abs(cosine-1) > 1e-5 || math.Abs(norm(items[2])-length) > 1e-5 {
+		t.Errorf("a new item has the cosine %.5f to the middle of its neighbors and the length %.5f, want 1 and %.5f", cosine, norm(items[2]), length)
+	}
+	for _, w := range after.weights.named() {
+		if w.name != usersName && w.name != itemsName && !slices.Equal(w.Floats(), before.weights.byName[w.name].Floats()) {
+			t.Errorf("%s was not taken over", w.name)
+		}
+	}
+}
+
+func rows(m *Model, table string) (all [][]float32) {
+	for row := range slices.Chunk(m.weights.byName[table].Floats(), m.Config.Width) {
+		all = append(all, row)
+	}
+	return all
+}
+
+func TestInheritRefusesWhatDoesNotFit(t *testing.T) {
+	ownThread(t)
+	before, err := New(testConfig(20, 0, 3), 1, testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Drop()
+	dir := t.TempDir()
+	if err := before.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	inherit := func(c Config, h Heritage) error {
+		m, err := New(c, 2, testDevice(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Drop()
+		return m.Inherit(dir, h)
+	}
+	whole := Heritage{Users: []int{0}, Items: []int{0, 1, 2, 3}}
+	if err := inherit(testConfig(20, 0, 3), whole); err != nil {
+		t.Errorf("the same shape is refused: %v", err)
+	}
+	wider, larger := testConfig(20, 0, 3), testConfig(21, 0, 3)
+	wider.EncoderFFN *= 2
+	for want, c := range map[string]Config{"encoder_ffn_dim is 64 there and 128 here": wider, "vocab_size is 20 there and 21 here": larger} {
+		if err := inherit(c, whole); !errors.Is(err, ErrOtherShape) || !strings.HasSuffix(err.Error(), "differ in shape: "+want) {
+			t.Errorf("error %v, want ErrOtherShape that ends in %q", err, want)
+		}
+	}
+	for want, items := range map[string][]int{"2 of them have a number": {0, 1}, "begin from row 4": {0, 1, 2, 4}} {
+		err := inherit(testConfig(20, 0, 3), Heritage{Users: []int{0}, Items: items})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("items %v: error %v, want one with %q", items, err, want)
+		}
+	}
+}
