@@ -20,6 +20,11 @@ type Config struct {
 	// Pretrained names a Hugging Face folder of BART to start from, with its
 	// vocabulary; without one the weights are random.
 	Pretrained string
+	// FromScratch takes over no weights of the current version, and ScratchEvery does so
+	// in one training of so many (0: never), so that neither what drifts nor what was
+	// learned from users who were forgotten since lasts.
+	FromScratch  bool
+	ScratchEvery int
 
 	// Snapshot is where the sequences come from: a run that was interrupted finds it there
 	// again. Nil for other data.
@@ -47,18 +52,24 @@ const (
 	clipNorm = 1.0
 )
 
+// DefaultScratchEvery is a week of nights.
+const DefaultScratchEvery = 7
+
 // DefaultConfig trains the default recipe on the CPU.
 func DefaultConfig() Config {
 	recipe, err := LoadRecipe(DefaultRecipe)
 	if err != nil {
 		panic(err) // embedded, and checked by a test
 	}
-	return Config{Recipe: recipe, Device: model.CPU, Seed: 1, Ranker: model.DefaultRankerConfig(), Logger: slog.Default()}
+	return Config{Recipe: recipe, Device: model.CPU, Seed: 1, ScratchEvery: DefaultScratchEvery, Ranker: model.DefaultRankerConfig(), Logger: slog.Default()}
 }
 
 // Validate names every setting that cannot be used.
 func (c Config) Validate() error {
 	err := c.Recipe.Validate()
+	if c.ScratchEvery < 0 {
+		err = errors.Join(err, fmt.Errorf("from scratch every: %d is negative", c.ScratchEvery))
+	}
 	if c.EvaluateUsers < 0 {
 		err = errors.Join(err, fmt.Errorf("users to evaluate: %d is negative", c.EvaluateUsers))
 	}

@@ -55,6 +55,7 @@ func network(epochs int) Config {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience, c.ChooseWeights = epochs, 30, epochs, false
 	c.Model.Sequential, c.Model.Association = 0, 0
+	c.FromScratch = true // each night by itself
 	return c
 }
 

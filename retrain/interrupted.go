@@ -31,7 +31,11 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
 		return nil, nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
-	mine := identify(ctx, c, nil, models)
+	before, err := c.predecessor(ctx, models)
+	if err != nil {
+		return nil, nil, err
+	}
+	mine := identify(c, nil, before)
 	mine.Snapshot, mine.SnapshotDir, mine.Started = theirs.Snapshot, theirs.SnapshotDir, theirs.Started
 	if theirs != mine || theirs.SnapshotDir == "" || time.Since(theirs.Started) > worthFinishing {
 		return nil, nil, nil

@@ -33,7 +33,7 @@ func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (
 	if err := r.work.copyCurves(draft.Dir); err != nil {
 		return "", err
 	}
-	options := []registry.PublishOption{registry.Parent(predecessor(ctx, r.config, r.models))}
+	options := []registry.PublishOption{registry.Parent(r.before.name())}
 	if !report.Gate.Promoted {
 		options = append(options, registry.Refused(report.Gate.Reason))
 	}

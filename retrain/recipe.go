@@ -62,6 +62,16 @@ type Recipe struct {
 	ValidationUsers int `json:"validation_users"`
 	// Patience is how many epochs without a better validation end the finetuning.
 	Patience int `json:"patience"`
+
+	WarmStart WarmStartRecipe `json:"warm_start"`
+}
+
+// WarmStartRecipe is how to go on from an earlier version, on data of which most is known.
+type WarmStartRecipe struct {
+	// Share is that of the finetuning's epochs that it takes, without any pretraining. With
+	// 0 every training begins from scratch.
+	Share        float64 `json:"share"`
+	LearningRate float64 `json:"learning_rate"`
 }
 
 // DefaultRecipe is the name of the recipe that runs unless another one is asked for.
@@ -137,11 +147,11 @@ func changed(data []byte, changes []string) ([]byte, error) {
 			value = text
 		}
 		in := settings
-		if field, ofModel := strings.CutPrefix(name, "model."); ofModel {
+		if part, field, inside := strings.Cut(name, "."); inside {
 			name = field
-			in, found = settings["model"].(map[string]any)
+			in, found = settings[part].(map[string]any)
 			if !found {
-				return nil, fmt.Errorf("%q: the recipe has no model", change)
+				return nil, fmt.Errorf("%q: the recipe has no %s", change, part)
 			}
 		}
 		in[name] = value
@@ -172,6 +182,8 @@ func (r Recipe) Validate() error {
 	if r.StartFromUse && r.Text != catalog.Codes {
 		errs = append(errs, fmt.Errorf("start_from_use: only item_text codes learns directions, not %s", r.Text))
 	}
+	refuse(!(r.WarmStart.Share >= 0 && r.WarmStart.Share <= 1), "warm_start.share: %v is not in [0, 1]", r.WarmStart.Share)
+	refuse(r.WarmStart.Share > 0 && !(r.WarmStart.LearningRate > 0), "warm_start.learning_rate: %v is not positive", r.WarmStart.LearningRate)
 	shape := r.Model
 	shape.Vocabulary, shape.Users, shape.Items = 1, 0, 0 // filled in by the run
 	return errors.Join(append(errs, shape.Validate())...)

@@ -140,7 +140,7 @@ func TestAnotherRunStartsAnew(t *testing.T) {
 
 func TestTwoRunsDoNotShareAFolder(t *testing.T) {
 	models := openRegistry(t)
-	w, err := openWorkspace(t.Context(), models, quick(), ring(90))
+	w, err := openWorkspace(models, identify(quick(), ring(90), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

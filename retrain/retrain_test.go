@@ -113,12 +113,11 @@ func weights(t *testing.T, models *registry.Registry, c Config, sequences []cata
 }
 
 func TestOneSeedOneVersion(t *testing.T) {
-	models := openRegistry(t)
 	var versions [][]byte
 	for _, seed := range []int64{3, 3, 4} {
 		c := quick()
 		c.Seed = seed
-		versions = append(versions, weights(t, models, c, ring(60)))
+		versions = append(versions, weights(t, openRegistry(t), c, ring(60)))
 	}
 	if !bytes.Equal(versions[0], versions[1]) {
 		t.Error("one seed and one snapshot gave two models")
@@ -186,6 +185,9 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"start_from_use":    func(c *Config) { c.Text, c.StartFromUse = catalog.Walk, true },
 		"validation_users":  func(c *Config) { c.ValidationUsers = -1 },
 		"patience":          func(c *Config) { c.Patience = 0 },
+		"share":             func(c *Config) { c.WarmStart.Share = 1.5 },
+		"warm_start":        func(c *Config) { c.WarmStart.LearningRate = 0 },
+		"from scratch":      func(c *Config) { c.ScratchEvery = -1 },
 		"users to evaluate": func(c *Config) { c.EvaluateUsers = -1 },
 	} {
 		c := DefaultConfig()
@@ -200,7 +202,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 }
 
 func TestLoadRecipeChangesSettings(t *testing.T) {
-	r, err := LoadRecipe(DefaultRecipe, "batch_size=64", "model.dropout=0.25", "item_text=walk", "start_from_use=false")
+	r, err := LoadRecipe(DefaultRecipe, "batch_size=64", "model.dropout=0.25", "item_text=walk", "start_from_use=false", "warm_start.share=0.5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +211,7 @@ func TestLoadRecipeChangesSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.BatchSize, want.Model.Dropout, want.Text, want.StartFromUse = 64, 0.25, catalog.Walk, false
+	want.WarmStart.Share = 0.5
 	if r != want {
 		t.Errorf("the changed recipe is %+v, want %+v", r, want)
 	}
@@ -216,6 +219,7 @@ func TestLoadRecipeChangesSettings(t *testing.T) {
 		"batch_size":      "field=value",
 		"bacth_size=64":   "bacth_size",
 		"model.depth=2":   "depth",
+		"mode.depth=2":    "no mode",
 		"batch_size=many": "batch_size",
 		"batch_size=0":    "not positive",
 	} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -12,8 +11,6 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
-	"genrec/model/codes"
-	"genrec/model/tokens"
 	"genrec/pkg/registry"
 	"genrec/retrain/gate"
 )
@@ -30,6 +27,9 @@ type Report struct {
 	// Watermark is the time of the newest interaction, where times are known.
 	Watermark  time.Time `json:"watermark,omitzero"`
 	Parameters int       `json:"parameters"`
+	// HeldBack bounds the lots of the users of the validation, of whom this version and
+	// those that it goes back to have not seen the last two items.
+	HeldBack float64 `json:"held_back"`
 	learned
 	LeaveOneOut     Metrics      `json:"leave_one_out"`
 	Gate            gate.Verdict `json:"gate"`
@@ -46,7 +46,6 @@ const MetricsFile = "metrics.json"
 const (
 	trainingStream = iota + 1
 	evaluationStream
-	validationStream
 	dropoutStream
 )
 
@@ -57,7 +56,9 @@ const niceness = 10
 // lets it pass, and else for the record. It can be stopped at any step through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
 // comes to the same model. Nor is anything published that has learned from users who
-// were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they have in the current version.
+// were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they
+// have in the current version, and where the recipe has a warm start and the shape fits,
+// the training goes on from its weights.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)
@@ -94,6 +95,10 @@ type run struct {
 	models    *registry.Registry
 	progress  Progress
 	work      *workspace
+	before    *predecessor
+	heldBack  heldBack
+	start     *WarmStart // nil from scratch
+	cold      string     // why from scratch
 }
 
 // lowerPriority makes the calling OS thread give way to others.
@@ -107,12 +112,15 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	report = Report{
 		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
 	}
-	if r.work, err = openWorkspace(ctx, r.models, r.config, r.sequences); err != nil {
+	if r.before, err = r.config.predecessor(ctx, r.models); err != nil {
+		return report, err
+	}
+	if r.work, err = openWorkspace(r.models, identify(r.config, r.sequences, r.before)); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, r.work.close(err == nil || errors.Is(err, ErrForgotten))) }()
 
-	bundle, err := r.newBundle(ctx)
+	bundle, err := r.begin(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -123,6 +131,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	report.Users, report.Items, report.Watermark = len(r.sequences), bundle.Catalog.Items(), r.watermark()
+	report.HeldBack = r.heldBack.bound
 	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
@@ -172,73 +181,6 @@ func (r *run) search() model.RankerConfig {
 	config.Precision = model.Float32 // a copy in another one would not see what the model learns
 	config.Prepare = r.lowerPriority
 	return config
-}
-
-func (r *run) newBundle(ctx context.Context) (b model.Bundle, err error) {
-	if b.Catalog, err = catalog.Build(r.sequences, catalog.Settings{
-		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: r.previous(ctx), Seed: r.config.Seed,
-	}); err != nil {
-		return b, err
-	}
-	users, items := b.Catalog.Users(), b.Catalog.Items()
-	if folder := r.config.Pretrained; folder != "" {
-		if b.Vocabulary, err = tokens.Load(folder); err != nil {
-			return b, err
-		}
-		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)
-		return b, err
-	}
-	if b.Vocabulary, err = vocabularyOf(b.Catalog); err != nil {
-		return b, err
-	}
-	shape := r.config.Model
-	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
-	if b.Model, err = model.New(shape, r.config.Seed, r.config.Device); err != nil || !r.config.StartFromUse {
-		return b, err
-	}
-	if err := b.Model.StartItems(b.Catalog.Vectors()); err != nil {
-		b.Model.Drop()
-		return b, err
-	}
-	return b, nil
-}
-
-// previous is the catalog of the version that this one follows, whose items keep their
-// codes, or nil.
-func (r *run) previous(ctx context.Context) *catalog.Catalog {
-	version := predecessor(ctx, r.config, r.models)
-	if version == "" {
-		return nil
-	}
-	folder, err := r.models.Fetch(ctx, version)
-	var c *catalog.Catalog
-	if err == nil {
-		c, err = catalog.Load(filepath.Join(folder, model.CatalogFile))
-	}
-	if err != nil {
-		r.config.Logger.WarnContext(ctx, "items do not keep the codes of the current version", "version", version, "err", err)
-		return nil
-	}
-	return c
-}
-
-// predecessor names the current version where something of it goes into the next one.
-func predecessor(ctx context.Context, c Config, models *registry.Registry) string {
-	if c.Text != catalog.Codes {
-		return ""
-	}
-	version, err := models.Current(ctx)
-	if err != nil {
-		return ""
-	}
-	return version
-}
-
-func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
-	if levels := c.CodeLevels(); levels > 0 {
-		return tokens.NewCoded(levels, codes.Size)
-	}
-	return tokens.NewCompact(), nil
 }
 
 func peakMemoryMB() float64 {

@@ -33,7 +33,9 @@ func TestValidationUsers(t *testing.T) {
 			}
 			config := quick()
 			config.ValidationUsers = c.atMost
-			p := (&run{config: config, sequences: sequences}).split(numbers)
+			r := &run{config: config, sequences: sequences}
+			r.heldBack = r.holdBack(numbers, 1)
+			p := r.split(numbers)
 			if len(p.questions) != c.wants {
 				t.Errorf("%d users are validated on, want %d", len(p.questions), c.wants)
 			}

@@ -3,6 +3,7 @@ package retrain
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"genrec/model/examples"
@@ -12,22 +13,28 @@ import (
 type stage struct {
 	name      string
 	epochs    int
+	rate      float64            // of learning, at its peak
 	histories []examples.History // one example of each an epoch
 	example   func(examples.History, *rand.Rand) examples.Example
 	losses    *[]float64
 }
 
-// plan lists the stages.
+// plan lists the stages. A warm start is finetuned alone, and for a shorter time.
 func (t *training) plan(builder *examples.Builder) []stage {
 	builder = builder.Hiding(t.config.UnknownUser, t.config.HiddenItems)
-	pretrain := stage{"pretrain", t.config.PretrainEpochs, t.histories, builder.Pretrain, &t.at.PretrainLoss}
-	finetune := stage{"finetune", t.config.FinetuneEpochs, t.histories, builder.Finetune, &t.at.FinetuneLoss}
+	pretrain := stage{"pretrain", t.config.PretrainEpochs, t.config.LearningRate, t.histories, builder.Pretrain, &t.at.PretrainLoss}
+	finetune := stage{"finetune", t.config.FinetuneEpochs, t.config.LearningRate, t.histories, builder.Finetune, &t.at.FinetuneLoss}
 	if t.config.EveryPrefix {
 		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
 	}
 	if finetune.epochs > 0 {
 		perEpoch := examples.Batches(len(finetune.histories), t.config.BatchSize)
 		finetune.epochs = max(finetune.epochs, (t.config.LeastSteps+perEpoch-1)/perEpoch)
+	}
+	if t.at.WarmStart != nil {
+		pretrain.epochs = 0
+		finetune.epochs = int(math.Ceil(t.config.WarmStart.Share * float64(finetune.epochs)))
+		finetune.rate = t.config.WarmStart.LearningRate
 	}
 	return []stage{pretrain, finetune}
 }

@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"genrec/model"
-	"genrec/model/catalog"
 	"genrec/model/examples"
-	"genrec/model/rules"
 )
 
 // learned is what the stages of the training found.
@@ -21,6 +19,9 @@ type learned struct {
 	// weights became the model, 0 when there was no validation.
 	Validation []Metrics `json:"validation"`
 	BestEpoch  int       `json:"best_epoch"`
+	// WarmStart is nil for a training from scratch, and FromScratch says why there was one.
+	WarmStart   *WarmStart `json:"warm_start,omitempty"`
+	FromScratch string     `json:"from_scratch,omitempty"`
 	// Weights are those of the parts that were tried on that epoch.
 	Weights      []weighed `json:"weights,omitempty"`
 	TrainSeconds float64   `json:"train_seconds"`
@@ -53,12 +54,25 @@ const checkpointInterval = 2 * time.Minute
 
 func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
 	t := &training{run: r, parts: p, bundle: bundle, ranker: ranker, saved: time.Now()}
+	t.at.WarmStart, t.at.FromScratch = r.start, r.cold
 	t.stages = t.plan(ranker.Builder())
 	resumed, err := r.work.restore(&t.at)
 	if err != nil {
 		return t.at.learned, err
 	}
+	if (t.at.WarmStart == nil) != (r.start == nil) {
+		// The version before has become unreadable, or readable, since the checkpoint.
+		t.at, resumed = position{learned: learned{WarmStart: r.start, FromScratch: r.cold}}, ""
+		if err := r.work.rewind(0); err != nil {
+			return t.at.learned, err
+		}
+	}
 	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
+	if resumed == "" && r.start != nil {
+		if r.start.Before, err = evaluate(ctx, ranker, t.questions, "validate", silent{}); err != nil {
+			return t.at.learned, err
+		}
+	}
 	if err := t.invite(); err != nil {
 		return t.at.learned, err
 	}
@@ -77,58 +91,8 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 		}
 	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()
+	t.compare(ctx)
 	return t.at.learned, nil
-}
-
-// parts is what a training may see of the snapshot, and what it is validated on.
-type parts struct {
-	histories []examples.History
-	questions []question
-}
-
-// split sets users aside for the validation: of their histories, the training sees
-// what comes before the last two items.
-func (r *run) split(numbers *catalog.Catalog) (p parts) {
-	validated := make(map[int]bool)
-	rng := rand.New(rand.NewPCG(uint64(r.config.Seed), validationStream))
-	limit := min(r.config.ValidationUsers, max(len(r.sequences)/10, int(numbers.Interactions()/100)))
-	for _, i := range rng.Perm(len(r.sequences)) {
-		// A shorter history would have no item left to learn the next one from.
-		if len(validated) < limit && len(r.sequences[i].Items) >= 4 {
-			validated[i] = true
-		}
-	}
-	for i, s := range r.sequences {
-		items := s.Items
-		if validated[i] {
-			p.questions = append(p.questions, ask(s, 2))
-			items = items[:len(items)-1]
-		}
-		p.histories = append(p.histories, examples.History{User: numbers.UserNumber(s.User), Items: numbers.Numbers(items)})
-	}
-	return p
-}
-
-// rules are those of what the training may see, of the kinds that have a weight.
-func (p parts) rules(items int, weights [rules.Kinds]float64) (learned [rules.Kinds]*rules.Rules) {
-	seen := make([][]int, len(p.histories))
-	for i, h := range p.histories {
-		seen[i] = model.Leaves(catalog.Training(h.Items, 1))
-	}
-	for kind, weight := range weights {
-		if weight > 0 {
-			learned[kind] = rules.Learn(rules.Kind(kind), seen, items)
-		}
-	}
-	return learned
-}
-
-func beginnings(histories []examples.History) []examples.History {
-	var all []examples.History
-	for _, h := range histories {
-		all = append(all, examples.Beginnings(h)...)
-	}
-	return all
 }
 
 // runStage goes through the epochs of a stage, from a checkpoint's file of weights
@@ -138,7 +102,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	perEpoch := examples.Batches(len(s.histories), t.config.BatchSize)
 	done := t.at.Epoch*perEpoch + t.at.Batch
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
-		Steps: s.epochs * perEpoch, LearningRate: t.config.LearningRate, WarmUp: warmUp,
+		Steps: s.epochs * perEpoch, LearningRate: s.rate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
 		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
 		Cores: t.config.Cores, Group: t.config.Group,
@@ -243,6 +207,18 @@ func (t *training) validate(ctx context.Context) (stop bool, err error) {
 		return false, err
 	}
 	return epoch-t.at.BestEpoch >= t.config.Patience, nil
+}
+
+// compare says what to do about a warm start that led nowhere.
+func (t *training) compare(ctx context.Context) {
+	if t.at.WarmStart == nil || t.at.BestEpoch == 0 {
+		return
+	}
+	before, after := t.at.WarmStart.Before.NDCG10, t.at.Validation[t.at.BestEpoch-1].NDCG10
+	if after < before {
+		t.config.Logger.WarnContext(ctx, "the warm start is worse on the validation than the version that it went on from: if that happens again, train once with --from-scratch",
+			"from", t.at.WarmStart.From, "ndcg@10", after, "before", before)
+	}
 }
 
 // random is the stream of random numbers of one use in one epoch of one stage: an

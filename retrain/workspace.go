@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -54,16 +53,19 @@ type identity struct {
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
 	Snapshot   string `json:"snapshot"` // SHA-256 of its manifest, or of other data
-	Previous   string `json:"previous,omitempty"`
+	// Previous is the version that the run builds on, and FromScratch says that it takes
+	// over no weights.
+	Previous    string `json:"previous,omitempty"`
+	FromScratch bool   `json:"from_scratch"`
 
 	SnapshotDir string    `json:"snapshot_dir,omitempty"`
 	Started     time.Time `json:"started"` // of the first of the attempts
 }
 
-func identify(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) identity {
+func identify(c Config, sequences []catalog.Sequence, before *predecessor) identity {
 	who := identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Previous: predecessor(ctx, c, models),
+		AllowSeen: c.Ranker.AllowSeen, Previous: before.name(), FromScratch: c.whyCold(before) != "",
 	}
 	if c.Snapshot != nil {
 		who.Snapshot, who.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir
@@ -81,7 +83,7 @@ type state struct {
 }
 
 // openWorkspace takes the folder and empties it, unless it holds the same run.
-func openWorkspace(ctx context.Context, models *registry.Registry, c Config, sequences []catalog.Sequence) (w *workspace, err error) {
+func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err error) {
 	dir := models.Workspace()
 	defer func() {
 		if err != nil {
@@ -99,7 +101,7 @@ func openWorkspace(ctx context.Context, models *registry.Registry, c Config, seq
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(identify(ctx, c, sequences, models)); err != nil {
+	if err := w.prepare(mine); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {

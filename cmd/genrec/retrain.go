@@ -36,6 +36,15 @@ func retrainFlags() []cli.Flag {
 			Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining",
 			Sources: cli.EnvVars("GENREC_STAGE"),
 		},
+		&cli.BoolFlag{
+			Name: "from-scratch", Usage: "go on from no version: all weights are learned anew",
+			Sources: cli.EnvVars("GENREC_FROM_SCRATCH"),
+		},
+		&cli.IntFlag{
+			Name: "from-scratch-every", Value: retrain.DefaultScratchEvery,
+			Usage:   "so many trainings, one is from scratch though it could go on from a version; 0 is never",
+			Sources: cli.EnvVars("GENREC_FROM_SCRATCH_EVERY"),
+		},
 		&cli.IntFlag{
 			Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked",
 			Sources: cli.EnvVars("GENREC_PRETRAIN_EPOCHS"),
@@ -66,6 +75,9 @@ the new version with the current one on the same questions and makes it current 
 is better, or as good and knows new items. Inference workers pick it up by themselves.
 Else it is kept for the record, and the command ends with exit code 3 and the reason.
 Schedule it nightly.
+
+A version whose shape fits is gone on from: items keep their embeddings, and a short
+finetuning takes in what is new.
 
 A run that was stopped or killed goes on where it was when it is started again on
 the same data.
@@ -184,6 +196,7 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 		return c, fmt.Errorf("--stage: %q is neither full nor finetune", stage)
 	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
+	c.FromScratch, c.ScratchEvery = cmd.Bool("from-scratch"), cmd.Int("from-scratch-every")
 	c.Progress = newProgress(os.Stderr)
 	return c, nil
 }
