@@ -12,16 +12,22 @@ import (
 	"genrec/sessions"
 )
 
+// source is a message as it came, and its trace if somebody follows it.
+type source struct {
+	kafka.Message
+	trace *stream.Trace
+}
+
 // decoded is a message and what it holds: an event, or what is wrong with it.
 type decoded struct {
-	source  kafka.Message
+	source  source
 	event   event.Event
 	invalid *event.InvalidError
 	cost    int64
 }
 
 func decode(m kafka.Message, now time.Time, limits event.Limits) decoded {
-	d := decoded{source: m, cost: cost(m)}
+	d := decoded{source: source{Message: m}, cost: cost(m)}
 	e, err := event.Decode(m.Value, now, limits)
 	if !errors.As(err, &d.invalid) {
 		d.event = e
@@ -45,8 +51,9 @@ type batch struct {
 	bytes       int64
 	next        int64                 // offset after the last message
 	users       []sessions.UserEvents // each user once
-	sources     [][]kafka.Message     // of the events of each user
+	sources     [][]source            // of the events of each user
 	position    map[string]int        // of a user in both
+	buried      []*stream.Trace       // of the messages that have a dead letter
 	deadLetters []kafka.Message
 	dead        map[event.Reason]int64
 }
@@ -85,12 +92,16 @@ func (b *batch) giveUp(user *sessions.UserError) {
 	b.sources = slices.Delete(b.sources, at, at+1)
 }
 
-func (b *batch) bury(m kafka.Message, reason event.Reason, detail string) {
+func (b *batch) bury(m source, reason event.Reason, detail string) {
+	if m.trace != nil {
+		m.trace.Fail(string(reason))
+		b.buried = append(b.buried, m.trace)
+	}
 	if b.dead == nil {
 		b.dead = make(map[event.Reason]int64)
 	}
 	b.dead[reason]++
-	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m, string(reason), detail))
+	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
 }
 
 // refreshes has one for every user, also for those whose events were all known:

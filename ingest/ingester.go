@@ -38,13 +38,17 @@ type Ingester struct {
 	sessions Sessions
 	linger   time.Duration
 	budget   *semaphore.Weighted // bytes of the messages in hand
+	tracer   stream.Tracer
 	counters counters
 }
 
 // New returns an Ingester; Run starts it.
 func New(cfg Config, s Sessions) *Ingester {
 	cfg = cfg.withDefaults()
-	return &Ingester{cfg: cfg, sessions: s, linger: defaultLinger, budget: semaphore.NewWeighted(cfg.MaxBytes)}
+	return &Ingester{
+		cfg: cfg, sessions: s, linger: defaultLinger,
+		budget: semaphore.NewWeighted(cfg.MaxBytes), tracer: stream.NewTracer(cfg.Tracing),
+	}
 }
 
 // Stats returns the counts so far. It may be called while Run runs.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/backoff"
@@ -65,7 +66,7 @@ func (w *worker) fetch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d := decode(m, time.Now(), w.cfg.Limits)
+		d := w.decode(m)
 		d.cost = min(d.cost, w.cfg.MaxBytes) // a larger one would wait for ever
 		if err := w.budget.Acquire(ctx, d.cost); err != nil {
 			return err
@@ -77,12 +78,22 @@ func (w *worker) fetch(ctx context.Context) error {
 	}
 }
 
+func (w *worker) decode(m kafka.Message) decoded {
+	followed, began := w.tracer.Process(m), time.Now()
+	d := decode(m, began, w.cfg.Limits)
+	if d.source.trace = followed; followed.Recording() {
+		followed.Step("decode", began, time.Now())
+	}
+	return d
+}
+
 func (w *worker) append(ctx context.Context) error {
 	for {
 		b, err := w.inbox.take(ctx)
 		if err != nil {
 			return err
 		}
+		began := time.Now()
 		versions, err := w.appendUsers(ctx, b.users)
 		for user := (*sessions.UserError)(nil); errors.As(err, &user); {
 			b.giveUp(user)
@@ -91,6 +102,7 @@ func (w *worker) append(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		b.trace("append", began, time.Now())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -126,12 +138,15 @@ func (w *worker) publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		sent := b.send(w.refreshes.Topic, refreshes)
 		if err := stream.Publish(ctx, w.cfg.Logger, w.refreshes, refreshes...); err != nil {
 			return err
 		}
+		endAll(sent)
 		if err := w.bury(ctx, b.batch); err != nil {
 			return err
 		}
+		b.endTraces()
 		w.held.Add(-b.bytes)
 		w.budget.Release(b.bytes)
 		select {
@@ -148,6 +163,9 @@ func (w *worker) bury(ctx context.Context, b *batch) error {
 	}
 	if err := stream.Publish(ctx, w.cfg.Logger, w.deadLetters, b.deadLetters...); err != nil {
 		return err
+	}
+	if len(b.buried) > 0 {
+		ctx = b.buried[0].Context(ctx)
 	}
 	w.cfg.Logger.WarnContext(ctx, "refused events", "topic", w.deadLetters.Topic, "reasons", b.dead)
 	return nil

@@ -31,7 +31,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
 			},
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) error {
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			training, m, err := openTraining(ctx, cmd)
 			if err != nil {
 				return err
@@ -40,12 +40,17 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			if err != nil {
 				return err
 			}
+			o, err := observe(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.close(ctx)) }()
 			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
 			if err != nil {
 				return err
 			}
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return newIngester(s, stream.Earliest).Run(groupCtx) })
+			group.Go(func() error { return newIngester(s, stream.Earliest, o).Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
 			}

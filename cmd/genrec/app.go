@@ -9,6 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
+
+	"genrec/pkg/telemetry"
 )
 
 func newApp() *cli.Command {
@@ -49,7 +51,7 @@ func setUpLogging(ctx context.Context, cmd *cli.Command) (context.Context, error
 		return ctx, fmt.Errorf("--log-level: %w", err)
 	}
 	redis.SetLogger(redisLog{})
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	slog.SetDefault(slog.New(telemetry.WithTraces(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))))
 	return ctx, nil
 }
 

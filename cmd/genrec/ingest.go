@@ -36,7 +36,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 				Sources: cli.EnvVars("GENREC_FROM"),
 			},
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) error {
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			start, err := stream.ParseStart(cmd.String("from"))
 			if err != nil {
 				return fmt.Errorf("--from: %w", err)
@@ -45,12 +45,17 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			if err != nil {
 				return err
 			}
+			o, err := observe(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.close(ctx)) }()
 			s, err := connect(ctx, cmd, ingestAccess(past)...)
 			if err != nil {
 				return err
 			}
 			collectLess()
-			i := newIngester(s, start)
+			i := newIngester(s, start, o)
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
@@ -73,8 +78,8 @@ func collectLess() {
 	}
 }
 
-func newIngester(s *servers, start stream.Start) *ingest.Ingester {
-	return ingest.New(ingest.Config{Kafka: s.kafka, Start: start}, s.store)
+func newIngester(s *servers, start stream.Start, o *observation) *ingest.Ingester {
+	return ingest.New(ingest.Config{Kafka: s.kafka, Start: start, Tracing: o.tracing}, s.store)
 }
 
 // openHistory returns nil without --history.
