@@ -42,7 +42,7 @@ func (s *Store) checkAccess(ctx context.Context) error {
 	if _, err := s.RecommendationsOf(ctx, nobody); err != nil {
 		return withRemedy(err)
 	}
-	key := s.recsKey(nobody[0])
+	key := s.keys.List(nobody[0])
 	if err := s.rdb.Set(ctx, key, "", time.Millisecond).Err(); err != nil {
 		return withRemedy(fmt.Errorf("write the key %q: %w", key, err))
 	}

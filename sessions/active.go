@@ -50,7 +50,7 @@ func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.
 	pipe := s.rdb.Pipeline()
 	for i, key := range sequenceKeys {
 		newest[i] = pipe.GetRange(ctx, key, -timeWidth, -1)
-		lists[i] = pipe.GetRange(ctx, s.recsKey(s.userOf(key)), 0, recIDWithin)
+		lists[i] = pipe.GetRange(ctx, s.keys.List(s.userOf(key)), 0, recIDWithin)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return nil, fmt.Errorf("read when %d users were active: %w", len(sequenceKeys), err)

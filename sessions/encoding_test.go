@@ -45,7 +45,7 @@ func FuzzDecodeSequence(f *testing.F) {
 	s := newStore(f, Options{Window: 3})
 	for i, id := range []string{"e1", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "e3", "e4", "e5"} {
 		s.mustAppend(f, "ann", eventAt(int64(i), id))
-		stored, err := s.rdb.Get(f.Context(), s.sequenceKey("ann")).Result()
+		stored, err := s.rdb.Get(f.Context(), s.keys.Sequence("ann")).Result()
 		if err != nil {
 			f.Fatal(err)
 		}

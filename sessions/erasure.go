@@ -22,7 +22,7 @@ func (s *Store) Forget(ctx context.Context, users []string, now time.Time) (foun
 	calls := make([]call, len(users))
 	for i, user := range users {
 		calls[i] = call{
-			keys: []string{s.sequenceKey(user), s.recsKey(user), s.erasureKey(user)},
+			keys: []string{s.keys.Sequence(user), s.keys.List(user), s.erasureKey(user)},
 			args: []any{strconv.FormatInt(now.UnixMilli(), 10)},
 		}
 	}

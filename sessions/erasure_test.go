@@ -143,7 +143,7 @@ func TestInactiveSequencesExpire(t *testing.T) {
 	rdb := newClient(t)
 	forever := open(t, rdb, Options{Window: 4})
 	left := func() time.Duration {
-		ttl, err := rdb.PTTL(t.Context(), forever.sequenceKey("ann")).Result()
+		ttl, err := rdb.PTTL(t.Context(), forever.keys.Sequence("ann")).Result()
 		if err != nil {
 			t.Fatal(err)
 		}

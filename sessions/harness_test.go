@@ -64,7 +64,7 @@ func (s *Store) at(tb testing.TB, user string, version int64) {
 		tb.Fatal(err)
 	}
 	stored := id + rest + fmt.Sprintf("%08x%03x%06x", version, 1, 0) + rest[:timeWidth]
-	if err := s.rdb.Set(tb.Context(), s.sequenceKey(user), stored, 0).Err(); err != nil {
+	if err := s.rdb.Set(tb.Context(), s.keys.Sequence(user), stored, 0).Err(); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -146,7 +146,7 @@ func TestRecommendationsExpire(t *testing.T) {
 		s := newStore(t, Options{RecommendationsTTL: test.ttl})
 		s.at(t, "ann", 7)
 		s.mustPut(t, sample("ann"))
-		got, err := s.rdb.PTTL(t.Context(), s.recsKey("ann")).Result()
+		got, err := s.rdb.PTTL(t.Context(), s.keys.List("ann")).Result()
 		if err != nil || got < test.min || got > test.max {
 			t.Errorf("with TTL %v the recommendations live for %v (error %v), want %v to %v", test.ttl, got, err, test.min, test.max)
 		}
@@ -156,7 +156,7 @@ func TestRecommendationsExpire(t *testing.T) {
 func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
 	for _, garbage := range []string{"", "{", "null", "7", `"text"`, `{"sequence_version": "many"}`, `{"sequence_version": {}}`} {
 		s := newStore(t, Options{})
-		if err := s.rdb.Set(t.Context(), s.recsKey("ann"), garbage, redis.KeepTTL).Err(); err != nil {
+		if err := s.rdb.Set(t.Context(), s.keys.List("ann"), garbage, redis.KeepTTL).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {

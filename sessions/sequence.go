@@ -56,7 +56,7 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 		if err != nil {
 			return nil, err
 		}
-		calls[i] = call{keys: []string{s.sequenceKey(b.User), s.erasureKey(b.User)}, args: args}
+		calls[i] = call{keys: []string{s.keys.Sequence(b.User), s.erasureKey(b.User)}, args: args}
 	}
 	results, err := s.evalEach(ctx, appendScript, calls)
 	for i := 0; err != nil && i < len(results); i++ {
@@ -85,7 +85,7 @@ func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, erro
 	stored := make([]*redis.StringCmd, len(users))
 	pipe := s.rdb.Pipeline()
 	for i, user := range users {
-		stored[i] = pipe.Get(ctx, s.sequenceKey(user))
+		stored[i] = pipe.Get(ctx, s.keys.Sequence(user))
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return nil, fmt.Errorf("read the sequences of %d users: %w", len(users), err)

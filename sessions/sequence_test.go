@@ -250,7 +250,7 @@ func TestFullWindowStaysSmall(t *testing.T) {
 		}
 		entry = max(entry, len(id)+len(rest))
 	}
-	size, err := s.rdb.StrLen(t.Context(), s.sequenceKey("ann")).Result()
+	size, err := s.rdb.StrLen(t.Context(), s.keys.Sequence("ann")).Result()
 	if limit := DefaultWindow*entry*4/3 + 2*entry + footerWidth; err != nil || size > int64(limit) {
 		t.Errorf("%d events take %d bytes (error %v), want at most %d", DefaultWindow, size, err, limit)
 	}

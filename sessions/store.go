@@ -23,11 +23,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/recs"
 )
 
 // Defaults of Options.
 const (
-	DefaultPrefix = "genrec"
+	DefaultPrefix = recs.DefaultPrefix
 	DefaultWindow = 128
 	// Both are for programs to offer as their defaults; in Options, 0 means never.
 	DefaultSequenceTTL        = 365 * 24 * time.Hour
@@ -48,8 +50,10 @@ type Options struct {
 
 // Store keeps sequences and recommendations. It is safe for concurrent use.
 type Store struct {
-	rdb  redis.UniversalClient
-	opts Options
+	rdb    redis.UniversalClient
+	opts   Options
+	keys   recs.Keys
+	reader *recs.Client
 }
 
 // Open checks that Redis answers and loads the scripts. The Store uses rdb but
@@ -69,7 +73,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 			return nil, withRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}
 	}
-	return &Store{rdb: rdb, opts: o}, nil
+	return &Store{rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix})}, nil
 }
 
 func (o Options) validate() error {
@@ -86,12 +90,9 @@ func (o Options) validate() error {
 	return nil
 }
 
-func (s *Store) sequencePrefix() string         { return s.opts.Prefix + ":seq:{" }
-func (s *Store) sequenceKey(user string) string { return s.sequencePrefix() + user + "}" }
-func (s *Store) recsKey(user string) string     { return s.opts.Prefix + ":recs:{" + user + "}" }
-func (s *Store) popularKey() string             { return s.opts.Prefix + ":popular" }
+func (s *Store) sequencePrefix() string { return strings.TrimSuffix(s.keys.Sequence(""), "}") }
 
-// userOf inverts sequenceKey.
+// userOf inverts keys.Sequence.
 func (s *Store) userOf(sequenceKey string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(sequenceKey, s.sequencePrefix()), "}")
 }

@@ -1,0 +1,157 @@
+package recs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Defaults of Options.
+const (
+	DefaultCacheFor    = 5 * time.Second
+	DefaultCachedItems = 100_000
+)
+
+// ErrNotFound is returned for a user without recommendations while there is no
+// fallback either.
+var ErrNotFound = errors.New("no recommendations")
+
+// Options configures a Client.
+type Options struct {
+	Prefix string // of all keys, DefaultPrefix if empty
+	// Seen returns the items of a stored sequence: sessions.Seen. Without it, seen items
+	// cannot be left out.
+	Seen        func(sequence string) ([]string, error)
+	CacheFor    time.Duration // how long popular items, and what is known of an item, may be old
+	CachedItems int           // most items to remember
+}
+
+// Client reads recommendations. It is safe for concurrent use.
+type Client struct {
+	rdb     redis.Cmdable
+	keys    Keys
+	opts    Options
+	popular atomic.Pointer[cachedList]
+	items   *lru.Cache[string, cachedItem]
+}
+
+// New returns a client that uses rdb. For contexts to bound its calls, rdb must have
+// ContextTimeoutEnabled.
+func New(rdb redis.Cmdable, o Options) *Client {
+	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
+	o.CacheFor = cmp.Or(o.CacheFor, DefaultCacheFor)
+	if o.CachedItems < 1 {
+		o.CachedItems = DefaultCachedItems
+	}
+	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails for a size below 1 only
+	return &Client{rdb: rdb, keys: Keys{Prefix: o.Prefix}, opts: o, items: items}
+}
+
+// List returns the user's list as it stands in Redis, or else the popular items. If
+// there is neither, the error is ErrNotFound.
+func (c *Client) List(ctx context.Context, user string) (List, error) {
+	value, err := c.rdb.Get(ctx, c.keys.List(user)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		value, err = c.rdb.Get(ctx, c.keys.Popular()).Bytes()
+	}
+	switch {
+	case errors.Is(err, redis.Nil):
+		return List{}, fmt.Errorf("user %q: %w", user, ErrNotFound)
+	case err != nil:
+		return List{}, fmt.Errorf("read the recommendations of user %q: %w", user, err)
+	}
+	l, err := Decode(value)
+	if err != nil {
+		return List{}, fmt.Errorf("decode the recommendations of user %q: %w", user, err)
+	}
+	l.User = user
+	return l, nil
+}
+
+// Lists returns the lists that users have of their own, in the same order. They are
+// zero for a user without, and where the stored value cannot be read and is thus to
+// be replaced.
+func (c *Client) Lists(ctx context.Context, users []string) ([]List, error) {
+	stored, err := c.readUsers(ctx, users, false)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]List, len(users))
+	for i, s := range stored {
+		lists[i] = s.list
+	}
+	return lists, nil
+}
+
+// user is what Redis holds of one.
+type user struct {
+	list List     // zero: none
+	seen []string // items of the sequence, if it was asked for
+}
+
+// readUsers takes one round trip. What is of one user is in one hash slot.
+func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) ([]user, error) {
+	values := make([]*redis.SliceCmd, len(users))
+	pipe := c.rdb.Pipeline()
+	for i, id := range users {
+		if withSeen {
+			values[i] = pipe.MGet(ctx, c.keys.List(id), c.keys.Sequence(id))
+		} else {
+			values[i] = pipe.MGet(ctx, c.keys.List(id))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read the recommendations of %d users: %w", len(users), err)
+	}
+	read := make([]user, len(users))
+	for i, value := range values {
+		if list, exists := value.Val()[0].(string); exists {
+			if l, err := Decode([]byte(list)); err == nil {
+				read[i].list = l
+			}
+		}
+		if !withSeen {
+			continue
+		}
+		if sequence, exists := value.Val()[1].(string); exists {
+			var err error
+			if read[i].seen, err = c.opts.Seen(sequence); err != nil {
+				return nil, fmt.Errorf("read the sequence of user %q: %w", users[i], err)
+			}
+		}
+	}
+	return read, nil
+}
+
+type cachedList struct {
+	List
+	read time.Time
+}
+
+// popularItems are zero if there are none. Requests that come when they have become old
+// may each read them, so that none waits for another.
+func (c *Client) popularItems(ctx context.Context) (List, error) {
+	if cached := c.popular.Load(); cached != nil && time.Since(cached.read) < c.opts.CacheFor {
+		return cached.List, nil
+	}
+	read := time.Now()
+	value, err := c.rdb.Get(ctx, c.keys.Popular()).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return List{}, nil
+	}
+	if err != nil {
+		return List{}, fmt.Errorf("read the popular items: %w", err)
+	}
+	l, err := Decode(value)
+	if err != nil {
+		return List{}, fmt.Errorf("decode the popular items: %w", err)
+	}
+	c.popular.Store(&cachedList{List: l, read: read})
+	return l, nil
+}

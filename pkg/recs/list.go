@@ -1,0 +1,54 @@
+// Package recs reads recommendations from Redis, as any program may: docs/REDIS.md is
+// the contract for other languages. It owns the lists, their keys, and what shops tell
+// of their items; package sessions writes the lists.
+package recs
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Where recommendations come from.
+const (
+	SourceModel   = "model"   // generated from the user's sequence
+	SourcePopular = "popular" // the fallback, the same for every user
+	SourceNone    = "none"    // there is nothing to recommend; only in an Answer
+)
+
+// ScoredItem is a recommended item; a higher score is better.
+type ScoredItem struct {
+	Item  string  `json:"item_id"`
+	Score float64 `json:"score"`
+}
+
+// List is what genrec recommends to a user. Its JSON form is the value of the
+// user's key in Redis and a public contract.
+type List struct {
+	RecID           string       `json:"rec_id"`
+	User            string       `json:"user_id,omitempty"` // empty: the fallback
+	ModelVersion    string       `json:"model_version"`
+	SequenceVersion int64        `json:"sequence_version"` // of the sequence they were generated from
+	GeneratedAt     time.Time    `json:"generated_at"`     // RFC 3339, stored in UTC with millisecond precision
+	Source          string       `json:"source"`           // SourceModel or SourcePopular
+	Items           []ScoredItem `json:"items"`            // best first
+}
+
+// Encode returns the JSON form.
+func (l List) Encode() ([]byte, error) {
+	l.GeneratedAt = l.GeneratedAt.UTC().Truncate(time.Millisecond)
+	if l.Items == nil {
+		l.Items = []ScoredItem{} // not null
+	}
+	value, err := json.Marshal(l)
+	if err != nil {
+		return nil, fmt.Errorf("encode recommendations of user %q: %w", l.User, err)
+	}
+	return value, nil
+}
+
+// Decode reads the JSON form.
+func Decode(value []byte) (l List, err error) {
+	err = json.Unmarshal(value, &l)
+	return l, err
+}
