@@ -18,23 +18,32 @@ import (
 // apply brings the recommendations of a batch up to date. Every effect comes
 // before the batch is finished, and can be repeated.
 func (r *run) apply(ctx context.Context, batch []pending) error {
+	began, span := time.Now(), beginBatch(batch)
+	defer span.End()
+	ctx = span.Context(ctx)
 	tasks, unreadable, err := r.outdated(ctx, batch)
 	if err != nil {
 		return err
 	}
+	traceBatch("read", began, batch)
+	began = time.Now()
 	done, failed, err := r.generateAll(ctx, tasks)
 	if err != nil {
 		return err
 	}
+	traceTasks("generate", began, tasks, span)
 	if err := r.bury(ctx, append(failed, unreadable...)...); err != nil {
 		return err
 	}
+	began = time.Now()
 	if err := r.write(ctx, done); err != nil {
 		return err
 	}
+	traceTasks("write", began, done)
 	places := make([]ticket, len(batch))
 	for i, p := range batch {
 		places[i] = p.ticket
+		p.trace.End()
 	}
 	r.finish(places...)
 	return nil
@@ -67,6 +76,7 @@ func (r *run) outdated(ctx context.Context, batch []pending) (tasks []task, unre
 			break
 		}
 		at := slices.IndexFunc(batch, func(p pending) bool { return p.refresh.User == user.User })
+		batch[at].trace.Fail(ReasonBadSequence)
 		unreadable = append(unreadable, stream.DeadLetter(batch[at].message, ReasonBadSequence, err.Error()))
 		batch = slices.Delete(slices.Clone(batch), at, at+1)
 	}
@@ -164,6 +174,7 @@ func (r *run) generateBy(ctx context.Context, model Generator, tasks []task) (do
 			return nil, nil, err
 		default:
 			r.failures[model.Version()]++
+			tasks[i].trace.Fail(ReasonGenerateFailed)
 			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
 		}
 	}

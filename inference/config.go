@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -37,7 +39,8 @@ type Config struct {
 	// none do. DefaultRefreshRate is for programs to offer.
 	RefreshRate int
 	ActiveFor   time.Duration
-	OnWritten   func(Written) // called by the goroutine that generates, so it must be quick
+	OnWritten   func(Written)        // called by the goroutine that generates, so it must be quick
+	Tracing     trace.TracerProvider // nil: no spans
 	Logger      *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -34,19 +35,23 @@ func (r *run) fetch(ctx context.Context) error {
 		place := r.tracker.add(m.Partition, m.Offset)
 		r.counters.update(func(s *Stats) { s.Read++ })
 
+		trace, queued := r.tracer.Continue(m), time.Now()
 		refresh, err := decode(m.Value)
 		if err != nil {
+			trace.Fail(ReasonBadRefresh)
 			if err := r.bury(ctx, stream.DeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
 				return err
 			}
+			trace.End()
 			r.finish(place)
 			continue
 		}
-		superseded, coalesced := r.queue.add(pending{refresh: refresh, message: m, ticket: place})
+		superseded, coalesced := r.queue.add(pending{refresh: refresh, message: m, ticket: place, trace: trace, queued: queued})
 		if coalesced {
 			r.tracker.finish(superseded)
 			r.counters.update(func(s *Stats) { s.Coalesced++ })
 		}
+		r.metrics.waiting.Set(float64(r.queue.len()))
 	}
 }
 
@@ -73,6 +78,9 @@ func (r *run) bury(ctx context.Context, messages ...kafka.Message) error {
 	}
 	if err := stream.Publish(ctx, r.cfg.Logger, r.deadLetters, messages...); err != nil {
 		return err
+	}
+	for _, m := range messages {
+		r.metrics.dead.WithLabelValues(stream.ReasonOf(m)).Inc()
 	}
 	r.counters.update(func(s *Stats) { s.Failed += int64(len(messages)) })
 	r.cfg.Logger.WarnContext(ctx, "gave up refreshes", "topic", r.deadLetters.Topic, "refreshes", len(messages))

@@ -28,10 +28,16 @@ func (r *run) generate(ctx context.Context) error {
 			}
 		case <-ready:
 			batch, began := r.queue.take(pace.size), time.Now()
+			r.metrics.waiting.Set(float64(r.queue.len()))
+			for _, p := range batch {
+				p.trace.Step("wait", p.queued, began)
+			}
 			if err := r.apply(ctx, batch); err != nil {
 				return err
 			}
-			pace.took(len(batch), time.Since(began))
+			took := time.Since(began)
+			pace.took(len(batch), took)
+			r.metrics.batch(len(batch), took)
 		}
 	}
 }
@@ -44,6 +50,7 @@ func (r *run) introduce(ctx context.Context, before fleet) error {
 	for version := range r.fleet.models {
 		r.recall(version)
 	}
+	r.metrics.serves(r.fleet)
 	if r.fleet.leader != before.leader {
 		if err := r.putPopular(ctx, r.fleet.models[r.fleet.leader]); err != nil {
 			return err
@@ -74,5 +81,8 @@ const creditedVersions = 16
 func (r *run) recall(version string) {
 	r.served = slices.DeleteFunc(r.served, func(v string) bool { return v == version })
 	r.served = append(r.served, version)
-	r.served = r.served[max(0, len(r.served)-creditedVersions):]
+	if len(r.served) > creditedVersions {
+		r.metrics.forget(r.served[0])
+		r.served = r.served[1:]
+	}
 }

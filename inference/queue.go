@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -15,6 +16,8 @@ type pending struct {
 	refresh stream.Refresh
 	message kafka.Message // the newest that asks for them
 	ticket  ticket        // of that message
+	trace   *stream.Trace // of the oldest message that has one
+	queued  time.Time     // that message
 }
 
 // live tells a refresh after an event from those that only renew.
@@ -70,6 +73,7 @@ func (q *queue) add(p pending) (superseded ticket, coalesced bool) {
 	newer := p.refresh.ProducedAt
 	p.refresh.ProducedAt = older.refresh.ProducedAt
 	p.refresh.AddProducedAt(newer...)
+	p.follow(older)
 	if older.live() == p.live() {
 		at.Value = p
 	} else {

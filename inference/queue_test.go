@@ -6,6 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"genrec/pkg/stream"
 )
@@ -41,6 +46,34 @@ func TestQueueIsFIFO(t *testing.T) {
 	case <-q.ready:
 		t.Error("the queue is empty, but ready")
 	default:
+	}
+}
+
+// Refreshes that are coalesced go on in the trace of the oldest, linked with the others'.
+func TestQueueJoinsTraces(t *testing.T) {
+	exporter := tracetest.NewInMemoryExporter()
+	tracer := stream.NewTracer(trace.NewTracerProvider(trace.WithSyncer(exporter)))
+	q := newQueue(10)
+	for i := range int64(4) {
+		p := refreshOf("ann", i, 100*i)
+		if p.queued = time.UnixMilli(i); i > 0 {
+			p.trace = tracer.Process(kafka.Message{Topic: "refreshes", Offset: i})
+		}
+		q.add(p)
+	}
+	waiting := q.take(1)[0]
+	if ended := exporter.GetSpans(); len(ended) != 2 || !waiting.trace.Recording() || waiting.queued != time.UnixMilli(1) {
+		t.Fatalf("of three traces, %d have ended, and the user waits since %v; want those of the newer two, and the time of the oldest", len(ended), waiting.queued)
+	}
+	waiting.trace.End()
+	spans := exporter.GetSpans()
+	for _, newer := range spans[:2] {
+		if len(newer.Links) != 1 || newer.Links[0].SpanContext.SpanID() != spans[2].SpanContext.SpanID() {
+			t.Errorf("a newer trace has links %v, want one with the oldest", newer.Links)
+		}
+	}
+	if len(spans[2].Links) != 2 {
+		t.Errorf("the oldest trace has links %v, want those with the two newer ones", spans[2].Links)
 	}
 }
 

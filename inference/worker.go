@@ -33,12 +33,17 @@ type Worker struct {
 	cfg      Config
 	models   Models
 	sessions Sessions
+	tracer   stream.Tracer
 	counters counters
+	metrics  metrics
 }
 
 // New returns a Worker; Run starts it.
 func New(cfg Config, models Models, s Sessions) *Worker {
-	return &Worker{cfg: cfg.withDefaults(), models: models, sessions: s}
+	return &Worker{
+		cfg: cfg.withDefaults(), models: models, sessions: s,
+		tracer: stream.NewTracer(cfg.Tracing), metrics: newMetrics(),
+	}
 }
 
 // Stats returns the counts so far. It may be called while Run runs.

@@ -40,6 +40,7 @@ type Ingester struct {
 	budget   *semaphore.Weighted // bytes of the messages in hand
 	tracer   stream.Tracer
 	counters counters
+	metrics  metrics
 }
 
 // New returns an Ingester; Run starts it.
@@ -47,7 +48,7 @@ func New(cfg Config, s Sessions) *Ingester {
 	cfg = cfg.withDefaults()
 	return &Ingester{
 		cfg: cfg, sessions: s, linger: defaultLinger,
-		budget: semaphore.NewWeighted(cfg.MaxBytes), tracer: stream.NewTracer(cfg.Tracing),
+		budget: semaphore.NewWeighted(cfg.MaxBytes), tracer: stream.NewTracer(cfg.Tracing), metrics: newMetrics(),
 	}
 }
 

@@ -57,6 +57,7 @@ func (r *run) work(ctx context.Context, p *stream.Partition) error {
 	}
 	err := group.Wait()
 	r.budget.Release(w.held.Load())
+	r.metrics.heldBytes.Sub(float64(w.held.Load()))
 	return err
 }
 
@@ -72,6 +73,7 @@ func (w *worker) fetch(ctx context.Context) error {
 			return err
 		}
 		w.held.Add(d.cost)
+		w.metrics.heldBytes.Add(float64(d.cost))
 		if err := w.inbox.add(ctx, d); err != nil {
 			return err
 		}
@@ -102,7 +104,9 @@ func (w *worker) append(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.trace("append", began, time.Now())
+		ended := time.Now()
+		w.metrics.appendSeconds.Observe(ended.Sub(began).Seconds())
+		b.trace("append", began, ended)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -148,6 +152,7 @@ func (w *worker) publish(ctx context.Context) error {
 		}
 		b.endTraces()
 		w.held.Add(-b.bytes)
+		w.metrics.heldBytes.Sub(float64(b.bytes))
 		w.budget.Release(b.bytes)
 		select {
 		case <-ctx.Done():
@@ -189,6 +194,7 @@ func (w *worker) commit(ctx context.Context) error {
 		}
 		for _, b := range batches {
 			w.counters.add(b.stats)
+			w.metrics.finished(b.stats)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"genrec/inference"
 	"genrec/ingest"
@@ -27,6 +28,7 @@ type world struct {
 	store    *sessions.Store
 	models   *models
 	services map[string][]*embeddedtest.Service // by kind, in the order in which they started
+	tracing  trace.TracerProvider               // of services that start from then on
 }
 
 // window is small, so that a story can fill it.
@@ -61,10 +63,12 @@ func (w *world) start(kind string) {
 	var service *embeddedtest.Service
 	switch kind {
 	case "ingest":
-		i := ingest.New(ingest.Config{Kafka: w.servers.Cluster(), Logger: quiet}, w.store)
+		i := ingest.New(ingest.Config{Kafka: w.servers.Cluster(), Tracing: w.tracing, Logger: quiet}, w.store)
 		service = embeddedtest.Run(w.t, i.Run)
 	case "infer":
-		worker := inference.New(inference.Config{Kafka: w.servers.Cluster(), PollModels: time.Millisecond, Logger: quiet}, w.models, w.store)
+		worker := inference.New(inference.Config{
+			Kafka: w.servers.Cluster(), PollModels: time.Millisecond, Tracing: w.tracing, Logger: quiet,
+		}, w.models, w.store)
 		service = embeddedtest.Run(w.t, worker.Run)
 	default:
 		w.t.Fatalf("start %q: what is it?", kind)

@@ -25,7 +25,7 @@ func allCommand() *cli.Command {
 inside the process and says where they are.
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`,
-		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), []cli.Flag{
 			&cli.DurationFlag{
 				Name: "retrain-every", Value: 24 * time.Hour, Usage: "time from one training to the next, the first after a minute if there is no model; 0 is never",
 				Sources: cli.EnvVars("GENREC_RETRAIN_EVERY"),
@@ -49,15 +49,20 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 			if err != nil {
 				return err
 			}
+			i, w, watch := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o), retrain.NewWatch(training.Progress)
+			training.Progress = watch
+			o.ingests(s, i)
+			o.infers(s, w)
+			o.metrics.MustRegister(watch.Metrics()...)
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return newIngester(s, stream.Earliest, o).Run(groupCtx) })
+			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
 			}
-			group.Go(func() error { return newWorker(cmd, s, m).Run(groupCtx) })
+			group.Go(func() error { return w.Run(groupCtx) })
 			if every := cmd.Duration("retrain-every"); every > 0 {
 				group.Go(func() error {
-					retrainRegularly(groupCtx, training, *s, past, m, every)
+					retrainRegularly(groupCtx, training, watch, *s, past, m, every)
 					return nil
 				})
 			}
@@ -71,7 +76,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --retrain-every 24h`
 const firstTraining = time.Minute
 
 // retrainRegularly outlives a training that fails: the current model goes on.
-func retrainRegularly(ctx context.Context, training retrain.Config, s servers, past *history.Archive, m models, every time.Duration) {
+func retrainRegularly(ctx context.Context, training retrain.Config, watch *retrain.Watch, s servers, past *history.Archive, m models, every time.Duration) {
 	wait := every
 	if _, err := m.registry.Current(ctx); errors.Is(err, registry.ErrNoVersion) {
 		wait = min(firstTraining, every)
@@ -86,6 +91,9 @@ func retrainRegularly(ctx context.Context, training retrain.Config, s servers, p
 		}
 		wait = every
 		report, err := retrainOnce(ctx, training, s, past, m)
+		if ctx.Err() == nil {
+			watch.Ended(report, err)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -26,11 +26,11 @@ func TestAllAnswersEvents(t *testing.T) {
 	defer servers.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	past := t.TempDir()
+	past, metrics := t.TempDir(), freeAddress(t)
 	done := make(chan error, 1)
 	go func() {
 		done <- newApp().Run(ctx, []string{
-			"genrec", "all", "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
+			"genrec", "all", "--metrics", metrics, "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
 			"--retrain-every", "200ms", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
 		})
 	}()
@@ -40,8 +40,11 @@ func TestAllAnswersEvents(t *testing.T) {
 	}
 	w := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
 	defer w.Close()
-	for i := range 5 {
+	for i := range 6 {
 		value := fmt.Sprintf(`{"event_id": "%d", "user_id": "u%d", "item_id": "i%d", "timestamp": %d}`, i, i%2, i, 1_750_000_000_000+i)
+		if i == 5 {
+			value = "no event"
+		}
 		if err := w.WriteMessages(t.Context(), kafka.Message{Key: []byte("u"), Value: []byte(value)}); err != nil {
 			t.Fatal(err)
 		}
@@ -51,6 +54,7 @@ func TestAllAnswersEvents(t *testing.T) {
 	if _, err := snapshot.Newest(filepath.Join(past, "snapshots")); err != nil {
 		t.Errorf("the model was not made of a snapshot of the history: %v", err)
 	}
+	checkTelemetry(t, "http://"+metrics)
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("a stop ends in %v, want no error", err)

@@ -22,18 +22,24 @@ machine, or per GPU with CUDA_VISIBLE_DEVICES: they share the work as one consum
 group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
-		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags()),
-		Action: func(ctx context.Context, cmd *cli.Command) error {
+		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags(), metricsFlag()),
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			m, err := openModels(ctx, cmd)
 			if err != nil {
 				return err
 			}
+			o, err := observe(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.close(ctx)) }()
 			s, err := connect(ctx, cmd, inference.Config{}.Access())
 			if err != nil {
 				return err
 			}
 			slog.Info("inference starts", "device", m.device)
-			w := newWorker(cmd, s, m)
+			w := newWorker(cmd, s, m, o)
+			o.infers(s, w)
 			err = w.Run(ctx)
 			slog.Info("inference stopped", "stats", w.Stats())
 			return errors.Join(err, s.close())
@@ -41,9 +47,9 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 	}
 }
 
-func newWorker(cmd *cli.Command, s *servers, m models) *inference.Worker {
+func newWorker(cmd *cli.Command, s *servers, m models, o *observation) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
 	return inference.New(inference.Config{
-		Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target"), RefreshRate: cmd.Int("refresh-rate"),
+		Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target"), RefreshRate: cmd.Int("refresh-rate"), Tracing: o.tracing,
 	}, served, s.store)
 }

@@ -29,7 +29,7 @@ With --history it also keeps all events as Parquet files in a folder that all
 ingest processes share, for retrain to learn from more than the newest ones.
 
 Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/history`,
-		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), metricsFlag(), []cli.Flag{
 			&cli.StringFlag{
 				Name: "from", Value: stream.Earliest.String(),
 				Usage:   "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z",
@@ -56,6 +56,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			}
 			collectLess()
 			i := newIngester(s, start, o)
+			o.ingests(s, i)
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {

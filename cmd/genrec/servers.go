@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/redis/go-redis/v9"
@@ -71,6 +72,14 @@ func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
 	}
 	s.store, err = sessions.Open(ctx, s.redis, storeOptions(cmd))
 	return err
+}
+
+// answer says whether Redis does. Kafka is asked all the time anyway.
+func (s *servers) answer(ctx context.Context) error {
+	if err := s.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping Redis: %w", err)
+	}
+	return nil
 }
 
 func storeOptions(cmd *cli.Command) sessions.Options {

@@ -70,6 +70,9 @@ func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
 	return dead
 }
 
+// ReasonOf returns the reason of what DeadLetter returned.
+func ReasonOf(dead kafka.Message) string { return headers{&dead}.Get(HeaderReason) }
+
 // Letter is a dead letter as it lies in its topic.
 type Letter struct {
 	Reason, Detail string

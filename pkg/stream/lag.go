@@ -4,23 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 )
 
 // Lag returns how many messages of a topic a group has not committed yet.
 func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, error) {
-	lag, err := lagOf(ctx, cluster, group, topic)
+	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: cluster.transport()}
+	lags, err := lagsOf(ctx, cluster, client, group, topic)
 	if err != nil {
-		return 0, fmt.Errorf("look up how far group %q is in topic %q: %w", group, topic, err)
+		return 0, err
+	}
+	var lag int64
+	for _, n := range lags {
+		lag += n
 	}
 	return lag, nil
 }
 
-func lagOf(ctx context.Context, cluster Cluster, group, topic string) (int64, error) {
+// lagsOf returns the lag of each partition.
+func lagsOf(ctx context.Context, cluster Cluster, client *kafka.Client, group, topic string) (lags map[int]int64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("look up how far group %q is in topic %q: %w", group, topic, err)
+		}
+	}()
 	partitions, err := cluster.Dialer().LookupPartitions(ctx, "tcp", cluster.Brokers[0], topic)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var (
 		ids   []int
@@ -30,28 +44,66 @@ func lagOf(ctx context.Context, cluster Cluster, group, topic string) (int64, er
 		ids = append(ids, p.ID)
 		asked = append(asked, kafka.FirstOffsetOf(p.ID), kafka.LastOffsetOf(p.ID))
 	}
-	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: cluster.transport()}
 	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	fetched, err := client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: ids}})
 	if err == nil && !errors.Is(fetched.Error, kafka.GroupIdNotFound) {
 		err = fetched.Error
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	committed := make(map[int]int64)
 	for _, p := range fetched.Topics[topic] {
 		committed[p.Partition] = p.CommittedOffset
 	}
-	var lag int64
+	lags = make(map[int]int64)
 	for _, p := range offsets.Topics[topic] {
 		if p.Error != nil {
-			return 0, p.Error
+			return nil, p.Error
 		}
-		lag += p.LastOffset - max(p.FirstOffset, committed[p.Partition])
+		lags[p.Partition] = p.LastOffset - max(p.FirstOffset, committed[p.Partition])
 	}
-	return lag, nil
+	return lags, nil
+}
+
+// lagTimeout is how long Kafka may take to tell the lag.
+const lagTimeout = 5 * time.Second
+
+type lagCollector struct {
+	cluster      Cluster
+	client       *kafka.Client
+	group, topic string
+	lag          *prometheus.Desc
+}
+
+// NewLagCollector returns the lag of a group in each partition of a topic, for
+// Prometheus: Kafka is asked whenever Prometheus asks, so that it also tells of a group
+// that is stuck. Each member tells it of all partitions.
+func NewLagCollector(cluster Cluster, group, topic string) prometheus.Collector {
+	return &lagCollector{
+		cluster: cluster, group: group, topic: topic,
+		client: &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: cluster.transport()},
+		lag: prometheus.NewDesc("genrec_kafka_lag_messages", "Messages that the consumer group has not committed yet.",
+			[]string{"partition"}, prometheus.Labels{"group": group, "topic": topic}),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.lag }
+
+// Collect implements prometheus.Collector.
+func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
+	defer cancel()
+	lags, err := lagsOf(ctx, c.cluster, c.client, c.group, c.topic)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(c.lag, err)
+		return
+	}
+	for partition, lag := range lags {
+		ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(lag), strconv.Itoa(partition))
+	}
 }

@@ -1,0 +1,50 @@
+package retrain
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"genrec/retrain/gate"
+)
+
+func TestWatchTellsPrometheus(t *testing.T) {
+	w := NewWatch(silent{})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(w.Metrics()...)
+	w.Start("pretrain", 10, 0)
+	w.Finish()
+	w.Start("finetune", 8, 3)
+	w.Step(0.5)
+	w.Ended(Report{Gate: gate.Verdict{Promoted: true}}, nil)
+	w.Ended(Report{}, nil)
+	w.Ended(Report{}, errors.New("no space left"))
+	w.Ended(Report{}, ErrNoData)
+	const want = `
+# HELP genrec_retrain_loss_nats Loss of the training's newest step.
+# TYPE genrec_retrain_loss_nats gauge
+genrec_retrain_loss_nats 0.5
+# HELP genrec_retrain_progress_ratio How much of a training's stage is done; nothing while there is none.
+# TYPE genrec_retrain_progress_ratio gauge
+genrec_retrain_progress_ratio{stage="finetune"} 0.5
+# HELP genrec_retrain_runs_total Trainings that have ended, by outcome: promoted, refused by the gate, no_data, or failed.
+# TYPE genrec_retrain_runs_total counter
+genrec_retrain_runs_total{outcome="failed"} 1
+genrec_retrain_runs_total{outcome="no_data"} 1
+genrec_retrain_runs_total{outcome="promoted"} 1
+genrec_retrain_runs_total{outcome="refused"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
+		"genrec_retrain_loss_nats", "genrec_retrain_progress_ratio", "genrec_retrain_runs_total"); err != nil {
+		t.Error(err)
+	}
+	if testutil.ToFloat64(w.lastEnd) == 0 {
+		t.Error("the time of the last version is not told")
+	}
+	if w.Finish(); testutil.CollectAndCount(w.progress) != 0 {
+		t.Error("a stage that is over is still told")
+	}
+}
