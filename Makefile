@@ -69,6 +69,10 @@ fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME=60s
 lint: ## Run go vet and golangci-lint
 	@$(libtorch) go vet ./...; go run $(golangci_lint) run
 
+.PHONY: check-deploy
+check-deploy: setup ## Lint and render what is in deploy/, and let genrec read its commands and variables
+	@$(libtorch) deploy/check/check.sh
+
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what the program calls
 	@$(libtorch) go run $(govulncheck) ./...

@@ -47,10 +47,20 @@ type training struct {
 	stages []stage
 	since  time.Time // of the start, less what an interrupted run had spent
 	saved  time.Time
+	saving time.Duration // what the newest checkpoint took
 }
 
-// checkpointInterval bounds the work that a kill loses.
-const checkpointInterval = 2 * time.Minute
+// A kill loses at most what was done in two minutes, and of a small model less: checkpoints
+// may take a hundredth of the time, but not come more often than each second.
+const (
+	mostBetweenCheckpoints  = 2 * time.Minute
+	leastBetweenCheckpoints = time.Second
+	checkpointsShare        = 100
+)
+
+func (t *training) checkpointDue() bool {
+	return time.Since(t.saved) > min(mostBetweenCheckpoints, max(leastBetweenCheckpoints, checkpointsShare*t.saving))
+}
 
 func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
 	t := &training{run: r, parts: p, bundle: bundle, ranker: ranker, saved: time.Now()}
@@ -166,7 +176,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 				return err
 			}
 		}
-		if time.Since(t.saved) > checkpointInterval {
+		if t.checkpointDue() {
 			if err := t.checkpoint(trainer); err != nil {
 				return err
 			}
@@ -180,8 +190,11 @@ func (t *training) checkpoint(trainer *model.Trainer) error {
 		return nil
 	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()
+	started := time.Now()
+	err := t.work.save(t.at, trainer)
 	t.saved = time.Now()
-	return t.work.save(t.at, trainer)
+	t.saving = t.saved.Sub(started)
+	return err
 }
 
 // validate measures the epoch just finished, keeps its weights if they are the best

@@ -153,12 +153,18 @@ func TestModelsPageCommands(t *testing.T) {
 	}
 	folder := t.TempDir()
 	publishVersions(t, folder, "")
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	ours := strings.NewReplacer("/srv/models", folder, "redis:6379", servers.RedisAddr())
 	found := regexp.MustCompile(`(?m)^genrec models .*$`).FindAllString(string(page), -1)
 	if len(found) < 6 {
 		t.Fatalf("docs/MODELS.md shows the commands %q, want one of each kind", found)
 	}
 	for _, line := range found {
-		if _, err := runCommand(t, strings.Fields(strings.ReplaceAll(line, "/srv/models", folder))[1:]...); err != nil {
+		if _, err := runCommand(t, strings.Fields(ours.Replace(line))[1:]...); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

@@ -201,6 +201,16 @@ func TestOperationsNamesWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known := knownNames()
+	for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
+		if !known[name] {
+			t.Errorf("docs/OPERATIONS.md names %s, which genrec does not have", name)
+		}
+	}
+}
+
+// knownNames are all flags and variables.
+func knownNames() map[string]bool {
 	known := map[string]bool{"GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true}
 	var learn func(commands []*cli.Command)
 	learn = func(commands []*cli.Command) {
@@ -212,10 +222,7 @@ func TestOperationsNamesWhatThereIs(t *testing.T) {
 			learn(command.Commands)
 		}
 	}
-	learn(newApp().Commands)
-	for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
-		if !known[name] {
-			t.Errorf("docs/OPERATIONS.md names %s, which genrec does not have", name)
-		}
-	}
+	app := newApp()
+	learn(append(app.Commands, app))
+	return known
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -101,57 +99,6 @@ func (w *world) kill(ctx context.Context, after time.Duration) error {
 	return ctx.Err()
 }
 
-// fullDisk trains where the disk ends at one point or another of what a training writes.
-func (w *world) fullDisk(ctx context.Context) error {
-	version, err := sizeOf(filepath.Join(w.models, "versions", "v000002"))
-	if err != nil {
-		return err
-	}
-	all, err := sizeOf(w.models)
-	if err != nil {
-		return err
-	}
-	for _, free := range []int64{16 << 10, version / 2, version * 3 / 2, version * 5 / 2} {
-		if err := w.trainInLittleRoom(ctx, all+all/4+free); err != nil { // files take whole pages
-			return fmt.Errorf("%d bytes free: %w", free, err)
-		}
-	}
-	return nil
-}
-
-// trainInLittleRoom trains on a file system of its own, which ends with the processes that
-// see it, and looks what is there after the failure.
-func (w *world) trainInLittleRoom(ctx context.Context, bytes int64) error {
-	room, err := os.MkdirTemp("", "genrec-full-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(room)
-	const script = `set -e; room=$1 size=$2 models=$3 genrec=$4; shift 4
-mount -t tmpfs -o "size=$size" tmpfs "$room"; cp -a "$models/." "$room"
-"$genrec" "$@" >"$room.log" 2>&1 || true
-grep -q 'no space left' "$room.log" || { cat "$room.log" >&2; exit 1; }
-"$genrec" models list --models "$room" --json`
-	defer os.Remove(room + ".log")
-	args := append([]string{"--map-root-user", "--mount", "sh", "-c", script, "sh", room, fmt.Sprint(bytes), w.models, w.s.genrec}, w.training(room)...)
-	cmd := exec.CommandContext(ctx, "unshare", args...)
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("a training on a full disk: %w", err)
-	}
-	before, err := w.list(ctx, w.models)
-	if err != nil {
-		return err
-	}
-	after, err := decodeLines(string(text))
-	if err != nil {
-		return err
-	}
-	w.halfPublished += broken(after)
-	return check(len(before) == len(after) && percents(before) == percents(after), "on the full disk there are the versions %v, before there were %v", after, before)
-}
-
 // halfPublishedIn counts versions that are not whole.
 func (w *world) halfPublishedIn(ctx context.Context, models string) error {
 	all, err := w.list(ctx, models)
@@ -199,19 +146,4 @@ func percents(all []listed) string {
 		}
 	}
 	return strings.Join(shares, ",")
-}
-
-// sizeOf is how many bytes a folder holds.
-func sizeOf(folder string) (bytes int64, err error) {
-	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil {
-			bytes += info.Size()
-		}
-		return err
-	})
-	return bytes, err
 }

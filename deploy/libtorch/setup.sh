@@ -5,7 +5,8 @@
 #   . "$(deploy/libtorch/setup.sh)" && go test ./...
 #
 # What is in place is left alone. LIBTORCH, a folder with lib/ and include/, or
-# a Python torch of the same version is used in place of a download.
+# a Python torch of the same version is used in place of a download. GENREC_CUDA=1
+# fetches the CUDA libraries also where there is no GPU, to take them elsewhere.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -116,12 +117,12 @@ find_existing() {
   if is_libtorch "$folder"; then printf '%s\n' "$folder"; fi
 }
 
-# An NVIDIA GPU is here and the libraries for it are not; a libtorch that was
+# An NVIDIA GPU is here, or asked for, and the libraries for it are not; a libtorch that was
 # installed by someone else brings its own.
 lacks_cuda() {
   [[ ! -L $target/torch ]] || return 1
   ! cmp -s "$here/requirements-cuda.txt" "$target/requirements-cuda.txt" || return 1
-  [[ -e /dev/nvidia0 ]] || nvidia-smi >/dev/null 2>&1
+  [[ -n ${GENREC_CUDA:-} || -e /dev/nvidia0 ]] || nvidia-smi >/dev/null 2>&1
 }
 
 install_cuda() {

@@ -266,5 +266,13 @@ test_gpu() {
   expect "they are downloaded once" [ "$(grep -c "requirements-cuda.txt" "$box/pip.log")" = 1 ]
 }
 
+test_gpu_elsewhere() {
+  begin gpu_elsewhere
+  program nvidia-smi 'exit 1'
+  setup GENREC_CUDA=1
+  expect_success
+  expect "the CUDA libraries are downloaded too" grep -q "requirements-cuda.txt" "$box/pip.log"
+}
+
 for test in $(compgen -A function test_); do "$test"; done
 printf 'setup_test.sh: ok\n'

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/inference"
+	"genrec/ingest"
+	"genrec/pkg/stream"
+)
+
+// manifestsVariable names the folder of the manifests in deploy/ as "make check-deploy"
+// renders them, JSON each.
+const manifestsVariable = "GENREC_TEST_MANIFESTS"
+
+// container is one that runs genrec, as Kubernetes or Compose writes it.
+type container struct {
+	Args        []string     `json:"args"`        // Kubernetes
+	Command     []string     `json:"command"`     // Compose
+	Env         []namedValue `json:"env"`         // Kubernetes
+	Environment environment  `json:"environment"` // Compose
+}
+
+func (c container) line() []string { return slices.Concat(c.Args, c.Command) }
+
+// environment is written as an object, or as a list of NAME=VALUE.
+type environment []namedValue
+
+func (e *environment) UnmarshalJSON(text []byte) error {
+	var list []string
+	if json.Unmarshal(text, &list) == nil {
+		for _, entry := range list {
+			name, value, _ := strings.Cut(entry, "=")
+			*e = append(*e, namedValue{name, value})
+		}
+		return nil
+	}
+	var object map[string]string
+	err := json.Unmarshal(text, &object)
+	for name, value := range object {
+		*e = append(*e, namedValue{name, value})
+	}
+	return err
+}
+
+type namedValue struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Every container's command, flags and variables are ones that genrec has, with values
+// that it takes.
+func TestManifests(t *testing.T) {
+	folder := os.Getenv(manifestsVariable)
+	if folder == "" {
+		t.Skip("make check-deploy renders the manifests and sets " + manifestsVariable)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no manifests in %s (%v)", folder, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var manifest any
+			if err := json.Unmarshal(text, &manifest); err != nil {
+				t.Fatal(err)
+			}
+			found := find[container](t, manifest, runsGenrec)
+			if len(found) < 3 {
+				t.Errorf("%d containers run genrec, want ingest, infer and retrain at least", len(found))
+			}
+			for _, s := range find[scaling](t, manifest, scales) {
+				if !scalings()[s] {
+					t.Errorf("a service is scaled by the lag of %+v, which none reads", s)
+				}
+			}
+			for _, c := range found {
+				t.Run(strings.Join(c.line(), " "), func(t *testing.T) { checkContainer(t, c) })
+			}
+		})
+	}
+}
+
+// scaling is the consumer group and the topic by whose lag KEDA scales a service.
+type scaling struct {
+	Group string `json:"consumerGroup"`
+	Topic string `json:"topic"`
+}
+
+// scalings are those that services have.
+func scalings() map[scaling]bool {
+	known := make(map[scaling]bool)
+	for _, access := range []stream.Access{ingest.Config{}.Access(), inference.Config{}.Access()} {
+		known[scaling{access.Group, access.Reads}] = true
+	}
+	return known
+}
+
+// find decodes the parts of a manifest that are meant, wherever they are.
+func find[T any](t *testing.T, node any, meant func(map[string]any) bool) (found []T) {
+	t.Helper()
+	switch node := node.(type) {
+	case []any:
+		for _, child := range node {
+			found = append(found, find[T](t, child, meant)...)
+		}
+	case map[string]any:
+		if meant(node) {
+			found = append(found, decode[T](t, node))
+		}
+		for key, child := range node {
+			if !strings.HasPrefix(key, "x-") { // what Compose files take parts from
+				found = append(found, find[T](t, child, meant)...)
+			}
+		}
+	}
+	return found
+}
+
+var genrecImage = regexp.MustCompile(`(^|/)genrec(:|$)`)
+
+func runsGenrec(node map[string]any) bool {
+	image, _ := node["image"].(string)
+	return genrecImage.MatchString(image)
+}
+
+func scales(node map[string]any) bool { return node["consumerGroup"] != nil }
+
+func decode[T any](t *testing.T, node map[string]any) (decoded T) {
+	t.Helper()
+	text, err := json.Marshal(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &decoded); err != nil {
+		t.Fatal(err)
+	}
+	return decoded
+}
+
+// checkContainer lets genrec read a command line and its variables, without doing what
+// they ask for.
+func checkContainer(t *testing.T, c container) {
+	app := newApp()
+	known := knownNames()
+	for _, e := range slices.Concat(c.Env, c.Environment) {
+		if strings.HasPrefix(e.Name, "GENREC_") && !known[e.Name] {
+			t.Errorf("%s is no variable of genrec", e.Name)
+		}
+		if e.Value != "" {
+			t.Setenv(e.Name, e.Value)
+		}
+	}
+	ran := ""
+	pretend(app.Commands, &ran)
+	if err := app.Run(t.Context(), append([]string{"genrec"}, c.line()...)); err != nil {
+		t.Fatalf("genrec does not take it: %v", err)
+	}
+	if ran == "" {
+		t.Errorf("genrec %s prints its help alone", strings.Join(c.line(), " "))
+	}
+}
+
+// pretend makes commands do nothing but say that they were meant.
+func pretend(commands []*cli.Command, ran *string) {
+	for _, command := range commands {
+		if len(command.Commands) > 0 {
+			pretend(command.Commands, ran)
+			continue
+		}
+		command.Action = func(_ context.Context, cmd *cli.Command) error {
+			if cmd.Args().Present() {
+				return fmt.Errorf("%q is one argument too many", cmd.Args().First())
+			}
+			*ran = cmd.Name
+			return nil
+		}
+	}
+}
+
+// The variables that images are made with are ones that genrec has.
+func TestDockerfile(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/docker/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, runtime, found := strings.Cut(string(text), " AS runtime\n")
+	if !found {
+		t.Fatal("deploy/docker/Dockerfile has no stage runtime")
+	}
+	known := knownNames()
+	for _, name := range regexp.MustCompile(`GENREC_[A-Z_]+`).FindAllString(runtime, -1) {
+		if !known[name] {
+			t.Errorf("deploy/docker/Dockerfile sets %s, which genrec does not have", name)
+		}
+	}
+}

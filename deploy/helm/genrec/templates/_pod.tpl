@@ -1,0 +1,120 @@
+{{/*
+The pod of a component, of {root, name, values, args} and what it works with: kafka, redis,
+models, history and workspace. job says that it ends by itself.
+*/}}
+{{- define "genrec.pod" -}}
+{{- $v := .root.Values -}}
+{{- $gpu := and .values.gpu .values.gpu.enabled -}}
+{{- $kafka := "" -}}{{- $redis := "" -}}
+{{- if .kafka -}}
+{{- $kafka = include "genrec.files" (dict "tls" $v.kafka.tls "password" (ternary $v.kafka.sasl.secret "" (ne $v.kafka.sasl.mechanism ""))) -}}
+{{- end -}}
+{{- if .redis -}}
+{{- $redis = include "genrec.files" (dict "tls" $v.redis.tls "password" $v.redis.passwordSecret) -}}
+{{- end -}}
+metadata:
+  labels:
+    {{- include "genrec.labels" . | nindent 4 }}
+spec:
+  serviceAccountName: {{ include "genrec.fullname" .root }}
+  automountServiceAccountToken: false
+  {{- with $v.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile: {type: RuntimeDefault}
+  {{- if $gpu }}
+  {{- with .values.gpu.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- end }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  terminationGracePeriodSeconds: 60
+  {{- if .job }}
+  restartPolicy: Never
+  {{- else }}
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "genrec.selector" . | nindent 10 }}
+  {{- end }}
+  {{- with .values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .name }}
+      image: "{{ $v.image.repository }}:{{ $v.image.tag | default .root.Chart.AppVersion }}{{ if $gpu }}-cuda{{ end }}"
+      imagePullPolicy: {{ $v.image.pullPolicy }}
+      args: {{ toJson .args }}
+      {{- with include "genrec.env" . | trim }}
+      env:
+        {{- . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities: {drop: [ALL]}
+      resources:
+        {{- $resources := deepCopy .values.resources }}
+        {{- if $gpu }}
+        {{- $resources = merge (dict "limits" (dict .values.gpu.resource 1)) $resources }}
+        {{- end }}
+        {{- toYaml $resources | nindent 8 }}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        - {name: cache, mountPath: /var/cache/genrec}
+        {{- if and .models $v.models.claim }}
+        - {name: models, mountPath: /var/lib/genrec/models}
+        {{- end }}
+        {{- if and .history $v.history.claim }}
+        - {name: history, mountPath: /var/lib/genrec/history}
+        {{- end }}
+        {{- if $kafka }}
+        - {name: kafka, mountPath: /etc/genrec/kafka, readOnly: true}
+        {{- end }}
+        {{- if $redis }}
+        - {name: redis, mountPath: /etc/genrec/redis, readOnly: true}
+        {{- end }}
+  volumes:
+    - {name: tmp, emptyDir: {}}
+    {{- if and .workspace $v.models.bucket }}
+    - {name: cache, persistentVolumeClaim: {claimName: {{ include "genrec.fullname" .root }}-{{ .name }}}}
+    {{- else }}
+    - {name: cache, emptyDir: {}}
+    {{- end }}
+    {{- if and .models $v.models.claim }}
+    - {name: models, persistentVolumeClaim: {claimName: {{ $v.models.claim }}}}
+    {{- end }}
+    {{- if and .history $v.history.claim }}
+    - {name: history, persistentVolumeClaim: {claimName: {{ $v.history.claim }}}}
+    {{- end }}
+    {{- range $name, $sources := dict "kafka" $kafka "redis" $redis }}
+    {{- if $sources }}
+    - name: {{ $name }}
+      projected:
+        defaultMode: 0440
+        sources:
+          {{- trim $sources | nindent 10 }}
+    {{- end }}
+    {{- end }}
+{{- end -}}
