@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/recs"
 	"genrec/pkg/tlsfiles"
 )
 
@@ -18,38 +19,56 @@ const attemptTimeout = 15 * time.Second
 // Await is Open for as long as Redis is out of reach, and looks whether all of the
 // keys can be read and written. A Redis that refuses ends it.
 func Await(ctx context.Context, logger *slog.Logger, rdb redis.UniversalClient, o Options) (s *Store, err error) {
-	err = backoff.Retry(ctx, logger, "connect to Redis", func() error {
+	err = awaitRedis(ctx, logger, func(ctx context.Context) error {
+		if s, err = Open(ctx, rdb, o); err != nil {
+			return err
+		}
+		return s.checkAccess(ctx)
+	})
+	return s, err
+}
+
+// AwaitReader waits for as long as Redis is out of reach, for a program that reads
+// recommendations alone. A Redis that refuses ends it.
+func AwaitReader(ctx context.Context, logger *slog.Logger, c *recs.Client) error {
+	return awaitRedis(ctx, logger, func(ctx context.Context) error {
+		_, err := c.Read(ctx, []string{nobody}, recs.Query{ExcludeSeen: true})
+		return WithRemedy(err)
+	})
+}
+
+func awaitRedis(ctx context.Context, logger *slog.Logger, attempt func(context.Context) error) error {
+	return backoff.Retry(ctx, logger, "connect to Redis", func() error {
 		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
-		if s, err = Open(attemptCtx, rdb, o); err == nil {
-			err = s.checkAccess(attemptCtx)
-		}
+		err := attempt(attemptCtx)
 		if remedy(err) != "" {
 			return backoff.Permanent(err)
 		}
 		return err
 	})
-	return s, err
 }
 
-// checkAccess does what services do, for a user that cannot be: no id has a control
-// character.
+// nobody is a user that cannot be: no id has a control character.
+const nobody = "\x00"
+
+// checkAccess does what services do.
 func (s *Store) checkAccess(ctx context.Context) error {
-	nobody := []string{"\x00"}
-	if _, err := s.Sequences(ctx, nobody); err != nil {
-		return withRemedy(err)
+	if _, err := s.Sequences(ctx, []string{nobody}); err != nil {
+		return WithRemedy(err)
 	}
-	if _, err := s.RecommendationsOf(ctx, nobody); err != nil {
-		return withRemedy(err)
+	if _, err := s.RecommendationsOf(ctx, []string{nobody}); err != nil {
+		return WithRemedy(err)
 	}
-	key := s.keys.List(nobody[0])
+	key := s.keys.List(nobody)
 	if err := s.rdb.Set(ctx, key, "", time.Millisecond).Err(); err != nil {
-		return withRemedy(fmt.Errorf("write the key %q: %w", key, err))
+		return WithRemedy(fmt.Errorf("write the key %q: %w", key, err))
 	}
 	return nil
 }
 
-func withRemedy(err error) error {
+// WithRemedy adds what to do, if Redis refuses.
+func WithRemedy(err error) error {
 	if remedy := remedy(err); remedy != "" {
 		return fmt.Errorf("%w: %s", err, remedy)
 	}

@@ -66,11 +66,11 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 		return nil, err
 	}
 	if err := rdb.Ping(ctx).Err(); err != nil {
-		return nil, withRemedy(fmt.Errorf("ping Redis: %w", err))
+		return nil, WithRemedy(fmt.Errorf("ping Redis: %w", err))
 	}
 	for _, script := range []*redis.Script{appendScript, putScript, forgetScript} {
 		if err := script.Load(ctx, rdb).Err(); err != nil {
-			return nil, withRemedy(fmt.Errorf("load script into Redis: %w", err))
+			return nil, WithRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}
 	}
 	return &Store{rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix})}, nil

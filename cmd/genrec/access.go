@@ -63,7 +63,7 @@ func readAccess(cmd *cli.Command, server string) (a access, err error) {
 		}
 	}
 	a.user = cmd.String(server + "-user")
-	a.password, err = readPassword(cmd.String(server+"-password-file"), envVar(server, "password"))
+	a.password, err = readSecret(cmd.String(server+"-password-file"), envVar(server, "password"))
 	if err != nil {
 		return a, fmt.Errorf("--%s-password-file: %w", server, err)
 	}
@@ -73,11 +73,11 @@ func readAccess(cmd *cli.Command, server string) (a access, err error) {
 	return a, nil
 }
 
-const maxPassword = 64 << 10
+const maxSecret = 64 << 10
 
-// readPassword takes a password from a file, without the end of its line, or else
+// readSecret takes one from a file, without the end of its line, or else
 // from a variable.
-func readPassword(path, variable string) (string, error) {
+func readSecret(path, variable string) (string, error) {
 	set := os.Getenv(variable)
 	switch {
 	case path == "":
@@ -90,8 +90,8 @@ func readPassword(path, variable string) (string, error) {
 		return "", err
 	}
 	value = bytes.TrimRight(value, "\r\n")
-	if len(value) == 0 || len(value) > maxPassword {
-		return "", errors.New("the file " + path + " is empty, or too long for a password")
+	if len(value) == 0 || len(value) > maxSecret {
+		return "", errors.New("the file " + path + " is empty, or too long for a secret")
 	}
 	return string(value), nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func newApp() *cli.Command {
-	commands := []*cli.Command{demoCommand(), allCommand(), ingestCommand(), deadCommand(), forgetCommand(), importCommand(), exportCommand(), inferCommand(), retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), doctorCommand(), versionCommand()}
+	commands := []*cli.Command{demoCommand(), allCommand(), ingestCommand(), deadCommand(), forgetCommand(), importCommand(), exportCommand(), inferCommand(), retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(), versionCommand()}
 	return &cli.Command{
 		Name:  "genrec",
 		Usage: "a recommender that answers each event with new recommendations",

@@ -70,14 +70,18 @@ func printSettings(cmd *cli.Command) error {
 		name := flag.Names()[0]
 		lines = append(lines, strings.Join([]string{name, shown(name, flag.Get()), source(cmd, flag)}, "\t"))
 	}
-	for _, server := range []string{"kafka", "redis"} {
+	for _, secret := range []struct{ name, file, variable string }{
+		{"kafka-password", "kafka-password-file", envVar("kafka", "password")},
+		{"redis-password", "redis-password-file", envVar("redis", "password")},
+		{"tokens", "tokens-file", tokensVariable},
+	} {
 		value, from := "not set", "default"
-		if name := envVar(server, "password"); cmd.String(server+"-password-file") != "" {
+		if cmd.String(secret.file) != "" {
 			value, from = "not shown", "the file"
-		} else if os.Getenv(name) != "" {
-			value, from = "not shown", name
+		} else if os.Getenv(secret.variable) != "" {
+			value, from = "not shown", secret.variable
 		}
-		lines = append(lines, strings.Join([]string{server + "-password", value, from}, "\t"))
+		lines = append(lines, strings.Join([]string{secret.name, value, from}, "\t"))
 	}
 	slices.Sort(lines)
 	w := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)

@@ -15,6 +15,7 @@ func TestConfigPrintsSettings(t *testing.T) {
 	t.Setenv("GENREC_TTL", "2h")
 	t.Setenv("GENREC_WINDOW", "9")
 	t.Setenv("GENREC_KAFKA_PASSWORD", "hunter2")
+	t.Setenv("GENREC_TOKENS", "hunter6")
 	passwordFile := write(t, "hunter3\n")
 	printed, err := runCommand(t, "--log-level", "error", "config",
 		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--models", "s3://id:hunter5@b", "--redis-password-file", passwordFile)
@@ -39,6 +40,7 @@ func TestConfigPrintsSettings(t *testing.T) {
 		"models":              "(not shown)@b --models",
 		"kafka-password":      "not shown GENREC_KAFKA_PASSWORD",
 		"redis-password":      "not shown the file",
+		"tokens":              "not shown GENREC_TOKENS",
 		"redis-password-file": passwordFile + " --redis-password-file",
 	} {
 		if got[name] != want {

@@ -40,15 +40,7 @@ func clusterFlags() []cli.Flag {
 }
 
 func redisFlags() []cli.Flag {
-	return join([]cli.Flag{
-		&cli.StringFlag{
-			Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process",
-			Sources: cli.EnvVars("GENREC_REDIS"),
-		},
-		&cli.StringFlag{
-			Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis",
-			Sources: cli.EnvVars("GENREC_PREFIX"),
-		},
+	return join(redisAddressFlags(), []cli.Flag{
 		&cli.IntFlag{
 			Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user",
 			Sources: cli.EnvVars("GENREC_WINDOW"),
@@ -62,6 +54,19 @@ func redisFlags() []cli.Flag {
 			Sources: cli.EnvVars("GENREC_TTL"),
 		},
 	}, accessFlags("redis"))
+}
+
+func redisAddressFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process",
+			Sources: cli.EnvVars("GENREC_REDIS"),
+		},
+		&cli.StringFlag{
+			Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis",
+			Sources: cli.EnvVars("GENREC_PREFIX"),
+		},
+	}
 }
 
 func modelFlags() []cli.Flag {

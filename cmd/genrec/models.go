@@ -56,7 +56,7 @@ Example:   genrec models promote v000012 --models /srv/models`,
 			if err != nil {
 				return err
 			}
-			return serve(ctx, cmd, models, []registry.Share{{Version: version, Percent: 100}})
+			return setServing(ctx, cmd, models, []registry.Share{{Version: version, Percent: 100}})
 		})
 }
 
@@ -71,7 +71,7 @@ Example:   genrec models split v000012:90 v000013:10 --models /srv/models`,
 			if err != nil {
 				return err
 			}
-			return serve(ctx, cmd, models, shares)
+			return setServing(ctx, cmd, models, shares)
 		})
 }
 
@@ -121,8 +121,8 @@ func printRemoved(cmd *cli.Command, removed []string) error {
 	return err
 }
 
-// serve makes versions serve, and says so where one of them was refused.
-func serve(ctx context.Context, cmd *cli.Command, models *registry.Registry, shares []registry.Share) error {
+// setServing makes versions serve, and says so where one of them was refused.
+func setServing(ctx context.Context, cmd *cli.Command, models *registry.Registry, shares []registry.Share) error {
 	if err := models.SetServing(ctx, shares); err != nil {
 		return err
 	}

@@ -54,9 +54,11 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer servers.Close()
+	listen := freeAddress(t)
+	t.Setenv("GENREC_LISTEN", listen)
 	here := strings.NewReplacer(
 		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(), "/srv/genrec", t.TempDir(),
-		"/tmp/beauty", t.TempDir(), "../shared/data/Beauty.txt", "testdata/ring.txt",
+		"localhost:8080", listen, "/tmp/beauty", t.TempDir(), "../shared/data/Beauty.txt", "testdata/ring.txt",
 	)
 	t.Setenv("GENREC_PRETRAIN_EPOCHS", "1")
 	t.Setenv("GENREC_FINETUNE_EPOCHS", "1")
@@ -73,7 +75,7 @@ func TestReadmeCommands(t *testing.T) {
 			if out, err := rehearse(line); err != nil {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}
-		case strings.HasPrefix(line, "bin/genrec ingest"), strings.HasPrefix(line, "bin/genrec infer"):
+		case strings.HasPrefix(line, "bin/genrec ingest"), strings.HasPrefix(line, "bin/genrec infer"), strings.HasPrefix(line, "bin/genrec serve"):
 			services.Go(func() error { return run(line) })
 		case strings.HasPrefix(line, "bin/genrec retrain --data"), strings.HasPrefix(line, "bin/genrec eval"):
 			if err := run(line); err != nil {
@@ -91,6 +93,11 @@ func TestReadmeCommands(t *testing.T) {
 		case strings.HasPrefix(line, "redis-cli GET "):
 			awaitKey(t, servers, "genrec:popular")
 			checkReadmeAnswer(t, servers, strings.Trim(strings.TrimPrefix(line, "redis-cli GET "), "'"))
+		case strings.HasPrefix(line, "curl "):
+			await(t, "answer to "+line, func() bool {
+				out, err := exec.Command("bash", "-c", here.Replace(line)).Output()
+				return err == nil && strings.Contains(string(out), `"user_id":"alice","source":"model"`)
+			})
 		default:
 			t.Errorf("README.md has a command that this test does not run: %q", line)
 		}
@@ -211,7 +218,7 @@ func TestOperationsNamesWhatThereIs(t *testing.T) {
 
 // knownNames are all flags and variables.
 func knownNames() map[string]bool {
-	known := map[string]bool{"GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true}
+	known := map[string]bool{"GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true, tokensVariable: true}
 	var learn func(commands []*cli.Command)
 	learn = func(commands []*cli.Command) {
 		for _, command := range commands {

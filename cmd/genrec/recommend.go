@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/pkg/recs"
 	"genrec/sessions"
 )
 
@@ -16,42 +17,52 @@ func recommendCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "recommend",
 		Usage: "print a user's current recommendations from Redis",
-		Description: `Prints what shops read: the user's own list, or the popular items for a user
-without one.
+		Description: `Prints what "serve" would answer: the user's own list, without what the shop has
+blocked or cannot sell, and popular items after it, if that is too few.
 
-Example:   genrec recommend --redis redis:6379 --user alice`,
-		Flags: join(redisFlags(), []cli.Flag{
+Examples:  genrec recommend --redis redis:6379 --user alice
+           genrec recommend --redis redis:6379 --user alice -n 5 --category shoes --exclude-seen`,
+		Flags: join(readerFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "user", Usage: "external `ID`", Required: true},
-			&cli.BoolFlag{Name: "json", Usage: "print the value as it stands in Redis"},
+			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN)},
+			&cli.StringSliceFlag{Name: "exclude", Usage: "`ITEM` that is not wanted, repeatable"},
+			&cli.BoolFlag{Name: "exclude-seen", Usage: "leave out the items of the user's newest events"},
+			&cli.StringSliceFlag{Name: "category", Usage: "`NAME`, repeatable: only items of one of these"},
+			&cli.IntFlag{Name: "diversity", Usage: "most items of one category; 0 is any number"},
+			&cli.BoolFlag{Name: "json", Usage: "print it as serve answers it"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.String("redis") == "" {
-				return errors.New("--redis is needed: where are the recommendations?")
+			rdb, client, err := openReader(cmd)
+			if err != nil {
+				return err
 			}
-			var s servers
-			err := s.openStore(ctx, cmd)
-			if err == nil {
-				err = printRecommendations(ctx, s.store, cmd.String("user"), cmd.Bool("json"))
-			}
-			return errors.Join(err, s.close())
+			return errors.Join(recommend(ctx, cmd, client), rdb.Close())
 		},
 	}
 }
 
-func printRecommendations(ctx context.Context, store *sessions.Store, user string, asJSON bool) error {
-	recs, err := store.Recommendations(ctx, user)
-	if errors.Is(err, sessions.ErrNotFound) {
-		return fmt.Errorf("user %q: %w, and no popular items either: is a model trained, and does infer run?", user, err)
-	}
+func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error {
+	user := cmd.String("user")
+	answers, err := client.Read(ctx, []string{user}, recs.Query{
+		N: cmd.Int("n"), Exclude: cmd.StringSlice("exclude"), ExcludeSeen: cmd.Bool("exclude-seen"),
+		Categories: cmd.StringSlice("category"), PerCategory: cmd.Int("diversity"),
+	})
 	if err != nil {
-		return err
+		return sessions.WithRemedy(err)
 	}
-	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(recs)
+	if out := cmd.Root().Writer; cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(answers[0])
+	} else if answers[0].Source != recs.SourceNone {
+		return printAnswer(out, answers[0])
 	}
-	fmt.Printf("user %s, source %s, model %s, generated %s\n", user, recs.Source, recs.ModelVersion, recs.GeneratedAt.Format("2006-01-02 15:04:05"))
-	for i, item := range recs.Items {
-		fmt.Printf("%3d  %-40s %.6f\n", i+1, item.Item, item.Score)
+	return fmt.Errorf("user %q: %w that pass, and no popular items either: is a model trained, and does infer run?", user, recs.ErrNotFound)
+}
+
+func printAnswer(out io.Writer, a recs.Answer) error {
+	_, err := fmt.Fprintf(out, "user %s, source %s, model %s, generated %s\n", a.User, a.Source, a.ModelVersion, a.GeneratedAt.Format("2006-01-02 15:04:05"))
+	for i := 0; i < len(a.Items) && err == nil; i++ {
+		item := a.Items[i]
+		_, err = fmt.Fprintf(out, "%3d  %-40s %10.6f  %s\n", i+1, item.Item, item.Score, item.Source)
 	}
-	return nil
+	return err
 }

@@ -105,6 +105,14 @@ func decodeID(fields object, name string) (string, *InvalidError) {
 	return id, checkID(name, id)
 }
 
+// CheckID says what is wrong with the id of a user or an item outside of an event.
+func CheckID(name, id string) error {
+	if invalid := checkID(name, id); invalid != nil {
+		return errors.New(invalid.Detail)
+	}
+	return nil
+}
+
 func checkID(name, id string) *InvalidError {
 	switch {
 	case id == "":

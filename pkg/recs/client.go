@@ -53,6 +53,9 @@ func New(rdb redis.Cmdable, o Options) *Client {
 	return &Client{rdb: rdb, keys: Keys{Prefix: o.Prefix}, opts: o, items: items}
 }
 
+// Ping tells whether Redis answers.
+func (c *Client) Ping(ctx context.Context) error { return c.rdb.Ping(ctx).Err() }
+
 // List returns the user's list as it stands in Redis, or else the popular items. If
 // there is neither, the error is ErrNotFound.
 func (c *Client) List(ctx context.Context, user string) (List, error) {

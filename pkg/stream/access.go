@@ -16,7 +16,7 @@ import (
 // Access is what a service does in a cluster.
 type Access struct {
 	Group  string // consumer group that reads
-	Reads  string // topic
+	Reads  string // topic; empty: none
 	Writes []string
 }
 
@@ -58,11 +58,13 @@ func CheckAccess(ctx context.Context, cluster Cluster, access Access) error {
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
 
-	if err := checkRead(ctx, client, access.Reads); err != nil {
-		return fmt.Errorf("read topic %q: %w", access.Reads, err)
-	}
-	if err := checkGroup(ctx, client, access.Group, access.Reads); err != nil {
-		return fmt.Errorf("read as consumer group %q: %w", access.Group, err)
+	if access.Reads != "" {
+		if err := checkRead(ctx, client, access.Reads); err != nil {
+			return fmt.Errorf("read topic %q: %w", access.Reads, err)
+		}
+		if err := checkGroup(ctx, client, access.Group, access.Reads); err != nil {
+			return fmt.Errorf("read as consumer group %q: %w", access.Group, err)
+		}
 	}
 	for _, topic := range access.Writes {
 		if err := checkWrite(ctx, client, topic); err != nil {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/recs"
+	"genrec/pkg/stream"
+	"genrec/pkg/tlsfiles"
+	"genrec/serve"
+	"genrec/sessions"
+)
+
+// tokensVariable holds secrets, so there is no flag that does.
+const tokensVariable = "GENREC_TOKENS"
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "answer over HTTP: recommendations out, events in",
+		Description: `Reads recommendations from Redis, leaves out what the shop has blocked or cannot
+sell, and fills up with popular items. With --kafka it also takes events.
+/openapi.json describes all of it; /readyz tells whether Redis answers.
+
+Whoever sends a token gets an answer; without tokens, everybody who reaches the
+address does.
+
+Examples:  genrec serve --redis redis:6379
+           genrec serve --redis redis:6379 --kafka kafka:9092 --listen :8443 \
+              --tls-cert cert.pem --tls-key key.pem --tokens-file tokens --rate-limit 500`,
+		Flags: join(kafkaFlags(), readerFlags(), []cli.Flag{
+			&cli.StringFlag{
+				Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses",
+				Sources: cli.EnvVars("GENREC_LISTEN"),
+			},
+			&cli.StringFlag{
+				Name: "tls-cert", Usage: "PEM `FILE` of the certificate to show: with it, HTTPS",
+				Sources: cli.EnvVars("GENREC_TLS_CERT"),
+			},
+			&cli.StringFlag{
+				Name: "tls-key", Usage: "PEM `FILE` of that certificate's key",
+				Sources: cli.EnvVars("GENREC_TLS_KEY"),
+			},
+			&cli.StringFlag{
+				Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between",
+				Sources: cli.EnvVars("GENREC_TOKENS_FILE"),
+			},
+			&cli.FloatFlag{
+				Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number",
+				Sources: cli.EnvVars("GENREC_RATE_LIMIT"),
+			},
+		}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			cfg, err := serveConfig(cmd)
+			if err != nil {
+				return err
+			}
+			kafka, err := kafkaCluster(cmd)
+			if err != nil {
+				return err
+			}
+			rdb, client, err := openReader(cmd)
+			if err != nil {
+				return err
+			}
+			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions")), rdb.Close())
+		},
+	}
+}
+
+func serveConfig(cmd *cli.Command) (serve.Config, error) {
+	cfg := serve.Config{Address: cmd.String("listen"), Rate: cmd.Float("rate-limit"), Logger: slog.Default()}
+	files := tlsfiles.Files{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key")}
+	var err error
+	if files != (tlsfiles.Files{}) {
+		if cfg.TLS, err = files.Server(); err != nil {
+			return cfg, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+	}
+	tokens, err := readSecret(cmd.String("tokens-file"), tokensVariable)
+	if err != nil {
+		return cfg, fmt.Errorf("--tokens-file: %w", err)
+	}
+	cfg.Tokens = strings.Fields(tokens)
+	host, _, err := net.SplitHostPort(cfg.Address)
+	if err != nil {
+		return cfg, fmt.Errorf("--listen: %w", err)
+	}
+	if ip := net.ParseIP(host); len(cfg.Tokens) == 0 && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		slog.Warn("everybody who reaches the address may read and send: --tokens-file changes it", "address", cfg.Address)
+	}
+	return cfg, nil
+}
+
+// runServer answers at once that it is not ready, while a server is still away; one that
+// refuses ends it.
+func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, client *recs.Client, partitions int) (err error) {
+	group, groupCtx := errgroup.WithContext(ctx)
+	var events serve.Publisher
+	if len(kafka.Brokers) > 0 {
+		producer := serve.NewProducer(kafka, slog.Default())
+		defer func() { err = errors.Join(err, producer.Close()) }()
+		events = producer
+		group.Go(func() error {
+			return unlessStopped(groupCtx, errors.Join(
+				stream.AwaitTopics(groupCtx, slog.Default(), kafka, stream.DefaultTopics(), partitions),
+				stream.AwaitAccess(groupCtx, slog.Default(), kafka, producer.Access())))
+		})
+	}
+	server, err := serve.New(cfg, client, events)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return unlessStopped(groupCtx, sessions.AwaitReader(groupCtx, slog.Default(), client)) })
+	group.Go(func() error { return server.Run(groupCtx) })
+	return group.Wait()
+}
+
+// unlessStopped drops what waiting ends in when there is nothing to wait for any more.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// readerFlags are those of commands that only read recommendations.
+func readerFlags() []cli.Flag { return join(redisAddressFlags(), accessFlags("redis")) }
+
+func openReader(cmd *cli.Command) (redis.UniversalClient, *recs.Client, error) {
+	if cmd.String("redis") == "" {
+		return nil, nil, errors.New("--redis is needed: where are the recommendations?")
+	}
+	rdb, err := redisClient(cmd, cmd.String("redis"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return rdb, recs.New(rdb, recs.Options{Prefix: cmd.String("prefix"), Seen: sessions.Seen}), nil
+}

@@ -1,0 +1,51 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+func answer(w http.ResponseWriter, status int, value any) {
+	send(w, status, "application/json", value)
+}
+
+// problem is what RFC 9457 calls one.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// refuse says in words what is wrong.
+func refuse(w http.ResponseWriter, status int, format string, args ...any) {
+	send(w, status, "application/problem+json", problem{http.StatusText(status), status, fmt.Sprintf(format, args...)})
+}
+
+func send(w http.ResponseWriter, status int, kind string, value any) {
+	body, err := json.Marshal(value)
+	if err != nil { // scores come from JSON, so they are finite
+		http.Error(w, "the answer cannot be written as JSON", http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", kind)
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // who asked may have left
+}
+
+// unavailable keeps to itself what the servers say, and logs it, at most once a second.
+func (s *Server) unavailable(w http.ResponseWriter, r *http.Request, what string, err error) {
+	s.failures.Do(func() {
+		s.cfg.Logger.ErrorContext(r.Context(), "answered 503", "path", r.Pattern, "why", what, "err", err)
+	})
+	w.Header().Set("Retry-After", "1")
+	refuse(w, http.StatusServiceUnavailable, "%s: try again", what)
+}
+
+func contextFor(r *http.Request, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), limit)
+}

@@ -1,0 +1,111 @@
+package serve_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/event"
+	"genrec/pkg/recs"
+	"genrec/serve"
+	"genrec/sessions"
+)
+
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// start runs a server until the test ends, and returns its address.
+func start(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) (string, *embeddedtest.Service) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Address = listener.Addr().String()
+	if cfg.Logger == nil {
+		cfg.Logger = quiet
+	}
+	server, err := serve.New(cfg, reader, publisher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg.Address, embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
+}
+
+// newReader fills a Redis of its own: ann has a list and has seen m1, all know what is popular.
+func newReader(t testing.TB) (*recs.Client, *redis.Client) {
+	t.Helper()
+	rdb := redis.NewClient(&redis.Options{Addr: embeddedtest.StartRedis(t), ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { rdb.Close() })
+	fill(t, rdb)
+	return recs.New(rdb, recs.Options{Seen: sessions.Seen}), rdb
+}
+
+func fill(t testing.TB, rdb *redis.Client) {
+	t.Helper()
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.UnixMilli(1_750_000_000_000).UTC()
+	_, err = store.Append(t.Context(), []sessions.UserEvents{{User: "ann", Events: []event.Event{{ID: "1", User: "ann", Item: "m1", Type: "view", Time: at}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	puts, err := store.PutRecommendations(t.Context(), []recs.List{{
+		RecID: "r1.v2", User: "ann", ModelVersion: "v2", SequenceVersion: 1, GeneratedAt: at, Source: recs.SourceModel,
+		Items: []recs.ScoredItem{{Item: "m1", Score: .5}, {Item: "m2", Score: .25}, {Item: "m3", Score: .125}},
+	}})
+	if err != nil || !puts[0].Written {
+		t.Fatalf("put %v, error %v", puts, err)
+	}
+	err = store.PutPopular(t.Context(), recs.List{RecID: "p1", ModelVersion: "v2", GeneratedAt: at, Items: []recs.ScoredItem{{Item: "p1", Score: 9}, {Item: "p2", Score: 8}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"SADD genrec:blocked m2", "SADD genrec:unavailable p2", "HSET genrec:categories m1 shoes m3 shoes p1 hats|shoes"} {
+		var words []any
+		for word := range strings.FieldsSeq(command) {
+			words = append(words, word)
+		}
+		if err := rdb.Do(t.Context(), words...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ask sends a request, and returns the answer with its body read.
+func ask(t testing.TB, client *http.Client, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+func request(t testing.TB, method, url, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}

@@ -1,0 +1,38 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/stream"
+)
+
+// Producer writes events to the topic of interactions.
+type Producer struct {
+	writer *kafka.Writer
+	logger *slog.Logger
+}
+
+// NewProducer returns a producer; Close ends it.
+func NewProducer(cluster stream.Cluster, logger *slog.Logger) *Producer {
+	return &Producer{writer: stream.NewWriter(cluster, stream.DefaultTopics().Interactions), logger: logger}
+}
+
+// Publish tries until ctx ends.
+func (p *Producer) Publish(ctx context.Context, events []Event) error {
+	messages := make([]kafka.Message, len(events))
+	for i, e := range events {
+		messages[i] = kafka.Message{Key: []byte(e.User), Value: e.JSON}
+	}
+	return stream.Publish(ctx, p.logger, p.writer, messages...)
+}
+
+// Access is what a producer does in a cluster.
+func (p *Producer) Access() stream.Access {
+	return stream.Access{Writes: []string{p.writer.Topic}}
+}
+
+// Close waits for what is being written.
+func (p *Producer) Close() error { return p.writer.Close() }

@@ -1,0 +1,77 @@
+package serve
+
+import (
+	_ "embed"
+	"net/http"
+)
+
+// OpenAPI describes all routes, in version 3.1.
+//
+//go:embed openapi.json
+var OpenAPI []byte
+
+type route struct {
+	method, path string
+	handle       http.HandlerFunc
+}
+
+// routes need a token, where there are any, and count towards the limits.
+func (s *Server) routes() []route {
+	return []route{
+		{http.MethodGet, "/v1/users/{id}/recommendations", s.recommendUser},
+		{http.MethodPost, "/v1/recommendations", s.recommendUsers},
+		{http.MethodPost, "/v1/events", s.acceptEvents},
+	}
+}
+
+// openRoutes are for everybody.
+func (s *Server) openRoutes() []route {
+	return []route{
+		{http.MethodGet, "/healthz", s.health},
+		{http.MethodGet, "/readyz", s.ready},
+		{http.MethodGet, "/openapi.json", describe},
+	}
+}
+
+func (s *Server) newHandler() http.Handler {
+	mux := http.NewServeMux()
+	add := func(routes []route, wrap func(http.Handler) http.Handler) {
+		for _, r := range routes {
+			mux.Handle(r.method+" "+r.path, wrap(r.handle))
+			mux.HandleFunc(r.path, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Allow", r.method)
+				refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
+			})
+		}
+	}
+	add(s.openRoutes(), func(h http.Handler) http.Handler { return h })
+	add(s.routes(), func(h http.Handler) http.Handler { return s.bound(s.authenticate(h)) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
+	})
+	return mux
+}
+
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(OpenAPI)
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ready does not speak of Kafka: without it, recommendations can be read all the same.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.stopping.Load() {
+		refuse(w, http.StatusServiceUnavailable, "stopping")
+		return
+	}
+	ctx, cancel := contextFor(r, readTime)
+	defer cancel()
+	if err := s.reader.Ping(ctx); err != nil {
+		s.unavailable(w, r, "Redis does not answer", err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}
