@@ -96,6 +96,10 @@ parity: setup ## Compare the model with transformers' BART: logits, gradients, b
 bench-training: setup ## Time training beside transformers; DATA= is a dataset, ARGS= more flags
 	@$(libtorch) $(peers) go run ./cmd/bench-training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
+.PHONY: bench-warm-start
+bench-warm-start: setup ## Time a warm start beside a training from scratch; DATA= is a dataset, ARGS= more flags
+	@$(libtorch) go run ./cmd/bench-warm-start -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
+
 .PHONY: bench-inference
 bench-inference: setup ## Time recommendation beside transformers and CTranslate2; DATA=, ARGS= more flags
 	@$(libtorch) $(peers) go run ./cmd/bench-inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)

@@ -11,6 +11,7 @@ type point struct {
 	Stage           string   `json:"stage"`
 	Epoch           int      `json:"epoch"`
 	Batch           int      `json:"batch,omitempty"`
+	Seconds         float64  `json:"seconds"`        // of training until then
 	Loss            float64  `json:"loss,omitempty"` // mean of the stretch, nats per token
 	LearningRate    float64  `json:"learning_rate,omitempty"`
 	TokensPerSecond float64  `json:"tokens_per_s,omitempty"`

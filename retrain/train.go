@@ -172,7 +172,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 		t.progress.Step(loss)
 		if point, full := curve.add(loss, examples.Tokens(batch)); full {
 			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
-			if err := t.work.plot(point); err != nil {
+			if err := t.plot(point); err != nil {
 				return err
 			}
 		}
@@ -216,7 +216,7 @@ func (t *training) validate(ctx context.Context) (stop bool, err error) {
 	}
 	t.at.Validation = append(t.at.Validation, metrics)
 	t.config.Logger.InfoContext(ctx, "validated", "epoch", epoch, "ndcg@10", metrics.NDCG10, "hr@10", metrics.HR10, "best_epoch", t.at.BestEpoch)
-	if err := t.work.plot(point{Stage: "validate", Epoch: epoch, Validation: &metrics}); err != nil {
+	if err := t.plot(point{Stage: "validate", Epoch: epoch, Validation: &metrics}); err != nil {
 		return false, err
 	}
 	return epoch-t.at.BestEpoch >= t.config.Patience, nil
@@ -232,6 +232,11 @@ func (t *training) compare(ctx context.Context) {
 		t.config.Logger.WarnContext(ctx, "the warm start is worse on the validation than the version that it went on from: if that happens again, train once with --from-scratch",
 			"from", t.at.WarmStart.From, "ndcg@10", after, "before", before)
 	}
+}
+
+func (t *training) plot(p point) error {
+	p.Seconds = time.Since(t.since).Seconds()
+	return t.work.plot(p)
 }
 
 // random is the stream of random numbers of one use in one epoch of one stage: an

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"genrec/retrain"
+)
+
+// report prints a line on a training.
+func report(name string, r retrain.Report) {
+	whole := r.FinishedAt.Sub(r.StartedAt) - time.Duration(r.EvaluateSeconds*float64(time.Second))
+	fmt.Printf("%-8s trained in %.1f s (%.1f s with the catalog and all else but the evaluation), best epoch %d of %d,"+
+		" validation ndcg@10 %.4f, with the weights chosen %.4f; %d users held back; evaluation ndcg@10 %.4f over %d users\n",
+		name, r.TrainSeconds, whole.Seconds(), r.BestEpoch, len(r.FinetuneLoss), best(r), chosen(r), validated(r), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users)
+	if r.WarmStart != nil {
+		fmt.Printf("%-8s began at validation ndcg@10 %.4f, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
+	}
+}
+
+// best is the validation of the best epoch.
+func best(r retrain.Report) float64 {
+	if r.BestEpoch == 0 {
+		return 0
+	}
+	return r.Validation[r.BestEpoch-1].NDCG10
+}
+
+// chosen is the validation of the model that was published: of the best epoch, with the
+// weights of the parts that did best.
+func chosen(r retrain.Report) float64 {
+	ndcg := best(r)
+	for _, w := range r.Weights {
+		ndcg = max(ndcg, w.NDCG10)
+	}
+	return ndcg
+}
+
+func validated(r retrain.Report) int {
+	if len(r.Validation) == 0 {
+		return 0
+	}
+	return r.Validation[0].Users
+}
+
+// compare prints the last line, if both trainings were measured by the same users.
+func (n *nights) compare() error {
+	switch {
+	case n.warm.WarmStart == nil:
+		return fmt.Errorf("no warm start, because %s", n.warm.FromScratch)
+	case n.scratch.BestEpoch == 0 || n.warm.BestEpoch == 0:
+		return errors.New("nobody was held back for the validation: -set validation_users=100, or more data")
+	case n.scratch.HeldBack != n.warm.HeldBack || validated(n.scratch) != validated(n.warm):
+		return fmt.Errorf("from scratch, %d users were held back (lots below %v), and %d (%v) in the warm start: fewer are the same, -set validation_users=%d",
+			validated(n.scratch), n.scratch.HeldBack, validated(n.warm), n.warm.HeldBack, validated(n.warm)*9/10)
+	}
+	reached, err := reachedAfter(filepath.Join(n.models.Dir(n.warm.Version), retrain.CurvesFile), best(n.scratch))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_ndcg10=%.4f warm_ndcg10=%.4f reached_s=%s\n",
+		n.scratch.TrainSeconds, n.warm.TrainSeconds, n.warm.TrainSeconds/n.scratch.TrainSeconds, chosen(n.scratch), chosen(n.warm), reached)
+	return nil
+}
+
+// reachedAfter is the second at which a training's validation came to a goal; never, if it
+// did not.
+func reachedAfter(curves string, goal float64) (second string, err error) {
+	file, err := os.Open(curves)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	lines := json.NewDecoder(bufio.NewReader(file))
+	for {
+		var point struct {
+			Seconds    float64          `json:"seconds"`
+			Validation *retrain.Metrics `json:"validation"`
+		}
+		err := lines.Decode(&point)
+		if errors.Is(err, io.EOF) {
+			return "never", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", curves, err)
+		}
+		if point.Validation != nil && point.Validation.NDCG10 >= goal {
+			return fmt.Sprintf("%.1f", point.Seconds), nil
+		}
+	}
+}
