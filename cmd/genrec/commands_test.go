@@ -31,7 +31,7 @@ func TestAllAnswersEvents(t *testing.T) {
 	go func() {
 		done <- newApp().Run(ctx, []string{
 			"genrec", "all", "--metrics", metrics, "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
-			"--retrain-every", "200ms", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
+			"--schedule", "@every 1s", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
 		})
 	}()
 	cluster := kafkaOf(servers)
@@ -91,6 +91,11 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec retrain --data no-such-file", "no-such-file"},
 		{"genrec retrain --data x --recipe secret", `"secret" is neither a file nor one of bart, default, paper`},
 		{"genrec retrain --nproc 0 --data x", "0 processes cannot train"},
+		{"genrec retrain --schedule noon --redis x", `--schedule: schedule "noon": expected exactly 5 fields`},
+		{"genrec all --schedule noon", `--schedule: schedule "noon"`},
+		{"genrec retrain --schedule @daily --data x", "nothing new to learn from --data"},
+		{"genrec retrain --schedule @daily --redis x --nproc 2", "in one process"},
+		{"genrec retrain --schedule @daily", "--redis is needed"},
 		{"genrec retrain --data x --stage fright", `"fright" is neither full nor finetune`},
 		{"genrec eval --model m", "--data is needed"},
 		{"genrec eval --model no-such-model --data testdata/ring.txt", "no-such-model"},

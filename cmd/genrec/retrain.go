@@ -67,14 +67,15 @@ func retrainFlags() []cli.Flag {
 func retrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retrain",
-		Usage: "train on all sequences and publish the model, once",
+		Usage: "train on all sequences and publish the model, once or on a schedule",
 		Description: `Takes a snapshot of all sequences in Redis and, with --history, of all that ingest
 has kept there (the newest 1,024 events of a user), or reads a dataset's file,
 pretrains, finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
 the new version with the current one on the same questions and makes it current if it
 is better, or as good and knows new items. Inference workers pick it up by themselves.
 Else it is kept for the record, and the command ends with exit code 3 and the reason.
-Schedule it nightly.
+Schedule it nightly, or let --schedule do so: then it stays, trains at these times, never
+twice at once, and logs a training that fails before it waits for the next one.
 
 A version whose shape fits is gone on from: items keep their embeddings, and a short
 finetuning takes in what is new.
@@ -83,11 +84,19 @@ A run that was stopped or killed goes on where it was when it is started again o
 the same data.
 
 Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models
+Without cron:            genrec retrain --schedule "0 3 * * *" --redis redis:6379 --models /srv/models
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
 		Flags: join(redisFlags(), historyFlag(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
+			scheduleFlag("", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if nightly, err := readSchedule(cmd); err != nil || nightly != nil {
+				if err == nil {
+					err = retrainNightly(ctx, cmd, *nightly)
+				}
+				return err
+			}
 			return inRanks(ctx, cmd, retrainAndReport)
 		},
 	}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/pkg/history"
+	"genrec/pkg/launch"
+	"genrec/pkg/registry"
+	"genrec/pkg/schedule"
+	"genrec/retrain"
+	"genrec/retrain/gate"
+)
+
+// never is the schedule of those who do not want to train.
+const never = "never"
+
+func scheduleFlag(value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "schedule", Value: value, Usage: usage, Sources: cli.EnvVars("GENREC_SCHEDULE")}
+}
+
+// readSchedule is nil where there is none.
+func readSchedule(cmd *cli.Command) (*schedule.Schedule, error) {
+	text := cmd.String("schedule")
+	if text == "" || text == never {
+		return nil, nil
+	}
+	s, err := schedule.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("--schedule: %w", err)
+	}
+	return &s, nil
+}
+
+// retrainNightly trains on what is in Redis until the context ends.
+func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Schedule) (err error) {
+	if cmd.String("data") != "" {
+		return errors.New("--schedule is for what is in Redis: there is nothing new to learn from --data each night")
+	}
+	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank || cmd.Int("nproc") > 1 {
+		return errors.Join(err, errors.New("--schedule trains in one process, without --nproc and RANK: let cron or Kubernetes start several"))
+	}
+	if cmd.String("redis") == "" {
+		return errors.New("--redis is needed: where are the sequences to train on?")
+	}
+	config, m, err := openTraining(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	past, err := openHistory(cmd)
+	if err != nil {
+		return err
+	}
+	var s servers
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.openStore(ctx, cmd); err != nil {
+		return err
+	}
+	retrainOnSchedule(ctx, nightly, config, func(retrain.Report, error) {}, s, past, m)
+	return nil
+}
+
+// firstTraining is how long a system without a model gathers events before it
+// looks whether there is something to train on.
+const firstTraining = time.Minute
+
+// retrainOnSchedule outlives a training that fails: the current model goes on. It tells ended
+// of each.
+func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training retrain.Config, ended func(retrain.Report, error), s servers, past *history.Archive, m models) {
+	training.Erasures = s.store
+	nightly.Run(ctx, slog.Default(), "training", firstWait(ctx, training, m), func(ctx context.Context) (again time.Duration) {
+		report, err := retrainOnce(ctx, training, s, past, m)
+		if ctx.Err() != nil {
+			return 0
+		}
+		ended(report, err)
+		switch {
+		case errors.Is(err, retrain.ErrNoData):
+			slog.Info("nothing to train on yet")
+			return firstTraining
+		case err != nil:
+			slog.Error("retraining failed, the current model goes on", "err", err)
+		default:
+			slog.Info("trained a model version", "version", report.Version, "promoted", report.Gate.Promoted, "hr@10", report.LeaveOneOut.HR10)
+			if !report.Gate.Promoted && report.Gate.Rival == gate.Popularity {
+				return firstTraining // nothing is served yet
+			}
+		}
+		return 0
+	})
+}
+
+// firstWait is short where nothing is served yet, and shorter where a training was
+// interrupted: it goes on now, and not in the next night, when it is too old. 0 leaves the
+// first training to the schedule.
+func firstWait(ctx context.Context, training retrain.Config, m models) time.Duration {
+	interrupted, _, err := retrain.Interrupted(ctx, training, m.registry)
+	switch {
+	case err != nil: // the training will say so again
+		slog.Warn("it is not known whether a training was interrupted", "err", err)
+	case interrupted != nil:
+		return time.Nanosecond
+	}
+	if _, err := m.registry.Current(ctx); errors.Is(err, registry.ErrNoVersion) {
+		return firstTraining
+	}
+	return 0
+}
