@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,6 +145,11 @@ func compareStates(t *testing.T, who, got, want string) {
 	}
 	mine, theirs := read(got), read(want)
 	for name, values := range theirs {
+		// Adding one number to all scores changes no softmax: the gradient is rounding alone,
+		// which the optimizer takes for a direction.
+		if strings.Contains(name, "k_proj.bias") {
+			continue
+		}
 		for i, x := range values {
 			if len(mine[name]) != len(values) || math.Abs(float64(mine[name][i]-x)) > 1e-6+1e-4*math.Abs(float64(x)) {
 				t.Fatalf("%s: %s[%d] of %d differs from %v, what it is alone", who, name, i, len(mine[name]), x)
