@@ -21,6 +21,9 @@ check_compose() {
   COMPOSE_PROFILES='*' compose-spec -format json compose.yaml >"$out/compose.json"
   COMPOSE_PROFILES='*' compose-spec -format json compose.yaml compose.gpu.yaml >"$out/compose.gpu.json"
   cd ..
+  promtool check config --syntax-only compose/prometheus.yaml >/dev/null
+  # A file that is not there would be made, as a folder.
+  yq '.services[].volumes[] | select(.type == "bind") | .source' "$out/compose.json" | xargs ls -d >/dev/null
 }
 
 # The values that docs/DEPLOY.md shows are checked like those beside the chart.

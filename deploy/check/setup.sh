@@ -9,6 +9,7 @@ readonly programs=(
   helm=helm.sh/helm/v4/cmd/helm@v4.3.1
   kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
   compose-spec=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+  promtool=github.com/prometheus/prometheus/cmd/promtool@v0.316.0
   yq=github.com/mikefarah/yq/v4@v4.54.2
 )
 readonly keda=github.com/kedacore/keda/v2@v2.21.0
@@ -83,7 +84,7 @@ if [[ ! -d $target ]]; then
   trap 'rm -rf "$tmp"' EXIT
   chmod 755 "$tmp"
   mkdir "$tmp"/{bin,new,schemas,wheels}
-  say "fetching and building helm, kubeconform, yq, hadolint and schemas to $target, once (some minutes)"
+  say "fetching and building helm, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
   build
   fetch
   convert

@@ -1,20 +1,28 @@
 {{/*
 The pod of a component, of {root, name, values, args} and what it works with: kafka, redis,
-models, history and workspace. job says that it ends by itself.
+models, history and workspace. job says that it ends by itself; else port is where it tells of
+its health, {name, number, scheme}. files are Secrets of its own, as genrec.files makes them.
 */}}
 {{- define "genrec.pod" -}}
 {{- $v := .root.Values -}}
 {{- $gpu := and .values.gpu .values.gpu.enabled -}}
-{{- $kafka := "" -}}{{- $redis := "" -}}
+{{- $files := dict "own" (.files | default "") -}}
 {{- if .kafka -}}
-{{- $kafka = include "genrec.files" (dict "tls" $v.kafka.tls "password" (ternary $v.kafka.sasl.secret "" (ne $v.kafka.sasl.mechanism ""))) -}}
+{{- $_ := set $files "kafka" (include "genrec.files" (dict "tls" $v.kafka.tls "key" "password" "secret" (ternary $v.kafka.sasl.secret "" (ne $v.kafka.sasl.mechanism "")))) -}}
 {{- end -}}
 {{- if .redis -}}
-{{- $redis = include "genrec.files" (dict "tls" $v.redis.tls "password" $v.redis.passwordSecret) -}}
+{{- $_ := set $files "redis" (include "genrec.files" (dict "tls" $v.redis.tls "key" "password" "secret" $v.redis.passwordSecret)) -}}
 {{- end -}}
 metadata:
   labels:
     {{- include "genrec.labels" . | nindent 4 }}
+  {{- with .port }}
+  {{- if eq .name "metrics" }}
+  annotations:
+    prometheus.io/scrape: "true"
+    prometheus.io/port: {{ .number | quote }}
+  {{- end }}
+  {{- end }}
 spec:
   serviceAccountName: {{ include "genrec.fullname" .root }}
   automountServiceAccountToken: false
@@ -80,6 +88,22 @@ spec:
         {{- $resources = merge (dict "limits" (dict .values.gpu.resource 1)) $resources }}
         {{- end }}
         {{- toYaml $resources | nindent 8 }}
+      {{- with .port }}
+      ports:
+        - {name: {{ .name }}, containerPort: {{ .number }}}
+      startupProbe:
+        httpGet: {path: /healthz, port: {{ .name }}, scheme: {{ .scheme }}}
+        periodSeconds: 2
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: {path: /healthz, port: {{ .name }}, scheme: {{ .scheme }}}
+        timeoutSeconds: 5
+        failureThreshold: 6
+      readinessProbe: # infer is ready when it has a model
+        httpGet: {path: /readyz, port: {{ .name }}, scheme: {{ .scheme }}}
+        periodSeconds: 5
+        timeoutSeconds: 6
+      {{- end }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         - {name: cache, mountPath: /var/cache/genrec}
@@ -89,11 +113,10 @@ spec:
         {{- if and .history $v.history.claim }}
         - {name: history, mountPath: /var/lib/genrec/history}
         {{- end }}
-        {{- if $kafka }}
-        - {name: kafka, mountPath: /etc/genrec/kafka, readOnly: true}
+        {{- range $name, $sources := $files }}
+        {{- if $sources }}
+        - {name: {{ $name }}, mountPath: /etc/genrec/{{ $name }}, readOnly: true}
         {{- end }}
-        {{- if $redis }}
-        - {name: redis, mountPath: /etc/genrec/redis, readOnly: true}
         {{- end }}
   volumes:
     - {name: tmp, emptyDir: {}}
@@ -108,7 +131,7 @@ spec:
     {{- if and .history $v.history.claim }}
     - {name: history, persistentVolumeClaim: {claimName: {{ $v.history.claim }}}}
     {{- end }}
-    {{- range $name, $sources := dict "kafka" $kafka "redis" $redis }}
+    {{- range $name, $sources := $files }}
     {{- if $sources }}
     - name: {{ $name }}
       projected:

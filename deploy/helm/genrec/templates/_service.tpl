@@ -1,6 +1,6 @@
 {{/*
 A component that runs all the time, of what genrec.pod takes, and scaled: the consumer group
-and the topic whose lag says how many processes are needed.
+and the topic whose lag says how many processes are needed, if it is not the processors.
 */}}
 {{- define "genrec.service" -}}
 apiVersion: apps/v1
@@ -8,7 +8,7 @@ kind: Deployment
 metadata:
   {{- include "genrec.metadata" . | nindent 2 }}
 spec:
-  {{- if not (and .scaled .values.autoscaling.enabled) }}
+  {{- if not .values.autoscaling.enabled }}
   replicas: {{ .values.replicas }}
   {{- end }}
   {{- if and .values.gpu .values.gpu.enabled }}

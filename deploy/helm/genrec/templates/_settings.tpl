@@ -1,4 +1,4 @@
-{{/* Of {root, values, history, kafka}: the variables of a container. */}}
+{{/* The variables of a container, of what genrec.pod takes; env are more of them, as YAML. */}}
 {{- define "genrec.env" -}}
 {{- $v := .root.Values -}}
 {{- if .kafka }}
@@ -36,8 +36,16 @@
 {{- if and .history $v.history.claim }}
 - {name: GENREC_HISTORY, value: /var/lib/genrec/history}
 {{- end }}
+{{- with .port }}
+{{- if eq .name "metrics" }}
+- {name: GENREC_METRICS, value: ":{{ .number }}"}
+{{- end }}
+{{- end }}
 {{- with .values.gpu }}
 - {name: GENREC_DEVICE, value: {{ ternary "cuda" "cpu" .enabled }}}
+{{- end }}
+{{- with .env }}
+{{ . }}
 {{- end }}
 {{- range $name, $value := merge (dict) .values.settings $v.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -59,7 +67,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of {tls, password}: the Secrets that have a server's files, as one folder; empty if there are none. */}}
+{{/* Of {tls, secret, key}: the Secrets that have files of one purpose, as one folder; empty if there are none. */}}
 {{- define "genrec.files" -}}
 {{- if and .tls.enabled .tls.caSecret }}
 - secret: {name: {{ .tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
@@ -67,7 +75,7 @@
 {{- if and .tls.enabled .tls.clientSecret }}
 - secret: {name: {{ .tls.clientSecret }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
 {{- end }}
-{{- if .password }}
-- secret: {name: {{ .password }}, items: [{key: password, path: password}]}
+{{- if .secret }}
+- secret: {name: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .key }}}]}
 {{- end }}
 {{- end -}}
