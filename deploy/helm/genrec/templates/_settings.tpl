@@ -45,7 +45,7 @@
 - {name: GENREC_DEVICE, value: {{ ternary "cuda" "cpu" .enabled }}}
 {{- end }}
 {{- with .env }}
-{{ . }}
+{{ trim . }}
 {{- end }}
 {{- range $name, $value := merge (dict) .values.settings $v.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
