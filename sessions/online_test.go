@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
@@ -16,8 +17,8 @@ func TestOutcomesAddUp(t *testing.T) {
 	checkOutcomes(t, rdb, embeddedtest.Real())
 }
 
-// checkOutcomes compares the users of several days only if real: miniredis adds them up.
-func checkOutcomes(t *testing.T, rdb redis.UniversalClient, real bool) {
+// checkOutcomes compares the users of several days only on a server: miniredis adds them up.
+func checkOutcomes(t *testing.T, rdb redis.UniversalClient, onServer bool) {
 	t.Helper()
 	s := open(t, rdb, Options{})
 	days := []string{"2026-03-01", "2026-03-02", "2026-03-03"}
@@ -40,7 +41,7 @@ func checkOutcomes(t *testing.T, rdb redis.UniversalClient, real bool) {
 		{Version: "v1", Day: days[0], Interactions: 7, Hits: 3, Users: 3},
 		{Version: "v1", Day: days[2], Interactions: 1, Users: 2},
 	}
-	if err != nil || !reflect.DeepEqual(got, want) || real && users != 4 {
+	if err != nil || !reflect.DeepEqual(got, want) || onServer && users != 4 {
 		t.Errorf("got %+v of %d users, error %v; want %+v of 4", got, users, err, want)
 	}
 	got, users, err = s.Outcomes(t.Context(), "v2", days)
@@ -121,8 +122,8 @@ func checkScanActive(t *testing.T, rdb redis.UniversalClient) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %d users, error %v; want %d with their versions", len(got), err, len(want))
 	}
-	stop := fmt.Errorf("stop")
-	if err := s.ScanActive(t.Context(), time.Time{}, func([]Active) error { return stop }); err != stop {
+	stop := errors.New("stop")
+	if err := s.ScanActive(t.Context(), time.Time{}, func([]Active) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got error %v, want that of the callback", err)
 	}
 }
