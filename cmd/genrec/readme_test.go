@@ -202,16 +202,18 @@ func checkReadmeAnswer(t *testing.T, servers *embedded.Servers, key string) {
 	}
 }
 
-// Every flag and variable that docs/OPERATIONS.md names is one that genrec has.
+// Every flag and variable that these pages name is one that genrec has.
 func TestOperationsNamesWhatThereIs(t *testing.T) {
-	text, err := os.ReadFile("../../docs/OPERATIONS.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	known := knownNames()
-	for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
-		if !known[name] {
-			t.Errorf("docs/OPERATIONS.md names %s, which genrec does not have", name)
+	for _, page := range []string{"docs/OPERATIONS.md", "docs/TELEMETRY.md"} {
+		text, err := os.ReadFile("../../" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
+			if !known[name] {
+				t.Errorf("%s names %s, which genrec does not have", page, name)
+			}
 		}
 	}
 }

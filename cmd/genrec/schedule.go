@@ -56,12 +56,20 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 	if err != nil {
 		return err
 	}
+	o, err := observe(ctx, cmd)
+	if err != nil {
+		return err
+	}
 	var s servers
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, o.close(ctx), s.close()) }()
 	if err := s.openStore(ctx, cmd); err != nil {
 		return err
 	}
-	retrainOnSchedule(ctx, nightly, config, func(retrain.Report, error) {}, s, past, m)
+	watch := retrain.NewWatch(config.Progress)
+	config.Progress = watch
+	o.metrics.MustRegister(watch.Metrics()...)
+	o.readyWhen(s.answer)
+	retrainOnSchedule(ctx, nightly, config, watch.Ended, s, past, m)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,9 +50,9 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	done := make(chan error, 1)
+	done, metrics := make(chan error, 1), freeAddress(t)
 	go func() {
-		done <- newApp().Run(ctx, []string{"genrec", "retrain", "--schedule", "@every 1s", "--redis", servers.RedisAddr(),
+		done <- newApp().Run(ctx, []string{"genrec", "retrain", "--metrics", metrics, "--schedule", "@every 1s", "--redis", servers.RedisAddr(),
 			"--models", dir, "--recipe", recipe, "--device", "cpu"})
 	}()
 	select {
@@ -75,6 +76,9 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 			t.Fatal("no two versions were made in two minutes after the other process was done")
 		}
 	}
+	awaitMetric(t, "http://"+metrics, `genrec_retrain_runs_total{outcome="failed"} [1-9].*`) // while the other one trained
+	awaitMetric(t, "http://"+metrics, `genrec_retrain_last_success_timestamp_seconds [1-9].*`)
+	get(t, "http://"+metrics+"/readyz", http.StatusOK)
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("a stop ends in %v, want no error", err)

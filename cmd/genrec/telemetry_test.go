@@ -38,16 +38,22 @@ func checkTelemetry(t *testing.T, url string) {
 		`genrec_retrain_runs_total{outcome="promoted"} [1-9].*`,
 		`process_resident_memory_bytes [1-9].*`,
 	} {
-		want := regexp.MustCompile("(?m)^" + line + "$")
-		embeddedtest.Eventually(t, func() string {
-			if got := get(t, url+"/metrics", http.StatusOK); !want.MatchString(got) {
-				return fmt.Sprintf("%s/metrics has no line %q, but\n%s", url, line, got)
-			}
-			return ""
-		})
+		awaitMetric(t, url, line)
 	}
 	get(t, url+"/healthz", http.StatusOK)
 	get(t, url+"/readyz", http.StatusOK)
+}
+
+// awaitMetric waits for a line that matches.
+func awaitMetric(t *testing.T, url, line string) {
+	t.Helper()
+	want := regexp.MustCompile("(?m)^" + line + "$")
+	embeddedtest.Eventually(t, func() string {
+		if got := get(t, url+"/metrics", http.StatusOK); !want.MatchString(got) {
+			return fmt.Sprintf("%s/metrics has no line %q, but\n%s", url, line, got)
+		}
+		return ""
+	})
 }
 
 func get(t *testing.T, url string, status int) string {

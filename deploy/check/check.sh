@@ -70,13 +70,19 @@ settings.genrec_ttl=1h genrec_ttl
 MISTAKES
 }
 
+check_alerts() {
+  promtool check rules --lint=all --lint-fatal prometheus/rules.yaml
+  promtool test rules prometheus/rules_test.yaml
+}
+
 # Commands, flags and variables must be those of genrec, and values such as it takes.
 check_program() {
-  GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^TestManifests$' ../cmd/genrec
+  GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^(TestManifests|TestDashboards.*|TestAlerts.*)$' ../cmd/genrec
 }
 
 check_images
 check_compose
 check_chart
 check_mistakes
+check_alerts
 check_program
