@@ -154,7 +154,6 @@ func decode[T any](t *testing.T, node map[string]any) (decoded T) {
 // checkContainer lets genrec read a command line and its variables, without doing what
 // they ask for.
 func checkContainer(t *testing.T, c container) {
-	app := newApp()
 	known := knownNames()
 	for _, e := range slices.Concat(c.Env, c.Environment) {
 		if strings.HasPrefix(e.Name, "GENREC_") && !known[e.Name] {
@@ -164,13 +163,18 @@ func checkContainer(t *testing.T, c container) {
 			t.Setenv(e.Name, e.Value)
 		}
 	}
-	ran := ""
+	rehearseLine(t, c.line())
+}
+
+// rehearseLine lets genrec read a command line, and fails where it does not understand.
+func rehearseLine(t *testing.T, line []string) {
+	t.Helper()
+	app, ran := newApp(), ""
 	pretend(app.Commands, &ran)
-	if err := app.Run(t.Context(), append([]string{"genrec"}, c.line()...)); err != nil {
-		t.Fatalf("genrec does not take it: %v", err)
-	}
-	if ran == "" {
-		t.Errorf("genrec %s prints its help alone", strings.Join(c.line(), " "))
+	if err := app.Run(t.Context(), append([]string{"genrec"}, line...)); err != nil {
+		t.Errorf("genrec does not take %q: %v", strings.Join(line, " "), err)
+	} else if ran == "" {
+		t.Errorf("genrec %s prints its help alone", strings.Join(line, " "))
 	}
 }
 
@@ -206,5 +210,30 @@ func TestDockerfile(t *testing.T) {
 		if !known[name] {
 			t.Errorf("deploy/docker/Dockerfile sets %s, which genrec does not have", name)
 		}
+	}
+}
+
+// The commands of docs/DEPLOY.md name files that are there, and run what genrec has.
+func TestDeployCommands(t *testing.T) {
+	text, err := os.ReadFile("../../docs/DEPLOY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.Lines(block[1]) {
+			commands++
+			for _, path := range regexp.MustCompile(`deploy/\S+`).FindAllString(line, -1) {
+				if _, err := os.Stat("../../" + path); err != nil {
+					t.Errorf("%q: %v", line, err)
+				}
+			}
+			if _, run, found := strings.Cut(line, " run --rm "); found {
+				rehearseLine(t, strings.Fields(run)[1:]) // behind the service
+			}
+		}
+	}
+	if commands == 0 {
+		t.Error("docs/DEPLOY.md shows no commands")
 	}
 }
