@@ -72,7 +72,7 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP a user, %d beams, %s, %s, %d threads\n",
-		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, s.precision, s.threads)
+		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, w.precision, s.threads)
 
 	engines := []*contestant{{name: "genrec", engine: here{w}}}
 	for _, name := range strings.FieldsFunc(s.peers, func(r rune) bool { return r == ',' }) {

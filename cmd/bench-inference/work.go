@@ -27,15 +27,16 @@ import (
 // work is what every engine gets: a model, the texts of a catalog, and histories of users in
 // random order.
 type work struct {
-	config   model.Config
-	model    *model.Model
-	rounded  *model.Model // in the precision that is timed
-	searcher *model.Searcher
-	tree     *trie.Trie
-	texts    [][]int64 // by leaf
-	inputs   []examples.Input
-	kind     tensor.Kind
-	device   model.Device
+	precision model.Precision
+	config    model.Config
+	model     *model.Model
+	rounded   *model.Model // in the precision that is timed
+	searcher  *model.Searcher
+	tree      *trie.Trie
+	texts     [][]int64 // by leaf
+	inputs    []examples.Input
+	kind      tensor.Kind
+	device    model.Device
 }
 
 const seed = 1
@@ -87,6 +88,11 @@ func (w *work) build(deviceName, precisionName string) error {
 	if w.device, err = model.ParseDevice(deviceName); err != nil {
 		return err
 	}
+	if !precision.Suits(w.device) {
+		fmt.Printf("this CPU has no instructions for %v: genrec takes float32\n", precision)
+		precision = model.Float32
+	}
+	w.precision = precision
 	if w.tree, err = trie.Build(w.texts); err != nil {
 		return err
 	}
