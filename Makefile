@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+vegeta := github.com/tsenart/vegeta/v12@v12.13.0
 govulncheck := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # Sets up what is missing of libtorch, then takes its compiler flags.
@@ -119,6 +120,11 @@ bench-snapshot: ## Time writing and reading a snapshot of 10 M events, and its m
 .PHONY: bench-stream
 bench-stream: build ## Measure the stream on a real Kafka and Redis; ARGS= flags
 	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench-stream -jars "$$kafka" $(ARGS)
+
+.PHONY: bench-serve
+bench-serve: build ## Ask genrec serve 5,000 times a second on a real Redis; ARGS= flags
+	@cache="$${GENREC_CACHE:-$$HOME/.cache/genrec}/vegeta"; GOBIN="$$cache" go install $(vegeta); \
+	go run ./cmd/bench-serve -vegeta "$$cache/vegeta" $(ARGS)
 
 TRIALS ?= 1000
 

@@ -55,15 +55,16 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 }
 
 // bound keeps requests that wait for Redis or Kafka from filling the memory.
-func (s *Server) bound(next http.Handler) http.Handler {
+func bound(most int, next http.Handler) http.Handler {
+	inFlight := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case s.inFlight <- struct{}{}:
-			defer func() { <-s.inFlight }()
+		case inFlight <- struct{}{}:
+			defer func() { <-inFlight }()
 			next.ServeHTTP(w, r)
 		default:
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusServiceUnavailable, "%d requests are being answered: try again", maxInFlight)
+			refuse(w, http.StatusServiceUnavailable, "%d such requests are being answered: try again", most)
 		}
 	})
 }

@@ -1,7 +1,7 @@
 package serve
 
-// MaxInFlight is how many requests are answered at once.
-const MaxInFlight = maxInFlight
+// MaxBodies is how many requests of a route with bodies are answered at once.
+const MaxBodies = maxBodies
 
 // Routes returns all of them as METHOD PATH.
 func Routes() (all []string) {

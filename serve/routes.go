@@ -12,24 +12,25 @@ var OpenAPI []byte
 
 type route struct {
 	method, path string
+	atOnce       int // most requests
 	handle       http.HandlerFunc
 }
 
 // routes need a token, where there are any, and count towards the limits.
 func (s *Server) routes() []route {
 	return []route{
-		{http.MethodGet, "/v1/users/{id}/recommendations", s.recommendUser},
-		{http.MethodPost, "/v1/recommendations", s.recommendUsers},
-		{http.MethodPost, "/v1/events", s.acceptEvents},
+		{http.MethodGet, "/v1/users/{id}/recommendations", maxReads, s.recommendUser},
+		{http.MethodPost, "/v1/recommendations", maxBodies, s.recommendUsers},
+		{http.MethodPost, "/v1/events", maxBodies, s.acceptEvents},
 	}
 }
 
 // openRoutes are for everybody.
 func (s *Server) openRoutes() []route {
 	return []route{
-		{http.MethodGet, "/healthz", s.health},
-		{http.MethodGet, "/readyz", s.ready},
-		{http.MethodGet, "/openapi.json", describe},
+		{http.MethodGet, "/healthz", maxReads, s.health},
+		{http.MethodGet, "/readyz", maxReads, s.ready},
+		{http.MethodGet, "/openapi.json", maxReads, describe},
 	}
 }
 
@@ -37,7 +38,7 @@ func (s *Server) newHandler() http.Handler {
 	mux := http.NewServeMux()
 	add := func(routes []route, wrap func(http.Handler) http.Handler) {
 		for _, r := range routes {
-			mux.Handle(r.method+" "+r.path, wrap(r.handle))
+			mux.Handle(r.method+" "+r.path, bound(r.atOnce, wrap(r.handle)))
 			mux.HandleFunc(r.path, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Allow", r.method)
 				refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
@@ -45,7 +46,7 @@ func (s *Server) newHandler() http.Handler {
 		}
 	}
 	add(s.openRoutes(), func(h http.Handler) http.Handler { return h })
-	add(s.routes(), func(h http.Handler) http.Handler { return s.bound(s.authenticate(h)) })
+	add(s.routes(), s.authenticate)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
 	})

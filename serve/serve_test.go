@@ -315,17 +315,17 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 func TestRequestsInFlightAreBounded(t *testing.T) {
 	reader := slow{asked: make(chan struct{}), release: make(chan struct{})}
 	address, _ := start(t, serve.Config{}, reader, nil)
-	var wait sync.WaitGroup
-	for range serve.MaxInFlight {
-		wait.Go(func() {
-			ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
-		})
+	post := func() (*http.Response, string) {
+		return ask(t, http.DefaultClient, request(t, "POST", "http://"+address+"/v1/recommendations", `{"user_ids": ["ann"]}`))
 	}
-	for range serve.MaxInFlight {
+	var wait sync.WaitGroup
+	for range serve.MaxBodies {
+		wait.Go(func() { post() })
+	}
+	for range serve.MaxBodies {
 		<-reader.asked
 	}
-	response, body := ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
-	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+	if response, body := post(); response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
 		t.Errorf("one more request got %d %s, want 503 and Retry-After", response.StatusCode, body)
 	}
 	close(reader.release)

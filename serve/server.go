@@ -26,7 +26,8 @@ const (
 	maxHeader      = 64 << 10
 	maxBody        = 128 << 10
 	maxConnections = 10_000
-	maxInFlight    = 512
+	maxReads       = 2048 // at a time, of a user each
+	maxBodies      = 256  // requests with one, of a route
 )
 
 // Server answers requests.
@@ -36,7 +37,6 @@ type Server struct {
 	publisher Publisher // nil: events are not accepted
 	tokens    tokens
 	limiters  *limiters // nil: no limit
-	inFlight  chan struct{}
 	stopping  atomic.Bool
 	failures  rate.Sometimes // that are logged
 	handler   http.Handler
@@ -49,7 +49,7 @@ func New(cfg Config, reader Reader, publisher Publisher) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, reader: reader, publisher: publisher, tokens: newTokens(cfg.Tokens), limiters: newLimiters(cfg.Rate),
-		inFlight: make(chan struct{}, maxInFlight), failures: rate.Sometimes{Interval: time.Second},
+		failures: rate.Sometimes{Interval: time.Second},
 	}
 	s.handler = s.newHandler()
 	return s, nil

@@ -36,7 +36,7 @@ address does.
 Examples:  genrec serve --redis redis:6379
            genrec serve --redis redis:6379 --kafka kafka:9092 --listen :8443 \
               --tls-cert cert.pem --tls-key key.pem --tokens-file tokens --rate-limit 500`,
-		Flags: join(kafkaFlags(), readerFlags(), []cli.Flag{
+		Flags: join(kafkaFlags(), readerFlags(), metricsFlag(), []cli.Flag{
 			&cli.StringFlag{
 				Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses",
 				Sources: cli.EnvVars("GENREC_LISTEN"),
@@ -58,11 +58,16 @@ Examples:  genrec serve --redis redis:6379
 				Sources: cli.EnvVars("GENREC_RATE_LIMIT"),
 			},
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) error {
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			cfg, err := serveConfig(cmd)
 			if err != nil {
 				return err
 			}
+			o, err := observe(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.close(ctx)) }()
 			kafka, err := kafkaCluster(cmd)
 			if err != nil {
 				return err
@@ -71,6 +76,8 @@ Examples:  genrec serve --redis redis:6379
 			if err != nil {
 				return err
 			}
+			o.readyWhen(client.Ping)
+			collectLess()
 			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions")), rdb.Close())
 		},
 	}

@@ -1,0 +1,171 @@
+// Command bench-serve asks "genrec serve" at a fixed rate, by vegeta, on a real Redis with
+// users who all have 20 events and a list of 20 items. Its last line is
+//
+//	serve rps=… p50_ms=… p99_ms=… errors=…
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"genrec/cmd/internal/program"
+	"genrec/pkg/realservers"
+)
+
+var (
+	genrec   = flag.String("genrec", "bin/genrec", "the program")
+	vegeta   = flag.String("vegeta", "vegeta", "the load generator, github.com/tsenart/vegeta")
+	users    = flag.Int("users", 50_000, "users, and a tenth as many strangers")
+	items    = flag.Int("items", 12_000, "items in the catalog")
+	perSec   = flag.Int("rate", 5_000, "requests a second")
+	duration = flag.Duration("duration", 30*time.Second, "for how long, after warming up")
+	warmUp   = flag.Duration("warm-up", 10*time.Second, "for how long")
+	filters  = flag.Bool("filters", true, "ask every second time without seen items and for 3 of a category")
+)
+
+func main() { program.Main("bench-serve", run) }
+
+func run(ctx context.Context) error {
+	folder, err := os.MkdirTemp("", "genrec-bench-serve-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	redis, err := realservers.StartRedis(ctx, realservers.RedisConfig{Folder: folder})
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	if err := fill(ctx, redis.Address()); err != nil {
+		return fmt.Errorf("fill Redis: %w", err)
+	}
+	fmt.Printf("%d users have 20 events and 20 of %d items\n", *users, *items)
+
+	const address = "127.0.0.1:18080"
+	server := exec.Command(*genrec, "serve", "--redis", redis.Address(), "--listen", address)
+	server.Stderr = os.Stderr
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", *genrec, err)
+	}
+	defer func() { _ = server.Process.Kill() }()
+	if err := awaitReady(ctx, "http://"+address+"/readyz"); err != nil {
+		return err
+	}
+	targets := filepath.Join(folder, "targets")
+	if err := os.WriteFile(targets, questions("http://"+address), 0o600); err != nil {
+		return err
+	}
+	if _, err := attack(ctx, targets, *warmUp); err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
+	before, err := processorTime(server.Process.Pid)
+	if err != nil {
+		return err
+	}
+	r, err := attack(ctx, targets, *duration)
+	if err != nil {
+		return err
+	}
+	after, err := processorTime(server.Process.Pid)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(server.Process.Signal(os.Interrupt), server.Wait()); err != nil {
+		return fmt.Errorf("stop genrec serve: %w", err)
+	}
+	fmt.Printf("%d requests, p95 %.2f ms, longest %.2f ms, %.0f µs of processor time each in genrec\n",
+		r.Requests, ms(r.Latencies.P95), ms(r.Latencies.Max), float64((after-before).Microseconds())/float64(r.Requests))
+	for _, what := range r.Errors {
+		fmt.Println("error:", what)
+	}
+	fmt.Printf("serve rps=%.0f p50_ms=%.2f p99_ms=%.2f errors=%d\n", r.Throughput, ms(r.Latencies.P50), ms(r.Latencies.P99), r.Requests-r.StatusCodes["200"])
+	return nil
+}
+
+// awaitReady waits until the server answers 200.
+func awaitReady(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for ; ; time.Sleep(20 * time.Millisecond) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("genrec serve is not ready within 30 s: %w", err)
+		}
+	}
+}
+
+// questions are targets as vegeta reads them: users by turns, and after each ten a stranger.
+func questions(base string) []byte {
+	var text bytes.Buffer
+	for i := range *users {
+		query := ""
+		if *filters && i%2 == 1 {
+			query = "?exclude_seen=true&diversity=3"
+		}
+		fmt.Fprintf(&text, "GET %s/v1/users/%s/recommendations%s\n\n", base, userID(i), query)
+		if i%10 == 9 {
+			fmt.Fprintf(&text, "GET %s/v1/users/stranger-%d/recommendations\n\n", base, i)
+		}
+	}
+	return text.Bytes()
+}
+
+// report is what vegeta report says, times in nanoseconds.
+type report struct {
+	Latencies struct {
+		P50 time.Duration `json:"50th"`
+		P95 time.Duration `json:"95th"`
+		P99 time.Duration `json:"99th"`
+		Max time.Duration `json:"max"`
+	} `json:"latencies"`
+	Requests    int            `json:"requests"`
+	Throughput  float64        `json:"throughput"`
+	StatusCodes map[string]int `json:"status_codes"`
+	Errors      []string       `json:"errors"`
+}
+
+func attack(ctx context.Context, targets string, d time.Duration) (r report, err error) {
+	results := targets + ".results"
+	if err := vegetaRun(ctx, io.Discard, "attack", "-targets", targets, "-rate", strconv.Itoa(*perSec), "-duration", d.String(),
+		"-max-body", "0", "-output", results); err != nil {
+		return r, err
+	}
+	var out bytes.Buffer
+	if err := vegetaRun(ctx, &out, "report", "-type", "json", results); err != nil {
+		return r, err
+	}
+	err = json.Unmarshal(out.Bytes(), &r)
+	return r, err
+}
+
+func vegetaRun(ctx context.Context, out io.Writer, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, *vegeta, arguments...)
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("vegeta %s: %w", arguments[0], err)
+	}
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
