@@ -35,7 +35,7 @@ func (r *run) fetch(ctx context.Context) error {
 		place := r.tracker.add(m.Partition, m.Offset)
 		r.counters.update(func(s *Stats) { s.Read++ })
 
-		trace, queued := r.tracer.Continue(m), time.Now()
+		trace, queued := r.tracer.Continue(ctx, m), time.Now()
 		refresh, err := decode(m.Value)
 		if err != nil {
 			trace.Fail(ReasonBadRefresh)

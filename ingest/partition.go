@@ -67,7 +67,7 @@ func (w *worker) fetch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d := w.decode(m)
+		d := w.decode(ctx, m)
 		d.cost = min(d.cost, w.cfg.MaxBytes) // a larger one would wait for ever
 		if err := w.budget.Acquire(ctx, d.cost); err != nil {
 			return err
@@ -80,8 +80,8 @@ func (w *worker) fetch(ctx context.Context) error {
 	}
 }
 
-func (w *worker) decode(m kafka.Message) decoded {
-	followed, began := w.tracer.Process(m), time.Now()
+func (w *worker) decode(ctx context.Context, m kafka.Message) decoded {
+	followed, began := w.tracer.Process(ctx, m), time.Now()
 	d := decode(m, began, w.cfg.Limits)
 	if d.source.trace = followed; followed.Recording() {
 		followed.Step("decode", began, time.Now())
@@ -142,7 +142,7 @@ func (w *worker) publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sent := b.send(w.refreshes.Topic, refreshes)
+		sent := b.send(ctx, w.refreshes.Topic, refreshes)
 		if err := stream.Publish(ctx, w.cfg.Logger, w.refreshes, refreshes...); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -19,14 +20,14 @@ func (b *batch) trace(step string, began, ended time.Time) {
 
 // send begins the sending of each user's refresh, in the trace of the first event that is
 // followed; the others' are linked with it.
-func (b *batch) send(topic string, refreshes []kafka.Message) (sent []*stream.Trace) {
+func (b *batch) send(ctx context.Context, topic string, refreshes []kafka.Message) (sent []*stream.Trace) {
 	for i, user := range b.sources {
 		var first *stream.Trace
 		for _, m := range user {
 			switch {
 			case m.trace == nil:
 			case first == nil:
-				first = m.trace.Send(topic, &refreshes[i])
+				first = m.trace.Send(ctx, topic, &refreshes[i])
 				sent = append(sent, first)
 			default:
 				first.Link(m.trace)

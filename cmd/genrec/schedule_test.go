@@ -52,8 +52,10 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 	defer stop()
 	done, metrics := make(chan error, 1), freeAddress(t)
 	go func() {
-		done <- newApp().Run(ctx, []string{"genrec", "retrain", "--metrics", metrics, "--schedule", "@every 1s", "--redis", servers.RedisAddr(),
-			"--models", dir, "--recipe", recipe, "--device", "cpu"})
+		done <- newApp().Run(ctx, []string{
+			"genrec", "retrain", "--metrics", metrics, "--schedule", "@every 1s", "--redis", servers.RedisAddr(),
+			"--models", dir, "--recipe", recipe, "--device", "cpu",
+		})
 	}()
 	select {
 	case err := <-done:

@@ -39,20 +39,20 @@ type Trace struct {
 
 // Process begins the span of a message's processing: in the trace that its headers name
 // (W3C traceparent), or in one of its own.
-func (t Tracer) Process(m kafka.Message) *Trace {
+func (t Tracer) Process(ctx context.Context, m kafka.Message) *Trace {
 	if !t.roots {
-		return t.Continue(m)
+		return t.Continue(ctx, m)
 	}
-	return t.process(TraceOf(context.Background(), m), m)
+	return t.process(TraceOf(ctx, m), m)
 }
 
 // Continue is Process for messages that are of no interest by themselves: nil without a
 // trace in the headers.
-func (t Tracer) Continue(m kafka.Message) *Trace {
+func (t Tracer) Continue(ctx context.Context, m kafka.Message) *Trace {
 	if len(m.Headers) == 0 {
 		return nil
 	}
-	ctx := TraceOf(context.Background(), m)
+	ctx = TraceOf(ctx, m)
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return nil
 	}
@@ -84,7 +84,7 @@ func (t *Trace) Step(name string, began, ended time.Time, links ...*Trace) {
 	if !t.Recording() {
 		return
 	}
-	step := t.begin(name, trace.WithTimestamp(began))
+	step := t.begin(context.Background(), name, trace.WithTimestamp(began))
 	for _, other := range links {
 		step.Link(other)
 	}
@@ -96,22 +96,22 @@ func (t *Trace) Begin(name string, about ...attribute.KeyValue) *Trace {
 	if t == nil {
 		return nil
 	}
-	return t.begin(name, trace.WithAttributes(about...))
+	return t.begin(context.Background(), name, trace.WithAttributes(about...))
 }
 
-func (t *Trace) begin(name string, options ...trace.SpanStartOption) *Trace {
-	_, span := t.tracer.Start(t.Context(context.Background()), name, options...)
+func (t *Trace) begin(ctx context.Context, name string, options ...trace.SpanStartOption) *Trace {
+	_, span := t.tracer.Start(t.Context(ctx), name, options...)
 	return &Trace{tracer: t.tracer, span: span}
 }
 
 // Send begins the span of a message's sending, which the message's headers will name.
-func (t *Trace) Send(topic string, m *kafka.Message) *Trace {
+func (t *Trace) Send(ctx context.Context, topic string, m *kafka.Message) *Trace {
 	if t == nil {
 		return nil
 	}
-	sent := t.begin("send "+topic, trace.WithSpanKind(trace.SpanKindProducer),
+	sent := t.begin(ctx, "send "+topic, trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend, semconv.MessagingDestinationName(topic)))
-	traceContext.Inject(sent.Context(context.Background()), headers{m})
+	traceContext.Inject(sent.Context(ctx), headers{m})
 	return sent
 }
 
@@ -159,8 +159,9 @@ func (h headers) Get(key string) string {
 
 // Set replaces all values of a key.
 func (h headers) Set(key, value string) {
-	others := slices.DeleteFunc(slices.Clone(h.message.Headers), func(other kafka.Header) bool { return other.Key == key })
-	h.message.Headers = append(others, kafka.Header{Key: key, Value: []byte(value)})
+	headers := slices.DeleteFunc(slices.Clone(h.message.Headers), func(other kafka.Header) bool { return other.Key == key })
+	headers = append(headers, kafka.Header{Key: key, Value: []byte(value)})
+	h.message.Headers = headers
 }
 
 // Keys returns all keys.

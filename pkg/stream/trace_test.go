@@ -42,7 +42,7 @@ func TestTracesPassThrough(t *testing.T) {
 	in := kafka.Message{Topic: "in", Headers: []kafka.Header{{Key: "traceparent", Value: []byte(traceparent)}}}
 	out := kafka.Message{Headers: []kafka.Header{{Key: "source", Value: []byte("web")}, {Key: "traceparent", Value: []byte("old")}}}
 	off := NewTracer(nil)
-	off.Process(in).Send("out", &out).End()
+	off.Process(t.Context(), in).Send(t.Context(), "out", &out).End()
 	want := []kafka.Header{{Key: "source", Value: []byte("web")}, {Key: "traceparent", Value: []byte(traceparent)}}
 	if !slices.EqualFunc(out.Headers, want, func(a, b kafka.Header) bool { return a.Key == b.Key && string(a.Value) == string(b.Value) }) {
 		t.Errorf("the message sent has headers %s, want %s", out.Headers, want)
@@ -51,12 +51,12 @@ func TestTracesPassThrough(t *testing.T) {
 
 // What nobody follows costs nothing.
 func TestMessagesWithoutATraceCostNothing(t *testing.T) {
-	off := NewTracer(nil)
+	off, ctx := NewTracer(nil), t.Context()
 	m := kafka.Message{Headers: []kafka.Header{}, Value: make([]byte, 100)}
 	out := kafka.Message{}
 	n := testing.AllocsPerRun(100, func() {
-		followed := off.Process(m)
-		followed.Send("out", &out)
+		followed := off.Process(ctx, m)
+		followed.Send(ctx, "out", &out)
 		followed.Link(nil)
 		followed.Fail("reason")
 		followed.End()
@@ -71,8 +71,8 @@ func TestSamplingIsTheProducers(t *testing.T) {
 	tracer := NewTracer(trace.NewTracerProvider(trace.WithSyncer(exporter)))
 	unsampled := strings.TrimSuffix(traceparent, "01") + "00"
 	in, out := kafka.Message{Headers: []kafka.Header{{Key: "traceparent", Value: []byte(unsampled)}}}, kafka.Message{}
-	followed := tracer.Process(in)
-	followed.Send("out", &out).End()
+	followed := tracer.Process(t.Context(), in)
+	followed.Send(t.Context(), "out", &out).End()
 	followed.End()
 	if spans := exporter.GetSpans(); len(spans) != 0 {
 		t.Errorf("a trace that its producer did not sample has %d spans here, want none", len(spans))
@@ -80,7 +80,7 @@ func TestSamplingIsTheProducers(t *testing.T) {
 	if sent := api.SpanContextFromContext(TraceOf(t.Context(), out)); sent.TraceID().String() != traceID || sent.IsSampled() {
 		t.Errorf("what is sent is in trace %v, sampled %v; want %v, unsampled", sent.TraceID(), sent.IsSampled(), traceID)
 	}
-	if tracer.Continue(kafka.Message{}) != nil || !tracer.Process(kafka.Message{}).Recording() {
+	if tracer.Continue(t.Context(), kafka.Message{}) != nil || !tracer.Process(t.Context(), kafka.Message{}).Recording() {
 		t.Error("without a trace in its headers, a message is processed in one of its own, and continues none")
 	}
 }

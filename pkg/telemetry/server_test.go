@@ -40,7 +40,8 @@ func TestServerAnswers(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.Get("http://" + s.Address() + "/healthz"); err == nil {
+	if answer, err := http.Get("http://" + s.Address() + "/healthz"); err == nil {
+		answer.Body.Close()
 		t.Error("it answers after Close")
 	}
 }
