@@ -219,6 +219,9 @@ func (t *Trainer) Rate() float64 {
 	return t.config.LearningRate * min((done+1)/warmUp, max(0, left)/max(1, float64(t.config.Steps)-warmUp))
 }
 
+// Plan changes the number of steps that the learning rate is planned for.
+func (t *Trainer) Plan(steps int) { t.config.Steps = steps }
+
 // Close frees the optimizer's state and the workers.
 func (t *Trainer) Close() (err error) {
 	defer tensor.Catch(&err)

@@ -37,6 +37,8 @@ type Config struct {
 	EvaluateUsers int
 	Ranker        model.RankerConfig
 
+	Budget Budget
+
 	// Group is the processes that train together, of which this is rank 0 and the others
 	// Follow; nil for one alone. Cores is how many of the machine's this one may train on; 0
 	// is all.
@@ -73,5 +75,5 @@ func (c Config) Validate() error {
 	if c.EvaluateUsers < 0 {
 		err = errors.Join(err, fmt.Errorf("users to evaluate: %d is negative", c.EvaluateUsers))
 	}
-	return err
+	return errors.Join(err, c.validateBudget())
 }

@@ -40,7 +40,7 @@ func (r *run) follow(ctx context.Context) error {
 		return err
 	}
 	defer bundle.Model.Drop()
-	r.config.Recipe, r.config.Seed = j.Recipe, j.Seed
+	r.config.Recipe, r.config.Seed, r.config.Budget.Steps = j.Recipe, j.Seed, j.Steps
 	if err := j.agree(r.config.Group, r.config.Device); err != nil {
 		return err
 	}

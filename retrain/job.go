@@ -18,6 +18,7 @@ type job struct {
 	Recipe    Recipe   `json:"recipe"`
 	Seed      int64    `json:"seed"`
 	Device    string   `json:"device"`
+	Steps     int      `json:"steps"` // of the budget
 	At        position `json:"at"`
 	Users     int      `json:"users"` // of whom the histories follow
 	histories []examples.History
@@ -25,7 +26,7 @@ type job struct {
 
 func (t *training) job() job {
 	return job{
-		Recipe: t.config.Recipe, Seed: t.config.Seed, Device: t.config.Device.String(), At: t.at,
+		Recipe: t.config.Recipe, Seed: t.config.Seed, Device: t.config.Device.String(), Steps: t.config.Budget.Steps, At: t.at,
 		Users: len(t.histories), histories: t.histories,
 	}
 }

@@ -136,6 +136,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
 		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
 
+	if err := r.config.checkMemory(); err != nil {
+		return report, err
+	}
 	t, err := r.learn(ctx, bundle, p, &report)
 	if err != nil {
 		return report, err

@@ -25,6 +25,8 @@ type learned struct {
 	// Weights are those of the parts that were tried on that epoch.
 	Weights      []weighed `json:"weights,omitempty"`
 	TrainSeconds float64   `json:"train_seconds"`
+	// CutShort are the stages that ended because their time was used up.
+	CutShort []string `json:"cut_short,omitempty"`
 }
 
 // position is where a training stands: everything that its next step depends on,
@@ -109,10 +111,9 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 // and moments if there is one.
 func (t *training) runStage(ctx context.Context, resumed string) error {
 	s := t.stages[t.at.Stage]
-	perEpoch := examples.Batches(len(s.histories), t.config.BatchSize)
-	done := t.at.Epoch*perEpoch + t.at.Batch
+	done := t.at.Epoch*t.perEpoch(s) + t.at.Batch
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
-		Steps: s.epochs * perEpoch, LearningRate: s.rate, WarmUp: warmUp,
+		Steps: s.steps, LearningRate: s.rate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
 		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
 		Cores: t.config.Cores, Group: t.config.Group,
@@ -131,38 +132,52 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 			return err
 		}
 	}
-	t.progress.Start(s.name, s.epochs*perEpoch, done)
+	t.progress.Start(s.name, s.steps, done)
 	defer t.progress.Finish()
-	for ; t.at.Epoch < s.epochs; t.at.Epoch++ {
-		if err := t.runEpoch(ctx, trainer, s); err != nil {
+	pace := t.pace(done)
+	for enough := false; !enough && t.at.Epoch < s.epochs; t.at.Epoch++ {
+		if enough, err = t.runEpoch(ctx, trainer, s, &pace); err != nil {
 			return err
 		}
-		*s.losses = append(*s.losses, t.at.LossSum/float64(perEpoch))
+		if t.at.Batch == 0 { // the budget ended with the epoch before
+			break
+		}
+		*s.losses = append(*s.losses, t.at.LossSum/float64(t.at.Batch))
 		t.at.Batch, t.at.LossSum = 0, 0
 		if s.name == "finetune" {
+			started := time.Now()
 			if stop, err := t.verdict(ctx); err != nil || stop {
 				return err
 			}
+			pace.reserve = time.Since(started)
 		}
 	}
 	return nil
 }
 
-func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage) error {
-	skip := t.at.Batch
+// runEpoch goes through what is left of an epoch; enough says that the budget of the stage
+// has ended it.
+func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage, pace *pace) (enough bool, err error) {
+	skip, before := t.at.Batch, t.at.Epoch*t.perEpoch(s)
 	var curve meter
 	for batch := range examples.Epoch(s.histories, s.example, t.config.BatchSize, t.random(trainingStream, t.at.Epoch)) {
 		if skip > 0 {
 			skip--
 			continue
 		}
+		if !t.affords(trainer, s, pace, before+t.at.Batch) {
+			if done := before + t.at.Batch; done < s.steps {
+				t.cutShort(ctx, s, done)
+			}
+			return true, nil
+		}
 		if err := t.stopped(ctx); err != nil {
-			return errors.Join(err, t.checkpoint(trainer))
+			return false, errors.Join(err, t.checkpoint(trainer))
 		}
 		rate := trainer.Rate()
 		loss, err := trainer.Step(batch)
 		if err != nil {
-			return t.salvage(err, trainer)
+			return false, t.salvage(err, trainer)
 		}
 		t.at.Batch++
 		t.at.LossSum += loss
@@ -173,16 +188,21 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 		if point, full := curve.add(loss, examples.Tokens(batch)); full {
 			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
 			if err := t.plot(point); err != nil {
-				return err
+				return false, err
+			}
+		}
+		if (before+t.at.Batch)%stretch == 0 {
+			if err := t.config.checkMemory(); err != nil {
+				return false, errors.Join(err, t.checkpoint(trainer))
 			}
 		}
 		if t.checkpointDue() {
 			if err := t.checkpoint(trainer); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func (t *training) checkpoint(trainer *model.Trainer) error {

@@ -52,6 +52,7 @@ type identity struct {
 	Device     string `json:"device"`
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
+	MaxSteps   int    `json:"max_steps,omitempty"`
 	Snapshot   string `json:"snapshot"` // SHA-256 of its manifest, or of other data
 	// Previous is the version that the run builds on, and FromScratch says that it takes
 	// over no weights.
@@ -65,7 +66,7 @@ type identity struct {
 func identify(c Config, sequences []catalog.Sequence, before *predecessor) identity {
 	who := identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, Previous: before.name(), FromScratch: c.whyCold(before) != "",
+		AllowSeen: c.Ranker.AllowSeen, MaxSteps: c.Budget.Steps, Previous: before.name(), FromScratch: c.whyCold(before) != "",
 	}
 	if c.Snapshot != nil {
 		who.Snapshot, who.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir

@@ -46,14 +46,24 @@ Every flag can be given by the environment variable that its help names.`,
 }
 
 func setUpLogging(ctx context.Context, cmd *cli.Command) (context.Context, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
-		return ctx, fmt.Errorf("--log-level: %w", err)
+	options, err := logOptions(cmd)
+	if err != nil {
+		return ctx, err
 	}
 	redis.SetLogger(redisLog{})
-	slog.SetDefault(slog.New(telemetry.WithTraces(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))))
+	logThrough(slog.NewTextHandler(os.Stderr, options))
 	return ctx, nil
 }
+
+func logOptions(cmd *cli.Command) (*slog.HandlerOptions, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	return &slog.HandlerOptions{Level: level}, nil
+}
+
+func logThrough(h slog.Handler) { slog.SetDefault(slog.New(telemetry.WithTraces(h))) }
 
 // redisLog keeps go-redis's own messages for debugging: what matters of them comes
 // back as errors.

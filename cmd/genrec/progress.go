@@ -1,19 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 )
 
 // progress is a bar on a terminal and a log line now and then elsewhere.
 type progress struct {
 	out   io.Writer
+	every time.Duration // between two log lines for machines; 0 for people
 	bar   *progressbar.ProgressBar
 	stage string
 	done  int
@@ -24,8 +28,28 @@ type progress struct {
 	said   time.Time
 }
 
-// between two log lines of a stage.
-const logInterval = 15 * time.Second
+// Between two log lines of a stage, for people and for machines.
+const (
+	logInterval     = 15 * time.Second
+	machineInterval = time.Second
+)
+
+// chosenProgress is what --progress asks for. For machines, all that is logged is JSON, too.
+func chosenProgress(cmd *cli.Command) (*progress, error) {
+	switch how := cmd.String("progress"); how {
+	case "auto":
+		return newProgress(os.Stderr), nil
+	case "json":
+		options, err := logOptions(cmd)
+		if err != nil {
+			return nil, err
+		}
+		logThrough(slog.NewJSONHandler(os.Stderr, options))
+		return &progress{every: machineInterval}, nil
+	default:
+		return nil, fmt.Errorf("--progress: %q is neither auto nor json", how)
+	}
+}
 
 func newProgress(out *os.File) *progress {
 	p := &progress{}
@@ -48,6 +72,8 @@ func (p *progress) Start(stage string, steps, done int) {
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
 		_ = p.bar.Set(done)
+	} else if p.every > 0 {
+		slog.Info("progress", "stage", stage, "step", done, "of", steps)
 	}
 }
 
@@ -61,14 +87,22 @@ func (p *progress) Step(loss float64) {
 		_ = p.bar.Add(1) // a bar that cannot be drawn is no reason to stop
 		return
 	}
-	if time.Since(p.said) < logInterval && p.done < p.steps {
-		return
+	if time.Since(p.said) >= cmp.Or(p.every, logInterval) || p.done >= p.steps {
+		p.log(loss)
 	}
+}
+
+func (p *progress) log(loss float64) {
 	p.said = time.Now()
 	left := time.Duration(float64(time.Since(p.since)) / float64(p.done-p.before) * float64(p.steps-p.done))
-	attributes := []any{"stage", p.stage, "step", p.done, "of", p.steps, "left", left.Round(time.Second)}
+	attributes := []any{"stage", p.stage, "step", p.done, "of", p.steps}
+	if p.every > 0 {
+		attributes = append(attributes, "left_s", left.Seconds())
+	} else {
+		attributes = append(attributes, "left", left.Round(time.Second))
+	}
 	if loss > 0 {
-		attributes = append(attributes, "loss", fmt.Sprintf("%.3f", loss))
+		attributes = append(attributes, "loss", math.Round(1000*loss)/1000)
 	}
 	slog.Info("progress", attributes...)
 }

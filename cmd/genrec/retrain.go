@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
 	"genrec/model/catalog"
@@ -53,9 +54,25 @@ func retrainFlags() []cli.Flag {
 			Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for",
 			Sources: cli.EnvVars("GENREC_FINETUNE_EPOCHS"),
 		},
+		&cli.DurationFlag{
+			Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound",
+			Sources: cli.EnvVars("GENREC_MAX_TIME"),
+		},
+		&cli.IntFlag{
+			Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound",
+			Sources: cli.EnvVars("GENREC_MAX_STEPS"),
+		},
+		&cli.StringFlag{
+			Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default is no bound",
+			Sources: cli.EnvVars("GENREC_MAX_MEMORY"),
+		},
 		&cli.IntFlag{
 			Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all",
 			Sources: cli.EnvVars("GENREC_EVALUATE_USERS"),
+		},
+		&cli.StringFlag{
+			Name: "progress", Value: "auto", Usage: "auto: a bar on a terminal, else a log line now and then; json: a JSON line each second on stderr, and all that is logged as JSON lines, too",
+			Sources: cli.EnvVars("GENREC_PROGRESS"),
 		},
 		&cli.Int64Flag{
 			Name: "seed", Value: 1, Usage: "of everything random: one seed and one snapshot give one model",
@@ -185,8 +202,12 @@ func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models
 }
 
 func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
+	shown, err := chosenProgress(cmd)
+	if err != nil {
+		return retrain.Config{}, err
+	}
 	c := retrain.DefaultConfig()
-	var err error
+	c.Progress = shown
 	if c.Recipe, err = retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...); err != nil {
 		return c, fmt.Errorf("--recipe and --set: %w", err)
 	}
@@ -204,10 +225,22 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	default:
 		return c, fmt.Errorf("--stage: %q is neither full nor finetune", stage)
 	}
+	if c.Budget, err = budget(cmd); err != nil {
+		return c, err
+	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
 	c.FromScratch, c.ScratchEvery = cmd.Bool("from-scratch"), cmd.Int("from-scratch-every")
-	c.Progress = newProgress(os.Stderr)
 	return c, nil
+}
+
+func budget(cmd *cli.Command) (b retrain.Budget, err error) {
+	b.Steps, b.Time = cmd.Int("max-steps"), cmd.Duration("max-time")
+	if text := cmd.String("max-memory"); text != "" {
+		if b.Memory, err = humanize.ParseBytes(text); err != nil || b.Memory == 0 {
+			return b, fmt.Errorf("--max-memory: %q is no number of bytes such as 6GiB", text)
+		}
+	}
+	return b, nil
 }
 
 // errRefused is how a training ends whose model the gate refused.

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A machine reads every line of a training, and learns of each stage, its end, and what the
+// validations found.
+func TestProgressForMachines(t *testing.T) {
+	recipe := filepath.Join(t.TempDir(), "quick.json")
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	logger := slog.Default()
+	defer slog.SetDefault(logger)
+	said := stderrOf(t, func() {
+		runJSON[map[string]any](t, "genrec", "retrain", "--data", "testdata/ring.txt", "--ids", "permuted", "--recipe", recipe,
+			"--models", t.TempDir(), "--device", "cpu", "--progress", "json", "--json")
+	})
+	ended, validated := make(map[string]bool), 0
+	for line := range bytes.Lines(said) {
+		var l struct {
+			Msg, Stage string
+			Step, Of   int
+			Left       *float64 `json:"left_s"`
+			NDCG       *float64 `json:"ndcg@10"`
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("stderr has the line %q, which is no JSON: %v", line, err)
+		}
+		switch {
+		case l.Msg == "progress" && l.Of > 0 && l.Step == l.Of && l.Left != nil:
+			ended[l.Stage] = true
+		case l.Msg == "validated" && l.NDCG != nil:
+			validated++
+		}
+	}
+	if !ended["pretrain"] || !ended["finetune"] || !ended["evaluate"] || validated != 2 {
+		t.Errorf("the stages that ended are %v, with %d validations, want pretrain, finetune and evaluate, with 2, in\n%s", ended, validated, said)
+	}
+}
+
+// stderrOf is what f writes to stderr.
+func stderrOf(t *testing.T, f func()) []byte {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = write
+	defer func() { os.Stderr = stderr }()
+	all := make(chan []byte, 1)
+	go func() {
+		text, _ := io.ReadAll(read)
+		all <- text
+	}()
+	func() {
+		defer write.Close()
+		f()
+	}()
+	return <-all
+}
