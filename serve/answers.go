@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 func answer(w http.ResponseWriter, status int, value any) {
@@ -38,14 +37,8 @@ func send(w http.ResponseWriter, status int, kind string, value any) {
 }
 
 // unavailable keeps to itself what the servers say, and logs it, at most once a second.
-func (s *Server) unavailable(w http.ResponseWriter, r *http.Request, what string, err error) {
-	s.failures.Do(func() {
-		s.cfg.Logger.ErrorContext(r.Context(), "answered 503", "path", r.Pattern, "why", what, "err", err)
-	})
+func (s *Server) unavailable(ctx context.Context, w http.ResponseWriter, what string, err error) {
+	s.failures.Do(func() { s.cfg.Logger.ErrorContext(ctx, "answered 503", "why", what, "err", err) })
 	w.Header().Set("Retry-After", "1")
 	refuse(w, http.StatusServiceUnavailable, "%s: try again", what)
-}
-
-func contextFor(r *http.Request, limit time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), limit)
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,10 +29,10 @@ func (s *Server) acceptEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	ctx, cancel := contextFor(r, publishTime)
+	ctx, cancel := context.WithTimeout(r.Context(), publishTime)
 	defer cancel()
 	if err := s.publisher.Publish(ctx, events); err != nil {
-		s.unavailable(w, r, "it is not known whether Kafka has the events, and events that come twice count once", err)
+		s.unavailable(ctx, w, "it is not known whether Kafka has the events, and events that come twice count once", err)
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]int{"accepted": len(events)})

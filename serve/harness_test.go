@@ -83,8 +83,14 @@ func fill(t testing.TB, rdb *redis.Client) {
 	}
 }
 
+// reply is what comes back beside the body.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // ask sends a request, and returns the answer with its body read.
-func ask(t testing.TB, client *http.Client, r *http.Request) (*http.Response, string) {
+func ask(t testing.TB, client *http.Client, r *http.Request) (reply, string) {
 	t.Helper()
 	answer, err := client.Do(r)
 	if err != nil {
@@ -95,7 +101,7 @@ func ask(t testing.TB, client *http.Client, r *http.Request) (*http.Response, st
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(body)
+	return reply{answer.StatusCode, answer.Header}, string(body)
 }
 
 func request(t testing.TB, method, url, body string) *http.Request {

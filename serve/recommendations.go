@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"net/http"
 
 	"genrec/pkg/event"
@@ -39,11 +40,11 @@ func (s *Server) recommendUsers(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) read(w http.ResponseWriter, r *http.Request, users []string, q recs.Query) ([]recs.Answer, bool) {
-	ctx, cancel := contextFor(r, readTime)
+	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
 	answers, err := s.reader.Read(ctx, users, q)
 	if err != nil {
-		s.unavailable(w, r, "the recommendations cannot be read", err)
+		s.unavailable(ctx, w, "the recommendations cannot be read", err)
 		return nil, false
 	}
 	return answers, true

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	_ "embed"
 	"net/http"
 )
@@ -68,10 +69,10 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "stopping")
 		return
 	}
-	ctx, cancel := contextFor(r, readTime)
+	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
 	if err := s.reader.Ping(ctx); err != nil {
-		s.unavailable(w, r, "Redis does not answer", err)
+		s.unavailable(ctx, w, "Redis does not answer", err)
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "ready"})

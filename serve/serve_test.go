@@ -106,7 +106,7 @@ func loadOpenAPI(t *testing.T) *openapi3.T {
 	return doc
 }
 
-func compareWithOpenAPI(t *testing.T, r *http.Request, response *http.Response, body string) {
+func compareWithOpenAPI(t *testing.T, r *http.Request, response reply, body string) {
 	t.Helper()
 	doc := loadOpenAPI(t)
 	router, err := gorillamux.NewRouter(doc)
@@ -184,7 +184,9 @@ type broken struct{}
 func (broken) Read(context.Context, []string, recs.Query) ([]recs.Answer, error) {
 	return nil, errors.New("dial tcp 10.0.0.7: secret")
 }
-func (broken) Ping(context.Context) error                   { return errors.New("dial tcp 10.0.0.7: secret") }
+
+func (broken) Ping(context.Context) error { return errors.New("dial tcp 10.0.0.7: secret") }
+
 func (broken) Publish(context.Context, []serve.Event) error { return errors.New("secret") }
 
 func TestOutagesAreSaidInWords(t *testing.T) {
@@ -315,7 +317,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 func TestRequestsInFlightAreBounded(t *testing.T) {
 	reader := slow{asked: make(chan struct{}), release: make(chan struct{})}
 	address, _ := start(t, serve.Config{}, reader, nil)
-	post := func() (*http.Response, string) {
+	post := func() (reply, string) {
 		return ask(t, http.DefaultClient, request(t, "POST", "http://"+address+"/v1/recommendations", `{"user_ids": ["ann"]}`))
 	}
 	var wait sync.WaitGroup
