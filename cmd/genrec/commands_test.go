@@ -86,6 +86,8 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec import", "which files"},
 		{"genrec import x.csv", "--redis is needed"},
 		{"genrec import --redis x x.csv", "--kafka is needed"},
+		{"genrec import --dry-run --format dance x.csv", `--format: "dance" is none of`},
+		{"genrec import --dry-run --resume x x.csv", "choose one"},
 		{"genrec retrain", "--redis or --data is needed"},
 		{"genrec retrain --data x --redis y", "choose one"},
 		{"genrec retrain --data no-such-file", "no-such-file"},

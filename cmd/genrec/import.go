@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,11 +27,19 @@ with .gz or .zst: the fields of an event, event_id, user_id, item_id, timestamp 
 perhaps type, context and rec_id. Events go straight into the sequences, beside the
 live stream. An import can be repeated, because an event counts once.
 
+It also reads RecBole's atomic files (.inter), MovieLens (ratings.dat, u.data,
+ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), told by name and
+first line, or by --format. Their events get ids that follow from what a row says.
+
 Rows that are no events go to the topic "interactions.dead", or to --rejects. At the
 end, each user is refreshed once, no faster than "infer" has time for.
 
-Example:   genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz`,
+Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
+           genrec import --dry-run ml-1m/ratings.dat`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
 			&cli.StringFlag{Name: "rejects", Usage: "`FILE` that rows that are no events are added to, as lines of JSON, in place of the dead letters"},
 			&cli.StringFlag{Name: "resume", Usage: "`FILE` that keeps how far the import is, so that the next run goes on there"},
@@ -41,57 +48,63 @@ Example:   genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			if !cmd.Args().Present() {
 				return errors.New("which files are to be imported?")
 			}
-			if cmd.String("redis") == "" {
+			dry := cmd.Bool("dry-run")
+			switch {
+			case !dry && cmd.String("redis") == "":
 				return errors.New("--redis is needed: where are the sequences?")
+			case dry && cmd.String("resume") != "":
+				return errors.New("--resume keeps what is imported, and --dry-run imports nothing: choose one")
 			}
 			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: newProgress(os.Stderr), Logger: slog.Default()}
+			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
+				return fmt.Errorf("--format: %w", err)
+			}
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {
 					return fmt.Errorf("--resume: %w", err)
 				}
 			}
-			closeKafka, err := importOutputs(cmd, &cfg)
+			closeOutputs, err := importOutputs(cmd, &cfg)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, closeKafka()) }()
-			var s servers
-			defer func() { err = errors.Join(err, s.close()) }()
-			if err := s.openStore(ctx, cmd); err != nil {
-				return err
+			defer func() { err = errors.Join(err, closeOutputs()) }()
+			var store backfill.Sessions = backfill.Nowhere{}
+			if !dry {
+				var s servers
+				defer func() { err = errors.Join(err, s.close()) }()
+				if err := s.openStore(ctx, cmd); err != nil {
+					return err
+				}
+				store = s.store
 			}
+			done := importDone{DryRun: dry}
+			cfg.Refuse = done.report.Watch(cfg.Refuse)
 			began := time.Now()
-			done, err := backfill.Run(ctx, cfg, s.store, cmd.Args().Slice())
-			took := time.Since(began)
-			fmt.Fprintf(cmd.Root().Writer, "import rows=%d skipped=%d appended=%d known=%d refused=%d refreshed=%d seconds=%.1f rows_per_s=%.0f\n",
-				done.Rows, done.Skipped, done.Appended, done.Known, done.Refused, done.Users, took.Seconds(), float64(done.Rows)/took.Seconds())
-			return err
+			done.Result, err = backfill.Run(ctx, cfg, store, cmd.Args().Slice())
+			done.Seconds = time.Since(began).Seconds()
+			return errors.Join(err, done.print(cmd.Root().Writer, cmd.Bool("json")))
 		},
 	}
 }
 
 // importOutputs sets where refused rows and refreshes go.
 func importOutputs(cmd *cli.Command, cfg *backfill.Config) (closeAll func() error, err error) {
-	rejects, refresh := cmd.String("rejects"), !cmd.Bool("no-refresh")
+	rejects, refresh, dry := cmd.String("rejects"), !cmd.Bool("no-refresh"), cmd.Bool("dry-run")
 	closeAll = func() error { return nil }
-	if rejects != "" {
-		file, err := os.OpenFile(rejects, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
+	switch {
+	case rejects != "":
+		if cfg.Refuse, closeAll, err = rejectsFile(rejects); err != nil {
 			return nil, fmt.Errorf("--rejects: %w", err)
 		}
-		lines := json.NewEncoder(file)
-		cfg.Refuse = func(_ context.Context, rows []backfill.Refused) error {
-			for _, r := range rows {
-				if err := lines.Encode(rejectLine{r.File, r.Line, r.Reason, r.Detail, string(r.Value)}); err != nil {
-					return fmt.Errorf("write a rejected row: %w", err)
-				}
-			}
-			return nil
-		}
-		closeAll = file.Close
-		if !refresh {
-			return closeAll, nil
-		}
+	case dry:
+		cfg.Refuse = func(context.Context, []backfill.Refused) error { return nil }
+	}
+	if dry { // users are counted, but none is refreshed
+		cfg.Refresh = func(context.Context, func() (string, error)) error { return nil }
+	}
+	if dry || rejects != "" && !refresh {
+		return closeAll, nil
 	}
 	kafkaCluster, err := givenKafka(cmd)
 	if err != nil {
@@ -126,13 +139,4 @@ func importOutputs(cmd *cli.Command, cfg *backfill.Config) (closeAll func() erro
 		closeAll = func() error { return errors.Join(before(), refreshes.Close()) }
 	}
 	return closeAll, nil
-}
-
-// rejectLine is a row in the file of --rejects.
-type rejectLine struct {
-	File   string `json:"file"`
-	Line   int64  `json:"line"`
-	Reason string `json:"reason"`
-	Detail string `json:"detail"`
-	Row    string `json:"row"`
 }

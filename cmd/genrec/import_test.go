@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,5 +60,49 @@ func TestImport(t *testing.T) {
 	n, m := count(stream.DefaultTopics().DeadLetters)
 	if l, err := stream.OpenLetter(m); n != 1 || err != nil || l.Original.Topic != "file:"+path || l.Original.Offset != 4 {
 		t.Errorf("there are %d dead letters, the last %+v (error %v), want one of line 4", n, l, err)
+	}
+}
+
+// The dry runs of docs/OPERATIONS.md, on small files of the same names.
+func TestImportDryRuns(t *testing.T) {
+	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^genrec import --dry-run .*$`).FindAllString(string(page), -1)
+	if len(lines) != 2 {
+		t.Fatalf("docs/OPERATIONS.md has the dry runs %q, want one that is printed for people and one in JSON", lines)
+	}
+	rejects := filepath.Join(t.TempDir(), "refused.jsonl")
+	for _, line := range lines {
+		args := strings.Fields(strings.Replace(line, "refused.jsonl", rejects, 1))
+		name := args[len(args)-1]
+		args[len(args)-1] = filepath.Join("../../ingest/backfill/testdata", name)
+		var out bytes.Buffer
+		app := newApp()
+		app.Writer = &out
+		if err := app.Run(t.Context(), args); err != nil {
+			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		if !strings.Contains(line, "--json") {
+			if got := out.String(); !strings.HasPrefix(got, "dry run rows=4 valid=2 refused=2 users=2 ") ||
+				!strings.Contains(got, "\nrefused reason=bad_row rows=1\n") || !strings.Contains(got, "\n  "+name+":4: bad_row: ") {
+				t.Errorf("%q prints\n%s\nwant 2 of 4 rows refused, with reasons and lines", line, got)
+			}
+			continue
+		}
+		var got struct {
+			DryRun   bool             `json:"dry_run"`
+			Valid    int              `json:"valid"`
+			ByReason map[string]int   `json:"refused_by_reason"`
+			First    []map[string]any `json:"first_refused"`
+		}
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.DryRun || got.Valid != 2 || got.ByReason["bad_row"] != 1 || len(got.First) != 2 {
+			t.Errorf("%q prints %s (%v), want 2 valid rows and 2 refused", line, out.String(), err)
+		}
+	}
+	if kept, err := os.ReadFile(rejects); err != nil || bytes.Count(kept, []byte("\n")) != 2 {
+		t.Errorf("the rejects are %s (%v), want 2 lines", kept, err)
 	}
 }

@@ -54,6 +54,7 @@ type Refused struct {
 
 // Config configures a Run.
 type Config struct {
+	Format   Format // zero: Auto
 	Limits   event.Limits
 	Refuse   func(context.Context, []Refused) error                       // keeps the refused rows
 	Refresh  func(context.Context, func() (user string, err error)) error // asks for recommendations for all users until io.EOF; nil: nobody does
@@ -114,7 +115,7 @@ type batch struct {
 }
 
 func (r *run) file(ctx context.Context, path string) (err error) {
-	f, err := openFile(path)
+	f, err := openFile(path, r.Format)
 	if err != nil {
 		return err
 	}

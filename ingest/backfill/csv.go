@@ -16,14 +16,15 @@ var (
 	known    = append(slices.Clone(required), "type", "context", "rec_id")
 )
 
-// csvRows is CSV with a line of column names.
+// csvRows is CSV: of events, with a line of column names, or of a dataset.
 type csvRows struct {
-	in      *csv.Reader
-	left    *limited
-	columns []string // "" for those that are left out
+	in    *csv.Reader
+	left  *limited
+	value func(record []string) []byte
+	first []string // a record in place of column names, not yet returned
 }
 
-func newCSV(in io.Reader) (*csvRows, error) {
+func newCSV(in io.Reader, format Format) (*csvRows, error) {
 	c := &csvRows{left: &limited{in: in}}
 	c.in = csv.NewReader(c.left)
 	c.in.ReuseRecord = true
@@ -35,8 +36,8 @@ func newCSV(in io.Reader) (*csvRows, error) {
 	case err != nil:
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
-	c.columns, err = columnsOf(names)
-	if err != nil {
+	names[0] = strings.TrimPrefix(names[0], "\ufeff") // a spreadsheet's mark
+	if err := c.understand(names, format); err != nil {
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	return c, nil
@@ -46,7 +47,7 @@ func newCSV(in io.Reader) (*csvRows, error) {
 func columnsOf(names []string) ([]string, error) {
 	columns := make([]string, len(names))
 	for i, name := range names {
-		name = strings.TrimPrefix(strings.TrimSpace(name), "\ufeff") // a spreadsheet's mark
+		name = strings.TrimSpace(name)
 		if !slices.Contains(known, name) {
 			continue
 		}
@@ -64,6 +65,10 @@ func columnsOf(names []string) ([]string, error) {
 }
 
 func (c *csvRows) next() (row, error) {
+	if record := c.first; record != nil {
+		c.first = nil
+		return c.row(1, record), nil
+	}
 	c.left.allow(maxRow)
 	record, err := c.in.Read()
 	var parse *csv.ParseError
@@ -77,13 +82,11 @@ func (c *csvRows) next() (row, error) {
 		return row{}, fmt.Errorf("after byte %d: %w", line, err)
 	}
 	line, _ := c.in.FieldPos(0)
-	value := newObject()
-	for i, text := range record {
-		if c.columns[i] != "" && text != "" {
-			value.add(c.columns[i], text)
-		}
-	}
-	return row{number: int64(line), value: value.end()}, nil
+	return c.row(int64(line), record), nil
+}
+
+func (c *csvRows) row(line int64, record []string) row {
+	return row{number: line, value: c.value(record)}
 }
 
 // limited keeps a quote that is never closed from taking the rest of the file into memory.

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,8 +40,8 @@ type file struct {
 	close []func() error
 }
 
-// openFile tells the format by the name.
-func openFile(path string) (_ *file, err error) {
+// openFile opens a file of a format, and tells its compression by the name.
+func openFile(path string, format Format) (_ *file, err error) {
 	f := &file{}
 	defer func() {
 		if err != nil {
@@ -57,6 +58,7 @@ func openFile(path string) (_ *file, err error) {
 		return f, err
 	}
 	f.size = info.Size()
+	format = cmp.Or(format, Auto)
 
 	name := strings.ToLower(filepath.Base(path))
 	var text io.Reader = &counted{opened, &f.read}
@@ -75,17 +77,15 @@ func openFile(path string) (_ *file, err error) {
 		f.close = append(f.close, func() error { unzipped.Close(); return nil })
 		text, name = unzipped, strings.TrimSuffix(name, ".zst")
 	}
-	switch ext := filepath.Ext(name); {
-	case ext == ".csv":
-		f.rows, err = newCSV(text)
-	case ext == ".jsonl" || ext == ".ndjson":
-		f.rows = newLines(text)
-	case ext == ".parquet" && name != strings.ToLower(filepath.Base(path)):
+	switch isParquet := filepath.Ext(name) == ".parquet"; {
+	case isParquet && name != strings.ToLower(filepath.Base(path)):
 		err = errors.New("a Parquet file is compressed inside and cannot be read from within another compression: unpack it first")
-	case ext == ".parquet":
+	case isParquet && format != Auto && format != Events:
+		err = fmt.Errorf("--format %s has no Parquet files", format)
+	case isParquet:
 		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size())
 	default:
-		err = errors.New("is none of .csv, .jsonl, .ndjson and .parquet, the first three also with .gz or .zst")
+		f.rows, err = newText(text, name, format)
 	}
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", path, err)

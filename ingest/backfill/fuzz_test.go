@@ -29,7 +29,7 @@ func readAll(t *testing.T, r rows) {
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte(csvText))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := newCSV(bytes.NewReader(data)); err == nil {
+		if r, err := newCSV(bytes.NewReader(data), Auto); err == nil {
 			readAll(t, r)
 		}
 	})

@@ -8,13 +8,16 @@ import (
 	"io"
 )
 
+// lineBuffer is read at once, and seen of a first line that tells the format.
+const lineBuffer = 64 << 10
+
 // lines is JSON Lines: an event a line, empty lines between them.
 type lines struct {
 	in     *bufio.Reader
 	number int64
 }
 
-func newLines(in io.Reader) *lines { return &lines{in: bufio.NewReaderSize(in, 64<<10)} }
+func newLines(in io.Reader) *lines { return &lines{in: bufio.NewReaderSize(in, lineBuffer)} }
 
 func (l *lines) next() (row, error) {
 	for {
@@ -23,11 +26,11 @@ func (l *lines) next() (row, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return row{}, fmt.Errorf("line %d: %w", l.number, err)
 		}
-		line = bytes.TrimSpace(line)
+		line = bytes.TrimRight(line, "\r\n")
 		switch {
 		case tooLong:
 			return row{number: l.number, value: line, err: errTooLong}, nil
-		case len(line) > 0:
+		case len(bytes.TrimSpace(line)) > 0:
 			return row{number: l.number, value: line}, nil
 		case err != nil:
 			return row{}, io.EOF

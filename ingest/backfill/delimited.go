@@ -1,0 +1,93 @@
+package backfill
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// columns are the places of an interaction in a record; a rating's is -1 where there is none.
+type columns struct{ user, item, rating, time, of int }
+
+// ratingOrder is that of files without column names.
+var ratingOrder = columns{user: 0, item: 1, rating: 2, time: 3, of: 4}
+
+// findColumns looks for the columns of these names, of which the rating may be missing.
+func findColumns(names []string, user, item, time string) (columns, error) {
+	c := columns{of: len(names)}
+	for _, wanted := range []struct {
+		name  string
+		place *int
+	}{{user, &c.user}, {item, &c.item}, {"rating", &c.rating}, {time, &c.time}} {
+		*wanted.place = -1
+		for i, name := range names {
+			if name != wanted.name {
+				continue
+			}
+			if *wanted.place >= 0 {
+				return c, fmt.Errorf("there are two columns %q", name)
+			}
+			*wanted.place = i
+		}
+		if *wanted.place < 0 && wanted.name != "rating" {
+			return c, fmt.Errorf("there is no column %q: want %s, %s, %s and perhaps rating", wanted.name, user, item, time)
+		}
+	}
+	return c, nil
+}
+
+func (c columns) interaction(record []string) interaction {
+	i := interaction{user: record[c.user], item: record[c.item], time: record[c.time]}
+	if c.rating >= 0 {
+		i.rating = record[c.rating]
+	}
+	return i
+}
+
+// delimited is a dataset with fields between separators and no quotes.
+type delimited struct {
+	lines     *lines
+	separator string
+	columns   columns
+}
+
+func newDelimited(in io.Reader, separator string, c columns) *delimited {
+	return &delimited{newLines(in), separator, c}
+}
+
+// newAtomic reads an atomic file of RecBole, whose column names have types: user_id:token.
+func newAtomic(in io.Reader) (*delimited, error) {
+	d := newDelimited(in, "\t", columns{})
+	header, err := d.lines.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("line 1: the column names are missing: the file is empty")
+	case err != nil:
+		return nil, err
+	case header.err != nil:
+		return nil, fmt.Errorf("line 1: %w", header.err)
+	}
+	names := strings.Split(strings.TrimPrefix(string(header.value), "\ufeff"), d.separator)
+	for i := range names {
+		names[i], _, _ = strings.Cut(names[i], ":")
+	}
+	if d.columns, err = findColumns(names, "user_id", "item_id", "timestamp"); err != nil {
+		return nil, fmt.Errorf("line %d: %w", header.number, err)
+	}
+	return d, nil
+}
+
+func (d *delimited) next() (row, error) {
+	r, err := d.lines.next()
+	if err != nil || r.err != nil {
+		return r, err
+	}
+	record := strings.Split(strings.TrimPrefix(string(r.value), "\ufeff"), d.separator)
+	if len(record) != d.columns.of {
+		r.err = fmt.Errorf("has %d fields, want %d", len(record), d.columns.of)
+		return r, nil
+	}
+	r.value = d.columns.interaction(record).event()
+	return r, nil
+}

@@ -1,0 +1,81 @@
+package backfill
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+)
+
+// Format is whose files are imported.
+type Format string
+
+// The formats. Auto tells them by the file's name and its first line.
+const (
+	Auto      Format = "auto"
+	Events    Format = "events"    // interaction events
+	RecBole   Format = "recbole"   // atomic files: .inter
+	MovieLens Format = "movielens" // u.data, ratings.dat, ratings.csv
+	Amazon    Format = "amazon"    // reviews of 2014, 2018 and 2023, and their ratings alone
+)
+
+var formats = []Format{Auto, Events, RecBole, MovieLens, Amazon}
+
+// ParseFormat returns the format of a name.
+func ParseFormat(name string) (Format, error) {
+	if f := Format(name); slices.Contains(formats, f) {
+		return f, nil
+	}
+	return "", fmt.Errorf("%q is none of %v", name, formats)
+}
+
+// named is what a file's name, without that of a compression, says about its format.
+func named(name string) Format {
+	switch ext := filepath.Ext(name); {
+	case ext == ".inter":
+		return RecBole
+	case ext == ".dat" || name == "u.data":
+		return MovieLens
+	default:
+		return Auto
+	}
+}
+
+// newText reads a file of lines, called name.
+func newText(in io.Reader, name string, format Format) (rows, error) {
+	if format == Auto {
+		format = named(name)
+	}
+	buffered := bufio.NewReaderSize(in, lineBuffer)
+	first := firstLine(buffered)
+	isJSON := bytes.HasPrefix(bytes.TrimSpace(first), []byte("{"))
+	switch ext := filepath.Ext(name); {
+	case format == RecBole:
+		return newAtomic(buffered)
+	case format == MovieLens && bytes.Contains(first, []byte("::")):
+		return newDelimited(buffered, "::", ratingOrder), nil
+	case format == MovieLens && bytes.Contains(first, []byte("\t")):
+		return newDelimited(buffered, "\t", ratingOrder), nil
+	case format == Amazon && isJSON:
+		return reviews{newLines(buffered)}, nil
+	case format == Amazon || format == MovieLens || ext == ".csv":
+		return newCSV(buffered, format)
+	case ext == ".jsonl" || ext == ".ndjson" || ext == ".json":
+		if format == Auto && isReview(first) {
+			return reviews{newLines(buffered)}, nil
+		}
+		return newLines(buffered), nil
+	default:
+		return nil, errors.New("is none of .csv, .jsonl, .ndjson, .json, .inter, .dat, u.data and .parquet, all but the last also with .gz or .zst; or say what it is with --format")
+	}
+}
+
+// firstLine looks at the beginning of the first line, whose errors reading will find again.
+func firstLine(in *bufio.Reader) []byte {
+	beginning, _ := in.Peek(lineBuffer)
+	line, _, _ := bytes.Cut(bytes.TrimPrefix(beginning, []byte("\ufeff")), []byte("\n"))
+	return line
+}
