@@ -18,20 +18,20 @@ import (
 // apply brings the recommendations of a batch up to date. Every effect comes
 // before the batch is finished, and can be repeated.
 func (r *run) apply(ctx context.Context, batch []pending) error {
-	began, span := time.Now(), beginBatch(batch)
+	began, span := time.Now(), beginBatch(ctx, batch)
 	defer span.End()
 	ctx = span.Context(ctx)
 	tasks, unreadable, err := r.outdated(ctx, batch)
 	if err != nil {
 		return err
 	}
-	traceBatch("read", began, batch)
+	traceBatch(ctx, "read", began, batch)
 	began = time.Now()
 	done, failed, err := r.generateAll(ctx, tasks)
 	if err != nil {
 		return err
 	}
-	traceTasks("generate", began, tasks, span)
+	traceTasks(ctx, "generate", began, tasks, span)
 	if err := r.bury(ctx, append(failed, unreadable...)...); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (r *run) apply(ctx context.Context, batch []pending) error {
 	if err := r.write(ctx, done); err != nil {
 		return err
 	}
-	traceTasks("write", began, done)
+	traceTasks(ctx, "write", began, done)
 	places := make([]ticket, len(batch))
 	for i, p := range batch {
 		places[i] = p.ticket

@@ -30,7 +30,7 @@ func (r *run) generate(ctx context.Context) error {
 			batch, began := r.queue.take(pace.size), time.Now()
 			r.metrics.waiting.Set(float64(r.queue.len()))
 			for _, p := range batch {
-				p.trace.Step("wait", p.queued, began)
+				p.trace.Step(ctx, "wait", p.queued, began)
 			}
 			if err := r.apply(ctx, batch); err != nil {
 				return err

@@ -88,12 +88,12 @@ func TestSwapsUnderLoad(t *testing.T) {
 		for u := range users {
 			h.produce(h.see(fmt.Sprint("u", u), fmt.Sprint("item", i)))
 		}
-		switch {
-		case i%3 == 0:
+		switch i % 3 {
+		case 0:
 			h.models.publish([]string{"unreadable", "nan", "endless", "mute"}[i/3%4])
 			refused++
 			h.reach(r, "refused versions", refused, func(s Stats) int64 { return s.Refused })
-		case i%3 == 1:
+		case 1:
 			h.models.publish(fmt.Sprint("v", i))
 			swaps++
 		default:

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,12 +23,12 @@ func (p *pending) follow(older pending) {
 
 // beginBatch begins the span of a batch, below that of its first user who is followed and
 // linked with the others', or none if nobody is.
-func beginBatch(batch []pending) (span *stream.Trace) {
+func beginBatch(ctx context.Context, batch []pending) (span *stream.Trace) {
 	for _, p := range batch {
 		switch {
 		case !p.trace.Recording():
 		case span == nil:
-			span = p.trace.Begin("batch", attribute.Int("genrec.users", len(batch)))
+			span = p.trace.Begin(ctx, "batch", attribute.Int("genrec.users", len(batch)))
 		default:
 			span.Link(p.trace)
 		}
@@ -36,16 +37,16 @@ func beginBatch(batch []pending) (span *stream.Trace) {
 }
 
 // traceBatch adds what was done for the whole batch to each of its traces.
-func traceBatch(step string, began time.Time, batch []pending) {
+func traceBatch(ctx context.Context, step string, began time.Time, batch []pending) {
 	now := time.Now()
 	for _, p := range batch {
-		p.trace.Step(step, began, now)
+		p.trace.Step(ctx, step, began, now)
 	}
 }
 
-func traceTasks(step string, began time.Time, tasks []task, links ...*stream.Trace) {
+func traceTasks(ctx context.Context, step string, began time.Time, tasks []task, links ...*stream.Trace) {
 	now := time.Now()
 	for _, t := range tasks {
-		t.trace.Step(step, began, now, links...)
+		t.trace.Step(ctx, step, began, now, links...)
 	}
 }

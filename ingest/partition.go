@@ -84,7 +84,7 @@ func (w *worker) decode(ctx context.Context, m kafka.Message) decoded {
 	followed, began := w.tracer.Process(ctx, m), time.Now()
 	d := decode(m, began, w.cfg.Limits)
 	if d.source.trace = followed; followed.Recording() {
-		followed.Step("decode", began, time.Now())
+		followed.Step(ctx, "decode", began, time.Now())
 	}
 	return d
 }
@@ -106,7 +106,7 @@ func (w *worker) append(ctx context.Context) error {
 		}
 		ended := time.Now()
 		w.metrics.appendSeconds.Observe(ended.Sub(began).Seconds())
-		b.trace("append", began, ended)
+		b.trace(ctx, "append", began, ended)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

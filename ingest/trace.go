@@ -10,10 +10,10 @@ import (
 )
 
 // trace adds what was done for the whole batch to the trace of each of its events.
-func (b *batch) trace(step string, began, ended time.Time) {
+func (b *batch) trace(ctx context.Context, step string, began, ended time.Time) {
 	for _, user := range b.sources {
 		for _, m := range user {
-			m.trace.Step(step, began, ended)
+			m.trace.Step(ctx, step, began, ended)
 		}
 	}
 }

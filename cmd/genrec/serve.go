@@ -133,10 +133,10 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 
 // unlessStopped drops what waiting ends in when there is nothing to wait for any more.
 func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // readerFlags are those of commands that only read recommendations.

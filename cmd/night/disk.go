@@ -70,7 +70,7 @@ case $? in 0|3) echo fits ;; *) case $said in *'no space left'*) echo full ;; *)
 // sizeOf is how many bytes of pages the files below a folder take.
 func sizeOf(folder string) (bytes int64, err error) {
 	const page = 4 << 10
-	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+	err = filepath.WalkDir(folder, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,8 @@ import (
 // service is a genrec that runs all night.
 type service struct {
 	cmd   *exec.Cmd
-	ended chan error
+	ended chan struct{}
+	err   error // how it has ended
 }
 
 func (w *world) serve(args ...string) (*service, error) {
@@ -27,8 +28,11 @@ func (w *world) serve(args ...string) (*service, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err)
 	}
-	s := &service{cmd: cmd, ended: make(chan error, 1)}
-	go func() { s.ended <- cmd.Wait() }()
+	s := &service{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.ended)
+	}()
 	return s, nil
 }
 
@@ -42,9 +46,8 @@ func (w *world) stderr() io.Writer {
 
 func (s *service) failed() error {
 	select {
-	case err := <-s.ended:
-		s.ended <- err
-		return errors.Join(fmt.Errorf("%s ended", strings.Join(s.cmd.Args, " ")), err)
+	case <-s.ended:
+		return errors.Join(fmt.Errorf("%s ended", strings.Join(s.cmd.Args, " ")), s.err)
 	default:
 		return nil
 	}

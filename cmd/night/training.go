@@ -85,17 +85,20 @@ func (w *world) kill(ctx context.Context, after time.Duration) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start a training: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() < 0 { // by a signal
+			w.kills++
+		}
+	}()
 	select {
 	case <-ended:
 		return ctx.Err()
 	case <-time.After(after):
 	}
 	_ = cmd.Process.Kill() // fails only if it has just ended
-	if err := <-ended; err != nil {
-		w.kills++
-	}
+	<-ended
 	return ctx.Err()
 }
 

@@ -80,11 +80,11 @@ func (t *Trace) Context(ctx context.Context) context.Context {
 }
 
 // Step adds what was done from one time to another, as a span below, with links to others.
-func (t *Trace) Step(name string, began, ended time.Time, links ...*Trace) {
+func (t *Trace) Step(ctx context.Context, name string, began, ended time.Time, links ...*Trace) {
 	if !t.Recording() {
 		return
 	}
-	step := t.begin(context.Background(), name, trace.WithTimestamp(began))
+	step := t.begin(ctx, name, trace.WithTimestamp(began))
 	for _, other := range links {
 		step.Link(other)
 	}
@@ -92,11 +92,11 @@ func (t *Trace) Step(name string, began, ended time.Time, links ...*Trace) {
 }
 
 // Begin begins a span below.
-func (t *Trace) Begin(name string, about ...attribute.KeyValue) *Trace {
+func (t *Trace) Begin(ctx context.Context, name string, about ...attribute.KeyValue) *Trace {
 	if t == nil {
 		return nil
 	}
-	return t.begin(context.Background(), name, trace.WithAttributes(about...))
+	return t.begin(ctx, name, trace.WithAttributes(about...))
 }
 
 func (t *Trace) begin(ctx context.Context, name string, options ...trace.SpanStartOption) *Trace {
