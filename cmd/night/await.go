@@ -76,11 +76,11 @@ func (w *world) settled(ctx context.Context) (versions map[string]string, err er
 }
 
 // divided waits until both versions have made lists of the newest sequences for about half of
-// the users each, and returns whose version each is of.
-func (w *world) divided(ctx context.Context, a, b string) (versions map[string]string, err error) {
-	err = w.eventually(ctx, fmt.Sprintf("%s and %s have made lists for half of the customers each", a, b), func() (bool, error) {
-		var err error
-		if versions, err = w.settled(ctx); err != nil {
+// the users each.
+func (w *world) divided(ctx context.Context, a, b string) error {
+	return w.eventually(ctx, fmt.Sprintf("%s and %s have made lists for half of the customers each", a, b), func() (bool, error) {
+		versions, err := w.settled(ctx)
+		if err != nil {
 			return false, err
 		}
 		of := make(map[string]int)
@@ -90,7 +90,6 @@ func (w *world) divided(ctx context.Context, a, b string) (versions map[string]s
 		least := len(versions) / 3
 		return of[a] > least && of[b] > least && of[a]+of[b] == len(versions), nil
 	})
-	return versions, err
 }
 
 // recommended waits until somebody gets the item.

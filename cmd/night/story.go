@@ -114,14 +114,14 @@ func (w *world) sideBySide(ctx context.Context) error {
 	if err := w.visits(ctx, w.shop.users, 1); err != nil {
 		return err
 	}
-	versions, err := w.divided(ctx, "v000001", "v000002")
+	if err := w.divided(ctx, "v000001", "v000002"); err != nil { // infer knows of it now
+		return err
+	}
+	versions, err := w.listedAnew(ctx)
 	if err != nil {
 		return err
 	}
-	if err := w.visits(ctx, w.shop.users, 1); err != nil {
-		return err
-	}
-	again, err := w.settled(ctx)
+	again, err := w.listedAnew(ctx)
 	if err != nil {
 		return err
 	}
@@ -151,6 +151,14 @@ func (w *world) rollBack(ctx context.Context) error {
 		return err
 	}
 	return w.served(ctx, w.shop.users, "v000002")
+}
+
+// listedAnew lets all take something, and returns whose version each of their lists is of.
+func (w *world) listedAnew(ctx context.Context) (versions map[string]string, err error) {
+	if err := w.visits(ctx, w.shop.users, 1); err != nil {
+		return nil, err
+	}
+	return w.settled(ctx)
 }
 
 // visits lets users take items and waits until they are ingested.
