@@ -84,7 +84,7 @@ func (r *run) renewFor(ctx context.Context, serving fleet) {
 		if err != nil {
 			r.cfg.Logger.WarnContext(ctx, "renewing users was interrupted", "serving", serving.String(), "err", err)
 		}
-		if sleep(ctx, r.everybodyHasLooked()) != nil {
+		if backoff.Sleep(ctx, r.everybodyHasLooked()) != nil {
 			return
 		}
 	}
@@ -227,7 +227,7 @@ func (p *renewal) await(ctx context.Context, d time.Duration) error {
 		if left <= 0 {
 			return nil
 		}
-		if err := sleep(ctx, min(left, leaseLasts/3)); err != nil {
+		if err := backoff.Sleep(ctx, min(left, leaseLasts/3)); err != nil {
 			return err
 		}
 	}
@@ -248,15 +248,4 @@ func (p *renewal) hold(ctx context.Context) error {
 	}
 	p.held = now
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
 )
 
@@ -79,12 +80,8 @@ func (r *Refresher) await(ctx context.Context) error {
 			r.Lag = func(context.Context) (int64, error) { return 0, nil }
 			return nil
 		}
-		timer := time.NewTimer(lookEvery)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if err := backoff.Sleep(ctx, lookEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -52,14 +52,22 @@ func Retry(ctx context.Context, logger *slog.Logger, what string, fn func() erro
 
 		pause := jitter(delay)
 		logger.WarnContext(ctx, "will retry", "what", what, "attempt", attempt, "in", pause, "err", err)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if Sleep(ctx, pause) != nil {
 			return ended(ctx, what, err)
-		case <-timer.C:
 		}
 		delay = min(2*delay, MaxDelay)
+	}
+}
+
+// Sleep waits, and returns ctx's error if that ends before.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/bucket"
 )
 
@@ -137,20 +138,9 @@ func (r remote) movePointer(ctx context.Context, change func([]byte) ([]byte, er
 		if err := r.bucket.Replace(ctx, pointerFile, data, tag); !errors.Is(err, bucket.ErrChanged) {
 			return err
 		}
-		if err := pause(ctx, rand.N(100*time.Millisecond)); err != nil {
+		if err := backoff.Sleep(ctx, rand.N(100*time.Millisecond)); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

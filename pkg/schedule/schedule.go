@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"genrec/pkg/backoff"
 )
 
 // Schedule is a cron expression.
@@ -76,12 +78,8 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
-		timer := time.NewTimer(min(left, nap))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Sleep(ctx, min(left, nap)) != nil {
 			return false
-		case <-timer.C:
 		}
 	}
 }

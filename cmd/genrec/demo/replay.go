@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"genrec/model/catalog"
+	"genrec/pkg/backoff"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -228,15 +229,9 @@ func (p *pace) wait(ctx context.Context) error {
 	if earliest := time.Now().Add(-longestDebt); p.next.Before(earliest) {
 		p.next = earliest
 	}
-	timer := time.NewTimer(time.Until(p.next))
-	defer timer.Stop()
+	until := p.next
 	p.next = p.next.Add(p.interval)
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return backoff.Sleep(ctx, time.Until(until))
 }
 
 // answered is the set of users that have recommendations.
