@@ -18,6 +18,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
+	"genrec/pkg/durable"
 	"genrec/pkg/registry"
 )
 
@@ -245,14 +246,5 @@ func writeJSON(path string, from any) error {
 	if err != nil {
 		return err
 	}
-	next := path + ".new"
-	file, err := os.Create(next)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
+	return durable.Replace(path, data)
 }

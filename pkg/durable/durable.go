@@ -4,6 +4,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -24,6 +25,31 @@ func WriteFile(path string, data []byte) error {
 	}
 	_, err = file.Write(data)
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// Replace gives a file new contents in one step: whoever reads it, also after a loss of power,
+// sees all of the old ones or all of the new ones.
+func Replace(path string, data []byte) error {
+	next := path + ".new"
+	file, err := os.Create(next)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return Rename(next, path)
+}
+
+// SyncTree is Sync for a folder and all below it.
+func SyncTree(root string) error {
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return Sync(path)
+	})
 }
 
 // Sync waits until a file, or the names in a folder, are on the disk.

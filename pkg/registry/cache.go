@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"genrec/pkg/backoff"
+	"genrec/pkg/durable"
 )
 
 const (
@@ -64,14 +67,14 @@ func (r remote) download(ctx context.Context, m Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(partial, manifestFile), data); err != nil {
+	if err := durable.Replace(filepath.Join(partial, manifestFile), data); err != nil {
 		return err
 	}
 	dir := r.dir(m.Version)
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(partial, dir), syncPath(r.cached()))
+	return durable.Rename(partial, dir)
 }
 
 // lockCache lets one process at a time change the cache.
@@ -83,7 +86,7 @@ func (r remote) lockCache(ctx context.Context) (unlock func(), err error) {
 	for {
 		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = pause(ctx, 100*time.Millisecond) // another one downloads, which may take minutes
+			err = backoff.Sleep(ctx, 100*time.Millisecond) // another one downloads, which may take minutes
 			if err == nil {
 				continue
 			}

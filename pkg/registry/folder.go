@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"genrec/pkg/durable"
 )
 
 const (
@@ -41,7 +43,7 @@ func (f folder) publish(_ context.Context, draft string, m Manifest) (version st
 	if err := os.WriteFile(filepath.Join(draft, manifestFile), data, 0o644); err != nil {
 		return "", err
 	}
-	if err := syncTree(draft); err != nil {
+	if err := durable.SyncTree(draft); err != nil {
 		return "", err
 	}
 	for {
@@ -57,7 +59,7 @@ func (f folder) publish(_ context.Context, draft string, m Manifest) (version st
 		if err != nil {
 			return "", err
 		}
-		return version, syncPath(f.drafts())
+		return version, durable.Sync(f.drafts())
 	}
 }
 
@@ -103,7 +105,7 @@ func (f folder) remove(_ context.Context, version string, needed func() (bool, e
 	if keep, err := needed(); keep || err != nil {
 		return errors.Join(err, os.Rename(aside, f.dir(version)))
 	}
-	return errors.Join(syncPath(f.drafts()), os.RemoveAll(aside))
+	return errors.Join(durable.Sync(f.drafts()), os.RemoveAll(aside))
 }
 
 func (f folder) tidy(_ context.Context, before time.Time) error {
@@ -131,38 +133,5 @@ func (f folder) movePointer(ctx context.Context, change func([]byte) ([]byte, er
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(f.root, pointerFile)
-	if err := writeSynced(path+".new", data); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncPath(f.root)
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return syncPath(path)
-	})
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.Replace(filepath.Join(f.root, pointerFile), data)
 }
