@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/process"
 	"genrec/cmd/internal/program"
 	"genrec/model"
 	"genrec/model/codes"
@@ -154,14 +155,18 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 		}
 	}
 	inputs := b.draw(p)
-	before, err := settledMB(), resetPeak()
+	before, err := settledMB()
 	if err != nil {
 		return 0, err
 	}
 	if _, err := b.searcher.Search(inputs, 0); err != nil { // warms up
 		return 0, err
 	}
-	atWork := max(0, peakMB()-before)
+	peak, err := process.Peak()
+	if err != nil {
+		return 0, err
+	}
+	atWork := max(0, peak-before)
 	var times []float64
 	for range b.rounds {
 		began := time.Now()
@@ -182,13 +187,19 @@ func (b *bencher) prepare(p point) error {
 			return err
 		}
 	}
-	before := settledMB()
+	before, err := settledMB()
+	if err != nil {
+		return err
+	}
 	tree, err := trie.Build(b.texts(p.items))
 	if err != nil {
 		return err
 	}
-	b.searcher, err = b.model.NewSearcher(tree, p.beams, nil)
-	b.at, b.trieMB = p, max(0, settledMB()-before)
+	if b.searcher, err = b.model.NewSearcher(tree, p.beams, nil); err != nil {
+		return err
+	}
+	after, err := settledMB()
+	b.at, b.trieMB = p, max(0, after-before)
 	return err
 }
 

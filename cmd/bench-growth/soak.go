@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"genrec/cmd/internal/bench"
+	"genrec/cmd/internal/process"
 )
 
 const (
@@ -34,7 +36,11 @@ func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 		}
 		users += p.batch
 		if elapsed := time.Since(began); elapsed > duration*time.Duration(len(resident)+1)/soakSamples {
-			resident = append(resident, statusMB("VmRSS:"))
+			now, err := process.Resident(os.Getpid())
+			if err != nil {
+				return err
+			}
+			resident = append(resident, now)
 			fmt.Printf("%v: %d users, %.0f MB resident\n", elapsed.Round(time.Second), users, resident[len(resident)-1])
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -95,24 +94,4 @@ func list(random *rand.Rand, user string) recs.List {
 		l.Items = append(l.Items, recs.ScoredItem{Item: itemID(item), Score: random.Float64() / float64(i+1)})
 	}
 	return l
-}
-
-// processorTime is what a process has taken of all cores.
-func processorTime(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	const userTime, systemTime, tick = 11, 12, time.Second / 100 // proc_pid_stat(5), after the name
-	var sum time.Duration
-	for _, at := range []int{userTime, systemTime} {
-		n, err := strconv.ParseInt(fields[at], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read the processor time of process %d: %w", pid, err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum, nil
 }

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"strconv"
 	"time"
 
+	"genrec/cmd/internal/process"
 	"genrec/cmd/internal/program"
 	"genrec/pkg/realservers"
 )
@@ -53,12 +53,11 @@ func run(ctx context.Context) error {
 	fmt.Printf("%d users have 20 events and 20 of %d items\n", *users, *items)
 
 	const address = "127.0.0.1:18080"
-	server := exec.Command(*genrec, "serve", "--redis", redis.Address(), "--listen", address)
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", *genrec, err)
+	server, err := process.Start(os.Stderr, *genrec, "serve", "--redis", redis.Address(), "--listen", address)
+	if err != nil {
+		return err
 	}
-	defer func() { _ = server.Process.Kill() }()
+	defer func() { _ = server.Stop() }()
 	if err := awaitReady(ctx, "http://"+address+"/readyz"); err != nil {
 		return err
 	}
@@ -69,7 +68,7 @@ func run(ctx context.Context) error {
 	if _, err := attack(ctx, targets, *warmUp); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	before, err := processorTime(server.Process.Pid)
+	before, err := process.Time(server.ID())
 	if err != nil {
 		return err
 	}
@@ -77,11 +76,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := processorTime(server.Process.Pid)
+	after, err := process.Time(server.ID())
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(server.Process.Signal(os.Interrupt), server.Wait()); err != nil {
+	if err := server.Stop(); err != nil {
 		return fmt.Errorf("stop genrec serve: %w", err)
 	}
 	fmt.Printf("%d requests, p95 %.2f ms, longest %.2f ms, %.0f µs of processor time each in genrec\n",

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"genrec/cmd/internal/process"
 )
 
 func TestEventsAreDistinctAndOfAllUsers(t *testing.T) {
@@ -35,7 +37,7 @@ func TestProcessorTimeIsTold(t *testing.T) {
 	before := p.before[0]
 	for now := before; now < before+50*time.Millisecond; { // work, until it is seen
 		var err error
-		if now, err = processorTime(os.Getpid()); err != nil {
+		if now, err = process.Time(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +45,7 @@ func TestProcessorTimeIsTold(t *testing.T) {
 	if err != nil || !strings.HasPrefix(told, "this ") || told == "this 0.0" {
 		t.Errorf("after 50 ms of work it tells %q (error %v)", told, err)
 	}
-	if _, err := processorTime(-1); err == nil {
+	if _, err := process.Time(-1); err == nil {
 		t.Error("a process that does not exist has a processor time")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/cmd/internal/process"
 	"genrec/inference"
 	"genrec/ingest"
 	"genrec/pkg/dataset"
@@ -52,12 +53,8 @@ func (r *rig) freshness(ctx context.Context) (half freshness, err error) {
 	if err != nil {
 		return half, err
 	}
-	var children []*child
-	defer func() {
-		for _, c := range children {
-			c.stop()
-		}
-	}()
+	var children []*process.Child
+	defer func() { stop(children) }()
 	for _, args := range [][]string{{"ingest"}, {"infer", "--models", r.models, "--device", "cpu"}} {
 		c, err := r.command(args[0], args[1:]...)
 		if err != nil {

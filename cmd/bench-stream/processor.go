@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
+
+	"genrec/cmd/internal/process"
 )
 
 // processors are the processes whose processor time is told, by what they are.
@@ -23,7 +23,7 @@ func (p *processors) add(name string, id int) {
 func (p *processors) begin() (err error) {
 	p.before = make([]time.Duration, len(p.ids))
 	for i, id := range p.ids {
-		if p.before[i], err = processorTime(id); err != nil {
+		if p.before[i], err = process.Time(id); err != nil {
 			return err
 		}
 	}
@@ -34,31 +34,11 @@ func (p *processors) begin() (err error) {
 func (p *processors) used(events int64) (string, error) {
 	var each []string
 	for i, id := range p.ids {
-		now, err := processorTime(id)
+		now, err := process.Time(id)
 		if err != nil {
 			return "", err
 		}
 		each = append(each, fmt.Sprintf("%s %.1f", p.names[i], float64((now-p.before[i]).Microseconds())/float64(events)))
 	}
 	return strings.Join(each, ", "), nil
-}
-
-// processorTime is what all threads of a process have used.
-func processorTime(id int) (time.Duration, error) {
-	const tick = 10 * time.Millisecond // USER_HZ, which Linux gives everyone as 100
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may have blanks
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", id, len(fields))
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick, err
 }

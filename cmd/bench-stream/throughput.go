@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
+	"genrec/cmd/internal/process"
 	"genrec/ingest"
 	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
@@ -39,12 +35,8 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 	if err := r.produce(ctx, events); err != nil {
 		return worked{}, err
 	}
-	var children []*child
-	defer func() {
-		for _, c := range children {
-			c.stop()
-		}
-	}()
+	var children []*process.Child
+	defer func() { stop(children) }()
 	times := processors{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
 	for range processes {
 		c, err := r.command("ingest")
@@ -52,7 +44,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 			return worked{}, err
 		}
 		children = append(children, c)
-		times.add("ingest", c.cmd.Process.Pid)
+		times.add("ingest", c.ID())
 	}
 	result := worked{events: events}
 	var (
@@ -77,7 +69,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 		}
 		if !start.IsZero() && lag < int64(events)*9/10 {
 			for _, c := range children {
-				rss, err := c.resident()
+				rss, err := process.Resident(c.ID())
 				if err != nil {
 					return worked{}, err
 				}
@@ -93,7 +85,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 		case <-time.After(50 * time.Millisecond):
 		}
 		for _, c := range children {
-			if err := c.failed(); err != nil {
+			if err := c.Failed(); err != nil {
 				return worked{}, err
 			}
 		}
@@ -112,52 +104,12 @@ func (r *rig) lag(ctx context.Context) (lag int64, err error) {
 	return lag, err
 }
 
-// child is a running genrec.
-type child struct {
-	cmd   *exec.Cmd
-	ended chan error
+func (r *rig) command(name string, args ...string) (*process.Child, error) {
+	return process.Start(os.Stderr, r.genrec, append([]string{"--log-level", "error", name, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
 }
 
-func (r *rig) command(name string, args ...string) (*child, error) {
-	args = append([]string{"--log-level", "error", name, "--kafka", r.kafka, "--redis", r.redis}, args...)
-	cmd := exec.Command(r.genrec, args...)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", r.genrec, err)
+func stop(children []*process.Child) {
+	for _, c := range children {
+		slog.Debug("genrec ended", "cause", c.Stop())
 	}
-	c := &child{cmd: cmd, ended: make(chan error, 1)}
-	go func() { c.ended <- cmd.Wait() }()
-	return c, nil
-}
-
-// failed says why it has ended.
-func (c *child) failed() error {
-	select {
-	case err := <-c.ended:
-		c.ended <- err
-		return errors.Join(fmt.Errorf("%s ended", strings.Join(c.cmd.Args, " ")), err)
-	default:
-		return nil
-	}
-}
-
-func (c *child) stop() {
-	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
-	slog.Debug("genrec ended", "cause", <-c.ended)
-}
-
-// resident is the memory that it has, in MiB.
-func (c *child) resident() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
-			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, errors.New("/proc names no resident memory")
 }

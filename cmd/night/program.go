@@ -4,36 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"genrec/cmd/internal/process"
 )
 
-// service is a genrec that runs all night.
-type service struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // how it has ended
-}
-
-func (w *world) serve(args ...string) (*service, error) {
-	args = append([]string{"--log-level", "warn"}, append(args, w.servers()...)...)
-	cmd := exec.Command(w.s.genrec, args...)
-	cmd.Stderr = w.stderr()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err)
-	}
-	s := &service{cmd: cmd, ended: make(chan struct{})}
-	go func() {
-		s.err = cmd.Wait()
-		close(s.ended)
-	}()
-	return s, nil
+func (w *world) serve(args ...string) (*process.Child, error) {
+	return process.Start(w.stderr(), w.s.genrec, append(append([]string{"--log-level", "warn"}, args...), w.servers()...)...)
 }
 
 // stderr is where services log to.
@@ -42,20 +24,6 @@ func (w *world) stderr() io.Writer {
 		return os.Stderr
 	}
 	return nil
-}
-
-func (s *service) failed() error {
-	select {
-	case <-s.ended:
-		return errors.Join(fmt.Errorf("%s ended", strings.Join(s.cmd.Args, " ")), s.err)
-	default:
-		return nil
-	}
-}
-
-func (s *service) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
-	<-s.ended
 }
 
 // refused is the exit code of a training whose model the gate refuses.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"genrec/cmd/internal/process"
 	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
 	"genrec/sessions"
@@ -26,7 +27,7 @@ type world struct {
 	store           *sessions.Store
 	models, history string // folders
 	shop            *shop
-	services        []*service
+	services        []*process.Child
 	reader          *reader
 	stopReading     func()
 
@@ -91,7 +92,7 @@ func (w *world) watch(ctx context.Context) {
 func (w *world) healthy() error {
 	var errs []error
 	for _, s := range w.services {
-		errs = append(errs, s.failed())
+		errs = append(errs, s.Failed())
 	}
 	return errors.Join(errs...)
 }
@@ -99,7 +100,7 @@ func (w *world) healthy() error {
 func (w *world) close() {
 	w.stopReading()
 	for _, s := range w.services {
-		s.stop()
+		_ = s.Stop() // as asked for, or told by healthy before
 	}
 	if w.shop != nil {
 		_ = w.shop.writer.Close()
