@@ -57,7 +57,7 @@ type task struct {
 	pending
 	request  Request
 	result   sessions.Recommendations
-	replaces string   // rec_id
+	replaces sessions.Recommendations
 	answers  []answer // to what is replaced
 }
 
@@ -99,7 +99,7 @@ func (r *run) outdated(ctx context.Context, batch []pending) (tasks []task, unre
 				SequenceVersion: sequence.Version,
 				Source:          sessions.SourceModel,
 			},
-			replaces: stored[i].RecID,
+			replaces: stored[i],
 			answers:  answers(stored[i], sequence, r.served),
 		})
 	}

@@ -47,6 +47,8 @@ type Config struct {
 // Written is a user's recommendations that have just been written.
 type Written struct {
 	Recommendations sessions.Recommendations
+	Replaced        sessions.Recommendations // those that were read before, zero if there were none
+	Items           []string                 // that they were generated from, oldest first
 	ProducedAt      []time.Time // of the events behind them, at most stream.MaxProducedAt
 	WrittenAt       time.Time
 }

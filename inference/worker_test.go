@@ -43,6 +43,12 @@ func TestRefreshesBecomeRecommendations(t *testing.T) {
 		if w.WrittenAt.Before(w.Recommendations.GeneratedAt) {
 			t.Errorf("%+v is reported as written before it was generated", w)
 		}
+		if from := "v1:" + strings.Join(w.Items, " "); from != w.Recommendations.Items[0].Item {
+			t.Errorf("%+v is reported as made from %v", w.Recommendations, w.Items)
+		}
+		if from := strings.TrimSuffix(w.Recommendations.Items[0].Item, " carrot"); from != w.Recommendations.Items[0].Item && w.Replaced.Items[0].Item != from {
+			t.Errorf("what replaced the list of %q is reported to have replaced %+v", from, w.Replaced)
+		}
 	}
 	want := map[string]int64{"v1:apple beer": 2, "v1:bread": 3, "v1:apple beer carrot": 4}
 	for recommended, producedAt := range want {

@@ -33,14 +33,17 @@ func (r *run) write(ctx context.Context, tasks []task) error {
 	for i, t := range tasks {
 		if puts[i].Written {
 			n++
-			if puts[i].Replaced == t.replaces { // or another worker has counted for it
+			if puts[i].Replaced == t.replaces.RecID { // or another worker has counted for it
 				r.feedback.add(now, t.result.User, t.answers)
 				r.metrics.came(t.answers, r.served)
 			}
 			for _, ms := range t.refresh.ProducedAt {
 				r.metrics.freshness.Observe(now.Sub(time.UnixMilli(ms)).Seconds())
 			}
-			r.cfg.OnWritten(Written{Recommendations: t.result, ProducedAt: times(t.refresh.ProducedAt), WrittenAt: now})
+			r.cfg.OnWritten(Written{
+				Recommendations: t.result, Replaced: t.replaces, Items: t.request.Items,
+				ProducedAt: times(t.refresh.ProducedAt), WrittenAt: now,
+			})
 		}
 	}
 	r.counters.update(func(s *Stats) {

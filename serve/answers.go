@@ -7,6 +7,14 @@ import (
 	"net/http"
 )
 
+// Answer sends a value as JSON.
+func Answer(w http.ResponseWriter, status int, value any) { answer(w, status, value) }
+
+// Refuse says in words what is wrong, as the API does.
+func Refuse(w http.ResponseWriter, status int, format string, args ...any) {
+	refuse(w, status, format, args...)
+}
+
 func answer(w http.ResponseWriter, status int, value any) {
 	send(w, status, "application/json", value)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 
 	"genrec/pkg/recs"
 )
@@ -41,6 +42,8 @@ type Config struct {
 	Tokens  []string    // whoever shows one of them may ask; without any, everybody may
 	Rate    float64     // requests a second of a token, or else of an address; 0: any number
 	Logger  *slog.Logger
+	// Around puts something before the API, such as a page beside it; nil: nothing.
+	Around func(api http.Handler) http.Handler
 }
 
 // MinToken is the length of the shortest token: less could be guessed.

@@ -52,6 +52,9 @@ func New(cfg Config, reader Reader, publisher Publisher) (*Server, error) {
 		failures: rate.Sometimes{Interval: time.Second},
 	}
 	s.handler = s.newHandler()
+	if cfg.Around != nil {
+		s.handler = cfg.Around(s.handler)
+	}
 	return s, nil
 }
 

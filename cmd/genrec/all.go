@@ -17,10 +17,11 @@ func allCommand() *cli.Command {
 		Name:  "all",
 		Usage: "ingest, infer and retrain in one process",
 		Description: `For trying out and for one machine. Without --kafka and --redis it starts both
-inside the process and says where they are.
+inside the process and says where they are. A page at --page shows what happens, and lets
+a person become a user, click items and train; what it answers with, genrec serve does.
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * *"`,
-		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), pageFlag(`empty: none`), []cli.Flag{
 			scheduleFlag("0 3 * * *", "when to train: as of retrain, or never; the first time after a minute if there is no model"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
@@ -41,12 +42,22 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				return err
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
+			listener, err := listenForPage(ctx, cmd, false)
+			if err != nil {
+				return err
+			}
 			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
 			if err != nil {
 				return err
 			}
-			i, w, watch := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o), retrain.NewWatch(training.Progress)
-			training.Progress = watch
+			watch := retrain.NewWatch(training.Progress)
+			page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
+				report, err := retrainOnce(ctx, training, *s, past, m)
+				watch.Ended(report, err)
+				return report.Outcome(), err
+			})
+			training.Progress = page.Progress(watch)
+			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, page.Written)
 			o.ingests(s, i)
 			o.infers(s, w)
 			o.metrics.MustRegister(watch.Metrics()...)
@@ -56,9 +67,10 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
 			}
 			group.Go(func() error { return w.Run(groupCtx) })
+			group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
 			if nightly != nil {
 				group.Go(func() error {
-					retrainOnSchedule(groupCtx, *nightly, training, watch.Ended, *s, past, m)
+					retrainOnSchedule(groupCtx, *nightly, training, watch.Ended, *s, past, m, page.Train)
 					return nil
 				})
 			}

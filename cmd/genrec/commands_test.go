@@ -26,11 +26,11 @@ func TestAllAnswersEvents(t *testing.T) {
 	defer servers.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	past, metrics := t.TempDir(), freeAddress(t)
+	past, metrics, page := t.TempDir(), freeAddress(t), freeAddress(t)
 	done := make(chan error, 1)
 	go func() {
 		done <- newApp().Run(ctx, []string{
-			"genrec", "all", "--metrics", metrics, "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
+			"genrec", "all", "--page", page, "--metrics", metrics, "--history", past, "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
 			"--schedule", "@every 1s", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--device", "cpu",
 		})
 	}()
@@ -55,6 +55,10 @@ func TestAllAnswersEvents(t *testing.T) {
 		t.Errorf("the model was not made of a snapshot of the history: %v", err)
 	}
 	checkTelemetry(t, "http://"+metrics)
+	checkPage(t, "http://"+page)
+	if err := newApp().Run(t.Context(), []string{"genrec", "all", "--page", page}); err == nil || !strings.Contains(err.Error(), "is taken, perhaps by another genrec") {
+		t.Errorf("with the page's address taken, all ends in %v, want that in words", err)
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("a stop ends in %v, want no error", err)
@@ -95,6 +99,8 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec retrain --nproc 0 --data x", "0 processes cannot train"},
 		{"genrec retrain --schedule noon --redis x", `--schedule: schedule "noon": expected exactly 5 fields`},
 		{"genrec all --schedule noon", `--schedule: schedule "noon"`},
+		{"genrec all --page 8090", "--page: address 8090: missing port"},
+		{"genrec demo --page no.such.host:1", "--page: listen at no.such.host:1"},
 		{"genrec retrain --schedule @daily --data x", "nothing new to learn from --data"},
 		{"genrec retrain --schedule @daily --redis x --nproc 2", "in one process"},
 		{"genrec retrain --schedule @daily", "--redis is needed"},

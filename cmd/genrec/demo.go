@@ -7,14 +7,19 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"genrec/cmd/genrec/demo"
+	"genrec/cmd/genrec/demo/shop"
 	"genrec/inference"
 	"genrec/inference/versions"
 	"genrec/ingest"
 	"genrec/model"
 	"genrec/pkg/event"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 )
@@ -39,11 +44,19 @@ once while the stream runs, and closes with what it measured: the hit rate of
 the lists that stood before each event, beside that of the popular items, and the
 time from an event to its answer.
 
+A page at --page shows it, and lets a person become a user, click items and train. On a
+terminal it goes on after the replay, until Ctrl-C; elsewhere, or with --stay=false, the
+demonstration ends by itself.
+
 Without --data it generates a shop. With it, it reads a file of
 "user item item item ..." lines, items in chronological order.
 
 Example:   genrec demo --data Beauty.txt`,
-		Flags: join(kafkaFlags(), redisFlags(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), pageFlag(`empty: none. If nobody has named it and it is taken, another port is`), []cli.Flag{
+			&cli.BoolFlag{
+				Name: "stay", Value: term.IsTerminal(int(os.Stdout.Fd())), DefaultText: "on a terminal",
+				Usage: "go on answering after the replay, until Ctrl-C", Sources: cli.EnvVars("GENREC_STAY"),
+			},
 			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay", Sources: cli.EnvVars("GENREC_DATA")},
 			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second"},
 			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive)},
@@ -58,7 +71,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	if rate := cmd.Float("rate"); rate <= 0 {
 		return fmt.Errorf("--rate: %v events per second is not positive", rate)
 	}
-	events, err := demoEvents(cmd)
+	events, items, err := demoEvents(cmd)
 	if err != nil {
 		return err
 	}
@@ -75,6 +88,10 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	listener, err := listenForPage(ctx, cmd, true)
+	if err != nil {
+		return err
+	}
 	s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
 	if err != nil {
 		return err
@@ -86,25 +103,66 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		live = min(maxLive, int(liveShare*float64(len(events))))
 	}
 	served := &versions.Versions{Registry: models, Device: device, Ranker: model.DefaultRankerConfig()}
-	summary, err := demo.Run(ctx, demo.Config{
-		Events: events, Live: live, Rate: cmd.Float("rate"),
-		Kafka: s.kafka, Store: s.store, Models: models, Serve: served,
-		Retrain: demoTraining(cmd, device, events), Aside: newLoggedProgress(), Out: os.Stdout,
-	})
-	if err != nil {
+	if err := tellItems(ctx, cmd.String("prefix"), s.redis, items); err != nil {
 		return err
 	}
-	fmt.Println("  next: genrec all --help, and README.md for your own Kafka and Redis")
-	fmt.Println(summary)
+	training, aside := demoTraining(cmd, device, events), retrain.Progress(newLoggedProgress())
+	page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
+		config := training
+		config.Progress = aside
+		return demo.Train(ctx, config, s.store, models)
+	})
+	training.Progress, aside = page.Progress(training.Progress), page.Progress(aside)
+	if listener != nil {
+		fmt.Printf("watch it, and try it yourself, at %s\n", pageURL(listener))
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	groupCtx, stop := context.WithCancel(groupCtx)
+	group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
+	group.Go(func() error {
+		defer stop()
+		return demo.Run(groupCtx, demo.Config{
+			Events: events, Live: live, Rate: cmd.Float("rate"),
+			Kafka: s.kafka, Store: s.store, Models: models, Serve: served,
+			Retrain: training, Aside: aside, Out: os.Stdout,
+			Page: page, Stay: listener != nil && cmd.Bool("stay"),
+			Measured: func(summary demo.Summary) {
+				if listener != nil && cmd.Bool("stay") {
+					fmt.Printf("  %s goes on until Ctrl-C\n", pageURL(listener))
+				}
+				fmt.Println("  next: genrec all --help, and README.md for your own Kafka and Redis")
+				fmt.Println(summary)
+			},
+		})
+	})
+	return group.Wait()
+}
+
+// tellItems writes what the shop calls its items, for people.
+func tellItems(ctx context.Context, prefix string, rdb redis.UniversalClient, items []shop.Item) error {
+	keys := recs.Keys{Prefix: prefix}
+	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, item := range items {
+			pipe.HSet(ctx, keys.Titles(), item.ID, item.Title)
+			pipe.HSet(ctx, keys.Categories(), item.ID, item.Department)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write the titles of %d items: %w", len(items), err)
+	}
 	return nil
 }
 
-func demoEvents(cmd *cli.Command) ([]event.Event, error) {
+// demoEvents returns no items where nothing but their ids is known.
+func demoEvents(cmd *cli.Command) (events []event.Event, items []shop.Item, err error) {
 	path, seed, end := cmd.String("data"), cmd.Int64("seed"), time.Now().UTC().Truncate(24*time.Hour)
 	if path == "" {
-		return demo.Synthetic(seed, end), nil
+		events, items = demo.Synthetic(seed, end)
+		return events, items, nil
 	}
-	return demo.Load(path, seed, end)
+	events, err = demo.Load(path, seed, end)
+	return events, nil, err
 }
 
 // demoTraining spends about the same time on data of any size: an epoch asks for every

@@ -38,7 +38,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 				return err
 			}
 			slog.Info("inference starts", "device", m.device)
-			w := newWorker(cmd, s, m, o)
+			w := newWorker(cmd, s, m, o, nil)
 			o.infers(s, w)
 			err = w.Run(ctx)
 			slog.Info("inference stopped", "stats", w.Stats())
@@ -47,9 +47,10 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 	}
 }
 
-func newWorker(cmd *cli.Command, s *servers, m models, o *observation) *inference.Worker {
+func newWorker(cmd *cli.Command, s *servers, m models, o *observation, written func(inference.Written)) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
 	return inference.New(inference.Config{
 		Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target"), RefreshRate: cmd.Int("refresh-rate"), Tracing: o.tracing,
+		OnWritten: written,
 	}, served, s.store)
 }

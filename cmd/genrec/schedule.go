@@ -69,7 +69,7 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 	config.Progress = watch
 	o.metrics.MustRegister(watch.Metrics()...)
 	o.readyWhen(s.answer)
-	retrainOnSchedule(ctx, nightly, config, watch.Ended, s, past, m)
+	retrainOnSchedule(ctx, nightly, config, watch.Ended, s, past, m, atOnce)
 	return nil
 }
 
@@ -77,12 +77,25 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 // looks whether there is something to train on.
 const firstTraining = time.Minute
 
+// turns lets one training run at a time, and is told what came of it.
+type turns func(ctx context.Context, train func(context.Context) (outcome string, err error)) error
+
+// atOnce is for those who train alone.
+func atOnce(ctx context.Context, train func(context.Context) (string, error)) error {
+	_, err := train(ctx)
+	return err
+}
+
 // retrainOnSchedule outlives a training that fails: the current model goes on. It tells ended
-// of each.
-func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training retrain.Config, ended func(retrain.Report, error), s servers, past *history.Archive, m models) {
+// of each, which takes its turn.
+func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training retrain.Config, ended func(retrain.Report, error), s servers, past *history.Archive, m models, turn turns) {
 	training.Erasures = s.store
 	nightly.Run(ctx, slog.Default(), "training", firstWait(ctx, training, m), func(ctx context.Context) (again time.Duration) {
-		report, err := retrainOnce(ctx, training, s, past, m)
+		var report retrain.Report
+		err := turn(ctx, func(ctx context.Context) (_ string, err error) {
+			report, err = retrainOnce(ctx, training, s, past, m)
+			return report.Outcome(), err
+		})
 		if ctx.Err() != nil {
 			return 0
 		}

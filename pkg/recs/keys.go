@@ -24,3 +24,6 @@ func (k Keys) Blocked() string { return k.Prefix + ":blocked" }
 // Categories is a hash from items to their categories, with "|" between them. The shop
 // writes it.
 func (k Keys) Categories() string { return k.Prefix + ":categories" }
+
+// Titles is a hash from items to what people call them. The shop writes it.
+func (k Keys) Titles() string { return k.Prefix + ":titles" }

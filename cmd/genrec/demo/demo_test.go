@@ -2,15 +2,18 @@ package demo
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"genrec/inference"
 	"genrec/inference/versions"
 	"genrec/model"
 	"genrec/pkg/embedded/embeddedtest"
@@ -29,6 +32,19 @@ func (noProgress) Start(string, int, int) {}
 func (noProgress) Step(float64)           {}
 func (noProgress) Finish()                {}
 
+// page counts what it is told.
+type page struct{ said, written, trained atomic.Int64 }
+
+func (p *page) Say(string)                { p.said.Add(1) }
+func (p *page) Written(inference.Written) { p.written.Add(1) }
+func (p *page) Train(ctx context.Context, train func(context.Context) (string, error)) error {
+	outcome, err := train(ctx)
+	if outcome != "" {
+		p.trained.Add(1)
+	}
+	return err
+}
+
 func TestRun(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
@@ -42,13 +58,17 @@ func TestRun(t *testing.T) {
 	training := retrain.DefaultConfig()
 	training.PretrainEpochs, training.FinetuneEpochs, training.LeastSteps = 1, 2, 0
 	training.Progress = noProgress{}
-	events := Synthetic(1, end)[:3000]
+	events, _ := Synthetic(1, end)
+	events = events[:3000]
 	var out bytes.Buffer
-	summary, err := Run(t.Context(), Config{
+	var summary Summary
+	page := &page{}
+	err = Run(t.Context(), Config{
 		Events: events, Live: 200, Rate: 100,
 		Kafka: stream.Cluster{Brokers: servers.KafkaBrokers()}, Store: store, Models: models,
 		Serve:   &versions.Versions{Registry: models, Device: model.CPU, Ranker: model.DefaultRankerConfig()},
 		Retrain: training, Aside: noProgress{}, Out: &out,
+		Page: page, Measured: func(s Summary) { summary = s },
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
@@ -62,6 +82,9 @@ func TestRun(t *testing.T) {
 	if !strings.Contains(out.String(), "now recommended:") {
 		t.Errorf("no answer was shown live:\n%s", out.String())
 	}
+	if page.said.Load() != 4 || page.trained.Load() != 2 || page.written.Load() < 200 {
+		t.Errorf("the page was told %d steps, %d trainings and %d lists, want 4, 2 and all lists", page.said.Load(), page.trained.Load(), page.written.Load())
+	}
 	line := regexp.MustCompile(`^demo events=\d+ users=\d+ hr10=0\.\d{4} popularity_hr10=0\.\d{4} freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`)
 	if !line.MatchString(summary.String()) {
 		t.Errorf("the last line is %q", summary)
@@ -69,11 +92,18 @@ func TestRun(t *testing.T) {
 }
 
 func TestSyntheticShop(t *testing.T) {
-	events := Synthetic(7, end)
-	if again := Synthetic(7, end); !slices.EqualFunc(events, again, func(a, b event.Event) bool {
+	events, items := Synthetic(7, end)
+	if again, _ := Synthetic(7, end); !slices.EqualFunc(events, again, func(a, b event.Event) bool {
 		return a.ID == b.ID && a.User == b.User && a.Item == b.Item && a.Time.Equal(b.Time)
 	}) {
 		t.Error("one seed gave two shops")
+	}
+	titles := make(map[string]bool)
+	for _, item := range items {
+		titles[item.Title] = true
+	}
+	if len(titles) != syntheticItems {
+		t.Errorf("%d items have %d titles, want one of its own for each", syntheticItems, len(titles))
 	}
 	counts := make(map[string]int)
 	for i, e := range events {

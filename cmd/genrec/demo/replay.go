@@ -117,7 +117,9 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	}
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
-	go func() { trained <- d.trainOn(ctx, taken, sequences, d.Aside) }()
+	go func() {
+		trained <- d.Page.Train(ctx, func(ctx context.Context) (string, error) { return d.trainOn(ctx, taken, sequences, d.Aside) })
+	}()
 	err = d.send(ctx, d.whileTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
 		return err
@@ -151,13 +153,13 @@ func (d *demo) settle(ctx context.Context) error {
 	})
 }
 
-func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences []catalog.Sequence, progress retrain.Progress) error {
+func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences []catalog.Sequence, progress retrain.Progress) (outcome string, err error) {
 	config := d.Retrain
 	config.Snapshot, config.Progress = taken, progress
 	started := time.Now()
 	report, err := retrain.Run(ctx, config, sequences, d.Models)
 	if err != nil {
-		return err
+		return "", err
 	}
 	d.lastTraining = time.Since(started)
 	d.versions++
@@ -167,9 +169,9 @@ func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences 
 		report.LeaveOneOut.HR10, report.LeaveOneOut.NDCG10)
 	d.say("  the gate: %s", report.Outcome())
 	if d.versions == 1 && !report.Gate.Promoted {
-		return fmt.Errorf("there is no model to go on with: %s", report.Outcome())
+		return "", fmt.Errorf("there is no model to go on with: %s", report.Outcome())
 	}
-	return nil
+	return report.Outcome(), nil
 }
 
 func (d *demo) send(ctx context.Context, rate float64, events []event.Event) error {

@@ -2,116 +2,25 @@ package demo
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"time"
 
+	"genrec/cmd/genrec/demo/shop"
 	"genrec/pkg/event"
 )
 
-// Shape of the generated shop.
+// Size of the generated shop.
 const (
 	syntheticUsers = 4000
-	syntheticItems = 3000
-	topics         = 100
-	successors     = 3    // items that tend to follow a given one
-	meanEvents     = 10   // per user
-	followSuit     = 0.35 // chance that the next item is a successor of the last
-	browseTaste    = 0.4  // chance that it comes from the user's tastes instead
-	tasteDrift     = 0.06 // chance at each event that a taste gives way to another
-	tastesPerUser  = 2
-	popularitySkew = 0.9 // Zipf exponent of items within a topic and of topics
+	syntheticItems = shop.MaxItems
 )
 
-// Synthetic generates a shop by a seed: items belong to topics, a few items and
-// topics are popular and most are rare, some items lead to others, and users have
-// tastes that drift. No item occurs twice in a history.
-func Synthetic(seed int64, end time.Time) []event.Event {
-	const shopStream = 12
-	s := newShop(rand.New(rand.NewPCG(uint64(seed), shopStream)))
+// Synthetic generates a shop by a seed, and what happened there until end. No item occurs
+// twice in a history.
+func Synthetic(seed int64, end time.Time) (events []event.Event, items []shop.Item) {
+	s := shop.New(seed, syntheticItems)
 	clock := newClock(seed, end)
-	var events []event.Event
 	for u := range syntheticUsers {
-		events = append(events, clock.spread(fmt.Sprintf("user-%04d", u), s.history())...)
+		events = append(events, clock.spread(fmt.Sprintf("user-%04d", u), s.History())...)
 	}
-	return inTimeOrder(events)
-}
-
-type shop struct {
-	rng       *rand.Rand
-	byTopic   [][]string
-	following map[string][]string
-}
-
-func newShop(rng *rand.Rand) *shop {
-	s := &shop{rng: rng, byTopic: make([][]string, topics), following: make(map[string][]string)}
-	names := rng.Perm(syntheticItems) // names say nothing about topic or popularity
-	for i, name := range names {
-		s.byTopic[i%topics] = append(s.byTopic[i%topics], fmt.Sprintf("item-%04d", name))
-	}
-	for _, items := range s.byTopic {
-		for _, item := range items {
-			for range successors {
-				s.following[item] = append(s.following[item], items[rng.IntN(len(items))])
-			}
-		}
-	}
-	return s
-}
-
-func (s *shop) history() []string {
-	tastes := make([]int, tastesPerUser)
-	for i := range tastes {
-		tastes[i] = s.zipf(topics)
-	}
-	bought := make(map[string]bool)
-	var items []string
-	for range 3 + s.poisson(meanEvents-3) {
-		if s.rng.Float64() < tasteDrift {
-			tastes[s.rng.IntN(len(tastes))] = s.zipf(topics)
-		}
-		if item := s.next(items, tastes); !bought[item] {
-			bought[item] = true
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
-func (s *shop) next(items []string, tastes []int) string {
-	chance := s.rng.Float64()
-	if len(items) > 0 && chance < followSuit {
-		following := s.following[items[len(items)-1]]
-		return following[s.rng.IntN(len(following))]
-	}
-	topic := s.zipf(topics)
-	if chance < followSuit+browseTaste {
-		topic = tastes[s.rng.IntN(len(tastes))]
-	}
-	return s.byTopic[topic][s.zipf(len(s.byTopic[topic]))]
-}
-
-// zipf draws a rank from 0 with a probability that falls as a power of the rank.
-func (s *shop) zipf(n int) int {
-	total := 0.0
-	for rank := range n {
-		total += math.Pow(float64(rank+1), -popularitySkew)
-	}
-	left := s.rng.Float64() * total
-	for rank := range n {
-		left -= math.Pow(float64(rank+1), -popularitySkew)
-		if left < 0 {
-			return rank
-		}
-	}
-	return n - 1
-}
-
-// poisson draws by counting exponential gaps.
-func (s *shop) poisson(mean float64) int {
-	count := 0
-	for left := mean - s.rng.ExpFloat64(); left > 0; left -= s.rng.ExpFloat64() {
-		count++
-	}
-	return count
+	return inTimeOrder(events), s.Items()
 }

@@ -1,0 +1,112 @@
+// Package shop generates a shop and what its customers take, by a seed.
+package shop
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// Shape of the shop and of its customers.
+const (
+	successors     = 3    // items that tend to follow a given one
+	meanEvents     = 10   // per user
+	followSuit     = 0.35 // chance that the next item is a successor of the last
+	browseTaste    = 0.4  // chance that it comes from the user's tastes instead
+	tasteDrift     = 0.06 // chance at each event that a taste gives way to another
+	tastesPerUser  = 2
+	popularitySkew = 0.9 // Zipf exponent of items within a topic and of topics
+)
+
+// Shop has items that belong to topics: a few items and topics are popular and most are
+// rare, some items lead to others, and users have tastes that drift.
+type Shop struct {
+	rng       *rand.Rand
+	items     []Item
+	byTopic   [][]string
+	following map[string][]string
+}
+
+// MaxItems is how many items have titles that differ.
+const MaxItems = topics * perTopic
+
+// New opens a shop of at most MaxItems items.
+func New(seed int64, items int) *Shop {
+	const shopStream = 12
+	rng := rand.New(rand.NewPCG(uint64(seed), shopStream))
+	s := &Shop{rng: rng, byTopic: make([][]string, topics), following: make(map[string][]string)}
+	names := rng.Perm(items) // ids say nothing about topic or popularity
+	for i, name := range names {
+		item := describe(i, name)
+		s.items = append(s.items, item)
+		s.byTopic[i%topics] = append(s.byTopic[i%topics], item.ID)
+	}
+	for _, items := range s.byTopic {
+		for _, item := range items {
+			for range successors {
+				s.following[item] = append(s.following[item], items[rng.IntN(len(items))])
+			}
+		}
+	}
+	return s
+}
+
+// Items returns all that the shop has.
+func (s *Shop) Items() []Item { return s.items }
+
+// History returns what the next user takes, oldest first, no item twice.
+func (s *Shop) History() []string {
+	tastes := make([]int, tastesPerUser)
+	for i := range tastes {
+		tastes[i] = s.zipf(topics)
+	}
+	bought := make(map[string]bool)
+	var items []string
+	for range 3 + s.poisson(meanEvents-3) {
+		if s.rng.Float64() < tasteDrift {
+			tastes[s.rng.IntN(len(tastes))] = s.zipf(topics)
+		}
+		if item := s.next(items, tastes); !bought[item] {
+			bought[item] = true
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func (s *Shop) next(items []string, tastes []int) string {
+	chance := s.rng.Float64()
+	if len(items) > 0 && chance < followSuit {
+		following := s.following[items[len(items)-1]]
+		return following[s.rng.IntN(len(following))]
+	}
+	topic := s.zipf(topics)
+	if chance < followSuit+browseTaste {
+		topic = tastes[s.rng.IntN(len(tastes))]
+	}
+	return s.byTopic[topic][s.zipf(len(s.byTopic[topic]))]
+}
+
+// zipf draws a rank from 0 with a probability that falls as a power of the rank.
+func (s *Shop) zipf(n int) int {
+	total := 0.0
+	for rank := range n {
+		total += math.Pow(float64(rank+1), -popularitySkew)
+	}
+	left := s.rng.Float64() * total
+	for rank := range n {
+		left -= math.Pow(float64(rank+1), -popularitySkew)
+		if left < 0 {
+			return rank
+		}
+	}
+	return n - 1
+}
+
+// poisson draws by counting exponential gaps.
+func (s *Shop) poisson(mean float64) int {
+	count := 0
+	for left := mean - s.rng.ExpFloat64(); left > 0; left -= s.rng.ExpFloat64() {
+		count++
+	}
+	return count
+}

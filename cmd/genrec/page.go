@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/recs"
+	"genrec/serve"
+	"genrec/serve/playground"
+	"genrec/sessions"
+)
+
+// pageAddress stands beside that of serve.
+const pageAddress = "localhost:8090"
+
+func pageFlag(usage string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "page", Value: pageAddress, Usage: "`HOST:PORT` of a page to watch it work and to click; " + usage, Sources: cli.EnvVars("GENREC_PAGE")},
+	}
+}
+
+// listenForPage returns nil if no page is wanted. Where nobody chose the address, the next
+// free port does, if others may be tried.
+func listenForPage(ctx context.Context, cmd *cli.Command, others bool) (net.Listener, error) {
+	address := cmd.String("page")
+	if address == "" {
+		return nil, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("--page: %w", err)
+	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) && others && !cmd.IsSet("page") {
+		listener, err = listen.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf(`--page: %s is taken, perhaps by another genrec: name another HOST:PORT, or "" for no page: %w`, address, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--page: listen at %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// pageCacheFor is short, because somebody waits.
+const pageCacheFor = time.Second
+
+func newPage(cmd *cli.Command, s *servers, train func(context.Context) (string, error)) (*playground.Playground, *recs.Client) {
+	client := recs.New(s.redis, recs.Options{Prefix: cmd.String("prefix"), Seen: sessions.Seen, CacheFor: pageCacheFor})
+	return playground.New(playground.Config{Reader: client, Sessions: s.store, Train: train}), client
+}
+
+// servePage runs a page until ctx ends, with the API beside it where there is a listener.
+func servePage(ctx context.Context, page *playground.Playground, client *recs.Client, s *servers, listener net.Listener) (err error) {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return page.Run(groupCtx) })
+	if listener != nil {
+		address, ok := listener.Addr().(*net.TCPAddr)
+		local := ok && address.IP.IsLoopback()
+		if !local {
+			slog.WarnContext(ctx, "everybody who reaches the page may read, send events and train", "address", listener.Addr())
+		}
+		producer := serve.NewProducer(s.kafka, slog.Default())
+		defer func() { err = errors.Join(err, producer.Close()) }()
+		server, err := serve.New(serve.Config{
+			Address: listener.Addr().String(), Around: page.Around(local),
+		}, client, producer)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		group.Go(func() error { return server.Serve(groupCtx, listener) })
+	}
+	return group.Wait()
+}
+
+// pageURL is what a person opens.
+func pageURL(listener net.Listener) string {
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if ip := net.ParseIP(host); err == nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}

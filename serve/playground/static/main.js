@@ -1,0 +1,260 @@
+import { ask, describe, dot, element, tile, title } from "./items.js";
+import { draw } from "./charts.js";
+
+const $ = (id) => document.getElementById(id);
+const shown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 8;
+const page = {
+  user: localStorage.getItem("user") || "", list: null, source: null, retry: 0, lost: false, paused: false,
+  clicked: new Map(), // item: when, until the list has answered
+  people: [], shelf: [], turn: 0,
+};
+
+// Words for what goes wrong and right.
+function trouble(text) {
+  $("trouble").hidden = !text;
+  $("trouble").textContent = text;
+}
+function connection(state, text) {
+  $("connection").dataset.state = state;
+  if ($("connection").textContent !== text) $("connection").textContent = text;
+}
+
+// The stream of what happens, which comes back by itself.
+function connect() {
+  page.source?.close();
+  clearTimeout(page.retry);
+  const source = new EventSource(`/playground/stream?${new URLSearchParams({ user: page.user })}`);
+  page.source = source;
+  const on = (kind, use) => source.addEventListener(kind, (message) => use(JSON.parse(message.data)));
+  on("hello", (hello) => guard(async () => {
+    connection("on", page.lost ? "connected again" : "live");
+    if (page.lost) setTimeout(() => connection("on", "live"), 4000);
+    page.lost = false;
+    trouble("");
+    page.people = hello.people;
+    page.shelf = hello.shelf;
+    $("rows").replaceChildren();
+    await describe([...hello.shelf, ...hello.rows.flatMap((r) => r.items)]);
+    hello.rows.forEach(addRow);
+    showPeople();
+    showShelf();
+    showFigures(hello.figures);
+    showTraining(hello.training);
+    $("status").textContent = hello.status;
+    await load();
+  }));
+  on("row", (row) => guard(() => happened(row)));
+  on("figures", showFigures);
+  on("training", showTraining);
+  on("status", (text) => { $("status").textContent = text; });
+  source.onerror = () => {
+    if (source !== page.source) return;
+    source.close();
+    page.lost = true;
+    connection("off", "not connected");
+    trouble("The server does not answer. It is asked again every second; nothing that you have done is lost.");
+    page.retry = setTimeout(connect, 1000);
+  };
+}
+
+async function guard(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!page.lost) trouble(error.message);
+  }
+}
+
+// Who you are.
+function become(user) {
+  page.user = user;
+  page.list = null;
+  page.clicked.clear();
+  localStorage.setItem("user", user);
+  $("news").textContent = "";
+  $("list").replaceChildren();
+  showPeople();
+  connect();
+}
+
+function showPeople() {
+  $("me").textContent = page.user || "nobody yet";
+  $("people").replaceChildren(...page.people.slice(0, peopleShown).map((user) => {
+    const button = element("button", { type: "button", "aria-pressed": user === page.user }, user);
+    button.addEventListener("click", () => become(user));
+    return button;
+  }));
+}
+
+const newName = () => `guest-${random(4)}`;
+const random = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+// What is recommended.
+async function load(row) {
+  if (!page.user) {
+    $("list").replaceChildren(element("li", { class: "empty" }, "Become somebody first: one of these users, or a new one."));
+    return;
+  }
+  const user = page.user, turn = ++page.turn, path = encodeURIComponent(user);
+  const [list, did] = await Promise.all([ask(`/v1/users/${path}/recommendations?n=${shown}`), ask(`/playground/users/${path}`)]);
+  await describe([...list.items.map((i) => i.item_id), ...did.history.map((d) => d.item)]);
+  if (user !== page.user || turn !== page.turn) return;
+  showHistory(did.history);
+  showList(list, row);
+}
+
+function showList(list, row) {
+  const before = page.list?.user_id === list.user_id ? page.list.items.map((i) => i.item_id) : null;
+  const same = before && before.join("\n") === list.items.map((i) => i.item_id).join("\n");
+  page.list = list;
+  const note = { model: `by ${list.model_version}`, popular: "popular items, until you take something" }[list.source];
+  $("list-note").textContent = note || "";
+  let fresh = 0;
+  const tiles = list.items.map(({ item_id: id }, at) => {
+    const was = before ? before.indexOf(id) : at;
+    if (was < 0) fresh++;
+    return tile(id, was < 0 ? "new" : was > at ? `\u2191${was - at}` : "", was < 0);
+  });
+  if (!tiles.length) tiles.push(element("li", { class: "empty" }, "There is nothing to recommend yet: train a model first."));
+  if (!same || !$("list").children.length) keepFocus($("list"), () => $("list").replaceChildren(...tiles));
+  if (row) answered(row, fresh);
+}
+
+// keepFocus leaves the keyboard at the place where it is.
+function keepFocus(parent, change) {
+  const at = [...parent.children].findIndex((child) => child.contains(document.activeElement));
+  change();
+  if (at >= 0) parent.children[Math.min(at, parent.children.length - 1)]?.querySelector("button")?.focus({ preventScroll: true });
+}
+
+function answered(row, fresh) {
+  const item = row.items.findLast((id) => page.clicked.has(id));
+  if (!item) return;
+  const ms = Math.round(performance.now() - page.clicked.get(item));
+  for (const id of row.items) page.clicked.delete(id);
+  const changes = fresh ? `${fresh} new` : "in a new order";
+  $("news").textContent = `Answered: ${changes}, on your screen ${ms} ms after your click.`;
+  document.body.dataset.answered = Number(document.body.dataset.answered || 0) + 1;
+  document.body.dataset.took = ms;
+}
+
+function showHistory(history) {
+  $("history-count").textContent = history.length ? `(${history.length})` : "nothing yet";
+  $("history").replaceChildren(...history.map((d) => element("li", {}, dot(d.item), element("span", {}, title(d.item)))));
+}
+
+// take tells the recommender that you took an item.
+async function take(item) {
+  if (!page.user) become(newName());
+  const user = page.user, list = page.list;
+  page.clicked.set(item, performance.now());
+  const event = { event_id: `page-${random(16)}`, user_id: user, item_id: item, type: "click", timestamp: Date.now() };
+  if (list?.source === "model" && list.items.some((i) => i.item_id === item)) event.rec_id = list.rec_id;
+  try {
+    await ask("/v1/events", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(event) });
+    if (!page.lost) trouble("");
+  } catch (error) {
+    page.clicked.delete(item);
+    trouble(`Your click on ${title(item)} was not taken: ${error.message}`);
+  }
+}
+
+// What others do.
+async function happened(row) {
+  await describe(row.items);
+  if (!page.paused && row.items.length) addRow(row);
+  for (const item of row.items) page.shelf = [item, ...page.shelf.filter((other) => other !== item)].slice(0, 48);
+  if (!page.people.includes(row.user) && page.people.length < peopleShown) {
+    page.people.push(row.user);
+    showPeople();
+  }
+  if ($("shelf").children.length < shelfShown) showShelf();
+  if (row.user === page.user) await load(row);
+}
+
+function addRow(row) {
+  const newest = row.items.at(-1);
+  const line = element("li", row.user === page.user ? { class: "mine" } : {},
+    dot(newest), element("span", { class: "who" }, row.user), element("span", { class: "what" }, title(newest)));
+  if (row.hits) line.append(element("span", { class: "hit", title: "it was in the list before" }, "hit"));
+  line.append(element("span", { class: "took" }, `${Math.round(row.took_ms)} ms`));
+  $("rows").prepend(line);
+  while ($("rows").children.length > rowsShown) $("rows").lastChild.remove();
+}
+
+function showShelf() {
+  if (!page.shelf.length) {
+    $("shelf").replaceChildren(element("li", { class: "empty" }, "Nothing has happened yet: take any item below."));
+    return;
+  }
+  guard(async () => {
+    const some = page.shelf.slice(0, shelfShown);
+    await describe(some);
+    keepFocus($("shelf"), () => $("shelf").replaceChildren(...some.map((id) => tile(id))));
+  });
+}
+
+// Figures.
+const percent = (part, whole) => (whole ? `${(100 * part / whole).toFixed(1)} %` : "–");
+function showFigures(f) {
+  $("fresh").textContent = f.fresh_p50_ms ? `${Math.round(f.fresh_p50_ms)} ms` : "–";
+  $("fresh95").textContent = f.fresh_p95_ms ? `(95 %: ${Math.round(f.fresh_p95_ms)} ms)` : "";
+  $("version").textContent = f.version || "none yet";
+  $("rate").textContent = f.per_second;
+  $("events").textContent = `(${f.events.toLocaleString("en")} so far)`;
+  $("lift").textContent = percent(f.hits, f.rated);
+  $("liftnote").textContent = f.rated ? `(popular items: ${percent(f.popular_hits, f.rated)})` : "";
+  const most = Math.max(f.hits, f.popular_hits, 1);
+  for (const [id, part] of [["hits", f.hits], ["popular", f.popular_hits]]) {
+    $(id).value = part / most;
+    $(`${id}-text`).textContent = percent(part, f.rated);
+  }
+  draw($("rates"), [f.rates, f.popular_rates], { zero: true });
+}
+
+// Training.
+function showTraining(t) {
+  $("train").hidden = !t.can_train;
+  $("train").disabled = t.running;
+  $("train-progress").hidden = !t.running;
+  $("train-progress").value = t.steps ? t.done / t.steps : 0;
+  if (t.running) note("train-note", `Training: ${t.stage}`);
+  else if (t.outcome) note("train-note", t.outcome);
+  const lines = t.losses.filter((l) => l.points.length).slice(-2);
+  $("losses").toggleAttribute("hidden", !lines.length);
+  draw($("losses"), lines.map((l) => l.points));
+  $("loss-note").textContent = lines.map((l) => `${l.stage}: loss ${l.points.at(-1).y.toFixed(2)}`).join(", ");
+}
+function note(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+// What you can do.
+$("new-user").addEventListener("click", () => become(newName()));
+$("more").addEventListener("click", () => {
+  page.shelf = [...page.shelf.slice(shelfShown), ...page.shelf.slice(0, shelfShown)];
+  showShelf();
+});
+for (const id of ["list", "shelf"]) {
+  $(id).addEventListener("click", (event) => {
+    const button = event.target.closest("[data-item]");
+    if (button) take(button.dataset.item);
+  });
+}
+for (const [form, input, use] of [["user-form", "user-id", become], ["item-form", "item-id", take]]) {
+  $(form).addEventListener("submit", (event) => {
+    event.preventDefault();
+    const value = $(input).value.trim();
+    if (!value) return $(input).focus();
+    $(input).value = "";
+    use(value);
+  });
+}
+$("train").addEventListener("click", () => guard(() => ask("/playground/training", { method: "POST" })));
+$("pause").addEventListener("click", () => {
+  page.paused = !page.paused;
+  $("pause").setAttribute("aria-pressed", page.paused);
+  $("pause").textContent = page.paused ? "Go on" : "Pause";
+});
+showPeople();
+connect();
