@@ -22,32 +22,13 @@ type access struct {
 // accessFlags are those by which to get into a server. A password is no flag: every
 // user of a machine can read the command lines of its processes.
 func accessFlags(server string) []cli.Flag {
-	env := func(name string) cli.ValueSourceChain { return cli.EnvVars(envVar(server, name)) }
 	return []cli.Flag{
-		&cli.BoolFlag{
-			Name: server + "-tls", Usage: "encrypt the connections, as the following files also do",
-			Sources: env("tls"),
-		},
-		&cli.StringFlag{
-			Name: server + "-ca", Usage: "PEM `FILE` of the CA that signed the servers' certificates, if not one of the system's",
-			Sources: env("ca"),
-		},
-		&cli.StringFlag{
-			Name: server + "-cert", Usage: "PEM `FILE` of the certificate to show to the servers",
-			Sources: env("cert"),
-		},
-		&cli.StringFlag{
-			Name: server + "-key", Usage: "PEM `FILE` of that certificate's key",
-			Sources: env("key"),
-		},
-		&cli.StringFlag{
-			Name: server + "-user", Usage: "`NAME` to log in with",
-			Sources: env("user"),
-		},
-		&cli.StringFlag{
-			Name: server + "-password-file", Usage: "`FILE` with the password, or the variable " + envVar(server, "password") + " holds it",
-			Sources: env("password-file"),
-		},
+		&cli.BoolFlag{Name: server + "-tls", Usage: "encrypt the connections, as the following files also do"},
+		&cli.StringFlag{Name: server + "-ca", Usage: "PEM `FILE` of the CA that signed the servers' certificates, if not one of the system's"},
+		&cli.StringFlag{Name: server + "-cert", Usage: "PEM `FILE` of the certificate to show to the servers"},
+		&cli.StringFlag{Name: server + "-key", Usage: "PEM `FILE` of that certificate's key"},
+		&cli.StringFlag{Name: server + "-user", Usage: "`NAME` to log in with"},
+		&cli.StringFlag{Name: server + "-password-file", Usage: "`FILE` with the password, or the variable " + envVar(server, "password") + " holds it"},
 	}
 }
 

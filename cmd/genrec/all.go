@@ -12,6 +12,9 @@ import (
 	"genrec/retrain"
 )
 
+// everyNight is when "all" trains if nobody says when.
+const everyNight = "0 3 * * *"
+
 func allCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "all",
@@ -22,10 +25,10 @@ a person become a user, click items and train; what it answers with, genrec serv
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * *"`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), pageFlag(`empty: none`), []cli.Flag{
-			scheduleFlag("0 3 * * *", "when to train: as of retrain, or never; the first time after a minute if there is no model"),
+			scheduleFlag(everyNight, "when to train: as of retrain, or never; the first time after a minute if there is no model"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
-			nightly, err := readSchedule(cmd)
+			times, err := readSchedule(cmd, everyNight)
 			if err != nil {
 				return err
 			}
@@ -68,9 +71,9 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			}
 			group.Go(func() error { return w.Run(groupCtx) })
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
-			if nightly != nil {
+			if times != nil {
 				group.Go(func() error {
-					retrainOnSchedule(groupCtx, *nightly, training, watch.Ended, *s, past, m, page.Train)
+					retrainOnSchedule(groupCtx, *times, training, watch.Ended, *s, past, m, page.Train)
 					return nil
 				})
 			}

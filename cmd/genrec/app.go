@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/telemetry"
 )
 
+// variablePrefix is what the variables of all flags begin with.
+const variablePrefix = "GENREC_"
+
 func newApp() *cli.Command {
-	commands := []*cli.Command{demoCommand(), allCommand(), ingestCommand(), deadCommand(), forgetCommand(), importCommand(), exportCommand(), inferCommand(), retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(), versionCommand()}
-	return &cli.Command{
+	app := &cli.Command{
 		Name:  "genrec",
 		Usage: "a recommender that answers each event with new recommendations",
 		Description: `Interaction events arrive on Kafka. "ingest" keeps each user's sequence in
@@ -25,42 +27,55 @@ writes them to Redis, "retrain" makes a better model of what has accumulated.
 See it work, with nothing installed:   genrec demo
 On servers of your own:                genrec all --kafka HOST:9092 --redis HOST:6379
 
-Every flag can be given by the environment variable that its help names.`,
-		EnableShellCompletion: true,
-		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main decides
-		Flags: []cli.Flag{
-			&cli.StringFlag{
-				Name: "log-level", Value: "info", Usage: "least severe `LEVEL` to log: debug, info, warn, error",
-				Sources: cli.EnvVars("GENREC_LOG_LEVEL"),
-			},
+Every flag can be given by the environment variable that its help names, or by
+a YAML file that --config names: "genrec config --help" tells more.`,
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: describeCompletion,
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // main decides
+		Flags: []cli.Flag{&cli.StringFlag{
+			Name: "log-level", Value: "info", Usage: "least severe `LEVEL` to log: debug, info, warn, error",
+			Validator: parsable(parseLevel),
+		}},
+		Commands: []*cli.Command{
+			demoCommand(), allCommand(), ingestCommand(), deadCommand(), forgetCommand(), importCommand(), exportCommand(), inferCommand(),
+			retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(), versionCommand(),
 		},
-		Before: setUpLogging,
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			if unknown := cmd.Args().First(); unknown != "" {
-				return fmt.Errorf("unknown command %q: genrec --help lists them", unknown)
-			}
-			return cli.ShowAppHelp(cmd)
-		},
-		Commands: append(commands, configCommand(slices.Clone(commands))),
 	}
+	var given *settings.Settings
+	origin := func(flag cli.Flag) string { return given.Origin(flag) }
+	app.Commands = append(app.Commands, configCommand(settings.Flags(app.Commands...), origin))
+	given = settings.Bind(app, variablePrefix)
+	app.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+		if err := given.Read(); err != nil {
+			return ctx, err
+		}
+		return ctx, setUpLogging(cmd)
+	}
+	explainWrongUse(app)
+	return app
 }
 
-func setUpLogging(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+func setUpLogging(cmd *cli.Command) error {
 	options, err := logOptions(cmd)
 	if err != nil {
-		return ctx, err
+		return err
 	}
 	redis.SetLogger(redisLog{})
 	logThrough(slog.NewTextHandler(os.Stderr, options))
-	return ctx, nil
+	return nil
 }
 
 func logOptions(cmd *cli.Command) (*slog.HandlerOptions, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
+	level, err := parseLevel(cmd.String("log-level"))
+	if err != nil {
 		return nil, fmt.Errorf("--log-level: %w", err)
 	}
 	return &slog.HandlerOptions{Level: level}, nil
+}
+
+func parseLevel(text string) (level slog.Level, err error) {
+	err = level.UnmarshalText([]byte(text))
+	return level, err
 }
 
 func logThrough(h slog.Handler) { slog.SetDefault(slog.New(telemetry.WithTraces(h))) }

@@ -68,12 +68,18 @@ func TestAllAnswersEvents(t *testing.T) {
 func TestWrongUseIsExplained(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"genrec dance", `unknown command "dance"`},
+		{"genrec ingst", `did you mean "ingest"?`},
+		{"genrec models lst", `did you mean "list"?`},
+		{"genrec ingest --kafak x", "there is no flag --kafak: did you mean --kafka? (genrec ingest --help"},
+		{"genrec ingest --window lots", `--window: "lots"`},
+		{"genrec ingest kafka:9092", `"kafka:9092" is one argument too many`},
+		{"genrec ingest --config no-such-file", "--config: open no-such-file"},
 		{"genrec --log-level loud demo", "--log-level"},
 		{"genrec demo --data no-such-file", "no-such-file"},
 		{"genrec demo --rate 0", "--rate"},
 		{"genrec demo --device tpu", "--device"},
 		{"genrec recommend --user ann", "--redis is needed"},
-		{"genrec recommend --redis 127.0.0.1:1", `"user"`},
+		{"genrec recommend --redis 127.0.0.1:1", "--user is needed"},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann", "read the recommendations"},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann -n 101", "n is 101"},
 		{"genrec serve", "--redis is needed"},
@@ -148,7 +154,7 @@ func TestTrainAndEvaluateADataset(t *testing.T) {
 		t.Errorf("eval finds %+v, retrain found %+v", metrics, report.LeaveOneOut)
 	}
 	seen := runJSON[retrain.Metrics](t, "genrec", "eval", "--data", "testdata/ring.txt", "--ids", "permuted",
-		"--model", filepath.Join(models, "versions", report.Version), "--device", "cpu", "--allow-seen", "--users", "20", "--json")
+		"--model", filepath.Join(models, "versions", report.Version), "--device", "cpu", "--allow-seen", "--evaluate-users", "20", "--json")
 	if seen.Users != 20 || seen.HR10 >= metrics.HR10 {
 		t.Errorf("with seen items allowed, eval finds %+v: they should crowd out the others", seen)
 	}

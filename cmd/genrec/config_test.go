@@ -17,7 +17,8 @@ func TestConfigPrintsSettings(t *testing.T) {
 	t.Setenv("GENREC_KAFKA_PASSWORD", "hunter2")
 	t.Setenv("GENREC_TOKENS", "hunter6")
 	passwordFile := write(t, "hunter3\n")
-	printed, err := runCommand(t, "--log-level", "error", "config",
+	file := write(t, "# of all services\nkafka: [c:3]\nlatency-target: 80ms\nwindow: 3\n")
+	printed, err := runCommand(t, "--log-level", "error", "config", "--config", file,
 		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--models", "s3://id:hunter5@b", "--redis-password-file", passwordFile)
 	if err != nil {
 		t.Fatal(err)
@@ -35,12 +36,13 @@ func TestConfigPrintsSettings(t *testing.T) {
 		"ttl":                 "2h0m0s GENREC_TTL",
 		"window":              "7 --window",
 		"partitions":          "4 default",
+		"latency-target":      "80ms " + file + ":3",
 		"log-level":           "error --log-level",
 		"redis":               "(not shown)@h:1 --redis",
 		"models":              "(not shown)@b --models",
-		"kafka-password":      "not shown GENREC_KAFKA_PASSWORD",
-		"redis-password":      "not shown the file",
-		"tokens":              "not shown GENREC_TOKENS",
+		"kafka-password":      "(not shown) GENREC_KAFKA_PASSWORD",
+		"redis-password":      "(not shown) --redis-password-file",
+		"tokens":              "(not shown) GENREC_TOKENS",
 		"redis-password-file": passwordFile + " --redis-password-file",
 	} {
 		if got[name] != want {
@@ -55,14 +57,57 @@ func TestConfigChecksServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer servers.Close()
-	printed, err := runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
+	printed, err := runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
 	if err != nil || !strings.Contains(printed, "allow all") {
 		t.Errorf("the check ends with %v and prints\n%s", err, printed)
 	}
 	servers.Redis().RequireAuth("hunter2")
-	_, err = runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
+	_, err = runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
 	if err == nil || !strings.Contains(err.Error(), "check the user and the password") {
 		t.Errorf("without the password, the check ends with %v", err)
+	}
+}
+
+// What belongs together is checked together, before any server is asked.
+func TestConfigCheckNamesAllMistakes(t *testing.T) {
+	file := write(t, "kafka: h:1\nredis: redis://ann:hunter2@h:1\nkafka-user: ann\nrecipe: secret\ntls-cert: x\n")
+	_, err := runCommand(t, "config", "check", "--config", file, "--device", "tpu")
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("the check ends with %v", err)
+	}
+	for _, want := range []string{"--kafka-user needs", "--redis: the URL has a password", `unknown device "tpu"`, `recipe "secret"`, "--tls-cert, --tls-key"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the check does not say %q:\n%v", want, err)
+		}
+	}
+	file = write(t, "kafka: h:1\nstage: fright\nschedule: noon\nmax-memory: plenty\nlatency-target: 0s\n")
+	_, err = runCommand(t, "ingest", "--config", file)
+	for _, want := range []string{"4 settings are wrong", ":2: stage: ", ":3: schedule: ", ":4: max-memory: ", ":5: latency-target: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ingest does not say %q of a file, but %v", want, err)
+		}
+	}
+}
+
+// The file that docs/OPERATIONS.md shows is one that all commands take.
+func TestOperationsShowsAFile(t *testing.T) {
+	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n# genrec.yaml\n")
+	shown, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/OPERATIONS.md shows no genrec.yaml")
+	}
+	path := write(t, shown)
+	for _, command := range []string{"ingest", "infer", "retrain", "serve", "all", "config check"} {
+		rehearseLine(t, append(strings.Fields(command), "--config", path))
+	}
+	printed, err := runCommand(t, "config", "--config", path)
+	if err != nil || strings.Count(printed, path+":") != strings.Count(shown, "\n") {
+		t.Errorf("config ends with %v, and %d of %d lines are printed as settings of the file:\n%s",
+			err, strings.Count(printed, path+":"), strings.Count(shown, "\n"), printed)
 	}
 }
 

@@ -12,10 +12,7 @@ import (
 func datasetFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Usage: "dataset's `FILE`, one user a line: user item item ..."},
-		&cli.StringFlag{
-			Name: "ids", Value: "published",
-			Usage: "published: as in the file; permuted: shuffled by a fixed seed, so that an id tells nothing",
-		},
+		&cli.StringFlag{Name: "ids", Value: "published", Usage: "published: as in the file; permuted: shuffled by a fixed seed, so that an id tells nothing", Validator: among("published", "permuted")},
 	}
 }
 
@@ -24,12 +21,8 @@ func readDataset(cmd *cli.Command) ([]catalog.Sequence, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	switch ids := cmd.String("ids"); ids {
-	case "published":
-	case "permuted":
+	if cmd.String("ids") == "permuted" {
 		users = dataset.Permute(users)
-	default:
-		return nil, fmt.Errorf("--ids: %q is neither published nor permuted", ids)
 	}
 	sequences := make([]catalog.Sequence, len(users))
 	for i, u := range users {

@@ -24,12 +24,6 @@ func deadCommand() *cli.Command {
 		Usage: "list what could not be processed, or send it through again",
 		Description: `Messages that could not be processed lie on the topic "interactions.dead", their
 bytes unchanged, with the reason.`,
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			if unknown := cmd.Args().First(); unknown != "" {
-				return fmt.Errorf("unknown command %q: genrec dead --help lists them", unknown)
-			}
-			return cli.ShowSubcommandHelp(cmd)
-		},
 		Commands: []*cli.Command{deadListCommand(), deadReplayCommand()},
 	}
 }
@@ -47,7 +41,7 @@ func deadListCommand() *cli.Command {
 Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24h`,
 		Flags: join(clusterFlags(), []cli.Flag{
 			reasonFlag(),
-			&cli.StringFlag{Name: "since", Usage: "only letters since `WHEN`: a duration like 24h, or a time like 2026-03-01T12:00:00Z"},
+			&cli.StringFlag{Name: "since", Usage: "only letters since `WHEN`: a duration like 24h, or a time like 2026-03-01T12:00:00Z", Validator: parsable(parseSince)},
 			&cli.BoolFlag{Name: "json", Usage: "print everything of each letter as a line of JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -57,9 +51,9 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 			}
 			since := stream.Earliest
 			if text := cmd.String("since"); text != "" {
-				at, err := parseSince(text, time.Now())
+				at, err := parseSince(text)
 				if err != nil {
-					return err
+					return fmt.Errorf("--since: %w", err)
 				}
 				since = stream.Since(at)
 			}
@@ -91,13 +85,13 @@ func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
 	return cluster, err
 }
 
-func parseSince(text string, now time.Time) (time.Time, error) {
+func parseSince(text string) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil {
-		return now.Add(-ago), nil
+		return time.Now().Add(-ago), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--since: %q is neither a duration like 24h nor a time like 2026-03-01T12:00:00Z", text)
+		return time.Time{}, fmt.Errorf("%q is neither a duration like 24h nor a time like 2026-03-01T12:00:00Z", text)
 	}
 	return at, nil
 }

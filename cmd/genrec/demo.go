@@ -55,10 +55,10 @@ Example:   genrec demo --data Beauty.txt`,
 		Flags: join(kafkaFlags(), redisFlags(), pageFlag(`empty: none. If nobody has named it and it is taken, another port is`), []cli.Flag{
 			&cli.BoolFlag{
 				Name: "stay", Value: term.IsTerminal(int(os.Stdout.Fd())), DefaultText: "on a terminal",
-				Usage: "go on answering after the replay, until Ctrl-C", Sources: cli.EnvVars("GENREC_STAY"),
+				Usage: "go on answering after the replay, until Ctrl-C",
 			},
-			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay", Sources: cli.EnvVars("GENREC_DATA")},
-			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second"},
+			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay"},
+			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second", Validator: positive},
 			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive)},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the data and of the models"},
 			&cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one"},
@@ -68,9 +68,6 @@ Example:   genrec demo --data Beauty.txt`,
 }
 
 func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
-	if rate := cmd.Float("rate"); rate <= 0 {
-		return fmt.Errorf("--rate: %v events per second is not positive", rate)
-	}
 	events, items, err := demoEvents(cmd)
 	if err != nil {
 		return err
@@ -150,6 +147,13 @@ func tellItems(ctx context.Context, prefix string, rdb redis.UniversalClient, it
 	})
 	if err != nil {
 		return fmt.Errorf("write the titles of %d items: %w", len(items), err)
+	}
+	return nil
+}
+
+func positive(rate float64) error {
+	if rate <= 0 {
+		return fmt.Errorf("%v events per second is not positive", rate)
 	}
 	return nil
 }

@@ -29,9 +29,9 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
            genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
                --sequential-weight 0 --association-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or the models' folder or s3://bucket/prefix, of which the current one is taken", Required: true},
+			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or the models' folder or s3://bucket/prefix, of which the current one is taken"},
 			modelsCacheFlag(),
-			&cli.IntFlag{Name: "users", Usage: "at most so many users, drawn by the seed; 0 is all"},
+			&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users, drawn by the seed; 0 is all"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
 			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's"},
 			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise"},
@@ -39,8 +39,11 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.String("data") == "" {
+			switch {
+			case cmd.String("data") == "":
 				return errors.New("--data is needed: which dataset is the model to be measured on?")
+			case cmd.String("model") == "":
+				return errors.New("--model is needed: which one is to be measured?")
 			}
 			metrics, err := evaluateModel(ctx, cmd)
 			if err != nil {
@@ -75,7 +78,7 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	if err != nil {
 		return m, fmt.Errorf("--model: %w", err)
 	}
-	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("users"), cmd.Int64("seed"), newProgress(os.Stderr))
+	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("evaluate-users"), cmd.Int64("seed"), newProgress(os.Stderr))
 }
 
 // versionFolder accepts a version's folder, or a folder or a bucket of versions.

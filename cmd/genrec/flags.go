@@ -18,54 +18,30 @@ import (
 // kafkaFlags are those of services, which create topics that are missing.
 func kafkaFlags() []cli.Flag {
 	return join(clusterFlags(), []cli.Flag{
-		&cli.IntFlag{
-			Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created",
-			Sources: cli.EnvVars("GENREC_PARTITIONS"),
-		},
+		&cli.IntFlag{Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created"},
 	})
 }
 
 func clusterFlags() []cli.Flag {
 	return join([]cli.Flag{
-		&cli.StringSliceFlag{
-			Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process",
-			Sources: cli.EnvVars("GENREC_KAFKA"),
-		},
+		&cli.StringSliceFlag{Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process"},
 	}, accessFlags("kafka"), []cli.Flag{
-		&cli.StringFlag{
-			Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512",
-			Sources: cli.EnvVars("GENREC_KAFKA_SASL"),
-		},
+		&cli.StringFlag{Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512"},
 	})
 }
 
 func redisFlags() []cli.Flag {
 	return join(redisAddressFlags(), []cli.Flag{
-		&cli.IntFlag{
-			Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user",
-			Sources: cli.EnvVars("GENREC_WINDOW"),
-		},
-		&cli.DurationFlag{
-			Name: "sequence-ttl", Value: sessions.DefaultSequenceTTL, Usage: "after which a user without new events is dropped, who then counts as a new one; 0 is never",
-			Sources: cli.EnvVars("GENREC_SEQUENCE_TTL"),
-		},
-		&cli.DurationFlag{
-			Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never",
-			Sources: cli.EnvVars("GENREC_TTL"),
-		},
+		&cli.IntFlag{Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user"},
+		&cli.DurationFlag{Name: "sequence-ttl", Value: sessions.DefaultSequenceTTL, Usage: "after which a user without new events is dropped, who then counts as a new one; 0 is never"},
+		&cli.DurationFlag{Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never"},
 	}, accessFlags("redis"))
 }
 
 func redisAddressFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process",
-			Sources: cli.EnvVars("GENREC_REDIS"),
-		},
-		&cli.StringFlag{
-			Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis",
-			Sources: cli.EnvVars("GENREC_PREFIX"),
-		},
+		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process"},
+		&cli.StringFlag{Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis"},
 	}
 }
 
@@ -75,10 +51,7 @@ func modelFlags() []cli.Flag {
 
 func registryFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "models", Value: "models", Usage: "`FOLDER` of the model versions, or s3://bucket/prefix, with ?endpoint=http://host:9000 where it is not Amazon's",
-			Sources: cli.EnvVars("GENREC_MODELS"),
-		},
+		&cli.StringFlag{Name: "models", Value: "models", Usage: "`FOLDER` of the model versions, or s3://bucket/prefix, with ?endpoint=http://host:9000 where it is not Amazon's"},
 		modelsCacheFlag(),
 	}
 }
@@ -86,38 +59,25 @@ func registryFlags() []cli.Flag {
 func modelsCacheFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "models-cache", DefaultText: "one of the user's", Usage: "`FOLDER` for what is read of a bucket, and for a training's work",
-		Sources: cli.EnvVars("GENREC_MODELS_CACHE"),
 	}
 }
 
 func historyFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "history", Usage: "`FOLDER` of all interactions, which ingest fills and retrain reads; without it, the newest ones in Redis are all there is",
-			Sources: cli.EnvVars("GENREC_HISTORY"),
-		},
+		&cli.StringFlag{Name: "history", Usage: "`FOLDER` of all interactions, which ingest fills and retrain reads; without it, the newest ones in Redis are all there is"},
 	}
 }
 
 func rankerFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one",
-			Sources: cli.EnvVars("GENREC_DEVICE"),
-		},
-		&cli.BoolFlag{
-			Name: "allow-seen", Usage: "recommend items that the user already has",
-			Sources: cli.EnvVars("GENREC_ALLOW_SEEN"),
-		},
+		&cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one"},
+		&cli.BoolFlag{Name: "allow-seen", Usage: "recommend items that the user already has"},
 	}
 }
 
 func precisionFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "precision", Value: model.Float32.String(), Usage: "that a model is asked in: float32, or bfloat16, for wide models twice as fast on a CPU that has it",
-			Sources: cli.EnvVars("GENREC_PRECISION"),
-		},
+		&cli.StringFlag{Name: "precision", Value: model.Float32.String(), Usage: "that a model is asked in: float32, or bfloat16, for wide models twice as fast on a CPU that has it"},
 	}
 }
 
@@ -125,8 +85,7 @@ func inferenceFlags() []cli.Flag {
 	return join(precisionFlag(), []cli.Flag{
 		&cli.DurationFlag{
 			Name: "latency-target", Value: inference.DefaultLatencyTarget,
-			Usage:   "how long a user should wait for recommendations, up to what the device can do; longer does more users a second",
-			Sources: cli.EnvVars("GENREC_LATENCY_TARGET"),
+			Usage: "how long a user should wait for recommendations, up to what the device can do; longer does more users a second",
 			Validator: func(d time.Duration) error {
 				if d <= 0 {
 					return fmt.Errorf("%v is no time to wait", d)
@@ -136,8 +95,7 @@ func inferenceFlags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Name: "refresh-rate", Value: inference.DefaultRefreshRate,
-			Usage:   "`USERS` a second whose recommendations are renewed after a change of models, behind those who do something; 0 is none",
-			Sources: cli.EnvVars("GENREC_REFRESH_RATE"),
+			Usage: "`USERS` a second whose recommendations are renewed after a change of models, behind those who do something; 0 is none",
 			Validator: func(n int) error {
 				if n < 0 {
 					return fmt.Errorf("%d is no rate", n)

@@ -37,7 +37,7 @@ end, each user is refreshed once, no faster than "infer" has time for.
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
            genrec import --dry-run ml-1m/ratings.dat`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line"},
+			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},

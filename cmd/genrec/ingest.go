@@ -30,11 +30,7 @@ ingest processes share, for retrain to learn from more than the newest ones.
 
 Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/history`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{
-				Name: "from", Value: stream.Earliest.String(),
-				Usage:   "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z",
-				Sources: cli.EnvVars("GENREC_FROM"),
-			},
+			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStart)},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			start, err := stream.ParseStart(cmd.String("from"))

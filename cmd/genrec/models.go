@@ -19,12 +19,6 @@ func modelsCommand() *cli.Command {
 		Usage: "list the model versions, and say which of them serve",
 		Description: `The versions lie in a folder or in a bucket, as --models says. Workers notice what
 changes within a second.`,
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			if unknown := cmd.Args().First(); unknown != "" {
-				return fmt.Errorf("unknown command %q: genrec models --help lists them", unknown)
-			}
-			return cli.ShowSubcommandHelp(cmd)
-		},
 		Commands: []*cli.Command{
 			modelsListCommand(), modelsShowCommand(), modelsPromoteCommand(), modelsRollbackCommand(), modelsSplitCommand(), modelsCompareCommand(), modelsPruneCommand(),
 		},
@@ -76,14 +70,11 @@ Example:   genrec models split v000012:90 v000013:10 --models /srv/models`,
 }
 
 func modelsRollbackCommand() *cli.Command {
-	return modelsSubcommand("rollback", " ", "return to what was served before",
+	return modelsSubcommand("rollback", "", "return to what was served before",
 		`Once more goes back one step more. What it returns from is kept, and can be promoted again.
 
 Example:   genrec models rollback --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
 			shares, err := models.Rollback(ctx)
 			if err != nil {
 				return err
@@ -93,15 +84,12 @@ Example:   genrec models rollback --models /srv/models`,
 }
 
 func modelsPruneCommand() *cli.Command {
-	return modelsSubcommand("prune", " ", "remove old versions",
+	return modelsSubcommand("prune", "", "remove old versions",
 		`Keeps the newest versions, what is served, and what was served before it, so that a
 rollback stays possible. Also removes what killed trainings have left, after a day.
 
 Example, in a crontab:   0 5 * * *  genrec models prune --keep 10 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
 			removed, err := models.Prune(ctx, cmd.Int("keep"))
 			return errors.Join(err, printRemoved(cmd, removed))
 		},
@@ -160,11 +148,4 @@ func oneVersion(cmd *cli.Command) (string, error) {
 		return "", fmt.Errorf("one version is needed, not %d: genrec models list shows them", cmd.Args().Len())
 	}
 	return cmd.Args().First(), nil
-}
-
-func noArguments(cmd *cli.Command) error {
-	if cmd.Args().Present() {
-		return fmt.Errorf("%q is one argument too many", cmd.Args().First())
-	}
-	return nil
 }

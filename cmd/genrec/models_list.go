@@ -18,15 +18,12 @@ import (
 )
 
 func modelsListCommand() *cli.Command {
-	return modelsSubcommand("list", " ", "print all versions",
+	return modelsSubcommand("list", "", "print all versions",
 		`Oldest first, with the part of the users that each serves, and what served before,
 to which a rollback returns. A version that was refused has the reason.
 
 Example:   genrec models list --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
 			lines, err := versionLines(ctx, models)
 			if err != nil {
 				return err

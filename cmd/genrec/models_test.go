@@ -190,7 +190,7 @@ func TestRealConfigChecksTheBucket(t *testing.T) {
 	}
 	defer servers.Close()
 	check := func() (string, error) {
-		return runCommand(t, "config", "--check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(),
+		return runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(),
 			"--models", location, "--models-cache", cache)
 	}
 	if printed, err := check(); err != nil || !strings.Contains(printed, "has no version yet") {

@@ -36,19 +36,15 @@ const (
 
 // chosenProgress is what --progress asks for. For machines, all that is logged is JSON, too.
 func chosenProgress(cmd *cli.Command) (*progress, error) {
-	switch how := cmd.String("progress"); how {
-	case "auto":
+	if cmd.String("progress") != "json" {
 		return newProgress(os.Stderr), nil
-	case "json":
-		options, err := logOptions(cmd)
-		if err != nil {
-			return nil, err
-		}
-		logThrough(slog.NewJSONHandler(os.Stderr, options))
-		return &progress{every: machineInterval}, nil
-	default:
-		return nil, fmt.Errorf("--progress: %q is neither auto nor json", how)
 	}
+	options, err := logOptions(cmd)
+	if err != nil {
+		return nil, err
+	}
+	logThrough(slog.NewJSONHandler(os.Stderr, options))
+	return &progress{every: machineInterval}, nil
 }
 
 func newProgress(out *os.File) *progress {

@@ -20,8 +20,7 @@ func ranksFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{
 			Name: "nproc", Value: 1,
-			Usage:   "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
-			Sources: cli.EnvVars("GENREC_NPROC"),
+			Usage: "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
 			Validator: func(n int) error {
 				if n < 1 {
 					return fmt.Errorf("%d processes cannot train", n)

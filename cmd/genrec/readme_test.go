@@ -226,7 +226,9 @@ func knownNames() map[string]bool {
 		for _, command := range commands {
 			for _, flag := range command.Flags {
 				known["--"+flag.Names()[0]] = true
-				known[variable(flag)] = true
+				for _, variable := range flag.(cli.DocGenerationFlag).GetEnvVars() {
+					known[variable] = true
+				}
 			}
 			learn(command.Commands)
 		}

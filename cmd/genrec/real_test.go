@@ -211,7 +211,7 @@ func TestRealAccess(t *testing.T) {
 		{"Redis: no right to the keys", []string{"--redis-user=other"}, "let this user read and write all keys"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := runCommand(t, append([]string{"config", "--check"}, s.flags(test.changes...)...)...)
+			_, err := runCommand(t, append([]string{"config", "check"}, s.flags(test.changes...)...)...)
 			switch {
 			case test.want == "" && err != nil:
 				t.Errorf("refused: %v", err)

@@ -23,7 +23,7 @@ blocked or cannot sell, and popular items after it, if that is too few.
 Examples:  genrec recommend --redis redis:6379 --user alice
            genrec recommend --redis redis:6379 --user alice -n 5 --category shoes --exclude-seen`,
 		Flags: join(readerFlags(), []cli.Flag{
-			&cli.StringFlag{Name: "user", Usage: "external `ID`", Required: true},
+			&cli.StringFlag{Name: "user", Usage: "external `ID`"},
 			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN)},
 			&cli.StringSliceFlag{Name: "exclude", Usage: "`ITEM` that is not wanted, repeatable"},
 			&cli.BoolFlag{Name: "exclude-seen", Usage: "leave out the items of the user's newest events"},
@@ -32,6 +32,9 @@ Examples:  genrec recommend --redis redis:6379 --user alice
 			&cli.BoolFlag{Name: "json", Usage: "print it as serve answers it"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.String("user") == "" {
+				return errors.New("--user is needed: whose recommendations?")
+			}
 			rdb, client, err := openReader(cmd)
 			if err != nil {
 				return err

@@ -21,63 +21,20 @@ import (
 
 func retrainFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "recipe", Value: retrain.DefaultRecipe,
-			Usage:   "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`",
-			Sources: cli.EnvVars("GENREC_RECIPE"),
-		},
-		&cli.StringSliceFlag{
-			Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; may be repeated",
-		},
-		&cli.StringFlag{
-			Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt",
-			Sources: cli.EnvVars("GENREC_BART"),
-		},
-		&cli.StringFlag{
-			Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining",
-			Sources: cli.EnvVars("GENREC_STAGE"),
-		},
-		&cli.BoolFlag{
-			Name: "from-scratch", Usage: "go on from no version: all weights are learned anew",
-			Sources: cli.EnvVars("GENREC_FROM_SCRATCH"),
-		},
-		&cli.IntFlag{
-			Name: "from-scratch-every", Value: retrain.DefaultScratchEvery,
-			Usage:   "so many trainings, one is from scratch though it could go on from a version; 0 is never",
-			Sources: cli.EnvVars("GENREC_FROM_SCRATCH_EVERY"),
-		},
-		&cli.IntFlag{
-			Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked",
-			Sources: cli.EnvVars("GENREC_PRETRAIN_EPOCHS"),
-		},
-		&cli.IntFlag{
-			Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for",
-			Sources: cli.EnvVars("GENREC_FINETUNE_EPOCHS"),
-		},
-		&cli.DurationFlag{
-			Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound",
-			Sources: cli.EnvVars("GENREC_MAX_TIME"),
-		},
-		&cli.IntFlag{
-			Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound",
-			Sources: cli.EnvVars("GENREC_MAX_STEPS"),
-		},
-		&cli.StringFlag{
-			Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default is no bound",
-			Sources: cli.EnvVars("GENREC_MAX_MEMORY"),
-		},
-		&cli.IntFlag{
-			Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all",
-			Sources: cli.EnvVars("GENREC_EVALUATE_USERS"),
-		},
-		&cli.StringFlag{
-			Name: "progress", Value: "auto", Usage: "auto: a bar on a terminal, else a log line now and then; json: a JSON line each second on stderr, and all that is logged as JSON lines, too",
-			Sources: cli.EnvVars("GENREC_PROGRESS"),
-		},
-		&cli.Int64Flag{
-			Name: "seed", Value: 1, Usage: "of everything random: one seed and one snapshot give one model",
-			Sources: cli.EnvVars("GENREC_SEED"),
-		},
+		&cli.StringFlag{Name: "recipe", Value: retrain.DefaultRecipe, Usage: "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`"},
+		&cli.StringSliceFlag{Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; may be repeated"},
+		&cli.StringFlag{Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt"},
+		&cli.StringFlag{Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining", Validator: among("full", "finetune")},
+		&cli.BoolFlag{Name: "from-scratch", Usage: "go on from no version: all weights are learned anew"},
+		&cli.IntFlag{Name: "from-scratch-every", Value: retrain.DefaultScratchEvery, Usage: "so many trainings, one is from scratch though it could go on from a version; 0 is never"},
+		&cli.IntFlag{Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked"},
+		&cli.IntFlag{Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for"},
+		&cli.DurationFlag{Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound"},
+		&cli.IntFlag{Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound"},
+		&cli.StringFlag{Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default is no bound", Validator: parsable(parseMemory)},
+		&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all"},
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto: a bar on a terminal, else a log line now and then; json: a JSON line each second on stderr, and all that is logged as JSON lines, too", Validator: among("auto", "json")},
+		&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of everything random: one seed and one snapshot give one model"},
 	}
 }
 
@@ -105,10 +62,10 @@ Without cron:            genrec retrain --schedule "0 3 * * *" --redis redis:637
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
 		Flags: join(redisFlags(), historyFlag(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), metricsFlag(), []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
-			scheduleFlag("", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
+			scheduleFlag("none", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if nightly, err := readSchedule(cmd); err != nil || nightly != nil {
+			if nightly, err := readSchedule(cmd, never); err != nil || nightly != nil {
 				if err == nil {
 					err = retrainNightly(ctx, cmd, *nightly)
 				}
@@ -136,9 +93,9 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group,
 // retrainOn trains on the dataset's file, or else on what is in Redis.
 func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (report retrain.Report, err error) {
 	switch {
-	case cmd.String("data") != "" && cmd.IsSet("history"):
+	case cmd.String("data") != "" && cmd.String("history") != "":
 		return report, errors.New("--data and --history both name something to train on: choose one")
-	case cmd.String("data") != "" && cmd.IsSet("redis"):
+	case cmd.String("data") != "" && cmd.String("redis") != "":
 		return report, errors.New("--data and --redis both name something to train on: choose one")
 	case cmd.String("data") != "":
 		sequences, err := readDataset(cmd)
@@ -218,12 +175,8 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	if cmd.IsSet("finetune-epochs") {
 		c.FinetuneEpochs, c.LeastSteps = cmd.Int("finetune-epochs"), 0
 	}
-	switch stage := cmd.String("stage"); stage {
-	case "full":
-	case "finetune":
+	if cmd.String("stage") == "finetune" {
 		c.PretrainEpochs = 0
-	default:
-		return c, fmt.Errorf("--stage: %q is neither full nor finetune", stage)
 	}
 	if c.Budget, err = budget(cmd); err != nil {
 		return c, err
@@ -235,12 +188,22 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 
 func budget(cmd *cli.Command) (b retrain.Budget, err error) {
 	b.Steps, b.Time = cmd.Int("max-steps"), cmd.Duration("max-time")
-	if text := cmd.String("max-memory"); text != "" {
-		if b.Memory, err = humanize.ParseBytes(text); err != nil || b.Memory == 0 {
-			return b, fmt.Errorf("--max-memory: %q is no number of bytes such as 6GiB", text)
-		}
+	if b.Memory, err = parseMemory(cmd.String("max-memory")); err != nil {
+		return b, fmt.Errorf("--max-memory: %w", err)
 	}
 	return b, nil
+}
+
+// parseMemory is 0 for no text.
+func parseMemory(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	bytes, err := humanize.ParseBytes(text)
+	if err != nil || bytes == 0 {
+		return 0, fmt.Errorf("%q is no number of bytes such as 6GiB", text)
+	}
+	return bytes, nil
 }
 
 // errRefused is how a training ends whose model the gate refused.

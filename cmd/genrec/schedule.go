@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,21 +21,25 @@ import (
 // never is the schedule of those who do not want to train.
 const never = "never"
 
-func scheduleFlag(value, usage string) cli.Flag {
-	return &cli.StringFlag{Name: "schedule", Value: value, Usage: usage, Sources: cli.EnvVars("GENREC_SCHEDULE")}
+func scheduleFlag(without, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "schedule", DefaultText: without, Usage: usage, Validator: parsable(parseSchedule)}
 }
 
 // readSchedule is nil where there is none.
-func readSchedule(cmd *cli.Command) (*schedule.Schedule, error) {
-	text := cmd.String("schedule")
+func readSchedule(cmd *cli.Command, without string) (*schedule.Schedule, error) {
+	s, err := parseSchedule(cmp.Or(cmd.String("schedule"), without))
+	if err != nil {
+		return nil, fmt.Errorf("--schedule: %w", err)
+	}
+	return s, nil
+}
+
+func parseSchedule(text string) (*schedule.Schedule, error) {
 	if text == "" || text == never {
 		return nil, nil
 	}
 	s, err := schedule.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("--schedule: %w", err)
-	}
-	return &s, nil
+	return &s, err
 }
 
 // retrainNightly trains on what is in Redis until the context ends.

@@ -37,26 +37,11 @@ Examples:  genrec serve --redis redis:6379
            genrec serve --redis redis:6379 --kafka kafka:9092 --listen :8443 \
               --tls-cert cert.pem --tls-key key.pem --tokens-file tokens --rate-limit 500`,
 		Flags: join(kafkaFlags(), readerFlags(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{
-				Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses",
-				Sources: cli.EnvVars("GENREC_LISTEN"),
-			},
-			&cli.StringFlag{
-				Name: "tls-cert", Usage: "PEM `FILE` of the certificate to show: with it, HTTPS",
-				Sources: cli.EnvVars("GENREC_TLS_CERT"),
-			},
-			&cli.StringFlag{
-				Name: "tls-key", Usage: "PEM `FILE` of that certificate's key",
-				Sources: cli.EnvVars("GENREC_TLS_KEY"),
-			},
-			&cli.StringFlag{
-				Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between",
-				Sources: cli.EnvVars("GENREC_TOKENS_FILE"),
-			},
-			&cli.FloatFlag{
-				Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number",
-				Sources: cli.EnvVars("GENREC_RATE_LIMIT"),
-			},
+			&cli.StringFlag{Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses"},
+			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of the certificate to show: with it, HTTPS"},
+			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of that certificate's key"},
+			&cli.StringFlag{Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between"},
+			&cli.FloatFlag{Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			cfg, err := serveConfig(cmd)

@@ -20,10 +20,7 @@ import (
 
 func metricsFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "metrics", Usage: "`HOST:PORT` to answer at with /metrics, /healthz, /readyz and /debug/pprof/, for no eyes outside; without it, nowhere. Of retrain, with --schedule",
-			Sources: cli.EnvVars("GENREC_METRICS"),
-		},
+		&cli.StringFlag{Name: "metrics", Usage: "`HOST:PORT` to answer at with /metrics, /healthz, /readyz and /debug/pprof/, for no eyes outside; without it, nowhere. Of retrain, with --schedule"},
 	}
 }
 

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"genrec/inference"
+	"genrec/pkg/bucket"
+	"genrec/pkg/registry"
+	"genrec/pkg/stream"
+	"genrec/retrain"
+)
+
+func configCheckCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "look whether all settings are right, and connect to the servers",
+		Description: `Names everything that is wrong with the settings. If nothing is, it connects to Kafka
+and Redis as the services do, which creates topics that are missing, and to the bucket
+of the models, if they are in one, and fails with what is to be done if they refuse.
+
+Example:   genrec config check --config genrec.yaml`,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := checkSettings(cmd); err != nil {
+				return err
+			}
+			checked, err := checkServers(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			return checked.print(cmd)
+		},
+	}
+}
+
+// checkSettings reads what belongs together as the commands do. What a flag alone can tell
+// was told before.
+func checkSettings(cmd *cli.Command) error {
+	_, kafkaErr := kafkaCluster(cmd)
+	_, _, deviceErr := rankerSettings(cmd)
+	_, recipeErr := retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...)
+	if recipeErr != nil {
+		recipeErr = fmt.Errorf("--recipe and --set: %w", recipeErr)
+	}
+	_, serveErr := serveConfig(cmd)
+	var redisErr error
+	if address := cmd.String("redis"); address != "" {
+		redis, err := redisClient(cmd, address)
+		if redisErr = err; err == nil {
+			redisErr = redis.Close()
+		}
+	}
+	return errors.Join(kafkaErr, redisErr, deviceErr, recipeErr, serveErr)
+}
+
+// checkedServers are those that allow what is needed.
+type checkedServers struct {
+	Kafka   stream.Cluster   `json:"-"`
+	Brokers []string         `json:"kafka"`
+	Redis   bool             `json:"redis"`
+	Bucket  bool             `json:"bucket"`            // false where the models are in a folder
+	Serving []registry.Share `json:"serving,omitempty"` // of the bucket
+}
+
+// checkTimeout is how long a check waits for servers that do not answer.
+const checkTimeout = 30 * time.Second
+
+func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers, err error) {
+	if len(cmd.StringSlice("kafka")) == 0 || cmd.String("redis") == "" {
+		return checked, errors.New("the settings are right; to check the servers, --kafka and --redis are needed: which ones?")
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	past, err := openHistory(cmd)
+	if err != nil {
+		return checked, err
+	}
+	s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
+	if err != nil {
+		return checked, err
+	}
+	checked = checkedServers{Kafka: s.kafka, Brokers: s.kafka.Brokers, Redis: true}
+	if err := s.close(); err != nil || !strings.HasPrefix(cmd.String("models"), bucket.Scheme) {
+		return checked, err
+	}
+	models, err := openRegistry(ctx, cmd)
+	if err != nil {
+		return checked, err
+	}
+	checked.Bucket = true
+	if checked.Serving, err = models.Serving(ctx); errors.Is(err, registry.ErrNoVersion) {
+		err = nil
+	}
+	return checked, err
+}
+
+func (c checkedServers) print(cmd *cli.Command) error {
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(c)
+	}
+	_, err := fmt.Fprintf(out, "Kafka %v and Redis allow all that ingest and infer do\n", c.Kafka)
+	switch {
+	case err != nil || !c.Bucket:
+		return err
+	case len(c.Serving) == 0:
+		_, err = fmt.Fprintln(out, "the bucket can be read, and has no version yet")
+		return err
+	}
+	return writeLine(out, "the bucket can be read, and is serving", c.Serving)
+}
