@@ -6,9 +6,11 @@ import "github.com/urfave/cli/v3"
 func describeCompletion(cmd *cli.Command) {
 	cmd.Hidden = false
 	cmd.Usage = "print a script that lets a shell complete commands and flags"
-	cmd.Description = `For bash, in ~/.bashrc, and for zsh, in ~/.zshrc behind compinit; for fish, once.
+	cmd.Description = `Each shell finds the script where the example puts it, the next time it starts; bash
+needs its package bash-completion for that, and zsh a folder of its own in front of
+fpath.
 
-Examples:  source <(genrec completion bash)
-           source <(genrec completion zsh)
+Examples:  genrec completion bash > ~/.local/share/bash-completion/completions/genrec
+           genrec completion zsh  > ~/.zsh/completions/_genrec
            genrec completion fish > ~/.config/fish/completions/genrec.fish`
 }

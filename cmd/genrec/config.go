@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -71,13 +70,7 @@ func listSettings(cmd *cli.Command, origin func(cli.Flag) string) (list []settin
 
 func printSettings(out io.Writer, list []setting, asJSON bool) error {
 	if asJSON {
-		lines := json.NewEncoder(out)
-		for _, s := range list {
-			if err := lines.Encode(s); err != nil {
-				return err
-			}
-		}
-		return nil
+		return encodeLines(out, list)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range list {

@@ -23,7 +23,9 @@ func deadCommand() *cli.Command {
 		Name:  "dead",
 		Usage: "list what could not be processed, or send it through again",
 		Description: `Messages that could not be processed lie on the topic "interactions.dead", their
-bytes unchanged, with the reason.`,
+bytes unchanged, with the reason.
+
+Example:   genrec dead list --kafka kafka:9092`,
 		Commands: []*cli.Command{deadListCommand(), deadReplayCommand()},
 	}
 }
@@ -42,7 +44,7 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 		Flags: join(clusterFlags(), []cli.Flag{
 			reasonFlag(),
 			&cli.StringFlag{Name: "since", Usage: "only letters since `WHEN`: a duration like 24h, or a time like 2026-03-01T12:00:00Z", Validator: parsable(parseSince)},
-			&cli.BoolFlag{Name: "json", Usage: "print everything of each letter as a line of JSON"},
+			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			cluster, err := givenKafka(cmd)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -41,9 +40,7 @@ func doctorCommand() *cli.Command {
 changing anything, and ends with exit code 1 if something is wrong.
 
 Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
-		Flags: join(clusterFlags(), redisFlags(), modelFlags(), precisionFlag(), []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print JSON, a line each"},
-		}),
+		Flags: join(clusterFlags(), redisFlags(), modelFlags(), precisionFlag(), []cli.Flag{jsonFlag()}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			var all []finding
 			for _, examine := range []examination{examineMachine, examineKafka, examineRedis, examineModels} {
@@ -70,13 +67,7 @@ Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/mod
 
 func printFindings(w io.Writer, all []finding, asJSON bool) error {
 	if asJSON {
-		lines := json.NewEncoder(w)
-		for _, f := range all {
-			if err := lines.Encode(f); err != nil {
-				return err
-			}
-		}
-		return nil
+		return encodeLines(w, all)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range all {

@@ -36,7 +36,7 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's"},
 			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise"},
 			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "of the rules that count what stood near an item, likewise"},
-			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			switch {

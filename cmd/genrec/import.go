@@ -39,7 +39,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
-			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
 			&cli.StringFlag{Name: "rejects", Usage: "`FILE` that rows that are no events are added to, as lines of JSON, in place of the dead letters"},
 			&cli.StringFlag{Name: "resume", Usage: "`FILE` that keeps how far the import is, so that the next run goes on there"},

@@ -18,7 +18,9 @@ func modelsCommand() *cli.Command {
 		Name:  "models",
 		Usage: "list the model versions, and say which of them serve",
 		Description: `The versions lie in a folder or in a bucket, as --models says. Workers notice what
-changes within a second.`,
+changes within a second.
+
+Example:   genrec models list --models s3://shop/genrec`,
 		Commands: []*cli.Command{
 			modelsListCommand(), modelsShowCommand(), modelsPromoteCommand(), modelsRollbackCommand(), modelsSplitCommand(), modelsCompareCommand(), modelsPruneCommand(),
 		},
@@ -29,7 +31,7 @@ changes within a second.`,
 func modelsSubcommand(name, arguments, usage, description string, do func(context.Context, *cli.Command, *registry.Registry) error, flags ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, ArgsUsage: arguments, Usage: usage, Description: description,
-		Flags: join(registryFlags(), []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}}, flags),
+		Flags: join(registryFlags(), []cli.Flag{jsonFlag()}, flags),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			models, err := openRegistry(ctx, cmd)
 			if err != nil {

@@ -29,13 +29,7 @@ Example:   genrec models list --models /srv/models`,
 				return err
 			}
 			if cmd.Bool("json") {
-				out := json.NewEncoder(cmd.Root().Writer)
-				for _, line := range lines {
-					if err := out.Encode(line); err != nil {
-						return err
-					}
-				}
-				return nil
+				return encodeLines(cmd.Root().Writer, lines)
 			}
 			return printVersions(cmd.Root().Writer, lines)
 		})

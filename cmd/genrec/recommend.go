@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,24 +15,24 @@ import (
 func recommendCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "recommend",
-		Usage: "print a user's current recommendations from Redis",
-		Description: `Prints what "serve" would answer: the user's own list, without what the shop has
+		Usage: "print users' current recommendations from Redis",
+		Description: `Prints what "serve" would answer: a user's own list, without what the shop has
 blocked or cannot sell, and popular items after it, if that is too few.
 
 Examples:  genrec recommend --redis redis:6379 --user alice
            genrec recommend --redis redis:6379 --user alice -n 5 --category shoes --exclude-seen`,
 		Flags: join(readerFlags(), []cli.Flag{
-			&cli.StringFlag{Name: "user", Usage: "external `ID`"},
+			&cli.StringSliceFlag{Name: "user", Usage: "external `ID`; can be repeated"},
 			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN)},
 			&cli.StringSliceFlag{Name: "exclude", Usage: "`ITEM` that is not wanted, repeatable"},
 			&cli.BoolFlag{Name: "exclude-seen", Usage: "leave out the items of the user's newest events"},
 			&cli.StringSliceFlag{Name: "category", Usage: "`NAME`, repeatable: only items of one of these"},
 			&cli.IntFlag{Name: "diversity", Usage: "most items of one category; 0 is any number"},
-			&cli.BoolFlag{Name: "json", Usage: "print it as serve answers it"},
+			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.String("user") == "" {
-				return errors.New("--user is needed: whose recommendations?")
+			if len(cmd.StringSlice("user")) == 0 {
+				return errors.New("--user is needed: whose recommendations are to be read?")
 			}
 			rdb, client, err := openReader(cmd)
 			if err != nil {
@@ -45,20 +44,26 @@ Examples:  genrec recommend --redis redis:6379 --user alice
 }
 
 func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error {
-	user := cmd.String("user")
-	answers, err := client.Read(ctx, []string{user}, recs.Query{
+	answers, err := client.Read(ctx, cmd.StringSlice("user"), recs.Query{
 		N: cmd.Int("n"), Exclude: cmd.StringSlice("exclude"), ExcludeSeen: cmd.Bool("exclude-seen"),
 		Categories: cmd.StringSlice("category"), PerCategory: cmd.Int("diversity"),
 	})
 	if err != nil {
 		return sessions.WithRemedy(err)
 	}
-	if out := cmd.Root().Writer; cmd.Bool("json") {
-		return json.NewEncoder(out).Encode(answers[0])
-	} else if answers[0].Source != recs.SourceNone {
-		return printAnswer(out, answers[0])
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return encodeLines(out, answers)
 	}
-	return fmt.Errorf("user %q: %w that pass, and no popular items either: is a model trained, and does infer run?", user, recs.ErrNotFound)
+	var missing []error
+	for _, answer := range answers {
+		if answer.Source == recs.SourceNone {
+			missing = append(missing, fmt.Errorf("user %q: %w that pass, and no popular items either: is a model trained, and does infer run?", answer.User, recs.ErrNotFound))
+		} else if err := printAnswer(out, answer); err != nil {
+			return err
+		}
+	}
+	return errors.Join(missing...)
 }
 
 func printAnswer(out io.Writer, a recs.Answer) error {

@@ -61,7 +61,7 @@ Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /
 Without cron:            genrec retrain --schedule "0 3 * * *" --redis redis:6379 --models /srv/models
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
 		Flags: join(redisFlags(), historyFlag(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), metricsFlag(), []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
+			jsonFlag(),
 			scheduleFlag("none", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {

@@ -23,7 +23,10 @@ func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print what this program was built from",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Description: `Names the version, the revision of its source, and the Go that compiled it.
+
+Example:   genrec version --json`,
+		Flags: []cli.Flag{jsonFlag()},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			info, ok := debug.ReadBuildInfo()
 			if !ok {
