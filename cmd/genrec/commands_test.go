@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -185,19 +186,13 @@ const quickRecipe = `{
 // runJSON runs a command and decodes what it prints.
 func runJSON[T any](t *testing.T, line ...string) (printed T) {
 	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout := os.Stdout
-	os.Stdout = write
-	err = newApp().Run(t.Context(), line)
-	os.Stdout = stdout
-	write.Close()
-	if err != nil {
+	var out bytes.Buffer
+	app := newApp()
+	app.Writer = &out
+	if err := app.Run(t.Context(), line); err != nil {
 		t.Fatalf("%v: %v", line, err)
 	}
-	if err := json.NewDecoder(read).Decode(&printed); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &printed); err != nil {
 		t.Fatalf("%v printed no JSON: %v", line, err)
 	}
 	return printed

@@ -197,6 +197,7 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 			reasonFlag(),
 			&cli.BoolFlag{Name: "again", Usage: "also what was replayed before"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only count what would be replayed"},
+			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			cluster, err := givenKafka(cmd)
@@ -207,13 +208,27 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 				Kafka: cluster, Topics: stream.DefaultTopics(), Reasons: cmd.StringSlice("reason"),
 				Again: cmd.Bool("again"), DryRun: cmd.Bool("dry-run"), Logger: slog.Default(),
 			})
-			what := "replayed"
-			if cmd.Bool("dry-run") {
-				what = "to be replayed"
-			}
-			fmt.Fprintf(cmd.Root().Writer, "%d %s, %d were before, %d cannot be: cut, %d cannot be: not from a topic of genrec\n",
-				done.Replayed, what, done.Before, done.Cut, done.Foreign)
-			return err
+			return errors.Join(err, printReplayed(cmd, done))
 		},
 	}
+}
+
+func printReplayed(cmd *cli.Command, done stream.Replayed) error {
+	out, dry := cmd.Root().Writer, cmd.Bool("dry-run")
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(struct {
+			DryRun   bool `json:"dry_run"`
+			Replayed int  `json:"replayed"` // in a dry run, to be replayed
+			Before   int  `json:"replayed_before"`
+			Cut      int  `json:"cut"`
+			Foreign  int  `json:"foreign"`
+		}{dry, done.Replayed, done.Before, done.Cut, done.Foreign})
+	}
+	what := "replayed"
+	if dry {
+		what = "to be replayed"
+	}
+	_, err := fmt.Fprintf(out, "%d %s, %d were before, %d cannot be: cut, %d cannot be: not from a topic of genrec\n",
+		done.Replayed, what, done.Before, done.Cut, done.Foreign)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,9 +51,9 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 				return err
 			}
 			if cmd.Bool("json") {
-				return json.NewEncoder(os.Stdout).Encode(metrics)
+				return json.NewEncoder(cmd.Root().Writer).Encode(metrics)
 			}
-			return printMetrics(metrics)
+			return printMetrics(cmd.Root().Writer, metrics)
 		},
 	}
 }
@@ -100,8 +101,8 @@ func versionFolder(ctx context.Context, folder, cache string) (string, error) {
 	return models.Fetch(ctx, version)
 }
 
-func printMetrics(m retrain.Metrics) error {
-	_, err := fmt.Printf(`leave-one-out over %d users, all items ranked:
+func printMetrics(out io.Writer, m retrain.Metrics) error {
+	_, err := fmt.Fprintf(out, `leave-one-out over %d users, all items ranked:
    HR@1    HR@5   NDCG@5   HR@10  NDCG@10
  %6.4f  %6.4f   %6.4f  %6.4f   %6.4f
 accuracy hr1=%.4[2]f hr5=%.4[3]f ndcg5=%.4[4]f hr10=%.4[5]f ndcg10=%.4[6]f

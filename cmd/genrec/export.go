@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,12 +24,14 @@ interaction events. Users who change meanwhile are written as they were before o
 after. The file has what Redis holds: the newest events of each user, without context.
 
 Example:   genrec export --redis redis:6379 events.jsonl.zst`,
-		Flags: redisFlags(),
+		Flags: join(redisFlags(), []cli.Flag{jsonFlag()}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			path := cmd.Args().First()
 			switch {
 			case cmd.Args().Len() != 1:
 				return errors.New("which one file is to be written? - is the standard output")
+			case path == "-" && cmd.Bool("json"):
+				return errors.New("--json is for a report on the standard output, where - puts the events: choose one")
 			case cmd.String("redis") == "":
 				return errors.New("--redis is needed: where are the sequences?")
 			}
@@ -43,16 +47,35 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 					slog.Info("progress", "users", so.Users, "events", so.Events)
 				}
 			}
-			var done export.Counts
 			if path == "-" {
-				done, err = export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
-			} else {
-				done, err = export.ToFile(ctx, s.store, path, progress)
+				done, err := export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
+				if err == nil {
+					slog.Info("exported", "users", done.Users, "events", done.Events, "took", time.Since(began).Round(time.Millisecond))
+				}
+				return err
 			}
-			if err == nil {
-				slog.Info("exported", "users", done.Users, "events", done.Events, "took", time.Since(began).Round(time.Millisecond))
+			done, err := export.ToFile(ctx, s.store, path, progress)
+			if err != nil {
+				return err
 			}
-			return err
+			return printExported(cmd, exportReport{path, done.Users, done.Events, time.Since(began).Seconds()})
 		},
 	}
+}
+
+// exportReport is what export wrote.
+type exportReport struct {
+	File    string  `json:"file"`
+	Users   int64   `json:"users"`
+	Events  int64   `json:"events"`
+	Seconds float64 `json:"seconds"`
+}
+
+func printExported(cmd *cli.Command, e exportReport) error {
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(e)
+	}
+	_, err := fmt.Fprintf(out, "export users=%d events=%d seconds=%.1f\n", e.Users, e.Events, e.Seconds)
+	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,7 @@ Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "user", Usage: "external `ID`; can be repeated"},
 			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, - for the standard input"},
+			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			users, err := usersToForget(cmd)
@@ -77,15 +79,27 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.Root().Writer, "%d users forgotten, %d of them had something in Redis; %d dead letters erased\n", len(users), known, letters)
 	compacts, err := stream.Compacts(ctx, cluster, topic)
-	if err != nil {
-		return err
-	}
-	if !compacts {
+	if err == nil && !compacts {
 		slog.Warn("erased letters stay on Kafka's disk until the topic's retention ends: give it the cleanup.policy compact,delete", "topic", topic)
 	}
-	return nil
+	return errors.Join(err, printForgotten(cmd, forgotten{len(users), known, letters}))
+}
+
+// forgotten is what forget did.
+type forgotten struct {
+	Users   int `json:"users"`
+	Known   int `json:"known"` // who had something in Redis
+	Letters int `json:"dead_letters"`
+}
+
+func printForgotten(cmd *cli.Command, f forgotten) error {
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(f)
+	}
+	_, err := fmt.Fprintf(out, "%d users forgotten, %d of them had something in Redis; %d dead letters erased\n", f.Users, f.Known, f.Letters)
+	return err
 }
 
 func usersToForget(cmd *cli.Command) ([]string, error) {

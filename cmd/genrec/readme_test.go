@@ -220,7 +220,7 @@ func TestOperationsNamesWhatThereIs(t *testing.T) {
 
 // knownNames are all flags and variables.
 func knownNames() map[string]bool {
-	known := map[string]bool{"GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true, tokensVariable: true}
+	known := map[string]bool{"--help": true, "GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true, tokensVariable: true}
 	var learn func(commands []*cli.Command)
 	learn = func(commands []*cli.Command) {
 		for _, command := range commands {

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -87,7 +87,7 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group,
 	if err != nil {
 		return err
 	}
-	return errors.Join(printReport(report, cmd.Bool("json")), refusal(report))
+	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), refusal(report))
 }
 
 // retrainOn trains on the dataset's file, or else on what is in Redis.
@@ -216,18 +216,18 @@ func refusal(r retrain.Report) error {
 	return fmt.Errorf("%w: %s", errRefused, r.Outcome())
 }
 
-func printReport(r retrain.Report, asJSON bool) error {
+func printReport(out io.Writer, r retrain.Report, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r)
+		return json.NewEncoder(out).Encode(r)
 	}
-	if _, err := fmt.Printf("version %s: %d users, %d items, %d interactions, %d parameters, trained in %.0f s on %s, peak memory %.0f MB\n",
+	if _, err := fmt.Fprintf(out, "version %s: %d users, %d items, %d interactions, %d parameters, trained in %.0f s on %s, peak memory %.0f MB\n",
 		r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device, r.PeakMemoryMB); err != nil {
 		return err
 	}
 	if r.Gate.Promoted { // a refusal is the command's error
-		if _, err := fmt.Println(r.Outcome()); err != nil {
+		if _, err := fmt.Fprintln(out, r.Outcome()); err != nil {
 			return err
 		}
 	}
-	return printMetrics(r.LeaveOneOut)
+	return printMetrics(out, r.LeaveOneOut)
 }
