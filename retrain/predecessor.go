@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,6 +19,7 @@ type predecessor struct {
 	dir     string
 	catalog *catalog.Catalog
 	report  Report
+	newest  *WarmStart // of the newest version, which may have been refused
 }
 
 // predecessor is nil where nothing of the current version goes into the next one.
@@ -37,7 +39,35 @@ func (c Config) predecessor(ctx context.Context, models *registry.Registry) (*pr
 		c.Logger.WarnContext(ctx, "nothing is taken over from the current version, which cannot be read", "version", version, "err", err)
 		return nil, nil
 	}
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	if p.newest, err = newestStart(ctx, models); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		c.Logger.WarnContext(ctx, "trainings that were refused do not count among those since one from scratch: the newest version cannot be read", "err", err)
+		p.newest = p.report.WarmStart
+	}
+	return p, nil
+}
+
+// newestStart is what the newest version went on from.
+func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, error) {
+	versions, err := models.Versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	newest := versions[len(versions)-1] // there is a current one
+	text, err := models.ReadFile(ctx, newest, MetricsFile)
+	if err != nil {
+		return nil, err
+	}
+	var report Report
+	if err := json.Unmarshal(text, &report); err != nil {
+		return nil, fmt.Errorf("decode %s of version %q: %w", MetricsFile, newest, err)
+	}
+	return report.WarmStart, nil
 }
 
 func readPredecessor(ctx context.Context, models *registry.Registry, version string) (p *predecessor, err error) {
@@ -61,10 +91,20 @@ func (p *predecessor) name() string {
 	return p.version
 }
 
-// inARow is how many warm starts there would be in a row with one more.
+// inARow is how many versions in a row would be warm starts with one more.
 func (p *predecessor) inARow() int {
 	if before := p.report.WarmStart; before != nil {
 		return before.InARow + 1
+	}
+	return 1
+}
+
+// runs is how many trainings in a row would be warm starts with one more. The gate may have
+// refused some, which the current version knows nothing of: they count, or else a gate that
+// refuses every warm start would keep the training from scratch from coming.
+func (p *predecessor) runs() int {
+	if p.newest != nil {
+		return p.newest.Runs + 1
 	}
 	return 1
 }

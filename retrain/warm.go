@@ -13,7 +13,8 @@ import (
 // WarmStart is what a training that did not begin from scratch went on from.
 type WarmStart struct {
 	From     string `json:"from"`
-	InARow   int    `json:"in_a_row"` // since a training from scratch, with this one
+	InARow   int    `json:"in_a_row"` // versions since one from scratch, with this one
+	Runs     int    `json:"runs"`     // trainings since one from scratch, with this one: also those that were refused
 	NewItems int    `json:"new_items"`
 	// Before is the validation of the weights as they were taken over.
 	Before Metrics `json:"before"`
@@ -35,7 +36,7 @@ func (c Config) whyCold(p *predecessor) string {
 		return "the recipe has no warm_start"
 	case p == nil:
 		return "there is no version to go on from"
-	case c.ScratchEvery > 0 && p.inARow() >= c.ScratchEvery:
+	case c.ScratchEvery > 0 && max(p.inARow(), p.runs()) >= c.ScratchEvery:
 		return fmt.Sprintf("one training in %d does", c.ScratchEvery)
 	}
 	return ""
@@ -56,7 +57,7 @@ func (r *run) goOn(b model.Bundle) error {
 		return err
 	}
 	r.heldBack = heldBack
-	r.start = &WarmStart{From: r.before.version, InARow: r.before.inARow()}
+	r.start = &WarmStart{From: r.before.version, InARow: r.before.inARow(), Runs: r.before.runs()}
 	for _, before := range items[1:] {
 		if before == catalog.Unknown {
 			r.start.NewItems++

@@ -253,3 +253,24 @@ func TestEverySoOftenATrainingIsFromScratch(t *testing.T) {
 		t.Errorf("a training is from scratch because %q, though that is never wanted", why)
 	}
 }
+
+// A gate that refuses every warm start does not keep the training from scratch from coming.
+func TestRefusedTrainingsCountTowardsOneFromScratch(t *testing.T) {
+	models := openRegistry(t)
+	c := quick()
+	c.FinetuneEpochs, c.ScratchEvery = 1, 3
+	var runs []int
+	for range 5 {
+		report := version(t, models, c, ring(120))
+		n := 0
+		if report.WarmStart != nil {
+			n = report.WarmStart.Runs
+		}
+		if runs = append(runs, n); len(runs) > 1 && report.Gate.Promoted {
+			t.Fatalf("%s, over the same items and no better, was promoted: the test needs refusals: %s", report.Version, report.Gate.Reason)
+		}
+	}
+	if want := []int{0, 1, 2, 0, 1}; !slices.Equal(runs, want) {
+		t.Errorf("trainings since one from scratch: %v, want %v: the third refused one is from scratch", runs, want)
+	}
+}
