@@ -8,6 +8,8 @@ package libtorch
 import "C"
 
 import (
+	"os/signal"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -31,8 +33,11 @@ type Meeting struct {
 	JoinTimeout, Timeout time.Duration
 }
 
-// JoinGroup waits for all ranks.
+// JoinGroup waits for all ranks. From then on, the process ignores SIGPIPE: Gloo's threads
+// write to connections that a dead rank may have closed, with writev, and the signal would
+// end the process, because they are none of Go's, before anyone gets the error.
 func JoinGroup(m Meeting) (Group, error) {
+	signal.Ignore(syscall.SIGPIPE)
 	host, own := C.CString(m.Host), C.CString(m.OwnAddress)
 	defer C.free(unsafe.Pointer(host))
 	defer C.free(unsafe.Pointer(own))

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"genrec/pkg/launch"
 
 	"github.com/sugarme/gotch"
+	"golang.org/x/sys/unix"
 )
 
 // quick waits as long as a test may take.
@@ -281,5 +283,37 @@ func TestNobodyComes(t *testing.T) {
 	}
 	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("gave up after %v, want 2 s", took)
+	}
+}
+
+// A write into a connection that a dead rank has closed comes with SIGPIPE, in whatever thread
+// of Gloo's it happens. It must not end the process, or nobody would learn why.
+func TestWritesIntoNowhereEndNobody(t *testing.T) {
+	_, g := asRank(t, quick)
+	if g == nil {
+		if err := launched(t, 2); err != nil {
+			t.Errorf("%v: SIGPIPE has to be ignored in all threads", err)
+		}
+		return
+	}
+	defer g.Leave()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err == nil {
+			err = unix.Tgkill(os.Getpid(), id, syscall.SIGPIPE)
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) { // a thread that has ended meanwhile
+			t.Fatal(err)
+		}
+	}
+	if g.Rank == 0 {
+		g.release()
+	}
+	if loss, err := g.Step(1); err != nil || loss != 2 {
+		t.Errorf("the losses sum up to %v, %v, want 2", loss, err)
 	}
 }
