@@ -182,3 +182,30 @@ func TestStoppedComparisonPublishesNothing(t *testing.T) {
 		t.Errorf("versions %v (%v), want the first alone", versions, err)
 	}
 }
+
+// A version that passes the gate does not end a split that goes on: it is published and waits.
+func TestBetterVersionWaitsForASplit(t *testing.T) {
+	models := openRegistry(t)
+	night(t, models, network(1), ring(90), true, "")
+	night(t, models, network(1), ring(90), false, "")
+	split := []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
+	if err := models.SetServing(t.Context(), split); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Run(t.Context(), network(12), ring(300), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.Gate.Promoted || report.Serves() || !slices.Equal(report.Split, split) {
+		t.Fatalf("promoted %v, serves %v, split %v: want a better version that waits for %v", report.Gate.Promoted, report.Serves(), report.Split, split)
+	}
+	if want := "v000003 passed the gate and waits, because the users are divided among v000001:60 v000002:40"; !strings.HasPrefix(report.Outcome(), want) {
+		t.Errorf("the outcome is %q, want it to begin with %q", report.Outcome(), want)
+	}
+	if serving, err := models.Serving(t.Context()); err != nil || !slices.Equal(serving, split) {
+		t.Errorf("%v is served (%v), want %v", serving, err, split)
+	}
+	if m, err := models.Manifest(t.Context(), report.Version); err != nil || m.State != registry.StatePublished {
+		t.Errorf("%s is stored as %s (%v), want it published", report.Version, m.State, err)
+	}
+}

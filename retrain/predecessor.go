@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -58,16 +57,8 @@ func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, er
 	if err != nil {
 		return nil, err
 	}
-	newest := versions[len(versions)-1] // there is a current one
-	text, err := models.ReadFile(ctx, newest, MetricsFile)
-	if err != nil {
-		return nil, err
-	}
-	var report Report
-	if err := json.Unmarshal(text, &report); err != nil {
-		return nil, fmt.Errorf("decode %s of version %q: %w", MetricsFile, newest, err)
-	}
-	return report.WarmStart, nil
+	report, err := ReadReport(ctx, models, versions[len(versions)-1]) // there is a current one
+	return report.WarmStart, err
 }
 
 func readPredecessor(ctx context.Context, models *registry.Registry, version string) (p *predecessor, err error) {

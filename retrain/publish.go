@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -13,8 +14,32 @@ import (
 	"genrec/retrain/gate"
 )
 
-// publish stores the model as a version, and makes it the current one or says why not.
-func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
+// publish stores the model as a version, and makes it the current one or says why not. A split
+// goes on: whoever began it wants to know how it ends.
+func (r *run) publish(ctx context.Context, bundle model.Bundle, report *Report) error {
+	var err error
+	if report.Version, err = r.store(ctx, bundle, *report); err != nil {
+		return err
+	}
+	if report.Gate.Promoted {
+		err = r.models.SetCurrent(ctx, report.Version)
+		if errors.Is(err, registry.ErrSplit) {
+			report.Split, err = r.models.Serving(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	level := slog.LevelInfo
+	if !report.Serves() {
+		level = slog.LevelWarn
+	}
+	r.config.Logger.Log(ctx, level, report.Outcome())
+	return nil
+}
+
+// store puts the model among the versions.
+func (r *run) store(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
 	draft, err := r.models.Draft()
 	if err != nil {
 		return "", err
@@ -37,21 +62,18 @@ func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (
 	if !report.Gate.Promoted {
 		options = append(options, registry.Refused(report.Gate.Reason))
 	}
-	if version, err = draft.Publish(ctx, options...); err != nil {
-		return "", err
-	}
-	report.Version = version
-	if !report.Gate.Promoted {
-		r.config.Logger.WarnContext(ctx, report.Outcome())
-		return version, nil
-	}
-	r.config.Logger.InfoContext(ctx, report.Outcome())
-	return version, r.models.SetCurrent(ctx, version)
+	return draft.Publish(ctx, options...)
 }
+
+// Serves says whether the version is the current one.
+func (r Report) Serves() bool { return r.Gate.Promoted && len(r.Split) == 0 }
 
 // Outcome says in words what became of the version.
 func (r Report) Outcome() string {
 	switch {
+	case len(r.Split) > 0:
+		return fmt.Sprintf("%s passed the gate and waits, because the users are divided among %s: genrec models promote %s makes it serve; %s",
+			r.Version, registry.FormatShares(r.Split), r.Version, r.Gate.Reason)
 	case r.Gate.Promoted:
 		return fmt.Sprintf("%s is the current version: %s", r.Version, r.Gate.Reason)
 	case r.Gate.Rival == gate.Popularity:

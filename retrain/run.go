@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -31,16 +32,32 @@ type Report struct {
 	// those that it goes back to have not seen the last two items.
 	HeldBack float64 `json:"held_back"`
 	learned
-	LeaveOneOut     Metrics      `json:"leave_one_out"`
-	Gate            gate.Verdict `json:"gate"`
-	EvaluateSeconds float64      `json:"evaluate_seconds"`
-	PeakMemoryMB    float64      `json:"peak_memory_mb"` // of the process, host memory
-	StartedAt       time.Time    `json:"started_at"`
-	FinishedAt      time.Time    `json:"finished_at"`
+	LeaveOneOut Metrics      `json:"leave_one_out"`
+	Gate        gate.Verdict `json:"gate"`
+	// Split is what the users were divided among when the version passed the gate: it does
+	// not serve then. Not in MetricsFile.
+	Split           []registry.Share `json:"split,omitempty"`
+	EvaluateSeconds float64          `json:"evaluate_seconds"`
+	PeakMemoryMB    float64          `json:"peak_memory_mb"` // of the process, host memory
+	StartedAt       time.Time        `json:"started_at"`
+	FinishedAt      time.Time        `json:"finished_at"`
 }
 
 // MetricsFile holds the report in a version's folder.
 const MetricsFile = "metrics.json"
+
+// ReadReport reads what a run found from the version that it made.
+func ReadReport(ctx context.Context, models *registry.Registry, version string) (r Report, err error) {
+	text, err := models.ReadFile(ctx, version, MetricsFile)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("decode %s of version %q: %w", MetricsFile, version, err)
+	}
+	r.Version = version
+	return r, nil
+}
 
 // Independent random streams of one seed.
 const (
@@ -53,7 +70,8 @@ const (
 const niceness = 10
 
 // Run trains on a snapshot and publishes the model, as the current version if the gate
-// lets it pass, and else for the record. It can be stopped at any step through ctx, or killed; then nothing is published, and the
+// lets it pass and no split goes on, and else for the record. It can be stopped at any step
+// through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
 // comes to the same model. Nor is anything published that has learned from users who
 // were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they
@@ -154,7 +172,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if err := r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
-	report.Version, err = r.publish(ctx, bundle, report)
+	err = r.publish(ctx, bundle, &report)
 	return report, err
 }
 

@@ -30,10 +30,10 @@ func NewWatch(shown Progress) *Watch {
 			Name: "genrec_retrain_last_success_timestamp_seconds", Help: "When a training ended with a version, whether the gate let it pass or not; 0: none has yet.",
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "genrec_retrain_runs_total", Help: "Trainings that have ended, by outcome: promoted, refused by the gate, no_data, or failed.",
+			Name: "genrec_retrain_runs_total", Help: "Trainings that have ended, by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.",
 		}, []string{"outcome"}),
 	}
-	for _, outcome := range []string{"promoted", "refused", "no_data", "failed"} {
+	for _, outcome := range []string{"promoted", "waiting", "refused", "no_data", "failed"} {
 		w.ended.WithLabelValues(outcome)
 	}
 	return w
@@ -83,6 +83,8 @@ func (w *Watch) Ended(r Report, err error) {
 		outcome = "failed"
 	case !r.Gate.Promoted:
 		outcome = "refused"
+	case !r.Serves():
+		outcome = "waiting"
 	}
 	w.ended.WithLabelValues(outcome).Inc()
 	if err == nil {

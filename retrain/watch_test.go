@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	models "genrec/pkg/registry"
 	"genrec/retrain/gate"
 )
 
@@ -20,6 +21,7 @@ func TestWatchTellsPrometheus(t *testing.T) {
 	w.Start("finetune", 8, 3)
 	w.Step(0.5)
 	w.Ended(Report{Gate: gate.Verdict{Promoted: true}}, nil)
+	w.Ended(Report{Gate: gate.Verdict{Promoted: true}, Split: []models.Share{{Version: "v000001", Percent: 50}, {Version: "v000002", Percent: 50}}}, nil)
 	w.Ended(Report{}, nil)
 	w.Ended(Report{}, errors.New("no space left"))
 	w.Ended(Report{}, ErrNoData)
@@ -30,12 +32,13 @@ genrec_retrain_loss_nats 0.5
 # HELP genrec_retrain_progress_ratio How much of a training's stage is done; nothing while there is none.
 # TYPE genrec_retrain_progress_ratio gauge
 genrec_retrain_progress_ratio{stage="finetune"} 0.5
-# HELP genrec_retrain_runs_total Trainings that have ended, by outcome: promoted, refused by the gate, no_data, or failed.
+# HELP genrec_retrain_runs_total Trainings that have ended, by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.
 # TYPE genrec_retrain_runs_total counter
 genrec_retrain_runs_total{outcome="failed"} 1
 genrec_retrain_runs_total{outcome="no_data"} 1
 genrec_retrain_runs_total{outcome="promoted"} 1
 genrec_retrain_runs_total{outcome="refused"} 1
+genrec_retrain_runs_total{outcome="waiting"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
 		"genrec_retrain_loss_nats", "genrec_retrain_progress_ratio", "genrec_retrain_runs_total"); err != nil {

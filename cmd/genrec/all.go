@@ -54,12 +54,13 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				return err
 			}
 			watch := retrain.NewWatch(training.Progress)
+			train := func(ctx context.Context) (retrain.Report, error) { return retrainOnce(ctx, training, *s, past, m) }
 			page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
-				report, err := retrainOnce(ctx, training, *s, past, m)
+				report, err := train(ctx)
 				watch.Ended(report, err)
 				return report.Outcome(), err
 			})
-			training.Progress = page.Progress(watch)
+			training.Progress, training.Erasures = page.Progress(watch), s.store
 			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, page.Written)
 			o.ingests(s, i)
 			o.infers(s, w)
@@ -73,7 +74,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
 			if times != nil {
 				group.Go(func() error {
-					retrainOnSchedule(groupCtx, *times, training, watch.Ended, *s, past, m, page.Train)
+					retrainOnSchedule(groupCtx, *times, training, train, watch.Ended, m, page.Train)
 					return nil
 				})
 			}

@@ -9,14 +9,22 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"genrec/retrain"
 )
 
 // Exit codes.
 const (
 	exitFailure     = 1
-	exitRefused     = 3   // by the gate
 	exitInterrupted = 130 // as shells report a program that Ctrl-C ended
 )
+
+// exits are the codes of what a program around this one may want to tell from a failure.
+var exits = map[int]error{
+	3: errRefused,
+	4: errWaits,
+	5: retrain.ErrNoData,
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,8 +47,10 @@ func main() {
 }
 
 func exitCode(err error) int {
-	if errors.Is(err, errRefused) {
-		return exitRefused
+	for code, is := range exits {
+		if errors.Is(err, is) {
+			return code
+		}
 	}
 	return exitFailure
 }

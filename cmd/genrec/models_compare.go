@@ -132,17 +132,12 @@ func compareVersions(ctx context.Context, models *registry.Registry, store *sess
 }
 
 func (v *comparedVersion) readOffline(ctx context.Context, models *registry.Registry) error {
-	data, err := models.ReadFile(ctx, v.Version, retrain.MetricsFile)
+	report, err := retrain.ReadReport(ctx, models, v.Version)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &v.Offline)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s of version %q: %w", retrain.MetricsFile, v.Version, err)
-	}
-	return nil
+	v.Offline = &report
+	return err
 }
 
 func (v *comparedVersion) readOnline(ctx context.Context, store *sessions.Store, days []string) error {

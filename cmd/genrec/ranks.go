@@ -41,13 +41,19 @@ func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, 
 	case isRank:
 		return asRank(ctx, cmd, place, train)
 	case n > 1:
-		err := launch.Run(ctx, n, launch.Grace, os.Args[1:]...)
-		if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && rank0.ExitCode() == exitRefused {
-			return fmt.Errorf("%w: rank 0 says why", errRefused)
-		}
-		return err
+		return launchRanks(ctx, n, os.Args[1:]...)
 	}
 	return train(ctx, cmd, nil, 0)
+}
+
+// launchRanks runs this program as n ranks. Its error is that of rank 0, as far as the exit
+// code tells.
+func launchRanks(ctx context.Context, n int, arguments ...string) error {
+	err := launch.Run(ctx, n, launch.Grace, arguments...)
+	if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && exits[rank0.ExitCode()] != nil {
+		return fmt.Errorf("%w: rank 0 says more", exits[rank0.ExitCode()])
+	}
+	return err
 }
 
 func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func(context.Context, *cli.Command, *ranks.Group, int) error) error {
@@ -75,7 +81,7 @@ func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func
 	if errors.Is(err, ranks.ErrLost) {
 		return err
 	}
-	if errors.Is(err, errRefused) { // which is no failure of the training
+	if errors.Is(err, errRefused) || errors.Is(err, errWaits) { // which are no failures of the training
 		return errors.Join(err, group.End(nil))
 	}
 	return errors.Join(err, group.End(err))

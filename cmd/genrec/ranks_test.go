@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"genrec/pkg/registry"
 	"genrec/retrain"
+	"genrec/retrain/gate"
 )
 
 // asProgram, set in the environment, makes genrec of the test's binary.
@@ -93,5 +96,29 @@ func TestStopInTwoProcesses(t *testing.T) {
 		if !strings.Contains(logs(), want) {
 			t.Errorf("the logs lack %q:\n%s", want, logs())
 		}
+	}
+}
+
+// Programs around this one tell by the exit code what came of a training.
+func TestExitCodes(t *testing.T) {
+	passed := retrain.Report{Version: "v000003", Gate: gate.Verdict{Promoted: true}}
+	waits := passed
+	waits.Split = []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
+	for _, c := range []struct {
+		err  error
+		code int
+		want string
+	}{
+		{notServed(retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}), 3, "kept v000001, v000003 was refused: worse"},
+		{notServed(waits), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
+		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "no interactions to train on"},
+		{errors.New("the disk is full"), 1, "the disk is full"},
+	} {
+		if code := exitCode(c.err); code != c.code || !strings.Contains(c.err.Error(), c.want) {
+			t.Errorf("%v: exit code %d, want %d and %q", c.err, code, c.code, c.want)
+		}
+	}
+	if err := notServed(passed); err != nil {
+		t.Errorf("a version that serves ends in %v", err)
 	}
 }

@@ -47,7 +47,9 @@ has kept there (the newest 1,024 events of a user), or reads a dataset's file,
 pretrains, finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
 the new version with the current one on the same questions and makes it current if it
 is better, or as good and knows new items. Inference workers pick it up by themselves.
-Else it is kept for the record, and the command ends with exit code 3 and the reason.
+Else it is kept for the record, and the command ends with exit code 3 and the reason. While
+a split divides the users among versions, the new one waits: exit code 4. Without any
+event to train on, it is 5.
 Schedule it nightly, or let --schedule do so: then it stays, trains at these times, never
 twice at once, and logs a training that fails before it waits for the next one.
 
@@ -87,7 +89,7 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group,
 	if err != nil {
 		return err
 	}
-	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), refusal(report))
+	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), notServed(report))
 }
 
 // retrainOn trains on the dataset's file, or else on what is in Redis.
@@ -206,12 +208,19 @@ func parseMemory(text string) (uint64, error) {
 	return bytes, nil
 }
 
-// errRefused is how a training ends whose model the gate refused.
-var errRefused = errors.New("the new version is not served")
+// How a training ends whose model does not serve: because the gate refused it, or because
+// versions are being compared.
+var (
+	errRefused = errors.New("the new version is not served")
+	errWaits   = errors.New("the new version is not served yet")
+)
 
-func refusal(r retrain.Report) error {
-	if r.Gate.Promoted {
+func notServed(r retrain.Report) error {
+	switch {
+	case r.Serves():
 		return nil
+	case r.Gate.Promoted:
+		return fmt.Errorf("%w: %s", errWaits, r.Outcome())
 	}
 	return fmt.Errorf("%w: %s", errRefused, r.Outcome())
 }
@@ -224,7 +233,7 @@ func printReport(out io.Writer, r retrain.Report, asJSON bool) error {
 		r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device, r.PeakMemoryMB); err != nil {
 		return err
 	}
-	if r.Gate.Promoted { // a refusal is the command's error
+	if r.Serves() { // else it is the command's error
 		if _, err := fmt.Fprintln(out, r.Outcome()); err != nil {
 			return err
 		}

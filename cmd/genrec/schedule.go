@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
-	"genrec/pkg/history"
 	"genrec/pkg/launch"
 	"genrec/pkg/registry"
 	"genrec/pkg/schedule"
@@ -47,8 +47,8 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 	if cmd.String("data") != "" {
 		return errors.New("--schedule is for what is in Redis: there is nothing new to learn from --data each night")
 	}
-	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank || cmd.Int("nproc") > 1 {
-		return errors.Join(err, errors.New("--schedule trains in one process, without --nproc and RANK: let cron or Kubernetes start several"))
+	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank {
+		return errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, and RANK is set: let what has set it begin each training, without --schedule"))
 	}
 	if cmd.String("redis") == "" {
 		return errors.New("--redis is needed: where are the sequences to train on?")
@@ -74,8 +74,31 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 	config.Progress = watch
 	o.metrics.MustRegister(watch.Metrics()...)
 	o.readyWhen(s.answer)
-	retrainOnSchedule(ctx, nightly, config, watch.Ended, s, past, m, atOnce)
+	config.Erasures = s.store
+	train := func(ctx context.Context) (retrain.Report, error) { return retrainOnce(ctx, config, s, past, m) }
+	if n := cmd.Int("nproc"); n > 1 {
+		train = func(ctx context.Context) (retrain.Report, error) { return retrainInRanks(ctx, n, m) }
+	}
+	retrainOnSchedule(ctx, nightly, config, train, watch.Ended, m, atOnce)
 	return nil
+}
+
+// retrainInRanks lets n processes train once. The report is that of the version which they have
+// made, so that none goes from process to process.
+func retrainInRanks(ctx context.Context, n int, m models) (report retrain.Report, err error) {
+	err = launchRanks(ctx, n, append(os.Args[1:], "--schedule", never)...)
+	if err != nil && !errors.Is(err, errRefused) && !errors.Is(err, errWaits) {
+		return report, err
+	}
+	versions, listed := m.registry.Versions(ctx)
+	if listed != nil || len(versions) == 0 {
+		return report, fmt.Errorf("look for what was trained: %w", cmp.Or(listed, registry.ErrNoVersion))
+	}
+	report, read := retrain.ReadReport(ctx, m.registry, versions[len(versions)-1])
+	if read == nil && errors.Is(err, errWaits) {
+		report.Split, read = m.registry.Serving(ctx)
+	}
+	return report, read
 }
 
 // firstTraining is how long a system without a model gathers events before it
@@ -93,12 +116,11 @@ func atOnce(ctx context.Context, train func(context.Context) (string, error)) er
 
 // retrainOnSchedule outlives a training that fails: the current model goes on. It tells ended
 // of each, which takes its turn.
-func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training retrain.Config, ended func(retrain.Report, error), s servers, past *history.Archive, m models, turn turns) {
-	training.Erasures = s.store
+func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training retrain.Config, train func(context.Context) (retrain.Report, error), ended func(retrain.Report, error), m models, turn turns) {
 	nightly.Run(ctx, slog.Default(), "training", firstWait(ctx, training, m), func(ctx context.Context) (again time.Duration) {
 		var report retrain.Report
 		err := turn(ctx, func(ctx context.Context) (_ string, err error) {
-			report, err = retrainOnce(ctx, training, s, past, m)
+			report, err = train(ctx)
 			return report.Outcome(), err
 		})
 		if ctx.Err() != nil {
@@ -112,7 +134,7 @@ func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training 
 		case err != nil:
 			slog.Error("retraining failed, the current model goes on", "err", err)
 		default:
-			slog.Info("trained a model version", "version", report.Version, "promoted", report.Gate.Promoted, "hr@10", report.LeaveOneOut.HR10)
+			slog.Info("trained a model version", "version", report.Version, "serves", report.Serves(), "hr@10", report.LeaveOneOut.HR10)
 			if !report.Gate.Promoted && report.Gate.Rival == gate.Popularity {
 				return firstTraining // nothing is served yet
 			}

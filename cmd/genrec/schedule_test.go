@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,24 +22,7 @@ import (
 // While another process trains in the folder of the models, each training fails; when it is
 // done, the next one comes, and more after it.
 func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
-	servers, rdb := embeddedtest.Start(t)
-	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var users []sessions.UserEvents
-	for u := range 30 {
-		one := sessions.UserEvents{User: fmt.Sprint("user-", u)}
-		for i := range 5 {
-			one.Events = append(one.Events, event.Event{
-				ID: fmt.Sprint(u, "-", i), Item: fmt.Sprint(1 + (u+i)%12), Type: event.DefaultType, Time: time.UnixMilli(1_750_000_000_000 + int64(i)),
-			})
-		}
-		users = append(users, one)
-	}
-	if _, err := store.Append(t.Context(), users); err != nil {
-		t.Fatal(err)
-	}
+	address := shopInRedis(t)
 	dir, recipe := t.TempDir(), filepath.Join(t.TempDir(), "quick.json")
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
 		t.Fatal(err)
@@ -53,7 +38,7 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 	done, metrics := make(chan error, 1), freeAddress(t)
 	go func() {
 		done <- newApp().Run(ctx, []string{
-			"genrec", "retrain", "--metrics", metrics, "--schedule", "@every 1s", "--redis", servers.RedisAddr(),
+			"genrec", "retrain", "--metrics", metrics, "--schedule", "@every 1s", "--redis", address,
 			"--models", dir, "--recipe", recipe, "--device", "cpu",
 		})
 	}()
@@ -85,6 +70,56 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("a stop ends in %v, want no error", err)
 	}
+}
+
+// A schedule starts the ranks of each training, and goes on with what they have made.
+func TestScheduleInTwoProcesses(t *testing.T) {
+	dir, recipe, metrics := t.TempDir(), filepath.Join(t.TempDir(), "quick.json"), freeAddress(t)
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd, logs := program(t, "retrain", "--nproc", "2", "--schedule", "@every 1s", "--redis", shopInRedis(t), "--models", dir,
+		"--recipe", recipe, "--device", "cpu", "--metrics", metrics)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "two trainings", func() bool { return strings.Count(logs(), `msg="trained a model version"`) >= 2 })
+	for _, want := range []string{"rank 1: ", "version=v000001 serves=true", "version=v000002 serves="} {
+		if !strings.Contains(logs(), want) {
+			t.Errorf("the logs lack %q:\n%s", want, logs())
+		}
+	}
+	awaitMetric(t, "http://"+metrics, `genrec_retrain_runs_total{outcome="promoted"} [1-9].*`)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("a stop ends in %v, want no error\n%s", err, logs())
+	}
+}
+
+// shopInRedis starts servers with sequences to train on.
+func shopInRedis(t *testing.T) (address string) {
+	t.Helper()
+	servers, rdb := embeddedtest.Start(t)
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var users []sessions.UserEvents
+	for u := range 30 {
+		one := sessions.UserEvents{User: fmt.Sprint("user-", u)}
+		for i := range 5 {
+			one.Events = append(one.Events, event.Event{
+				ID: fmt.Sprint(u, "-", i), Item: fmt.Sprint(1 + (u+i)%12), Type: event.DefaultType, Time: time.UnixMilli(1_750_000_000_000 + int64(i)),
+			})
+		}
+		users = append(users, one)
+	}
+	if _, err := store.Append(t.Context(), users); err != nil {
+		t.Fatal(err)
+	}
+	return servers.RedisAddr()
 }
 
 // lockFolder does what a training of another process does.

@@ -26,8 +26,12 @@ func (w *world) stderr() io.Writer {
 	return nil
 }
 
-// refused is the exit code of a training whose model the gate refuses.
-const refused = 3
+// Exit codes of a training whose model does not serve: the gate has refused it, or it waits until
+// a split is over.
+const (
+	refused = 3
+	waiting = 4
+)
 
 // genrec runs a command to its end and decodes what it prints as JSON. The error has what it
 // said.
@@ -36,7 +40,7 @@ func (w *world) genrec(ctx context.Context, into any, args ...string) (said stri
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != refused {
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != refused && cmd.ProcessState.ExitCode() != waiting {
 		return log.String(), fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(log.String()))
 	}
 	if into == nil {

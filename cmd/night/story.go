@@ -130,7 +130,22 @@ func (w *world) sideBySide(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.compared(ctx)
+	if err := w.compared(ctx); err != nil {
+		return err
+	}
+	return w.trainBeside(ctx)
+}
+
+// trainBeside trains while two serve, which must go on whatever the gate says.
+func (w *world) trainBeside(ctx context.Context) error {
+	third, err := w.train(ctx)
+	if err != nil {
+		return err
+	}
+	served, err := w.serving(ctx)
+	return errors.Join(err,
+		check(third.Gate.Promoted == (len(third.Split) > 0), "%s was promoted: %v, but it waits for a split of %d versions", third.Version, third.Gate.Promoted, len(third.Split)),
+		check(served == "v000001=50,v000002=50", "after a training beside a split, %s is served, want v000001=50,v000002=50", served))
 }
 
 func (w *world) rollBack(ctx context.Context) error {

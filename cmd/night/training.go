@@ -18,6 +18,7 @@ type report struct {
 		Promoted bool   `json:"promoted"`
 		Reason   string `json:"reason"`
 	} `json:"gate"`
+	Split []struct{} `json:"split"` // what it waits for
 }
 
 // small is a model that two cores train in seconds.

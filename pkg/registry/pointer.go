@@ -79,12 +79,13 @@ func checkShares(shares []Share) error {
 func formatMoves(moves []Move) []byte {
 	var out bytes.Buffer
 	for _, m := range moves[:min(len(moves), historyLength)] {
-		fmt.Fprintf(&out, "%s %s %s\n", m.Time.UTC().Format(time.RFC3339), m.Kind, formatShares(m.Serving))
+		fmt.Fprintf(&out, "%s %s %s\n", m.Time.UTC().Format(time.RFC3339), m.Kind, FormatShares(m.Serving))
 	}
 	return out.Bytes()
 }
 
-func formatShares(shares []Share) string {
+// FormatShares writes shares as ParseShares reads them, each behind a space.
+func FormatShares(shares []Share) string {
 	if len(shares) == 1 && shares[0].Percent == 100 {
 		return shares[0].Version
 	}

@@ -17,6 +17,9 @@ type Share struct {
 // ErrRefused says that a version was refused when it was published.
 var ErrRefused = errors.New("the version was refused")
 
+// ErrSplit says that the users are divided among versions, to compare them.
+var ErrSplit = errors.New("the users are divided among versions")
+
 // ErrNothingBefore says that nothing was served before what is served now.
 var ErrNothingBefore = errors.New("nothing was served before")
 
@@ -56,33 +59,50 @@ func Largest(shares []Share) (version string) {
 	return version
 }
 
-// SetCurrent makes one version serve everybody. It takes none that was refused: the error
-// is ErrRefused then.
+// SetCurrent makes one version serve everybody. It takes none that was refused, and does not
+// end a split: the error is ErrRefused or ErrSplit then.
 func (r *Registry) SetCurrent(ctx context.Context, version string) error {
 	m, err := r.Manifest(ctx, version)
 	if err == nil && m.State == StateRefused {
 		err = fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 	}
+	if err == nil {
+		err = r.serve(ctx, all(version), func(moves []Move) error {
+			if len(moves) > 0 && len(moves[0].Serving) > 1 {
+				return fmt.Errorf("%w: %s", ErrSplit, FormatShares(moves[0].Serving))
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("make version %q current: %w", version, err)
 	}
-	return r.SetServing(ctx, all(version))
+	return nil
 }
 
 // SetServing divides the users among versions, also among those that were refused: it is
 // for people who know what they do.
 func (r *Registry) SetServing(ctx context.Context, shares []Share) error {
-	if err := checkShares(shares); err != nil {
-		return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+	err := checkShares(shares)
+	if err == nil {
+		err = r.serve(ctx, shares, func([]Move) error { return nil })
 	}
-	if err := r.move(ctx, func([]Move) (Move, error) {
-		return Move{Kind: Promote, Serving: shares}, r.exist(ctx, shares)
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", FormatShares(shares), err)
+	}
+	return nil
+}
+
+// serve changes what is served, if what is served lets it.
+func (r *Registry) serve(ctx context.Context, shares []Share, let func([]Move) error) error {
+	if err := r.move(ctx, func(moves []Move) (Move, error) {
+		return Move{Kind: Promote, Serving: shares}, errors.Join(let(moves), r.exist(ctx, shares))
 	}); err != nil {
-		return fmt.Errorf("serve %s: %w", formatShares(shares), err)
+		return err
 	}
 	if err := r.exist(ctx, shares); err != nil { // Prune was faster
 		_, undone := r.Rollback(ctx)
-		return fmt.Errorf("serve %s: %w", formatShares(shares), errors.Join(err, undone))
+		return errors.Join(err, undone)
 	}
 	return nil
 }

@@ -37,6 +37,28 @@ func TestSplitAndCurrent(t *testing.T) {
 	}
 }
 
+// What is compared is not ended by who publishes the next version, only by who decides.
+func TestSetCurrentEndsNoSplit(t *testing.T) {
+	r := open(t)
+	a, b, next := publish(t, r, "a"), publish(t, r, "b"), publish(t, r, "next")
+	split := []Share{{a, 90}, {b, 10}}
+	if err := r.SetServing(t.Context(), split); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetCurrent(t.Context(), next); !errors.Is(err, ErrSplit) || !strings.Contains(err.Error(), a+":90 "+b+":10") {
+		t.Errorf("error %v, want ErrSplit with the shares", err)
+	}
+	if got, err := r.Serving(t.Context()); err != nil || !reflect.DeepEqual(got, split) {
+		t.Errorf("serving is %v (%v), want %v", got, err, split)
+	}
+	if err := r.SetServing(t.Context(), []Share{{b, 100}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetCurrent(t.Context(), next); err != nil {
+		t.Errorf("after the split: %v", err)
+	}
+}
+
 func TestWrongSharesAreRefused(t *testing.T) {
 	r := open(t)
 	a, b := publish(t, r, "a"), publish(t, r, "b")

@@ -163,12 +163,12 @@ func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences 
 	}
 	d.lastTraining = time.Since(started)
 	d.versions++
-	d.swapped = d.versions > 1 && report.Gate.Promoted
+	d.swapped = d.versions > 1 && report.Serves()
 	d.say("  model %s: %d items, %d users, %d parameters, trained in %.0f s; leave-one-out HR@10 %.4f, NDCG@10 %.4f",
 		report.Version, report.Items, report.Users, report.Parameters, report.TrainSeconds,
 		report.LeaveOneOut.HR10, report.LeaveOneOut.NDCG10)
 	d.say("  the gate: %s", report.Outcome())
-	if d.versions == 1 && !report.Gate.Promoted {
+	if d.versions == 1 && !report.Serves() {
 		return "", fmt.Errorf("there is no model to go on with: %s", report.Outcome())
 	}
 	return report.Outcome(), nil

@@ -1,6 +1,6 @@
 {{/*
 A component that runs at times and ends, of what genrec.pod takes, and gated: it ends with exit
-code 3 if a model was refused.
+code 3 if a model was refused, with 4 if it waits for a split to end, with 5 without data.
 */}}
 {{- define "genrec.nightly" -}}
 apiVersion: batch/v1
@@ -25,8 +25,8 @@ spec:
           - action: Ignore # a node that is drained: the next pod goes on from there
             onPodConditions: [{type: DisruptionTarget, status: "True"}]
           {{- if .gated }}
-          - action: FailJob # the gate has refused the model: the same training would come to the same
-            onExitCodes: {containerName: {{ .name }}, operator: In, values: [3]}
+          - action: FailJob # the same training would come to the same
+            onExitCodes: {containerName: {{ .name }}, operator: In, values: [3, 4, 5]}
           {{- end }}
       template:
         {{- include "genrec.pod" (set . "job" true) | nindent 8 }}
