@@ -109,7 +109,6 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec all --page 8090", "--page: address 8090: missing port"},
 		{"genrec demo --page no.such.host:1", "--page: listen at no.such.host:1"},
 		{"genrec retrain --schedule @daily --data x", "nothing new to learn from --data"},
-		{"genrec retrain --schedule @daily --redis x --nproc 2", "in one process"},
 		{"genrec retrain --schedule @daily", "--redis is needed"},
 		{"genrec retrain --data x --stage fright", `"fright" is neither full nor finetune`},
 		{"genrec retrain --data x --max-memory plenty", `--max-memory: "plenty" is no number of bytes`},
@@ -125,6 +124,18 @@ func TestWrongUseIsExplained(t *testing.T) {
 		if err := app.Run(t.Context(), strings.Fields(c.line)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: error %v, want one with %q", c.line, err, c.want)
 		}
+	}
+}
+
+// What has made this process a rank would have to make the others anew each night, too.
+func TestNoScheduleInARank(t *testing.T) {
+	for _, set := range []string{"RANK=1", "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=1"} {
+		name, value, _ := strings.Cut(set, "=")
+		t.Setenv(name, value)
+	}
+	err := newApp().Run(t.Context(), []string{"genrec", "retrain", "--schedule", "@daily", "--redis", "127.0.0.1:1"})
+	if want := "--schedule is for one process, which starts others by --nproc"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
 	}
 }
 
