@@ -46,7 +46,7 @@ type Report struct {
 // MetricsFile holds the report in a version's folder.
 const MetricsFile = "metrics.json"
 
-// ReadReport reads what a run found from the version that it made.
+// ReadReport reads what a run found from the version that it made, whose name is not in it.
 func ReadReport(ctx context.Context, models *registry.Registry, version string) (r Report, err error) {
 	text, err := models.ReadFile(ctx, version, MetricsFile)
 	if err != nil {
@@ -55,7 +55,6 @@ func ReadReport(ctx context.Context, models *registry.Registry, version string) 
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, fmt.Errorf("decode %s of version %q: %w", MetricsFile, version, err)
 	}
-	r.Version = version
 	return r, nil
 }
 

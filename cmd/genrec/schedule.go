@@ -90,11 +90,13 @@ func retrainInRanks(ctx context.Context, n int, m models) (report retrain.Report
 	if err != nil && !errors.Is(err, errRefused) && !errors.Is(err, errWaits) {
 		return report, err
 	}
-	versions, listed := m.registry.Versions(ctx)
+	versions, listed := m.registry.Versions(ctx) // the newest is theirs: they held the lock
 	if listed != nil || len(versions) == 0 {
 		return report, fmt.Errorf("look for what was trained: %w", cmp.Or(listed, registry.ErrNoVersion))
 	}
-	report, read := retrain.ReadReport(ctx, m.registry, versions[len(versions)-1])
+	newest := versions[len(versions)-1]
+	report, read := retrain.ReadReport(ctx, m.registry, newest)
+	report.Version = newest
 	if read == nil && errors.Is(err, errWaits) {
 		report.Split, read = m.registry.Serving(ctx)
 	}
