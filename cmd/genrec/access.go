@@ -28,12 +28,13 @@ func accessFlags(server string) []cli.Flag {
 		&cli.StringFlag{Name: server + "-cert", Usage: "PEM `FILE` of the certificate to show to the servers"},
 		&cli.StringFlag{Name: server + "-key", Usage: "PEM `FILE` of that certificate's key"},
 		&cli.StringFlag{Name: server + "-user", Usage: "`NAME` to log in with"},
-		&cli.StringFlag{Name: server + "-password-file", Usage: "`FILE` with the password, or the variable " + envVar(server, "password") + " holds it"},
+		&cli.StringFlag{Name: server + "-password-file", Usage: "`FILE` with the password, or the variable " + passwordVariable(server) + " holds it"},
 	}
 }
 
-func envVar(server, name string) string {
-	return "GENREC_" + strings.ToUpper(server+"_"+strings.ReplaceAll(name, "-", "_"))
+// passwordVariable is where a server's password may be. There is no flag of that name.
+func passwordVariable(server string) string {
+	return variablePrefix + strings.ToUpper(server) + "_PASSWORD"
 }
 
 func readAccess(cmd *cli.Command, server string) (a access, err error) {
@@ -44,12 +45,12 @@ func readAccess(cmd *cli.Command, server string) (a access, err error) {
 		}
 	}
 	a.user = cmd.String(server + "-user")
-	a.password, err = readSecret(cmd.String(server+"-password-file"), envVar(server, "password"))
+	a.password, err = readSecret(cmd.String(server+"-password-file"), passwordVariable(server))
 	if err != nil {
 		return a, fmt.Errorf("--%s-password-file: %w", server, err)
 	}
 	if a.user != "" && a.password == "" {
-		return a, fmt.Errorf("--%s-user needs a password: name its file by --%[1]s-password-file, or set %s", server, envVar(server, "password"))
+		return a, fmt.Errorf("--%s-user needs a password: name its file by --%[1]s-password-file, or set %s", server, passwordVariable(server))
 	}
 	return a, nil
 }

@@ -51,8 +51,8 @@ func listSettings(cmd *cli.Command, origin func(cli.Flag) string) (list []settin
 		}
 	}
 	for _, secret := range []struct{ name, variable string }{
-		{"kafka-password", envVar("kafka", "password")},
-		{"redis-password", envVar("redis", "password")},
+		{"kafka-password", passwordVariable("kafka")},
+		{"redis-password", passwordVariable("redis")},
 		{"tokens", tokensVariable},
 	} {
 		switch file := secret.name + "-file"; {

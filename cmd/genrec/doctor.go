@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,8 +23,9 @@ func healthy(subject, format string, args ...any) finding {
 	return finding{Subject: subject, OK: true, Text: fmt.Sprintf(format, args...)}
 }
 
+// ill tells what to do; without a remedy, the error does so of a setting.
 func ill(subject string, err error, remedy string) finding {
-	return finding{Subject: subject, Text: err.Error(), Remedy: remedy}
+	return finding{Subject: subject, Text: err.Error(), Remedy: cmp.Or(remedy, "change the setting: genrec config prints all, and who set them")}
 }
 
 // examination looks at one thing, and may leave it out where no flag names it.
@@ -36,14 +38,15 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "look whether all that genrec needs is there, and say what to do",
-		Description: `Examines this machine, and the Kafka, the Redis and the models that are named, without
-changing anything, and ends with exit code 1 if something is wrong.
+		Description: `Examines libtorch and the GPU of this machine, and the Kafka with its topics, the Redis,
+the models and the history that are named, without changing anything. What is wrong is
+followed by what to do, and ends it with exit code 1.
 
 Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
-		Flags: join(clusterFlags(), redisFlags(), modelFlags(), precisionFlag(), []cli.Flag{jsonFlag()}),
+		Flags: join(clusterFlags(), redisFlags(), historyFlag(), modelFlags(), precisionFlag(), []cli.Flag{jsonFlag()}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			var all []finding
-			for _, examine := range []examination{examineMachine, examineKafka, examineRedis, examineModels} {
+			for _, examine := range []examination{examineMachine, examineKafka, examineRedis, examineHistory, examineModels} {
 				limited, cancel := context.WithTimeout(ctx, examinationTimeout)
 				all = append(all, examine(limited, cmd)...)
 				cancel()

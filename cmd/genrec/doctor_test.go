@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,18 +17,28 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer servers.Close()
-	line := []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir()}
+	history := filepath.Join(t.TempDir(), "history")
+	line := []string{
+		"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr(), "--models", t.TempDir(),
+		"--history", history, "--device", "auto",
+	}
 
 	found := examine(t, line)
-	if f := found["Kafka"]; f.OK || !strings.Contains(f.Remedy, "creates the topics") {
-		t.Errorf("without topics it says of Kafka: %+v", f)
+	for _, subject := range []string{"Kafka", "topics", "history"} {
+		if f := found[subject]; f.OK || !strings.Contains(f.Remedy, "start ingest") {
+			t.Errorf("without topics and a history it says of %s: %+v", subject, f)
+		}
+	}
+	if err := os.Mkdir(history, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 1); err != nil {
 		t.Fatal(err)
 	}
-	for subject, f := range examine(t, line) {
-		if !f.OK {
-			t.Errorf("with all in order it says of %s: %+v", subject, f)
+	found = examine(t, line)
+	for _, subject := range []string{"libtorch", "GPU", "Kafka", "topics", "Redis", "clock", "history", "model"} {
+		if f, looked := found[subject]; !f.OK || strings.Contains(f.Text, "not examined") {
+			t.Errorf("with all in order it says of %s: %+v (examined: %v)", subject, f, looked)
 		}
 	}
 	servers.Redis().RequireAuth("hunter2")
@@ -35,11 +47,33 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// Whatever is wrong, the doctor says what to do.
+func TestDoctorAlwaysKnowsARemedy(t *testing.T) {
+	t.Setenv("GENREC_MODELS", t.TempDir())
+	publishVersions(t, os.Getenv("GENREC_MODELS"), "") // which are no models
+	for _, c := range []struct{ subject, line string }{
+		{"libtorch", "--device tpu"},
+		{"libtorch", "--precision float8"},
+		{"Kafka", "--kafka 127.0.0.1:1"},
+		{"topics", "--kafka 127.0.0.1:1"},
+		{"Kafka", "--kafka x --kafka-user ann"},
+		{"Redis", "--redis 127.0.0.1:1"},
+		{"Redis", "--redis http://x"},
+		{"history", "--history /no/such/folder"},
+		{"history", "--history /proc"},
+		{"model", ""},
+		{"model", "--models doctor_test.go"},
+		{"model", "--models s3://"},
+	} {
+		f, looked := examine(t, append([]string{"doctor", "--json"}, strings.Fields(c.line)...))[c.subject]
+		if !looked || f.OK || f.Remedy == "" || f.Text == "" {
+			t.Errorf("with %q it says of %s: %+v, want something wrong and a remedy", c.line, c.subject, f)
+		}
+	}
+}
+
 func TestDoctorFindsABrokenModel(t *testing.T) {
 	folder := t.TempDir()
-	if _, err := runCommand(t, "doctor", "--models", folder, "--device", "gpu"); err == nil {
-		t.Error("a device that does not exist is no problem")
-	}
 	text, err := runCommand(t, "doctor", "--models", folder)
 	if err != nil || !strings.Contains(text, "genrec retrain makes the first one") {
 		t.Errorf("without a model it ends with %v and prints\n%s", err, text)

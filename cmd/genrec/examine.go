@@ -2,69 +2,20 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/urfave/cli/v3"
 
 	"genrec/inference"
 	"genrec/inference/versions"
-	"genrec/ingest"
-	"genrec/model"
 	"genrec/pkg/registry"
-	"genrec/pkg/stream"
 	"genrec/sessions"
 )
-
-func examineMachine(_ context.Context, cmd *cli.Command) []finding {
-	const subject = "device"
-	device, ranker, err := rankerSettings(cmd)
-	if err != nil {
-		return []finding{ill(subject, err, "install the GPU's driver and libtorch for CUDA, or take --device cpu")}
-	}
-	text := fmt.Sprintf("libtorch runs on %v, in %v; %d cores", device, ranker.Precision, runtime.GOMAXPROCS(0))
-	if device == model.CPU && model.BFloat16.Suits(device) {
-		text += ", which have bfloat16"
-	}
-	return []finding{healthy(subject, "%s", text)}
-}
-
-func examineKafka(ctx context.Context, cmd *cli.Command) (all []finding) {
-	const subject = "Kafka"
-	if len(cmd.StringSlice("kafka")) == 0 {
-		return []finding{healthy(subject, "not examined: no --kafka")}
-	}
-	cluster, err := kafkaCluster(cmd)
-	if err != nil {
-		return []finding{ill(subject, err, "")}
-	}
-	for _, service := range []struct {
-		name   string
-		access stream.Access
-	}{
-		{"ingest", ingest.Config{}.Access()},
-		{"infer", inference.Config{}.Access()},
-	} {
-		err := stream.CheckAccess(ctx, cluster, service.access)
-		switch {
-		case err == nil:
-			all = append(all, healthy(subject, "%v allows all that %s does", cluster, service.name))
-		case errors.Is(err, protocol.ErrNoTopic):
-			all = append(all, ill(subject, err, "start "+service.name+", which creates the topics, or create them"))
-		default:
-			remedy := cmp.Or(stream.Remedy(err), "let a Kafka run there that can be reached at what it advertises")
-			all = append(all, ill(subject, fmt.Errorf("%v as %s uses it: %w", cluster, service.name, err), remedy))
-		}
-	}
-	return all
-}
 
 func examineRedis(ctx context.Context, cmd *cli.Command) []finding {
 	const subject = "Redis"

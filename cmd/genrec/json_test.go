@@ -48,7 +48,7 @@ func TestJSON(t *testing.T) {
 	} else if printed.String() != string(golden) {
 		t.Errorf("commands print other JSON than %s has; if that is meant, run go test -run TestJSON ./cmd/genrec -update. They print\n%s", path, printed.String())
 	}
-	eachCommand(newApp().Commands, "", func(line string, command *cli.Command) {
+	eachCommand(newApp().Commands, "", func(line string, _ *cli.Command) {
 		name := strings.TrimSpace(line)
 		_, tested := shapes[name]
 		if tested == slices.Contains(silent, name) {

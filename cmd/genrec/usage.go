@@ -13,11 +13,11 @@ import (
 
 // explainWrongUse lets mistakes on the command line end in one line that says what was meant,
 // in place of the whole help.
-func explainWrongUse(app *cli.Command) error {
-	return app.Walk(func(cmd *cli.Command) error {
-		cmd.OnUsageError, cmd.ArgValidator = usageError, noStrayArguments
-		return nil
-	})
+func explainWrongUse(cmd *cli.Command) {
+	cmd.OnUsageError, cmd.ArgValidator = usageError, noStrayArguments
+	for _, below := range cmd.Commands {
+		explainWrongUse(below)
+	}
 }
 
 var (

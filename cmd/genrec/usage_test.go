@@ -75,8 +75,8 @@ func understand(t *testing.T, line string) {
 // A flag's name means one thing: it has one variable, one type and one default everywhere.
 func TestFlagsAreTheSameEverywhere(t *testing.T) {
 	type meaning struct {
-		command, usage, kind string
-		value                any
+		command, kind string
+		value         any
 	}
 	known := make(map[string]meaning)
 	eachCommand(newApp().Commands, "genrec", func(line string, command *cli.Command) {

@@ -98,21 +98,10 @@ func Compacts(ctx context.Context, c Cluster, topic string) (bool, error) {
 	transport := c.NewTransport()
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: transport}
-	response, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
-		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{cleanupPolicy}},
-	}})
-	if err != nil {
-		return false, fmt.Errorf("look up %s of topic %q: %w", cleanupPolicy, topic, err)
-	}
-	for _, resource := range response.Resources {
-		if resource.Error != nil {
-			return false, fmt.Errorf("look up %s of topic %q: %w", cleanupPolicy, topic, resource.Error)
-		}
-		for _, entry := range resource.ConfigEntries {
-			if entry.ConfigName == cleanupPolicy {
-				return strings.Contains(entry.ConfigValue, "compact"), nil
-			}
-		}
-	}
-	return false, nil
+	set, err := topicSettings(ctx, client, topic, cleanupPolicy)
+	return compacts(set), err
+}
+
+func compacts(settings map[string]string) bool {
+	return strings.Contains(settings[cleanupPolicy], "compact")
 }

@@ -19,6 +19,8 @@ const (
 	MaxDeadLetterBytes = 2 << 20
 )
 
+const maxMessageBytes = "max.message.bytes" // a topic's setting
+
 // Topics names the topics.
 type Topics struct {
 	Interactions string // interaction events as producers send them
@@ -71,7 +73,7 @@ func (t Topics) configs(partitions int) []kafka.TopicConfig {
 			NumPartitions:     partitions,
 			ReplicationFactor: -1,
 			ConfigEntries: append(more, kafka.ConfigEntry{
-				ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxBytes),
+				ConfigName: maxMessageBytes, ConfigValue: strconv.Itoa(maxBytes),
 			}),
 		}
 	}
