@@ -55,6 +55,7 @@ func (r *run) introduce(ctx context.Context, before fleet) error {
 		if err := r.putPopular(ctx, r.fleet.models[r.fleet.leader]); err != nil {
 			return err
 		}
+		r.lead(r.fleet.models[r.fleet.leader])
 	}
 	r.announce(r.fleet)
 	return nil

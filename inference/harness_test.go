@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/sessions"
@@ -276,6 +279,19 @@ func (h *harness) wantOpen(want ...string) {
 	}
 }
 
+// wantNear waits for what is popular near apples, which is written beside the lists.
+func (h *harness) wantNear(want string) {
+	h.t.Helper()
+	embeddedtest.Eventually(h.t, func() string {
+		value, err := h.rdb.HGet(h.t.Context(), recs.Keys{Prefix: recs.DefaultPrefix}.Near(), "apple").Result()
+		near, unreadable := recs.DecodeNear([]byte(value))
+		if err != nil || unreadable != nil || len(near) != 1 || near[0].Item != want {
+			return fmt.Sprintf("near apples there is %q (%v), want %s", value, err, want)
+		}
+		return ""
+	})
+}
+
 type fakeGenerator struct {
 	models  *fakeModels
 	version string
@@ -287,6 +303,10 @@ func (g *fakeGenerator) Version() string { return g.version }
 
 func (g *fakeGenerator) Popular() []sessions.ScoredItem {
 	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
+}
+
+func (g *fakeGenerator) Near() iter.Seq2[string, recs.Near] {
+	return maps.All(map[string]recs.Near{"apple": {{Item: g.version + ":near", Score: 1}}})
 }
 
 func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error) {

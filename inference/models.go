@@ -3,8 +3,10 @@ package inference
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/sessions"
 )
@@ -29,6 +31,9 @@ type Generator interface {
 	Version() string
 	// Popular returns the items for users without their own, best first.
 	Popular() []sessions.ScoredItem
+	// Near returns items, at most MostNear, with what is popular near each of them. It may be
+	// ranged over while the others are called, and after Close.
+	Near() iter.Seq2[string, recs.Near]
 	// Generate answers in the order of the requests, best item first.
 	Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error)
 	Close() error

@@ -52,6 +52,7 @@ func TestSwapsBetweenBatches(t *testing.T) {
 	if popular.Source != sessions.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
 		t.Errorf("the fallback is %+v, want the popular items of v2", popular)
 	}
+	h.wantNear("v2:near")
 	r.Stop()
 	h.wantOpen()
 }

@@ -9,10 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/pkg/recs"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -24,6 +26,7 @@ type Sessions interface {
 	RecommendationsOf(ctx context.Context, users []string) ([]sessions.Recommendations, error)
 	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
+	PutNear(ctx context.Context, near iter.Seq2[string, recs.Near]) error
 	AddFeedback(ctx context.Context, f sessions.Feedback) error
 	Renewals
 }
@@ -58,7 +61,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{r.fetch, r.generate, r.commit, r.pollModels, r.renew, r.flush} {
+	for _, part := range []func(context.Context) error{r.fetch, r.generate, r.commit, r.pollModels, r.putNear, r.renew, r.flush} {
 		group.Go(func() error { return part(groupCtx) })
 	}
 	err := group.Wait()
@@ -76,9 +79,10 @@ type run struct {
 	renewals    *kafka.Writer
 	queue       *queue
 	tracker     *tracker
-	finished    chan struct{} // filled when there may be something to commit
-	loaded      chan fleet    // from pollModels to generate
-	swapped     chan fleet    // from generate to renew: the newest
+	finished    chan struct{}  // filled when there may be something to commit
+	loaded      chan fleet     // from pollModels to generate
+	swapped     chan fleet     // from generate to renew: the newest
+	leads       chan Generator // from generate to putNear: the newest
 	feedback    feedback
 	unwritten   []sessions.Feedback
 
@@ -99,6 +103,7 @@ func (w *Worker) open() *run {
 		finished:    make(chan struct{}, 1),
 		loaded:      make(chan fleet),
 		swapped:     make(chan fleet, 1),
+		leads:       make(chan Generator, 1),
 		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
 		failures:    make(map[string]int),
 	}

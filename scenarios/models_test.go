@@ -3,10 +3,12 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"sync"
 
 	"genrec/inference"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/sessions"
 )
@@ -42,6 +44,8 @@ func (l likeness) Version() string { return string(l) }
 func (l likeness) Popular() []sessions.ScoredItem {
 	return []sessions.ScoredItem{{Item: "bestseller", Score: 1}}
 }
+
+func (l likeness) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.Near) bool) {} }
 
 func (l likeness) Generate(_ context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
 	lists := make([][]sessions.ScoredItem, len(requests))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
+	"genrec/pkg/recs"
 )
 
 func TestAnyDeliveryGivesTheSameSequence(t *testing.T) {
@@ -212,6 +214,8 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 		{"read the recommendations of 1 users", func() error { _, err := s.RecommendationsOf(ctx, []string{"ann"}); return err }},
 		{`read the recommendations of user "ann"`, func() error { _, err := s.Recommendations(ctx, "ann"); return err }},
 		{"write the popular items", func() error { return s.PutPopular(ctx, Recommendations{}) }},
+		{"write what is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]recs.Near{"hat": nil})) }},
+		{"write that nothing is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]recs.Near{})) }},
 	} {
 		err := test.call()
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {

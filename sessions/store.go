@@ -68,7 +68,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 	if err := rdb.Ping(ctx).Err(); err != nil {
 		return nil, WithRemedy(fmt.Errorf("ping Redis: %w", err))
 	}
-	for _, script := range []*redis.Script{appendScript, putScript, forgetScript} {
+	for _, script := range []*redis.Script{appendScript, putScript, forgetScript, replaceScript} {
 		if err := script.Load(ctx, rdb).Err(); err != nil {
 			return nil, WithRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}

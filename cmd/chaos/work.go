@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"genrec/inference"
 	"genrec/ingest"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/sessions"
@@ -56,6 +58,9 @@ func (echo) Version() string { return version }
 
 // Popular implements inference.Generator.
 func (echo) Popular() []sessions.ScoredItem { return nil }
+
+// Near implements inference.Generator.
+func (echo) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.Near) bool) {} }
 
 // Close implements inference.Generator.
 func (echo) Close() error { return nil }

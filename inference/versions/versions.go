@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"genrec/inference"
 	"genrec/model"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/sessions"
 )
@@ -52,6 +54,16 @@ type generator struct {
 func (g *generator) Version() string { return g.version }
 
 func (g *generator) Popular() []sessions.ScoredItem { return scored(g.recommender.Popular(g.items)) }
+
+func (g *generator) Near() iter.Seq2[string, recs.Near] {
+	return func(yield func(string, recs.Near) bool) {
+		for item, near := range g.recommender.Near(inference.MostNear, recs.MaxNear) {
+			if !yield(item, scored(near)) {
+				return
+			}
+		}
+	}
+}
 
 func (g *generator) Generate(ctx context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
 	queries := make([]model.Query, len(requests))

@@ -1,13 +1,13 @@
 package recs
 
 import (
-	"context"
 	"slices"
 	"time"
 )
 
 // Answer is what is recommended to a user for a Query: the user's own list, without what
-// is filtered, and if that leaves too few, popular items after it.
+// is filtered, and if that leaves too few, what is popular near the user's newest items,
+// and then what is popular with everybody.
 type Answer struct {
 	User            string    `json:"user_id"`
 	Source          string    `json:"source"` // of the first item, SourceNone without any
@@ -21,79 +21,42 @@ type Answer struct {
 // Item is a recommended item. Scores of different sources cannot be compared.
 type Item struct {
 	ScoredItem
-	Source string `json:"source"` // SourceModel or SourcePopular
-}
-
-// Read answers a query for each of the users, in the same order. A user whose stored list
-// cannot be read counts as one without.
-func (c *Client) Read(ctx context.Context, users []string, q Query) ([]Answer, error) {
-	if err := q.Validate(); err != nil {
-		return nil, err
-	}
-	if q.ExcludeSeen && c.opts.Seen == nil {
-		return nil, errNoSeen
-	}
-	stored, err := c.readUsers(ctx, users, q.ExcludeSeen)
-	if err != nil {
-		return nil, err
-	}
-	popular, err := c.popularItems(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, list := range append(lists(stored), popular) {
-		for _, scored := range list.Items {
-			ids = append(ids, scored.Item)
-		}
-	}
-	items, err := c.describe(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]Answer, len(users))
-	for i, id := range users {
-		s := newSelection(q, items, stored[i].seen)
-		s.add(stored[i].list, SourceModel)
-		s.add(popular, SourcePopular)
-		answers[i] = s.answer(id)
-	}
-	return answers, nil
-}
-
-func lists(users []user) []List {
-	all := make([]List, len(users), len(users)+1)
-	for i, u := range users {
-		all[i] = u.list
-	}
-	return all
+	Source string `json:"source"` // SourceModel, SourceContext or SourcePopular
 }
 
 // selection is an answer that grows.
 type selection struct {
 	query   Query
-	items   map[string]item
 	without map[string]bool // excluded, seen or there already
-	of      map[string]int  // items by category
+	of      map[string]int  // items by category, counted if the query asks for diversity
 	from    List            // of the first item
 	chosen  []Item
 }
 
-func newSelection(q Query, items map[string]item, seen []string) *selection {
-	s := &selection{query: q, items: items, of: make(map[string]int), without: make(map[string]bool), chosen: []Item{}}
-	for _, id := range slices.Concat(q.Exclude, seen) {
+func newSelection(q Query, seen []string) *selection {
+	s := &selection{query: q, without: make(map[string]bool, len(q.Exclude)+len(seen)+q.wanted()), chosen: make([]Item, 0, q.wanted())}
+	for _, id := range q.Exclude {
 		s.without[id] = true
+	}
+	for _, id := range seen {
+		s.without[id] = true
+	}
+	if q.PerCategory > 0 {
+		s.of = make(map[string]int)
 	}
 	return s
 }
 
-// add takes what passes all filters, until there are enough.
-func (s *selection) add(l List, source string) {
-	for _, scored := range l.Items {
-		if len(s.chosen) == s.query.wanted() {
+func (s *selection) full() bool { return len(s.chosen) == s.query.wanted() }
+
+// add takes what passes all filters, until there are enough. about tells of each of the
+// list's items.
+func (s *selection) add(l List, about []item, source string) {
+	for i, scored := range l.Items {
+		if s.full() {
 			return
 		}
-		if !s.passes(scored.Item) {
+		if !s.passes(scored.Item, about[i]) {
 			continue
 		}
 		if len(s.chosen) == 0 {
@@ -101,14 +64,15 @@ func (s *selection) add(l List, source string) {
 		}
 		s.chosen = append(s.chosen, Item{ScoredItem: scored, Source: source})
 		s.without[scored.Item] = true
-		for _, category := range s.items[scored.Item].categories {
-			s.of[category]++
+		if s.of != nil {
+			for _, category := range about[i].categories {
+				s.of[category]++
+			}
 		}
 	}
 }
 
-func (s *selection) passes(id string) bool {
-	about := s.items[id]
+func (s *selection) passes(id string, about item) bool {
 	if about.hidden || s.without[id] || len(s.query.Categories) > 0 && !about.inOneOf(s.query.Categories) {
 		return false
 	}

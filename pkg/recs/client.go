@@ -25,20 +25,21 @@ var ErrNotFound = errors.New("no recommendations")
 // Options configures a Client.
 type Options struct {
 	Prefix string // of all keys, DefaultPrefix if empty
-	// Seen returns the items of a stored sequence: sessions.Seen. Without it, seen items
-	// cannot be left out.
+	// Seen returns the items of a stored sequence, oldest first: sessions.Seen. Without it,
+	// seen items cannot be left out, and nothing comes from their context.
 	Seen        func(sequence string) ([]string, error)
-	CacheFor    time.Duration // how long popular items, and what is known of an item, may be old
+	CacheFor    time.Duration // how long popular items, and what is known of an item and its neighbors, may be old
 	CachedItems int           // most items to remember
 }
 
 // Client reads recommendations. It is safe for concurrent use.
 type Client struct {
-	rdb     redis.Cmdable
-	keys    Keys
-	opts    Options
-	popular atomic.Pointer[cachedList]
-	items   *lru.Cache[string, cachedItem]
+	rdb       redis.Cmdable
+	keys      Keys
+	opts      Options
+	popular   atomic.Pointer[cachedList]
+	items     *lru.Cache[string, cachedItem]
+	neighbors *lru.Cache[string, cachedNear]
 }
 
 // New returns a client that uses rdb. For contexts to bound its calls, rdb must have
@@ -50,7 +51,8 @@ func New(rdb redis.Cmdable, o Options) *Client {
 		o.CachedItems = DefaultCachedItems
 	}
 	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails for a size below 1 only
-	return &Client{rdb: rdb, keys: Keys{Prefix: o.Prefix}, opts: o, items: items}
+	neighbors, _ := lru.New[string, cachedNear](max(1, o.CachedItems/MaxNear))
+	return &Client{rdb: rdb, keys: Keys{Prefix: o.Prefix}, opts: o, items: items, neighbors: neighbors}
 }
 
 // Ping tells whether Redis answers.

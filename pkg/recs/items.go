@@ -22,23 +22,23 @@ type cachedItem struct {
 	read time.Time
 }
 
-// describe looks up items, those that are not in the cache in one round trip.
-func (c *Client) describe(ctx context.Context, ids []string) (map[string]item, error) {
-	known := make(map[string]item, len(ids))
+// describe tells of items, in the same order; those that are not in the cache are looked up
+// in one round trip.
+func (c *Client) describe(ctx context.Context, ids []string) ([]item, error) {
+	about := make([]item, len(ids))
 	var missing []string
+	var places []int // of the missing ones in ids
 	now := time.Now()
-	for _, id := range ids {
-		if _, done := known[id]; done {
+	for i, id := range ids {
+		cached, ok := c.items.Get(id)
+		if ok && now.Sub(cached.read) < c.opts.CacheFor {
+			about[i] = cached.item
 			continue
 		}
-		cached, ok := c.items.Get(id)
-		if !ok || now.Sub(cached.read) >= c.opts.CacheFor {
-			missing = append(missing, id)
-		}
-		known[id] = cached.item
+		missing, places = append(missing, id), append(places, i)
 	}
 	if len(missing) == 0 {
-		return known, nil
+		return about, nil
 	}
 	members := make([]any, len(missing))
 	for i, id := range missing {
@@ -56,10 +56,10 @@ func (c *Client) describe(ctx context.Context, ids []string) (map[string]item, e
 		if text, _ := categories.Val()[i].(string); text != "" {
 			found.categories = strings.Split(text, "|")
 		}
-		known[id] = found
+		about[places[i]] = found
 		c.items.Add(id, cachedItem{item: found, read: now})
 	}
-	return known, nil
+	return about, nil
 }
 
 // explain names the key that holds something else than it should.

@@ -15,6 +15,9 @@ func (k Keys) Sequence(user string) string { return k.Prefix + ":seq:{" + user +
 // Popular is a string, what is recommended to users without a list.
 func (k Keys) Popular() string { return k.Prefix + ":popular" }
 
+// Near is a hash from items to what is popular near them, of the items that are most so.
+func (k Keys) Near() string { return k.Prefix + ":near" }
+
 // Unavailable is a set of items that cannot be had now. The shop writes it.
 func (k Keys) Unavailable() string { return k.Prefix + ":unavailable" }
 

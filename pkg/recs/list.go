@@ -4,14 +4,16 @@
 package recs
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/segmentio/encoding/json"
 )
 
 // Where recommendations come from.
 const (
 	SourceModel   = "model"   // generated from the user's sequence
+	SourceContext = "context" // popular near the user's newest items; only in an Answer
 	SourcePopular = "popular" // the fallback, the same for every user
 	SourceNone    = "none"    // there is nothing to recommend; only in an Answer
 )
@@ -51,4 +53,19 @@ func (l List) Encode() ([]byte, error) {
 func Decode(value []byte) (l List, err error) {
 	err = json.Unmarshal(value, &l)
 	return l, err
+}
+
+// DecodeNear reads the JSON form of what is popular near an item.
+func DecodeNear(value []byte) (n Near, err error) {
+	err = json.Unmarshal(value, &n)
+	return n, err
+}
+
+// Encode returns the JSON form.
+func (n Near) Encode() ([]byte, error) {
+	value, err := json.Marshal(n)
+	if err != nil {
+		return nil, fmt.Errorf("encode what is popular near an item: %w", err)
+	}
+	return value, nil
 }

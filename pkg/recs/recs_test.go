@@ -66,6 +66,20 @@ func (s shop) recommends(user string, items ...string) {
 	}
 }
 
+// near tells what is popular near an item.
+func (s shop) near(item string, others ...string) {
+	s.Helper()
+	var near recs.Near
+	for i, other := range others {
+		near = append(near, recs.ScoredItem{Item: other, Score: 1 / float64(i+1)})
+	}
+	value, err := near.Encode()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.tells("HSET", "genrec:near", item, value)
+}
+
 func (s shop) tells(command ...any) {
 	s.Helper()
 	if err := s.rdb.Do(s.Context(), command...).Err(); err != nil {
@@ -99,6 +113,9 @@ func TestReadFiltersEveryPath(t *testing.T) {
 	s := newShop(t)
 	s.saw("ann", "hat", "m2")
 	s.saw("eve", "p1", "p4")
+	s.saw("kim", "hat", "coat", "scarf")
+	s.near("coat", "c1", "scarf", "m1", "m4", "c2")
+	s.near("scarf", "c2", "p1", "m3")
 	s.recommends("ann", "m1", "m2", "m3", "m4", "m5")
 	s.recommends("", "p1", "m1", "p2", "p3", "p4")
 	s.tells("SADD", "genrec:blocked", "m1", "p3")
@@ -113,6 +130,9 @@ func TestReadFiltersEveryPath(t *testing.T) {
 		{"own list, then popular items", "ann", recs.Query{}, "model: m2 m3 m5 | popular: p1 p2 p4"},
 		{"no more than wanted", "ann", recs.Query{N: 2}, "model: m2 m3"},
 		{"a stranger", "bob", recs.Query{N: 2}, "popular: p1 p2"},
+		{"no list, but newest items", "kim", recs.Query{}, "context: c2 c1 p1 m3 | popular: p2 p4"},
+		{"newest items, filtered", "kim", recs.Query{N: 2, Exclude: []string{"c2"}, Categories: []string{"shoes", "men"}}, "context: p1 m3"},
+		{"few of a category near newest items", "kim", recs.Query{PerCategory: 1, Categories: []string{"shoes", "men"}}, "context: p1 | popular: p2"},
 		{"excluded", "ann", recs.Query{N: 3, Exclude: []string{"m3", "p1"}}, "model: m2 m5 | popular: p2"},
 		{"excluded from the popular items", "bob", recs.Query{N: 3, Exclude: []string{"p1"}}, "popular: p2 p4"},
 		{"seen", "ann", recs.Query{N: 3, ExcludeSeen: true}, "model: m3 m5 | popular: p1"},
@@ -186,6 +206,24 @@ func TestUnreadableListFallsBack(t *testing.T) {
 	}
 }
 
+func TestUnreadableContextFallsBack(t *testing.T) {
+	s := newShop(t)
+	s.recommends("", "p1")
+	s.saw("ann", "hat")
+	s.tells("HSET", "genrec:near", "hat", "{")
+	s.tells("SET", "genrec:seq:{bob}", "short")
+	for _, user := range []string{"ann", "bob"} {
+		if got := shown(s.read(recs.Query{}, user)[0]); got != "popular: p1" {
+			t.Errorf("%s got %q, want the popular items", user, got)
+		}
+	}
+	s.tells("SET", "genrec:near", "no hash")
+	fresh := recs.New(s.rdb, recs.Options{Seen: sessions.Seen})
+	if _, err := fresh.Read(t.Context(), []string{"ann"}, recs.Query{}); err == nil || !strings.Contains(err.Error(), "the key genrec:near: see docs/REDIS.md") {
+		t.Errorf("error %v, want one that names the key", err)
+	}
+}
+
 func TestErrorsNameWhatIsWrong(t *testing.T) {
 	s := newShop(t)
 	s.saw("ann", "hat")
@@ -248,8 +286,9 @@ func TestAnyAnswerObeysItsQuery(t *testing.T) {
 		}
 		return some
 	}
-	popular := pick(20)
+	popular, near := pick(20), pick(20)
 	s.recommends("", popular...)
+	s.near("other", near...)
 	for round := range 300 {
 		user := fmt.Sprint("u", round)
 		seen, own := append(pick(5), "other"), pick(20)
@@ -261,7 +300,8 @@ func TestAnyAnswerObeysItsQuery(t *testing.T) {
 		}
 		var want []string
 		of := make(map[string]int)
-		for _, id := range append(slices.Clone(own), popular...) {
+		context := slices.DeleteFunc(slices.Clone(near), func(id string) bool { return slices.Contains(seen, id) })
+		for _, id := range slices.Concat(own, context, popular) {
 			allowed := len(q.Categories) == 0
 			crowded := false
 			for _, c := range categories[id] {
@@ -282,7 +322,7 @@ func TestAnyAnswerObeysItsQuery(t *testing.T) {
 			got = append(got, item.Item)
 		}
 		if !slices.Equal(got, want) {
-			t.Fatalf("round %d, %+v: got %v, want %v of %v and %v", round, q, got, want, own, popular)
+			t.Fatalf("round %d, %+v: got %v, want %v of %v, %v and %v", round, q, got, want, own, context, popular)
 		}
 	}
 }
