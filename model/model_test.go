@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"genrec/model/libtorch"
+	"genrec/model/rules"
 	"genrec/model/safetensors"
 	"genrec/model/tensor"
 )
@@ -125,6 +127,11 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(30, rings, ringSize, 6)
 	b := newBundle(t, sequences, 1)
+	var histories [][]int
+	for _, s := range sequences {
+		histories = append(histories, Leaves(b.Catalog.Numbers(s.Items)))
+	}
+	b.Rules[rules.Association] = rules.Learn(rules.Association, histories, b.Catalog.Items())
 	dir := t.TempDir()
 	if err := b.Save(dir); err != nil {
 		t.Fatal(err)
@@ -139,6 +146,20 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	}
 	if popular := r.Popular(3); len(popular) != 3 || popular[0].Probability < popular[2].Probability {
 		t.Errorf("popular items are %v", popular)
+	}
+	near := maps.Collect(r.Near(3, 2))
+	if len(near) != 3 {
+		t.Errorf("what is popular near items is told of %v, want 3 items", near)
+	}
+	for item, others := range near { // each user stays on a ring
+		for i, other := range others {
+			if item[:len("ring-0")] != other.Item[:len("ring-0")] || i > 0 && other.Probability > others[i-1].Probability {
+				t.Errorf("near %s there are %v, want items of its ring, best first", item, others)
+			}
+		}
+		if len(others) == 0 || len(others) > 2 {
+			t.Errorf("near %s there are %v, want 1 or 2 items", item, others)
+		}
 	}
 	for range 2 {
 		if err := r.Close(); err != nil {

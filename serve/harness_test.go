@@ -41,7 +41,8 @@ func start(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.
 	return cfg.Address, embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
 }
 
-// newReader fills a Redis of its own: ann has a list and has seen m1, all know what is popular.
+// newReader fills a Redis of its own: ann has a list and has seen m1, kim
+// has none and has seen a hat, all know what is popular.
 func newReader(t testing.TB) (*recs.Client, *redis.Client) {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: embeddedtest.StartRedis(t), ContextTimeoutEnabled: true, MaxRetries: -1})
@@ -61,6 +62,10 @@ func fill(t testing.TB, rdb *redis.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = store.Append(t.Context(), []sessions.UserEvents{{User: "kim", Events: []event.Event{{ID: "2", User: "kim", Item: "hat", Type: "view", Time: at}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	puts, err := store.PutRecommendations(t.Context(), []recs.List{{
 		RecID: "r1.v2", User: "ann", ModelVersion: "v2", SequenceVersion: 1, GeneratedAt: at, Source: recs.SourceModel,
 		Items: []recs.ScoredItem{{Item: "m1", Score: .5}, {Item: "m2", Score: .25}, {Item: "m3", Score: .125}},
@@ -72,7 +77,7 @@ func fill(t testing.TB, rdb *redis.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"SADD genrec:blocked m2", "SADD genrec:unavailable p2", "HSET genrec:categories m1 shoes m3 shoes p1 hats|shoes"} {
+	for _, command := range []string{"SADD genrec:blocked m2", "SADD genrec:unavailable p2", `HSET genrec:near hat [{"item_id":"m2","score":0.5},{"item_id":"p1","score":0.25},{"item_id":"c1","score":0.125}]`, "HSET genrec:categories m1 shoes m3 shoes p1 hats|shoes"} {
 		var words []any
 		for word := range strings.FieldsSeq(command) {
 			words = append(words, word)

@@ -21,6 +21,7 @@ import (
 	"genrec/model"
 	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
@@ -202,6 +203,15 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("%q is recommended to a user who has it", place(1, at))
 		}
 	}
+
+	// Whose list has expired gets what is popular near the newest items, labeled.
+	if err := s.rdb.Del(t.Context(), "genrec:recs:{walker-0}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "what is popular near items", func() bool {
+		answers, err := recs.New(s.rdb, recs.Options{Seen: sessions.Seen}).Read(t.Context(), []string{"walker-0"}, recs.Query{N: 1, ExcludeSeen: true})
+		return err == nil && answers[0].Source == recs.SourceContext
+	})
 
 	// A stranger gets the popular items, labeled.
 	stranger, err := s.store.Recommendations(t.Context(), "stranger")
