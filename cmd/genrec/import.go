@@ -25,7 +25,9 @@ func importCommand() *cli.Command {
 		Description: `Reads .jsonl, .csv with a line of column names, and .parquet, the first two also
 with .gz or .zst: the fields of an event, event_id, user_id, item_id, timestamp and
 perhaps type, context and rec_id. Events go straight into the sequences, beside the
-live stream. An import can be repeated, because an event counts once.
+live stream. An import can be repeated, because an event counts once. With --history,
+they go into the history, too, which "retrain" reads: sequences have room for the newest
+128 of a user.
 
 It also reads RecBole's atomic files (.inter), MovieLens (ratings.dat, u.data,
 ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), told by name and
@@ -36,7 +38,7 @@ end, each user is refreshed once, no faster than "infer" has time for.
 
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
            genrec import --dry-run ml-1m/ratings.dat`,
-		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
+		Flags: join(clusterFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
@@ -77,6 +79,13 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					return err
 				}
 				store = s.store
+				past, err := openHistory(cmd)
+				if err != nil {
+					return err
+				}
+				if past != nil {
+					cfg.History = &backfill.History{Archive: past, Erasures: s.store}
+				}
 			}
 			done := importDone{DryRun: dry}
 			cfg.Refuse = done.report.Watch(cfg.Refuse)

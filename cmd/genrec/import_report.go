@@ -33,13 +33,14 @@ func (d *importDone) print(w io.Writer, asJSON bool) error {
 			Appended int64            `json:"appended"`
 			Known    int64            `json:"known"`
 			Refused  int64            `json:"refused"`
+			Archived int64            `json:"archived"`
 			Users    int64            `json:"users"` // refreshed; in a dry run, all
 			ByReason map[string]int64 `json:"refused_by_reason"`
 			First    []rejectLine     `json:"first_refused"`
 			Seconds  float64          `json:"seconds"`
 			RowsPerS float64          `json:"rows_per_s"`
 		}{
-			d.DryRun, d.Rows, d.Skipped, d.Appended + d.Known, d.Appended, d.Known, d.Refused, d.Users,
+			d.DryRun, d.Rows, d.Skipped, d.Appended + d.Known, d.Appended, d.Known, d.Refused, d.Archived, d.Users,
 			d.report.ByReason, first, d.Seconds, rate,
 		})
 	}
@@ -47,8 +48,8 @@ func (d *importDone) print(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(w, "dry run rows=%d valid=%d refused=%d users=%d seconds=%.1f rows_per_s=%.0f\n",
 			d.Rows, d.Known, d.Refused, d.Users, d.Seconds, rate)
 	} else {
-		fmt.Fprintf(w, "import rows=%d skipped=%d appended=%d known=%d refused=%d refreshed=%d seconds=%.1f rows_per_s=%.0f\n",
-			d.Rows, d.Skipped, d.Appended, d.Known, d.Refused, d.Users, d.Seconds, rate)
+		fmt.Fprintf(w, "import rows=%d skipped=%d appended=%d known=%d refused=%d archived=%d refreshed=%d seconds=%.1f rows_per_s=%.0f\n",
+			d.Rows, d.Skipped, d.Appended, d.Known, d.Refused, d.Archived, d.Users, d.Seconds, rate)
 	}
 	d.report.Print(w)
 	return nil

@@ -3,16 +3,23 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/history"
 	"genrec/pkg/stream"
+	"genrec/retrain/snapshot"
+	"genrec/sessions"
 )
 
 func TestImport(t *testing.T) {
@@ -34,8 +41,8 @@ func TestImport(t *testing.T) {
 		return out.String()
 	}
 	for _, c := range []struct{ args, want string }{
-		{"--kafka " + servers.KafkaBrokers()[0], "import rows=3 skipped=0 appended=2 known=0 refused=1 refreshed=1 "},
-		{"--no-refresh --rejects " + rejects, "import rows=3 skipped=0 appended=0 known=2 refused=1 refreshed=0 "},
+		{"--kafka " + servers.KafkaBrokers()[0], "import rows=3 skipped=0 appended=2 known=0 refused=1 archived=0 refreshed=1 "},
+		{"--no-refresh --rejects " + rejects, "import rows=3 skipped=0 appended=0 known=2 refused=1 archived=0 refreshed=0 "},
 	} {
 		if got := run(strings.Fields(c.args)...); !strings.HasPrefix(got, c.want) {
 			t.Errorf("import %s prints %q, want %q", c.args, got, c.want)
@@ -60,6 +67,66 @@ func TestImport(t *testing.T) {
 	n, m := count(stream.DefaultTopics().DeadLetters)
 	if l, err := stream.OpenLetter(m); n != 1 || err != nil || l.Original.Topic != "file:"+path || l.Original.Offset != 4 {
 		t.Errorf("there are %d dead letters, the last %+v (error %v), want one of line 4", n, l, err)
+	}
+}
+
+// What is imported with a history is trained on whole, beyond the window of the sequences: once,
+// however often it is imported, and nothing of a user who was forgotten.
+func TestImportIntoTheHistory(t *testing.T) {
+	servers, rdb := embeddedtest.Start(t)
+	var text strings.Builder
+	const events = 300
+	text.WriteString("event_id,user_id,item_id,timestamp\n")
+	for i := range events {
+		fmt.Fprintf(&text, "a%d,ann,item-%d,%d\nb%d,bob,item-%d,%d\n", i, i, 1_772_366_400_000+i, i, i, 1_772_366_400_000+i)
+	}
+	path, dir := filepath.Join(t.TempDir(), "events.csv"), t.TempDir()
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, err := history.OpenArchive(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := func() *snapshot.Snapshot {
+		taken, err := snapshot.Take(t.Context(), snapshot.Config{History: past, Hot: store, Erasures: store, Watermark: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return taken
+	}
+	for round, wantUsers := range []int64{2, 1} {
+		for range 2 {
+			app := newApp()
+			app.Writer = io.Discard
+			if err := app.Run(t.Context(), []string{
+				"genrec", "import", "--redis", servers.RedisAddr(), "--no-refresh", "--rejects", filepath.Join(t.TempDir(), "rejects"), "--history", dir, path,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if taken := take(); taken.Users != wantUsers || taken.Events != wantUsers*events {
+			t.Errorf("round %d: the snapshot has %d events of %d users, want %d of each of %d", round, taken.Events, taken.Users, events, wantUsers)
+		}
+		if _, err := store.Forget(t.Context(), []string{"bob"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte("bob")) {
+			t.Errorf("%s names bob, who was forgotten", path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

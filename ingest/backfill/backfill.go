@@ -59,6 +59,7 @@ type Config struct {
 	Refuse   func(context.Context, []Refused) error                       // keeps the refused rows
 	Refresh  func(context.Context, func() (user string, err error)) error // asks for recommendations for all users until io.EOF; nil: nobody does
 	Place    *Place                                                       // where an earlier run was stopped; nil: nobody wants to know
+	History  *History                                                     // nil: what the sequences have no room for is lost
 	Progress Progress
 	Logger   *slog.Logger
 }
@@ -70,6 +71,7 @@ type Result struct {
 	Appended int64 // events that changed a sequence
 	Known    int64 // events that changed none: known already, or older than all that is kept
 	Refused  int64
+	Archived int64 // events written to the history, also those that it has already
 	Users    int64 // with a refresh
 }
 
@@ -81,6 +83,10 @@ func Run(ctx context.Context, cfg Config, s Sessions, files []string) (_ Result,
 			return Result{}, err
 		}
 		defer func() { err = errors.Join(err, r.users.close()) }()
+	}
+	if cfg.History != nil {
+		r.past = &past{History: cfg.History}
+		defer func() { err = errors.Join(err, r.past.discard()) }()
 	}
 	for _, path := range files {
 		if err := r.file(ctx, path); err != nil {
@@ -101,6 +107,7 @@ type run struct {
 	Config
 	sessions Sessions
 	users    *users // nil: nobody asks for recommendations
+	past     *past  // nil: there is no history
 	result   Result
 }
 
@@ -124,7 +131,7 @@ func (r *run) file(ctx context.Context, path string) (err error) {
 	r.Progress.Start("import "+path, int(f.size/mib)+1, 0)
 	defer r.Progress.Finish()
 
-	done := r.Place.of(path, f.size)
+	done := r.Place.of(path, f.size, r.past != nil)
 	batches := make(chan *batch, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -143,10 +150,14 @@ func (r *run) file(ctx context.Context, path string) (err error) {
 		}
 		return nil
 	})
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	if err == nil {
+		err = r.keep()
+	}
+	if err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
 	}
-	return r.Place.set(path, f.size, end)
+	return r.Place.set(path, f.size, end, r.past != nil)
 }
 
 // read makes batches of what is behind row done, and passes the users before it on.
@@ -252,7 +263,7 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 			}
 		}
 	}
-	return r.Place.reach(path, size, b.last)
+	return r.remember(ctx, path, size, b)
 }
 
 // group puts the events of a user together, in their order.

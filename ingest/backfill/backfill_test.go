@@ -248,7 +248,7 @@ func TestImportGoesOnWhereItWas(t *testing.T) {
 		return h
 	}
 	first := open()
-	if err := first.Place.set(path, int64(text.Len()), 2*batchRows+1); err != nil {
+	if err := first.Place.set(path, int64(text.Len()), 2*batchRows+1, false); err != nil {
 		t.Fatal(err)
 	}
 	second := open()
@@ -261,7 +261,7 @@ func TestImportGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	grown := write(t, "events.jsonl", []byte(text.String()+"\n"))
-	if done := open().Place.of(grown, int64(text.Len()+1)); done != 0 {
+	if done := open().Place.of(grown, int64(text.Len()+1), false); done != 0 {
 		t.Errorf("another file passes for done up to row %d", done)
 	}
 }

@@ -25,6 +25,8 @@ type Place struct {
 type reached struct {
 	Size int64 `json:"size"`
 	Row  int64 `json:"row"`
+	// History says that all events up to there are in the history, too.
+	History bool `json:"history,omitempty"`
 }
 
 // OpenPlace reads the place that an earlier run left, if any.
@@ -43,8 +45,9 @@ func OpenPlace(path string) (*Place, error) {
 	return p, nil
 }
 
-func (p *Place) of(file string, size int64) int64 {
-	if p == nil || p.files[file].Size != size {
+// of is how far a file is done, with the history or without.
+func (p *Place) of(file string, size int64, history bool) int64 {
+	if p == nil || p.files[file].Size != size || history && !p.files[file].History {
 		return 0
 	}
 	return p.files[file].Row
@@ -53,17 +56,17 @@ func (p *Place) of(file string, size int64) int64 {
 // reach saves a place now and then: what is imported again after a kill does no harm.
 func (p *Place) reach(file string, size, row int64) error {
 	const saveEvery = time.Second
-	if p == nil || time.Since(p.saved) < saveEvery || row <= p.of(file, size) {
+	if p == nil || time.Since(p.saved) < saveEvery || row <= p.of(file, size, false) {
 		return nil
 	}
-	return p.set(file, size, row)
+	return p.set(file, size, row, false)
 }
 
-func (p *Place) set(file string, size, row int64) error {
+func (p *Place) set(file string, size, row int64, history bool) error {
 	if p == nil {
 		return nil
 	}
-	p.files[file] = reached{Size: size, Row: row}
+	p.files[file] = reached{Size: size, Row: row, History: history}
 	p.saved = time.Now()
 	text, err := json.Marshal(p.files)
 	if err == nil {

@@ -22,6 +22,9 @@ type Draft struct {
 	writer    *Writer
 }
 
+// Imported stands for the partition where events come from a file; a row of it is the offset.
+const Imported = 99_999
+
 // Draft begins a segment of the messages of a partition from an offset on.
 func (a *Archive) Draft(partition int, offset int64) (*Draft, error) {
 	file, err := os.CreateTemp(a.segments(), draftPrefix) // a name that no other process has
