@@ -240,6 +240,11 @@ func TestEndToEnd(t *testing.T) {
 	if r, _ := s.read("traveler"); r.SequenceVersion != 6 {
 		t.Errorf("after repeated events the sequence has version %d, want 6", r.SequenceVersion)
 	}
+	s.walk("newcomer-0", rings, 2*ringLength+6, 1)
+	await(t, "a recommendation of an item that only the second version knows", func() bool {
+		r, found := s.read("newcomer-0")
+		return found && r.ModelVersion == second.Version && r.Items[0].Item == place(rings, 2*ringLength+7)
+	})
 	s.checkDeadLetters(bad)
 }
 
