@@ -41,10 +41,9 @@ a YAML file that --config names: "genrec config --help" tells more.`,
 			retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(), versionCommand(),
 		},
 	}
-	var given *settings.Settings
-	origin := func(flag cli.Flag) string { return given.Origin(flag) }
-	app.Commands = append(app.Commands, configCommand(settings.Flags(app.Commands...), origin))
-	given = settings.Bind(app, variablePrefix)
+	given := settings.New(variablePrefix)
+	app.Commands = append(app.Commands, configCommand(settings.Flags(app.Commands...), given))
+	given.Bind(app)
 	app.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
 		if err := given.Read(); err != nil {
 			return ctx, err

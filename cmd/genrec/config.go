@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,10 +12,12 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"genrec/cmd/genrec/settings"
 )
 
-// configCommand takes the flags of all other commands; origin says who set one.
-func configCommand(flags []cli.Flag, origin func(cli.Flag) string) *cli.Command {
+// configCommand takes the flags of all other commands.
+func configCommand(flags []cli.Flag, given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "config",
 		Usage: "print every setting and where it comes from",
@@ -31,9 +34,9 @@ Examples:  genrec config --config genrec.yaml
            GENREC_KAFKA=kafka:9092 GENREC_REDIS=redis:6379 genrec config check`,
 		Flags: flags,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			return printSettings(cmd.Root().Writer, listSettings(cmd, origin), cmd.Bool("json"))
+			return printSettings(cmd.Root().Writer, listSettings(cmd, given), cmd.Bool("json"))
 		},
-		Commands: []*cli.Command{configCheckCommand()},
+		Commands: []*cli.Command{configCheckCommand(given)},
 	}
 }
 
@@ -44,10 +47,10 @@ type setting struct {
 	Origin string `json:"origin"`
 }
 
-func listSettings(cmd *cli.Command, origin func(cli.Flag) string) (list []setting) {
+func listSettings(cmd *cli.Command, given *settings.Settings) (list []setting) {
 	for _, flag := range slices.Concat(cmd.Flags, cmd.Root().Flags) {
 		if name := flag.Names()[0]; name != "help" {
-			list = append(list, setting{name, shown(name, flag.Get()), origin(flag)})
+			list = append(list, setting{name, shown(name, flag.Get()), given.Origin(flag)})
 		}
 	}
 	for _, secret := range []struct{ name, variable string }{
@@ -77,16 +80,20 @@ func printSettings(out io.Writer, list []setting, asJSON bool) error {
 		text := fmt.Sprint(s.Value)
 		switch value := s.Value.(type) {
 		case nil:
-			text = "not set"
+			text = notSet
 		case []string:
 			text = strings.Join(value, ",")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(strings.Fields(text), " "), s.Origin)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, cmp.Or(strings.Join(strings.Fields(text), " "), notSet), s.Origin)
 	}
 	return w.Flush()
 }
 
-const notShown = "(not shown)"
+// What stands in place of values.
+const (
+	notShown = "(not shown)"
+	notSet   = "not set"
+)
 
 // shown keeps a password that does not belong into an address from being seen.
 func shown(name string, value any) any {

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/inference"
 	"genrec/pkg/bucket"
 	"genrec/pkg/registry"
@@ -17,7 +20,7 @@ import (
 	"genrec/retrain"
 )
 
-func configCheckCommand() *cli.Command {
+func configCheckCommand(given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "look whether all settings are right, and connect to the servers",
@@ -27,6 +30,7 @@ of the models, if they are in one, and fails with what is to be done if they ref
 
 Example:   genrec config check --config genrec.yaml`,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			warnOfStrangers(given)
 			if err := checkSettings(cmd); err != nil {
 				return err
 			}
@@ -36,6 +40,15 @@ Example:   genrec config check --config genrec.yaml`,
 			}
 			return checked.print(cmd)
 		},
+	}
+}
+
+// warnOfStrangers tells of variables that are probably mistyped.
+func warnOfStrangers(given *settings.Settings) {
+	for variable, near := range given.Strangers() {
+		if others := []string{passwordVariable("kafka"), passwordVariable("redis"), tokensVariable}; !slices.Contains(others, variable) {
+			slog.Warn("no command of genrec reads this variable", "variable", variable, "did_you_mean", near)
+		}
 	}
 }
 

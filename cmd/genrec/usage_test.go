@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,23 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	})
 }
 
+// So do the lines of docs/OPERATIONS.md.
+func TestOperationsCommands(t *testing.T) {
+	lines := 0
+	for _, block := range docsBlocks(t, "OPERATIONS.md", "sh") {
+		for line := range strings.Lines(block) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " > ")
+			if strings.HasPrefix(line, "genrec ") {
+				understand(t, line)
+				lines++
+			}
+		}
+	}
+	if lines < 10 {
+		t.Errorf("docs/OPERATIONS.md has %d commands: this test does not see them", lines)
+	}
+}
+
 // understand lets genrec read a command line as a shell would give it, without doing it.
 func understand(t *testing.T, line string) {
 	t.Helper()
@@ -61,7 +79,8 @@ func understand(t *testing.T, line string) {
 	if err != nil {
 		t.Fatalf("bash does not read %q: %v", line, err)
 	}
-	app, ran := newApp(), false
+	app, ran := newApp(), strings.HasPrefix(line, "genrec completion ") // which the library runs
+	app.Writer = io.Discard
 	eachCommand(app.Commands, "genrec", func(_ string, command *cli.Command) {
 		command.Action = func(context.Context, *cli.Command) error { ran = true; return nil }
 	})

@@ -128,9 +128,14 @@ func scalars(node *yaml.Node, tries []try) (string, error) {
 }
 
 func (s *Settings) unknown(key string) error {
-	others := slices.DeleteFunc(slices.Clone(s.flags), func(f cli.Flag) bool { return f == cli.Flag(s.file) })
-	if near := cli.SuggestFlag(others, key, true); near != "" {
-		return fmt.Errorf("there is no such setting: did you mean %s?", strings.TrimLeft(near, "-"))
+	if near := s.nearest(key); near != "" {
+		return fmt.Errorf("there is no such setting: did you mean %s?", near)
 	}
 	return errors.New("there is no such setting")
+}
+
+// nearest is the flag with the name most like it, if any is.
+func (s *Settings) nearest(name string) string {
+	others := slices.DeleteFunc(slices.Clone(s.flags), func(f cli.Flag) bool { return f == cli.Flag(s.file) })
+	return strings.TrimLeft(cli.SuggestFlag(others, name, true), "-")
 }

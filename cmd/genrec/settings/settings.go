@@ -31,20 +31,23 @@ type value struct {
 	line int // of the file
 }
 
-// Bind gives the flags of app and of its commands variables that begin with prefix, and app
-// the flag --config, which names the file. Read has to be called before a flag is used.
-func Bind(app *cli.Command, prefix string) *Settings {
-	s := &Settings{
+// New returns those of a program whose variables begin with prefix.
+func New(prefix string) *Settings {
+	return &Settings{
 		prefix: prefix, tries: make(map[string][]try), given: make(map[cli.Flag]bool),
 		file: &cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings: keys are the names of flags"},
 	}
+}
+
+// Bind gives the flags of app and of its commands their variables and keys, and app the flag
+// --config, which names the file. Read has to be called before a flag is used.
+func (s *Settings) Bind(app *cli.Command) {
 	for _, flag := range allFlags(app) {
 		s.attach(flag)
 	}
 	s.file.Sources = cli.NewValueSourceChain(source{s, s.file.Name})
 	s.flags = append(s.flags, s.file)
 	app.Flags = append(app.Flags, s.file)
-	return s
 }
 
 // Variable is the name of a flag's.
@@ -96,6 +99,21 @@ func (s *Settings) Origin(flag cli.Flag) string {
 		return "--" + name
 	}
 	return cmp.Or(s.values[name].from, "default")
+}
+
+// Strangers are the variables of the environment with the prefix that no flag has, with the
+// nearest that one has. They may be meant for others, so that they are no mistake for sure.
+func (s *Settings) Strangers() map[string]string {
+	strangers := make(map[string]string)
+	for _, entry := range os.Environ() {
+		variable, _, _ := strings.Cut(entry, "=")
+		name, ours := strings.CutPrefix(variable, s.prefix)
+		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		if ours && s.tries[name] == nil && name != s.file.Name {
+			strangers[variable] = s.Variable(s.nearest(name))
+		}
+	}
+	return strangers
 }
 
 // Flags returns those of commands and of what is below them, each name once.

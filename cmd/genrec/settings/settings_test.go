@@ -17,7 +17,7 @@ import (
 
 // program has a flag of each kind. Its command "run" tells of them by tell.
 func program(tell func(*cli.Command, *Settings)) *cli.Command {
-	var s *Settings
+	s := New("PROGRAM_")
 	app := &cli.Command{
 		Name: "program", Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "log-level", Value: "info"}},
@@ -33,7 +33,7 @@ func program(tell func(*cli.Command, *Settings)) *cli.Command {
 			{Name: "other", Flags: []cli.Flag{&cli.StringFlag{Name: "only-there"}, &cli.StringFlag{Name: "hosts"}}},
 		},
 	}
-	s = Bind(app, "PROGRAM_")
+	s.Bind(app)
 	app.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { return ctx, s.Read() }
 	return app
 }
@@ -190,6 +190,20 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
+func TestStrangers(t *testing.T) {
+	t.Setenv("PROGRAM_WINDWO", "7")
+	t.Setenv("PROGRAM_WINDOW", "7")
+	t.Setenv("PROGRAM_CONFIG", write(t, "seed: 1\n"))
+	t.Setenv("OTHER_WINDWO", "7")
+	var got map[string]string
+	if err := program(func(_ *cli.Command, s *Settings) { got = s.Strangers() }).Run(t.Context(), []string{"program", "run"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"PROGRAM_WINDWO": "PROGRAM_WINDOW"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestFilesThatCannotBeRead(t *testing.T) {
 	for path, want := range map[string]string{
 		"/no/such/file": "--config: open /no/such/file",
@@ -207,7 +221,8 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	app := &cli.Command{Flags: []cli.Flag{&cli.StringFlag{Name: "name"}, &cli.StringSliceFlag{Name: "hosts"}, &cli.IntFlag{Name: "window"}}}
-	s := Bind(app, "FUZZ_")
+	s := New("FUZZ_")
+	s.Bind(app)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		values := make(map[string]value)
 		if problems := s.parse("f.yaml", data, values); len(problems) > 0 {
