@@ -13,6 +13,9 @@ import (
 	"math"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"genrec/pkg/recs"
 )
 
@@ -37,10 +40,11 @@ type Publisher interface {
 
 // Config configures a Server.
 type Config struct {
-	Address string      // HOST:PORT to listen at
-	TLS     *tls.Config // nil: not encrypted
-	Tokens  []string    // whoever shows one of them may ask; without any, everybody may
-	Rate    float64     // requests a second of a token, or else of an address; 0: any number
+	Address string               // HOST:PORT to listen at
+	TLS     *tls.Config          // nil: not encrypted
+	Tokens  []string             // whoever shows one of them may ask; without any, everybody may
+	Rate    float64              // requests a second of a token, or else of an address; 0: any number
+	Tracing trace.TracerProvider // nil: no spans
 	Logger  *slog.Logger
 	// Around puts something before the API, such as a page beside it; nil: nothing.
 	Around func(api http.Handler) http.Handler
@@ -51,6 +55,9 @@ const MinToken = 16
 
 func (c *Config) prepare() error {
 	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Tracing == nil {
+		c.Tracing = noop.NewTracerProvider()
+	}
 	if c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0) {
 		return fmt.Errorf("serve: a rate of %v requests a second is none", c.Rate)
 	}

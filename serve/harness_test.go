@@ -26,6 +26,12 @@ var quiet = slog.New(slog.DiscardHandler)
 // start runs a server until the test ends, and returns its address.
 func start(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) (string, *embeddedtest.Service) {
 	t.Helper()
+	address, _, service := startServer(t, cfg, reader, publisher)
+	return address, service
+}
+
+func startServer(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) (string, *serve.Server, *embeddedtest.Service) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func start(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cfg.Address, embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
+	return cfg.Address, server, embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
 }
 
 // newReader fills a Redis of its own: ann has a list and has seen m1, kim

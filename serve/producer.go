@@ -20,11 +20,12 @@ func NewProducer(cluster stream.Cluster, logger *slog.Logger) *Producer {
 	return &Producer{writer: stream.NewWriter(cluster, stream.DefaultTopics().Interactions), logger: logger}
 }
 
-// Publish tries until ctx ends.
+// Publish tries until ctx ends. Each event goes on in the trace of ctx, if there is one.
 func (p *Producer) Publish(ctx context.Context, events []Event) error {
 	messages := make([]kafka.Message, len(events))
 	for i, e := range events {
 		messages[i] = kafka.Message{Key: []byte(e.User), Value: e.JSON}
+		defer stream.Sending(ctx, p.writer.Topic, &messages[i]).End()
 	}
 	return stream.Publish(ctx, p.logger, p.writer, messages...)
 }

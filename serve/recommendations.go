@@ -47,5 +47,6 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, users []string, q 
 		s.unavailable(ctx, w, "the recommendations cannot be read", err)
 		return nil, false
 	}
+	s.metrics.answered(answers)
 	return answers, true
 }

@@ -37,20 +37,22 @@ func (s *Server) openRoutes() []route {
 
 func (s *Server) newHandler() http.Handler {
 	mux := http.NewServeMux()
-	add := func(routes []route, wrap func(http.Handler) http.Handler) {
-		for _, r := range routes {
-			mux.Handle(r.method+" "+r.path, bound(r.atOnce, wrap(r.handle)))
-			mux.HandleFunc(r.path, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Allow", r.method)
-				refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
-			})
-		}
+	add := func(r route, handler http.Handler) {
+		mux.Handle(r.method+" "+r.path, s.measure(r.path, handler))
+		mux.Handle(r.path, s.measure(r.path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", r.method)
+			refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
+		})))
 	}
-	add(s.openRoutes(), func(h http.Handler) http.Handler { return h })
-	add(s.routes(), s.authenticate)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	for _, r := range s.openRoutes() {
+		add(r, bound(r.atOnce, r.handle))
+	}
+	for _, r := range s.routes() {
+		add(r, s.follow(r, bound(r.atOnce, s.authenticate(r.handle))))
+	}
+	mux.Handle("/", s.measure(otherRoute, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
-	})
+	})))
 	return mux
 }
 

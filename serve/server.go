@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
 )
@@ -39,6 +40,8 @@ type Server struct {
 	limiters  *limiters // nil: no limit
 	stopping  atomic.Bool
 	failures  rate.Sometimes // that are logged
+	metrics   metrics
+	tracer    trace.Tracer
 	handler   http.Handler
 }
 
@@ -49,7 +52,7 @@ func New(cfg Config, reader Reader, publisher Publisher) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, reader: reader, publisher: publisher, tokens: newTokens(cfg.Tokens), limiters: newLimiters(cfg.Rate),
-		failures: rate.Sometimes{Interval: time.Second},
+		failures: rate.Sometimes{Interval: time.Second}, metrics: newMetrics(), tracer: cfg.Tracing.Tracer("genrec"),
 	}
 	s.handler = s.newHandler()
 	if cfg.Around != nil {

@@ -20,6 +20,7 @@ import (
 	"genrec/pkg/stream"
 	"genrec/pkg/telemetry"
 	"genrec/retrain"
+	"genrec/serve"
 )
 
 // No panel asks for a metric or a label that no service has.
@@ -159,6 +160,11 @@ var exported = sync.OnceValue(func() map[string][]string {
 	s := &servers{kafka: stream.Cluster{Brokers: []string{"127.0.0.1:1"}}}
 	o.ingests(s, ingest.New(ingest.Config{}, nil))
 	o.infers(s, inference.New(inference.Config{}, nil, nil))
+	server, err := serve.New(serve.Config{Address: "127.0.0.1:0"}, nil, nil)
+	if err != nil {
+		panic(err)
+	}
+	o.serves(server, nil)
 	o.metrics.MustRegister(retrain.NewWatch(nil).Metrics()...)
 
 	series := described(o.metrics)

@@ -61,9 +61,9 @@ Examples:  genrec serve --redis redis:6379
 			if err != nil {
 				return err
 			}
-			o.readyWhen(client.Ping)
+			cfg.Tracing = o.tracing
 			collectLess()
-			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions")), rdb.Close())
+			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions"), o), rdb.Close())
 		},
 	}
 }
@@ -94,7 +94,7 @@ func serveConfig(cmd *cli.Command) (serve.Config, error) {
 
 // runServer answers at once that it is not ready, while a server is still away; one that
 // refuses ends it.
-func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, client *recs.Client, partitions int) (err error) {
+func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, client *recs.Client, partitions int, o *observation) (err error) {
 	group, groupCtx := errgroup.WithContext(ctx)
 	var events serve.Publisher
 	if len(kafka.Brokers) > 0 {
@@ -111,6 +111,7 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 	if err != nil {
 		return err
 	}
+	o.serves(server, client)
 	group.Go(func() error { return unlessStopped(groupCtx, sessions.AwaitReader(groupCtx, slog.Default(), client)) })
 	group.Go(func() error { return server.Run(groupCtx) })
 	return group.Wait()

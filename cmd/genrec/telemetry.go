@@ -14,8 +14,10 @@ import (
 
 	"genrec/inference"
 	"genrec/ingest"
+	"genrec/pkg/recs"
 	"genrec/pkg/stream"
 	"genrec/pkg/telemetry"
+	"genrec/serve"
 )
 
 func metricsFlag() []cli.Flag {
@@ -74,6 +76,12 @@ func (o *observation) infers(s *servers, w *inference.Worker) {
 		}
 		return s.answer(ctx)
 	})
+}
+
+// serves tells of a server of recommendations.
+func (o *observation) serves(server *serve.Server, client *recs.Client) {
+	o.metrics.MustRegister(server.Metrics()...)
+	o.readyWhen(client.Ping)
 }
 
 // lastSpans bounds how long a collector may keep a service from ending.

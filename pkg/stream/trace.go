@@ -115,6 +115,16 @@ func (t *Trace) Send(ctx context.Context, topic string, m *kafka.Message) *Trace
 	return sent
 }
 
+// Sending is Send for a message that comes from no other: below the span of ctx, or nil if
+// it has none.
+func Sending(ctx context.Context, topic string, m *kafka.Message) *Trace {
+	span := trace.SpanFromContext(ctx)
+	if !span.SpanContext().IsValid() {
+		return nil
+	}
+	return (&Trace{tracer: span.TracerProvider().Tracer("genrec"), span: span}).Send(ctx, topic, m)
+}
+
 // Link says that the span also has to do with another. A span keeps at most 128 of them
 // (OTEL_SPAN_LINK_COUNT_LIMIT).
 func (t *Trace) Link(other *Trace) {

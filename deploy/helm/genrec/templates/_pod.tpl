@@ -1,7 +1,7 @@
 {{/*
 The pod of a component, of {root, name, values, args} and what it works with: kafka, redis,
 models, history and workspace. job says that it ends by itself; else port is where it tells of
-its health, {name, number, scheme}. files are Secrets of its own, as genrec.files makes them.
+its health, {name, number, scheme}; metrics are at 9464. files are Secrets of its own, as genrec.files makes them.
 */}}
 {{- define "genrec.pod" -}}
 {{- $v := .root.Values -}}
@@ -16,12 +16,10 @@ its health, {name, number, scheme}. files are Secrets of its own, as genrec.file
 metadata:
   labels:
     {{- include "genrec.labels" . | nindent 4 }}
-  {{- with .port }}
-  {{- if eq .name "metrics" }}
+  {{- if .port }}
   annotations:
     prometheus.io/scrape: "true"
-    prometheus.io/port: {{ .number | quote }}
-  {{- end }}
+    prometheus.io/port: "9464"
   {{- end }}
 spec:
   serviceAccountName: {{ include "genrec.fullname" .root }}
@@ -91,6 +89,9 @@ spec:
       {{- with .port }}
       ports:
         - {name: {{ .name }}, containerPort: {{ .number }}}
+        {{- if ne .name "metrics" }}
+        - {name: metrics, containerPort: 9464}
+        {{- end }}
       startupProbe:
         httpGet: {path: /healthz, port: {{ .name }}, scheme: {{ .scheme }}}
         periodSeconds: 2

@@ -36,10 +36,8 @@
 {{- if and .history $v.history.claim }}
 - {name: GENREC_HISTORY, value: /var/lib/genrec/history}
 {{- end }}
-{{- with .port }}
-{{- if eq .name "metrics" }}
-- {name: GENREC_METRICS, value: ":{{ .number }}"}
-{{- end }}
+{{- if .port }}
+- {name: GENREC_METRICS, value: ":9464"}
 {{- end }}
 {{- with .values.gpu }}
 - {name: GENREC_DEVICE, value: {{ ternary "cuda" "cpu" .enabled }}}

@@ -1,0 +1,132 @@
+package serve_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/stream"
+	"genrec/serve"
+)
+
+func TestMetricsTellOfRoutesAndSources(t *testing.T) {
+	reader, _ := newReader(t)
+	token := strings.Repeat("a", serve.MinToken)
+	address, server, _ := startServer(t, serve.Config{Tokens: []string{token}, Rate: 4}, reader, nil)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(server.Metrics()...)
+	ask1 := func(method, path, body string) {
+		r := request(t, method, "http://"+address+path, body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		ask(t, http.DefaultClient, r)
+	}
+	ask1("GET", "/v1/users/ann/recommendations", "")
+	ask1("POST", "/v1/recommendations", `{"user_ids": ["ann", "kim", "bob"], "category": ["shoes"]}`)
+	ask1("GET", "/v1/users/ann/recommendations?category=cars", "")
+	ask1("GET", "/v1/users/ann/recommendations?m=3", "")
+	for range 20 {
+		ask1("POST", "/v1/events", "{}") // 501, and too many
+	}
+	ask1("PUT", "/healthz", "")
+	ask1("GET", "/v1/users/ann", "")
+
+	want := `
+# HELP genrec_http_answers_total Users who were answered, by the source of their first item.
+# TYPE genrec_http_answers_total counter
+genrec_http_answers_total{source="context"} 1
+genrec_http_answers_total{source="model"} 2
+genrec_http_answers_total{source="none"} 1
+genrec_http_answers_total{source="popular"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "genrec_http_answers_total"); err != nil {
+		t.Error(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[string]uint64)
+	for _, family := range families {
+		if family.GetName() == "genrec_http_request_seconds" {
+			for _, m := range family.Metric { // the labels are sorted: code, route
+				counts[m.Label[0].GetValue()+" "+m.Label[1].GetValue()] = m.Histogram.GetSampleCount()
+			}
+		}
+	}
+	const user = "/v1/users/{id}/recommendations"
+	for series, want := range map[string]uint64{"200 " + user: 2, "400 " + user: 1, "200 /v1/recommendations": 1, "405 /healthz": 1, "404 other": 1} {
+		if counts[series] != want {
+			t.Errorf("%d requests of %s, want %d: %v", counts[series], series, want, counts)
+		}
+	}
+	if counts["429 /v1/events"] == 0 {
+		t.Errorf("no request was refused for the rate: %v", counts)
+	}
+}
+
+// An event that came over HTTP goes on in the request's trace, which is in no log and no
+// span beside its user.
+func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
+	const traceID, above = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	reader, _ := newReader(t)
+	for _, traced := range []bool{true, false} {
+		servers, _ := embeddedtest.Start(t)
+		producer := serve.NewProducer(servers.Cluster(), quiet)
+		defer producer.Close()
+		exporter := tracetest.NewInMemoryExporter()
+		cfg := serve.Config{}
+		if traced {
+			cfg.Tracing = sdk.NewTracerProvider(sdk.WithSyncer(exporter))
+		}
+		address, service := start(t, cfg, reader, producer)
+		r := request(t, "POST", "http://"+address+"/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`)
+		r.Header.Set("Traceparent", "00-"+traceID+"-"+above+"-01")
+		if response, body := ask(t, http.DefaultClient, r); response.StatusCode != http.StatusAccepted {
+			t.Fatalf("got %d %s", response.StatusCode, body)
+		}
+		ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
+		ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/healthz", ""))
+		service.Stop()
+
+		messages := servers.Messages(stream.DefaultTopics().Interactions)
+		if len(messages) != 1 {
+			t.Fatalf("the stream has %d messages, want 1", len(messages))
+		}
+		sent := trace.SpanContextFromContext(stream.TraceOf(t.Context(), messages[0]))
+		if sent.TraceID().String() != traceID {
+			t.Errorf("traced %v: the event is in trace %v, want that of the request", traced, sent.TraceID())
+		}
+		if !traced {
+			if sent.SpanID().String() != above {
+				t.Errorf("without spans, the event is below %v, want what the request was below", sent.SpanID())
+			}
+			continue
+		}
+		var names []string
+		spans := exporter.GetSpans()
+		for _, span := range spans {
+			names = append(names, span.Name)
+			for _, a := range span.Attributes {
+				if strings.Contains(a.Value.AsString(), "ann") {
+					t.Errorf("span %s names the user: %v", span.Name, a)
+				}
+			}
+		}
+		if got := strings.Join(names, ", "); got != "send interactions, POST /v1/events, GET /v1/users/{id}/recommendations" {
+			t.Fatalf("the spans are %s", got)
+		}
+		if spans[0].SpanContext.SpanID() != sent.SpanID() || spans[0].Parent.SpanID() != spans[1].SpanContext.SpanID() || spans[1].Parent.SpanID().String() != above {
+			t.Errorf("the event is below %v, the spans are %+v", sent.SpanID(), spans)
+		}
+		if spans[2].SpanContext.TraceID().String() == traceID {
+			t.Error("a request without a trace goes on in another one's")
+		}
+	}
+}
