@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -57,6 +58,7 @@ Example:   genrec demo --data Beauty.txt`,
 				Name: "stay", Value: term.IsTerminal(int(os.Stdout.Fd())), DefaultText: "on a terminal",
 				Usage: "go on answering after the replay, until Ctrl-C",
 			},
+			jsonFlag(),
 			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay"},
 			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second", Validator: positive},
 			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive)},
@@ -110,9 +112,11 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		return demo.Train(ctx, config, s.store, models)
 	})
 	training.Progress, aside = page.Progress(training.Progress), page.Progress(aside)
+	aloud := narration(cmd)
 	if listener != nil {
-		fmt.Printf("watch it, and try it yourself, at %s\n", pageURL(listener))
+		fmt.Fprintf(aloud, "watch it, and try it yourself, at %s\n", pageURL(listener))
 	}
+	var printed error
 	group, groupCtx := errgroup.WithContext(ctx)
 	groupCtx, stop := context.WithCancel(groupCtx)
 	group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
@@ -121,18 +125,27 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		return demo.Run(groupCtx, demo.Config{
 			Events: events, Live: live, Rate: cmd.Float("rate"),
 			Kafka: s.kafka, Store: s.store, Models: models, Serve: served,
-			Retrain: training, Aside: aside, Out: os.Stdout,
+			Retrain: training, Aside: aside, Out: aloud,
 			Page: page, Stay: listener != nil && cmd.Bool("stay"),
 			Measured: func(summary demo.Summary) {
 				if listener != nil && cmd.Bool("stay") {
-					fmt.Printf("  %s goes on until Ctrl-C\n", pageURL(listener))
+					fmt.Fprintf(aloud, "  %s goes on until Ctrl-C\n", pageURL(listener))
 				}
-				fmt.Println("  next: genrec all --help, and README.md for your own Kafka and Redis")
-				fmt.Println(summary)
+				fmt.Fprintln(aloud, "  next: genrec all --help, and README.md for your own Kafka and Redis")
+				printed = printSummary(cmd, summary)
 			},
 		})
 	})
-	return group.Wait()
+	return errors.Join(group.Wait(), printed)
+}
+
+func printSummary(cmd *cli.Command, summary demo.Summary) error {
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(summary)
+	}
+	_, err := fmt.Fprintln(out, summary)
+	return err
 }
 
 // tellItems writes what the shop calls its items, for people.

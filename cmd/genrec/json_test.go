@@ -26,7 +26,7 @@ import (
 var update = flag.Bool("update", false, "write testdata/json.golden anew")
 
 // silent are commands that serve, or only have others below them.
-var silent = []string{"all", "dead", "demo", "infer", "ingest", "models", "serve"}
+var silent = []string{"all", "dead", "infer", "ingest", "models", "serve"}
 
 // What --json prints of each command has the fields and types of testdata/json.golden, on
 // which others build; -update writes it anew.
@@ -95,6 +95,7 @@ func commandShapes(t *testing.T) map[string]string {
 		{"models rollback", ""},
 		{"models prune", "--keep 1"},
 		{"retrain", "--redis= --data testdata/ring.txt --models " + in("trained") + " --recipe " + in("recipe.json")},
+		{"demo", "--data testdata/ring.txt --live 20 --rate 100 --page= --stay=false"},
 		{"eval", "--data testdata/ring.txt --model " + in("trained")},
 	} {
 		var out bytes.Buffer

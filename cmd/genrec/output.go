@@ -11,6 +11,14 @@ import (
 // where there are several. Logs and progress go to stderr.
 func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
 
+// narration is where what is told on the way to a result goes: with --json, to stderr.
+func narration(cmd *cli.Command) io.Writer {
+	if cmd.Bool("json") {
+		return cmd.Root().ErrWriter
+	}
+	return cmd.Root().Writer
+}
+
 // encodeLines prints each as a line of JSON.
 func encodeLines[T any](out io.Writer, all []T) error {
 	lines := json.NewEncoder(out)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -18,6 +19,14 @@ type Summary struct {
 func (s Summary) String() string {
 	return fmt.Sprintf("demo events=%d users=%d hr10=%.4f popularity_hr10=%.4f freshness_p50_ms=%d freshness_p99_ms=%d model_versions=%d",
 		s.Events, s.Users, s.HR10, s.PopularityHR10, s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds(), s.ModelVersions)
+}
+
+// MarshalJSON has the fields of that line.
+func (s Summary) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"events": s.Events, "live_events": s.LiveEvents, "users": s.Users, "hr@10": s.HR10, "popularity_hr@10": s.PopularityHR10,
+		"freshness_p50_ms": s.FreshnessP50.Milliseconds(), "freshness_p99_ms": s.FreshnessP99.Milliseconds(), "model_versions": s.ModelVersions,
+	})
 }
 
 func (d *demo) summary() Summary {
