@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"genrec/ingest"
@@ -88,7 +83,7 @@ func (w *world) secondModel(ctx context.Context) error {
 	if err := w.recommended(ctx, itemName(firstItems)); err != nil {
 		return err
 	}
-	return errors.Join(absent(w.history, forgotten), absent(w.models, forgotten))
+	return w.gone(ctx, forgotten)
 }
 
 func (w *world) worseModel(ctx context.Context) error {
@@ -184,19 +179,5 @@ func (w *world) visits(ctx context.Context, users []string, items int) error {
 	return w.eventually(ctx, "ingest has worked off all events", func() (bool, error) {
 		lag, err := stream.Lag(ctx, w.shop.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
 		return lag == 0, err
-	})
-}
-
-// absent says where below a folder the user is named.
-func absent(folder, user string) error {
-	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(data, []byte(user)) && !strings.Contains(path, "segment") {
-			err = fmt.Errorf("%s names %s, who was forgotten", path, user)
-		}
-		return err
 	})
 }
