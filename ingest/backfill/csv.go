@@ -134,7 +134,8 @@ func (o *object) addRaw(name, raw string) {
 
 func (o *object) end() []byte { return append(o.text, '}') }
 
+// isInteger says whether the text is an integer of JSON, which has no zeros in front.
 func isInteger(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
-	return digits != "" && strings.Trim(digits, "0123456789") == ""
+	return digits != "" && strings.Trim(digits, "0123456789") == "" && (digits == "0" || digits[0] != '0')
 }

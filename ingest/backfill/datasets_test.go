@@ -142,6 +142,7 @@ func FuzzDatasets(f *testing.F) {
 func FuzzInteraction(f *testing.F) {
 	f.Add("ann", "apple", "5", "978300760")
 	f.Add("", "\xff", "NaN", "1e309")
+	f.Add("ann", "apple", "5", "010000000000000000")
 	f.Fuzz(func(t *testing.T, user, item, rating, time string) {
 		i := interaction{user, item, rating, time}
 		if text := i.event(); !json.Valid(text) || !bytes.Equal(text, i.event()) {
