@@ -24,7 +24,8 @@ type Config struct {
 	// JoinTimeout is how long the ranks wait for each other at first.
 	JoinTimeout time.Duration
 	// Timeout bounds the time until a rank that hangs, or whose machine is gone, ends the
-	// others. One that has died does so at once.
+	// others. One that has died does so at once; now and then it takes the timeout, too, where
+	// Gloo goes on waiting for a message that it could not write.
 	Timeout time.Duration
 	// Beat is how often rank 0 lets the others know that it is at work on its own.
 	Beat time.Duration
