@@ -22,6 +22,15 @@ func (d Device) String() string {
 	return "cpu"
 }
 
+// Memory is what libtorch has of a GPU's memory in this process, in bytes: allocated by
+// tensors, and reserved for them. It is 0 of the CPU.
+func (d Device) Memory() (allocated, reserved int64, err error) {
+	if !d.libtorch.IsCuda() {
+		return 0, 0, nil
+	}
+	return libtorch.GPUMemory(d.libtorch.Value)
+}
+
 // ParseDevice reads "cpu", "cuda", or "auto", which takes the GPU where there is
 // one and the CPU otherwise.
 func ParseDevice(name string) (Device, error) {

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"genrec/inference"
+	"genrec/inference/versions"
 	"genrec/ingest"
 	"genrec/pkg/stream"
 	"genrec/pkg/telemetry"
@@ -160,6 +161,7 @@ var exported = sync.OnceValue(func() map[string][]string {
 	s := &servers{kafka: stream.Cluster{Brokers: []string{"127.0.0.1:1"}}}
 	o.ingests(s, ingest.New(ingest.Config{}, nil))
 	o.infers(s, inference.New(inference.Config{}, nil, nil))
+	o.metrics.MustRegister((&versions.Versions{}).Metrics()...)
 	server, err := serve.New(serve.Config{Address: "127.0.0.1:0"}, nil, nil)
 	if err != nil {
 		panic(err)

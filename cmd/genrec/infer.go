@@ -49,6 +49,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 
 func newWorker(cmd *cli.Command, s *servers, m models, o *observation, written func(inference.Written)) *inference.Worker {
 	served := &versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}
+	o.metrics.MustRegister(served.Metrics()...)
 	return inference.New(inference.Config{
 		Kafka: s.kafka, LatencyTarget: cmd.Duration("latency-target"), RefreshRate: cmd.Int("refresh-rate"), Tracing: o.tracing,
 		OnWritten: written,

@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -53,6 +54,20 @@ int genrec_own_stream(char **error) {
   try {
     const c10::impl::VirtualGuardImpl gpu(c10::DeviceType::CUDA);
     gpu.exchangeStream(gpu.getStreamFromGlobalPool(gpu.getDevice()));
+    return 1;
+  } catch (const std::exception &e) {
+    *error = strdup(e.what());
+    return 0;
+  }
+}
+
+// libtorch's allocator registers itself when the CUDA libraries are loaded.
+int genrec_gpu_memory(int device, int64_t *allocated, int64_t *reserved, char **error) {
+  try {
+    const auto stats = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getDeviceStats(device);
+    constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *allocated = stats.allocated_bytes[all].current;
+    *reserved = stats.reserved_bytes[all].current;
     return 1;
   } catch (const std::exception &e) {
     *error = strdup(e.what());

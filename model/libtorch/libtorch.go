@@ -83,6 +83,16 @@ func UseOwnStream() error {
 	return nil
 }
 
+// GPUMemory is what libtorch has of a GPU's memory in this process, in bytes: allocated by
+// tensors, and reserved for them, which is never less.
+func GPUMemory(device int) (allocated, reserved int64, err error) {
+	var message *C.char
+	if C.genrec_gpu_memory(C.int(device), (*C.int64_t)(&allocated), (*C.int64_t)(&reserved), &message) == 0 {
+		return 0, 0, fmt.Errorf("ask for the memory of GPU %d: %w", device, take(message))
+	}
+	return allocated, reserved, nil
+}
+
 // DropoutMask is a float32 tensor on the CPU of zeros, a share of the elements, and
 // 1/(1-share). The state is the random stream's, which moves on.
 func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, error) {
