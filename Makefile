@@ -55,6 +55,10 @@ chaos: ## Kill and restart all there is for DURATION=5m by SEED=1, and compare w
 test-retrain: build ## Let a night in small go by on a real Kafka and Redis, trainings being killed; SEED=1, ARGS= flags
 	@kafka=$$(deploy/kafka/setup.sh); go run ./cmd/night -kafka-jars "$$kafka" -seed $(SEED) $(ARGS)
 
+.PHONY: test-ui
+test-ui: build ## Click through the page in Chromium; ARGS="-docs docs" renews the pictures of README.md
+	@chromium=$$(deploy/chromium/setup.sh); go run ./cmd/test-ui -chromium "$$chromium" $(ARGS)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

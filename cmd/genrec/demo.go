@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
@@ -20,7 +19,6 @@ import (
 	"genrec/ingest"
 	"genrec/model"
 	"genrec/pkg/event"
-	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 )
@@ -102,7 +100,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		live = min(maxLive, int(liveShare*float64(len(events))))
 	}
 	served := &versions.Versions{Registry: models, Device: device, Ranker: model.DefaultRankerConfig()}
-	if err := tellItems(ctx, cmd.String("prefix"), s.redis, items); err != nil {
+	if err := shop.Tell(ctx, s.redis, cmd.String("prefix"), items); err != nil {
 		return err
 	}
 	training, aside := demoTraining(cmd, device, events), retrain.Progress(newLoggedProgress())
@@ -146,22 +144,6 @@ func printSummary(cmd *cli.Command, summary demo.Summary) error {
 	}
 	_, err := fmt.Fprintln(out, summary)
 	return err
-}
-
-// tellItems writes what the shop calls its items, for people.
-func tellItems(ctx context.Context, prefix string, rdb redis.UniversalClient, items []shop.Item) error {
-	keys := recs.Keys{Prefix: prefix}
-	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, item := range items {
-			pipe.HSet(ctx, keys.Titles(), item.ID, item.Title)
-			pipe.HSet(ctx, keys.Categories(), item.ID, item.Department)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("write the titles of %d items: %w", len(items), err)
-	}
-	return nil
 }
 
 func positive(rate float64) error {

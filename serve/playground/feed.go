@@ -38,7 +38,7 @@ type feed struct {
 	popular []string // best first
 	version string
 
-	took      []time.Duration // newest last
+	fresh     []freshness // newest last
 	events    int             // answered
 	lastBeat  int             // events until then
 	perSecond int
@@ -49,8 +49,9 @@ type feed struct {
 	popRates  curve // that of the popular items
 }
 
-// add takes in a list and returns what to show of it.
-func (f *feed) add(w inference.Written) row {
+// add takes in a list and returns what to show of it. Who is played by a person at a page
+// does not count for the hit rate: whoever looks at a list clicks what is there.
+func (f *feed) add(w inference.Written, played bool) row {
 	list := w.Recommendations
 	r := row{User: list.User, Items: []string{}, Next: ids(list), Version: list.ModelVersion, At: w.WrittenAt}
 	r.Next = r.Next[:min(maxRowItems, len(r.Next))]
@@ -61,12 +62,16 @@ func (f *feed) add(w inference.Written) row {
 	}
 	took := w.WrittenAt.Sub(slices.MaxFunc(w.ProducedAt, time.Time.Compare))
 	r.Took = float64(took.Microseconds()) / 1000
-	f.took = latest(append(f.took, took), maxFreshness)
+	f.fresh = latest(append(f.fresh, freshness{w.WrittenAt, took}), maxFreshness)
 
 	fresh := int(min(max(0, list.SequenceVersion-w.Replaced.SequenceVersion), int64(len(w.Items))))
 	before, items := w.Items[:len(w.Items)-fresh], w.Items[len(w.Items)-fresh:]
 	f.events += len(items)
-	r.Hits = f.rate(w.Replaced, before, items)
+	hits, popular, rated := compare(w.Replaced, before, items, f.popular)
+	r.Hits = hits
+	if !played {
+		f.rated, f.hits, f.popHits = f.rated+rated, f.hits+hits, f.popHits+popular
+	}
 	for _, item := range latest(items, maxRowItems) {
 		r.Items = append(r.Items, item)
 		f.shelf = recent(f.shelf, item, maxShelf)
@@ -77,35 +82,44 @@ func (f *feed) add(w inference.Written) row {
 	return r
 }
 
-// rate compares what somebody took with the list that stood before, and with the popular
-// items that they did not have.
-func (f *feed) rate(stood recs.List, before, items []string) (hits int) {
+// compare counts which items stood in the list before, if there was one, and which were among
+// the most popular that the user did not have.
+func compare(stood recs.List, before, items, popular []string) (hits, popularHits, rated int) {
 	if stood.Source != recs.SourceModel {
-		return 0
+		return 0, 0, 0
 	}
 	list := ids(stood)
 	list = list[:min(cutOff, len(list))]
-	var popular []string
-	for _, item := range f.popular {
-		if len(popular) < cutOff && !slices.Contains(before, item) {
-			popular = append(popular, item)
+	var rival []string
+	for _, item := range popular {
+		if len(rival) < cutOff && !slices.Contains(before, item) {
+			rival = append(rival, item)
 		}
 	}
 	for _, item := range items {
-		f.rated++
 		if slices.Contains(list, item) {
 			hits++
 		}
-		if slices.Contains(popular, item) {
-			f.popHits++
+		if slices.Contains(rival, item) {
+			popularHits++
 		}
 	}
-	f.hits += hits
-	return hits
+	return hits, popularHits, len(items)
+}
+
+// freshFor is how long a list's freshness counts: what waited for the first model is not the
+// rule.
+const freshFor = 10 * time.Second
+
+// freshness is how long the newest event waited for a list.
+type freshness struct {
+	at   time.Time
+	took time.Duration
 }
 
 // beat ends a second.
-func (f *feed) beat() {
+func (f *feed) beat(now time.Time) {
+	f.fresh = slices.DeleteFunc(f.fresh, func(of freshness) bool { return now.Sub(of.at) > freshFor })
 	f.perSecond, f.lastBeat = f.events-f.lastBeat, f.events
 	if f.perSecond > 0 && f.rated > 0 {
 		f.rates.add(float64(f.hits) / float64(f.rated))
@@ -128,7 +142,11 @@ type figures struct {
 }
 
 func (f *feed) figures() figures {
-	sorted := slices.Sorted(slices.Values(f.took))
+	sorted := make([]time.Duration, len(f.fresh))
+	for i, of := range f.fresh {
+		sorted[i] = of.took
+	}
+	slices.Sort(sorted)
 	quantile := func(q float64) float64 {
 		if len(sorted) == 0 {
 			return 0

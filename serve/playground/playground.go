@@ -78,9 +78,9 @@ func (p *Playground) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-beat.C:
+		case now := <-beat.C:
 			p.mu.Lock()
-			p.feed.beat()
+			p.feed.beat(now)
 			p.broadcast("figures", p.feed.figures())
 			p.mu.Unlock()
 		case <-popular.C:

@@ -240,15 +240,19 @@ func TestStream(t *testing.T) {
 			t.Errorf("got the row %+v, want %+v, 40 ms after its newest event", r, want)
 		}
 	}
+	page.Written(written("bob", list("bob", "v1", 1, "x", "m7"), 3, "p9", "m7", "p1"))
+	page.Written(inference.Written{Recommendations: list("bob", "v3", 3), Replaced: list("bob", "v2", 3), Items: []string{"p1"}, WrittenAt: time.Now()})
 	var figures struct {
 		Version     string
 		Rated, Hits int
 		PopularHits int     `json:"popular_hits"`
 		P50         float64 `json:"fresh_p50_ms"`
 	}
-	stream.next("figures", &figures)
-	if figures.Version != "v3" || figures.Rated != 3 || figures.Hits != 2 || figures.PopularHits != 1 || figures.P50 < 39 {
-		t.Errorf("the figures are %+v, want 2 hits of 3, 1 of the popular items, by v3", figures)
+	for figures.Rated == 0 {
+		stream.next("figures", &figures)
+	}
+	if figures.Version != "v3" || figures.Rated != 2 || figures.Hits != 1 || figures.PopularHits != 1 || figures.P50 < 39 {
+		t.Errorf("the figures are %+v, want 1 hit of bob's 2 events, 1 of the popular items, by v3: ann is played", figures)
 	}
 }
 

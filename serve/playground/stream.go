@@ -33,7 +33,7 @@ type subscriber struct {
 func (p *Playground) Written(w inference.Written) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.feed.add(w)
+	r := p.feed.add(w, p.plays(w.Recommendations.User))
 	var message []byte
 	for s := range p.subscribers {
 		if r.User != s.user && (len(r.Items) == 0 || !s.others.Allow()) {
@@ -44,6 +44,16 @@ func (p *Playground) Written(w inference.Written) {
 		}
 		p.send(s, message)
 	}
+}
+
+// plays tells whether a page is open as a user.
+func (p *Playground) plays(user string) bool {
+	for s := range p.subscribers {
+		if s.user == user {
+			return true
+		}
+	}
+	return false
 }
 
 // broadcast is called with the lock held.

@@ -14,3 +14,9 @@ export function draw(svg, lines, { zero = false } = {}) {
     points: points.map((p) => `${(width * (p.x - left) / (right - left || 1)).toFixed(1)},${(height - gap - (height - 2 * gap) * (p.y - low) / (high - low || 1)).toFixed(1)}`).join(" "),
   })));
 }
+
+// smooth lets a line follow its points slowly, so that its course is seen.
+export function smooth(points) {
+  let y = points[0]?.y;
+  return points.map((p) => ({ x: p.x, y: (y = .75 * y + .25 * p.y) }));
+}

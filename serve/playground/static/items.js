@@ -81,6 +81,6 @@ export function tile(id, move = "", fresh = false) {
   const button = element("button", { type: "button", class: fresh ? "tile fresh" : "tile", hue: hue(id), "data-item": id },
     mark(id), element("span", { class: "name" }, title(id)));
   if (kind(id)) button.append(element("span", { class: "kind" }, kind(id)));
-  if (move) button.append(element("span", { class: "move" }, move));
+  if (move) button.append(element("span", move === "new" ? { class: "move" } : { class: "move up", "aria-label": `up by ${move}` }, move));
   return element("li", {}, button);
 }

@@ -1,8 +1,8 @@
 import { ask, describe, dot, element, tile, title } from "./items.js";
-import { draw } from "./charts.js";
+import { draw, smooth } from "./charts.js";
 
 const $ = (id) => document.getElementById(id);
-const shown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 8;
+const shown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 6;
 const page = {
   user: localStorage.getItem("user") || "", list: null, source: null, retry: 0, lost: false, paused: false,
   clicked: new Map(), // item: when, until the list has answered
@@ -31,7 +31,7 @@ function connect() {
     if (page.lost) setTimeout(() => connection("on", "live"), 4000);
     page.lost = false;
     trouble("");
-    page.people = hello.people;
+    if (!page.people.length) page.people = hello.people.filter(notGuest); // who stands there stays, so that nobody clicks another one
     page.shelf = hello.shelf;
     $("rows").replaceChildren();
     await describe([...hello.shelf, ...hello.rows.flatMap((r) => r.items)]);
@@ -86,7 +86,9 @@ function showPeople() {
   }));
 }
 
-const newName = () => `guest-${random(4)}`;
+const guest = "guest-";
+const newName = () => guest + random(4);
+const notGuest = (user) => !user.startsWith(guest);
 const random = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
 // What is recommended.
@@ -113,7 +115,7 @@ function showList(list, row) {
   const tiles = list.items.map(({ item_id: id }, at) => {
     const was = before ? before.indexOf(id) : at;
     if (was < 0) fresh++;
-    return tile(id, was < 0 ? "new" : was > at ? `\u2191${was - at}` : "", was < 0);
+    return tile(id, was < 0 ? "new" : was > at ? String(was - at) : "", was < 0);
   });
   if (!tiles.length) tiles.push(element("li", { class: "empty" }, "There is nothing to recommend yet: train a model first."));
   if (!same || !$("list").children.length) keepFocus($("list"), () => $("list").replaceChildren(...tiles));
@@ -164,7 +166,7 @@ async function happened(row) {
   await describe(row.items);
   if (!page.paused && row.items.length) addRow(row);
   for (const item of row.items) page.shelf = [item, ...page.shelf.filter((other) => other !== item)].slice(0, 48);
-  if (!page.people.includes(row.user) && page.people.length < peopleShown) {
+  if (notGuest(row.user) && !page.people.includes(row.user) && page.people.length < peopleShown) {
     page.people.push(row.user);
     showPeople();
   }
@@ -206,7 +208,8 @@ function showFigures(f) {
   $("liftnote").textContent = f.rated ? `(popular items: ${percent(f.popular_hits, f.rated)})` : "";
   const most = Math.max(f.hits, f.popular_hits, 1);
   for (const [id, part] of [["hits", f.hits], ["popular", f.popular_hits]]) {
-    $(id).value = part / most;
+    $(id).firstElementChild.style.width = `${100 * part / most}%`;
+    $(id).setAttribute("aria-valuenow", f.rated ? Math.round(100 * part / f.rated) : 0);
     $(`${id}-text`).textContent = percent(part, f.rated);
   }
   draw($("rates"), [f.rates, f.popular_rates], { zero: true });
@@ -220,9 +223,9 @@ function showTraining(t) {
   $("train-progress").value = t.steps ? t.done / t.steps : 0;
   if (t.running) note("train-note", `Training: ${t.stage}`);
   else if (t.outcome) note("train-note", t.outcome);
-  const lines = t.losses.filter((l) => l.points.length).slice(-2);
+  const lines = t.losses.filter((l) => l.points.length);
   $("losses").toggleAttribute("hidden", !lines.length);
-  draw($("losses"), lines.map((l) => l.points));
+  draw($("losses"), lines.slice(-1).map((l) => smooth(l.points)));
   $("loss-note").textContent = lines.map((l) => `${l.stage}: loss ${l.points.at(-1).y.toFixed(2)}`).join(", ");
 }
 function note(id, text) {

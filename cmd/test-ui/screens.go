@@ -1,0 +1,122 @@
+package main
+
+import "fmt"
+
+func (s *story) trainAgain() {
+	s.check("the button starts another training", s.tab.click("#train"))
+	s.check("which is shown", s.tab.await(soon, `document.querySelector("#train").disabled`))
+	s.update(func() error { return s.tab.click("#list li:nth-child(2) button") })
+	s.check("it ends in words about a second version", s.tab.await(trainingTime, `/\bv000002\b/.test(`+outcome+`)`))
+	promoted, err := evaluate[bool](s.tab, outcome+`.startsWith("v000002 is the current version")`)
+	s.check("the verdict is read", err)
+	if promoted { // which is the gate's to say
+		s.check("the second version answers", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000002"`))
+		s.check("and has renewed the list", s.tab.await(5*soon, `document.querySelector("#list-note").textContent === "by v000002"`))
+	}
+	s.check("with its curve", s.tab.await(soon, `!document.querySelector("#losses").hasAttribute("hidden") && document.querySelector("#losses polyline")?.points.length >= 3`))
+	s.check("the button can be used again", s.tab.await(soon, `!document.querySelector("#train").disabled`))
+}
+
+// screens looks at desktop and phone, in light and dark, and takes pictures.
+func (s *story) screens() {
+	top := map[string]string{"desktop": "scrollTo(0, 0)", "phone": `document.querySelector(".you").scrollIntoView()`}
+	for _, screen := range []struct {
+		name  string
+		set   func() error
+		width int
+	}{{"desktop", s.tab.desktop, 1280}, {"phone", s.tab.phone, 360}} {
+		s.check(screen.name, screen.set())
+		for _, scheme := range []string{"light", "dark"} {
+			what := scheme + " " + screen.name
+			s.check(what, s.tab.scheme(scheme))
+			s.check(what+" takes the colors", s.tab.await(soon, fmt.Sprintf(`(%s > 128) === %t`, brightness, scheme == "light")))
+			s.check(what+" does not scroll sideways", s.tab.await(soon, fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, screen.width)))
+			s.check(what+" has targets of 44 pixels", s.none(smallTargets))
+			s.check(what+" can be read: a contrast of 4.5 and more", s.none(weakContrasts))
+			_, err := evaluate[any](s.tab, top[screen.name])
+			s.check(what+" is shown from the top", err)
+			s.check(what+" is in a picture", s.tab.shoot(s.shots, screen.name+"-"+scheme+".png"))
+			if name := (map[string]string{"light desktop": "playground.png", "dark phone": "playground-phone.png"})[what]; name != "" && s.docs != "" {
+				s.check(what+" is in a picture for README.md", s.tab.shoot(s.docs, name))
+			}
+		}
+	}
+	s.check("each field and button has a name", s.none(nameless))
+	s.check("the page is on a desktop again", s.tab.desktop())
+	s.check("in light colors", s.tab.scheme("light"))
+}
+
+// none wants an expression to give an empty list of words.
+func (s *story) none(expression string) error {
+	list, err := evaluate[[]string](s.tab, expression)
+	if err != nil {
+		return err
+	}
+	return nothingIn(list)
+}
+
+const brightness = `getComputedStyle(document.body).backgroundColor.match(/\d+/g).reduce((sum, n) => sum + Number(n), 0) / 3`
+
+const smallTargets = `[...document.querySelectorAll("button, input")].filter((node) => node.checkVisibility())
+  .map((node) => [node, node.getBoundingClientRect()]).filter(([, box]) => box.width < 44 || box.height < 43.5)
+  .map(([node, box]) => node.id + node.className + " " + box.width + "x" + box.height)`
+
+const nameless = `[...document.querySelectorAll("button, input, progress, svg[role], [role=meter]")].filter((node) => node.checkVisibility())
+  .filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length))
+  .map((node) => node.outerHTML.slice(0, 80))`
+
+// weakContrasts compares the color of each text with what is behind it, as WCAG does.
+const weakContrasts = `(() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const over = (colors) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const color of colors) { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+  const weak = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!says || !node.checkVisibility() || node.matches("script, :disabled")) continue;
+    const behind = [];
+    for (let at = node; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
+    const [a, b] = [luminance(over(behind)), luminance(over([...behind, getComputedStyle(node).color]))];
+    const contrast = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (contrast < 4.5) weak.push(contrast.toFixed(2) + " " + node.tagName + "." + node.className + " " + node.textContent.trim().slice(0, 30));
+  }
+  return weak;
+})()`
+
+// outage kills genrec and starts it again.
+func (s *story) outage() {
+	past, err := evaluate[int](s.tab, `document.querySelectorAll("#history li").length`)
+	s.check("the user has a past", err)
+	s.tab.expect(true)
+	s.world.kill()
+	s.check("the page says that the server is away", s.tab.await(2*soon, `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("does not answer")`))
+	s.check("an item is clicked all the same", s.tab.click("#list li:nth-child(1) button"))
+	s.check("and the page says that it was not taken", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not taken: The server does not answer.")`))
+	s.check("where it is seen, wherever the page is scrolled to", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
+	s.check("with a picture", s.tab.shoot(s.shots, "desktop-away.png"))
+	s.check("genrec starts again", s.world.start(s.tab.ctx))
+	s.check("the page comes back by itself, and says so", s.tab.await(trainingTime, `document.querySelector("#connection").textContent === "connected again" && document.querySelector("#trouble").hidden`))
+	s.tab.expect(false)
+	s.check("the user has the same past", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
+	s.check("the model answers again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
+	s.awaitAnswers()
+	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
+}
+
+// awaitAnswers waits until others' events are answered: until then, Kafka gives the new
+// process its partitions, which takes as long as its protocol says.
+func (s *story) awaitAnswers() {
+	s.check("events are answered after the restart", s.tab.await(trainingTime/2, `Number(document.querySelector("#rate").textContent) > 0`))
+}
+
+// expect tells whether the console may speak of connections and refusals now.
+func (t *tab) expect(trouble bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expected = trouble
+}

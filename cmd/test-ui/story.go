@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// story is what a person does with the page.
+type story struct {
+	settings
+	world          *world
+	tab            *tab
+	checks, failed int
+	updates        []float64 // ms from a click to another list
+}
+
+// check counts what was looked at. The story goes on, so that all failures are seen.
+func (s *story) check(what string, err error) {
+	s.checks++
+	if err != nil {
+		s.failed++
+		fmt.Printf("FAILED  %s: %v\n", what, err)
+		return
+	}
+	fmt.Printf("ok      %s\n", what)
+}
+
+// Times that the page may take.
+const (
+	soon         = 2 * time.Second
+	trainingTime = 90 * time.Second
+)
+
+func (s *story) tell() {
+	s.open()
+	s.trainFirst()
+	s.world.goOn(s.tab.ctx)
+	s.pickUser()
+	s.clickItems()
+	s.keyboard()
+	s.watchOthers()
+	s.trainAgain()
+	s.screens()
+	s.outage()
+	s.check("the console has no errors", nothingIn(s.tab.recorded(&s.tab.console)))
+	s.check(fmt.Sprintf("%d requests went to the server alone", s.tab.requests), nothingIn(s.tab.recorded(&s.tab.outside)))
+}
+
+func nothingIn(list []string) error {
+	if len(list) > 0 {
+		return fmt.Errorf("%d, the first ones: %q", len(list), list[:min(5, len(list))])
+	}
+	return nil
+}
+
+func (t *tab) recorded(list *[]string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(*list)
+}
+
+func (s *story) open() {
+	s.check("the page opens on a desktop", s.tab.desktop())
+	s.check("in light colors", s.tab.scheme("light"))
+	s.check("from the server", s.tab.do(chromedp.Navigate(s.world.url())))
+	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
+	s.check("it asks a visitor to become somebody", s.tab.await(soon, `document.querySelector("#list").textContent.includes("Become somebody first")`))
+	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
+	s.check("who is told that there is no model yet", s.tab.await(soon, `document.querySelector("#list").textContent.includes("train a model first")`))
+}
+
+const outcome = `document.querySelector("#train-note").textContent`
+
+func (s *story) trainFirst() {
+	s.check("the button starts a training", s.tab.click("#train"))
+	s.check("which is shown, and the button is out of use", s.tab.await(soon, `document.querySelector("#train").disabled && !document.querySelector("#train-progress").hidden`))
+	s.tab.expect(true)
+	refused, err := evaluate[string](s.tab, `fetch("/playground/training", {method: "POST"}).then(async (r) => r.status + " " + (await r.json()).detail)`)
+	if err == nil && refused != "409 a training runs already: one at a time" {
+		err = fmt.Errorf("answered %q", refused)
+	}
+	s.check("a second training is refused in words", err)
+	s.tab.expect(false)
+	s.check("the progress moves", s.tab.await(trainingTime, `document.querySelector("#train-progress").value > 0.2`))
+	s.check("the loss is drawn", s.tab.await(trainingTime, `document.querySelector("#losses polyline")?.points.length >= 10`))
+	s.check("the first version is served, it says", s.tab.await(trainingTime, outcome+`.startsWith("v000001 is the current version")`))
+	s.check("the model that answers is the new one", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000001"`))
+}
+
+const ownList = `document.querySelectorAll("#list [data-item]").length === 12 && document.querySelector("#list-note").textContent.startsWith("by v")`
+
+func (s *story) pickUser() {
+	s.check("there are users to become", s.tab.await(soon, `document.querySelectorAll("#people button").length >= 2`))
+	s.check("one is picked", s.tab.click("#people button:nth-child(2)"))
+	s.check("who has a list by the model", s.tab.await(2*soon, ownList))
+	s.check("and a past", s.tab.await(soon, `document.querySelectorAll("#history li").length >= 1`))
+	s.check("and is marked", s.tab.await(soon, `document.querySelector('#people [aria-pressed="true"]')?.textContent === document.querySelector("#me").textContent`))
+}
+
+// clickItems times how long the list takes to change, by the page's own clock.
+func (s *story) clickItems() {
+	const users = 6
+	for i := range s.clicks {
+		if i%max(1, s.clicks/users) == 0 {
+			s.check("a new user is become", s.tab.click("#new-user"))
+			s.check("who is shown popular items", s.tab.await(soon, `document.querySelector("#list-note").textContent.startsWith("popular items")`))
+		}
+		s.update(func() error { return s.tab.click(fmt.Sprintf("#list li:nth-child(%d) button", 1+i%4)) })
+	}
+	s.check("the list is the model's, for somebody whom it has never seen", s.tab.await(soon, ownList))
+	s.check("the page says how soon it has answered", s.tab.await(soon, `/on your screen \d+ ms after your click/.test(document.querySelector("#news").textContent)`))
+	err := error(nil)
+	if p95 := s.updateP95(); p95 > float64(soon.Milliseconds()) {
+		err = fmt.Errorf("p95 is %.0f ms", p95)
+	}
+	s.check(fmt.Sprintf("within %v, in 95 of 100 cases", soon), err)
+}
+
+// watchList begins to wait for another list, from the next click or key.
+const watchList = `(() => {
+  const list = document.querySelector("#list"), items = () => [...list.querySelectorAll("[data-item]")].map((b) => b.dataset.item).join();
+  const before = items();
+  let began = performance.now();
+  const begin = () => { began = performance.now(); };
+  for (const kind of ["click", "submit"]) document.addEventListener(kind, begin, { capture: true, once: true });
+  window.changed = new Promise((resolve) => {
+    new MutationObserver((_, observer) => {
+      if (items() === before) return;
+      observer.disconnect();
+      resolve(performance.now() - began);
+    }).observe(list, { childList: true });
+    setTimeout(() => resolve(-1), 8000);
+  });
+  return true;
+})()`
+
+// update does what changes the list, and times it.
+func (s *story) update(act func() error) {
+	_, err := evaluate[bool](s.tab, watchList)
+	if err == nil {
+		err = act()
+	}
+	var ms float64
+	if err == nil {
+		ms, err = evaluate[float64](s.tab, "window.changed")
+	}
+	if err == nil && ms < 0 {
+		err = fmt.Errorf("the list does not change within 8 s")
+	}
+	if err == nil {
+		s.updates = append(s.updates, ms)
+	}
+	s.check(fmt.Sprintf("the list changes, %.0f ms after a click", ms), err)
+}
+
+func (s *story) updateP95() float64 {
+	if len(s.updates) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(s.updates))
+	return sorted[int(math.Ceil(.95*float64(len(sorted))))-1]
+}
+
+// keyboard does all without a mouse.
+func (s *story) keyboard() {
+	s.check("the page is opened again", s.tab.do(chromedp.Navigate(s.world.url())))
+	s.check("the user is the same as before", s.tab.await(2*soon, ownList))
+	s.check("Tab comes to the new user's button", s.tabTo(`document.activeElement.id === "new-user"`))
+	s.check("Enter becomes one", s.press(kb.Enter))
+	s.check("who is shown popular items", s.tab.await(soon, `document.querySelector("#list-note").textContent.startsWith("popular items")`))
+	s.check("Tab comes to an item", s.tabTo(`document.activeElement.closest("#list") !== null`))
+	s.check("where the focus is seen", s.tab.await(soon, `getComputedStyle(document.activeElement).outlineStyle === "solid" && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2`))
+	s.update(func() error { return s.press(" ") })
+	s.check("the focus stays in the list", s.tab.await(soon, `document.activeElement.closest("#list") !== null`))
+	s.check("Tab comes to the field for any item", s.tabTo(`document.activeElement.id === "item-id"`))
+	s.update(func() error { return s.press("item-0001" + kb.Enter) })
+	s.check("the news are read out", s.tab.await(soon, `document.querySelector("#news").ariaLive === "polite" && document.querySelector("#trouble").role === "alert"`))
+}
+
+func (s *story) press(keys string) error { return s.tab.do(chromedp.KeyEvent(keys)) }
+
+func (s *story) tabTo(there string) error {
+	const most = 60
+	for range most {
+		if err := s.press(kb.Tab); err != nil {
+			return err
+		}
+		if at, err := evaluate[bool](s.tab, there); err != nil || at {
+			return err
+		}
+	}
+	return fmt.Errorf("%d times Tab do not lead where this holds: %s", most, there)
+}
+
+func (s *story) watchOthers() {
+	s.check("others' events are seen, with their times", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#rows li:not(.mine) .took")?.textContent)`))
+	s.check("the freshness is shown", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#fresh").textContent)`))
+	s.check("lists are compared with the popular items", s.tab.await(10*soon, `document.querySelector("#hits-text").textContent.endsWith("%") && document.querySelectorAll("#rates polyline").length === 2`))
+	s.check("the stream can be paused", s.tab.click("#pause"))
+	still, err := evaluate[bool](s.tab, `new Promise((resolve) => {
+		const first = document.querySelector("#rows li");
+		setTimeout(() => resolve(first === document.querySelector("#rows li")), 1000);
+	})`)
+	if err == nil && !still {
+		err = fmt.Errorf("rows still come")
+	}
+	s.check("and then stands still", err)
+	s.check("and goes on", s.tab.click("#pause"))
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"genrec/pkg/backoff"
+)
+
+// tab is the page in Chromium. Chromium's network is not that of the test: what it asks for
+// is recorded.
+type tab struct {
+	ctx  context.Context
+	base string
+
+	mu       sync.Mutex
+	expected bool     // what Chromium says of answers and connections
+	console  []string // errors
+	outside  []string // requests to others
+	requests int
+}
+
+func openTab(ctx context.Context, chromium, base string) (*tab, context.CancelFunc, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium))
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise
+	}
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	ctx, _ = chromedp.NewContext(ctx)
+	t := &tab{ctx: ctx, base: base}
+	if err := chromedp.Listen(ctx, t.heard); err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("start %s: %w", chromium, err)
+	}
+	for _, enable := range []func() error{
+		func() error { _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); return err },
+		func() error { _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); return err },
+		func() error { _, err := chromedp.Call(ctx, runtime.Enable, cdp.Empty{}); return err },
+	} {
+		if err := enable(); err != nil {
+			stop()
+			return nil, nil, err
+		}
+	}
+	return t, stop, nil
+}
+
+func (t *tab) heard(message any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch m := message.(type) {
+	case *runtime.EventExceptionThrown:
+		t.console = append(t.console, m.ExceptionDetails.Text+" "+m.ExceptionDetails.URL)
+	case *runtime.EventConsoleAPICalled:
+		if m.Type == "error" || m.Type == "warning" {
+			t.console = append(t.console, fmt.Sprint(m.Args))
+		}
+	case *log.EventEntryAdded:
+		if (m.Entry.Level == "error" || m.Entry.Level == "warning") && (!t.expected || m.Entry.Source != "network") {
+			t.console = append(t.console, m.Entry.Text+" "+m.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		t.requests++
+		if !strings.HasPrefix(m.Request.URL, t.base) {
+			t.outside = append(t.outside, m.Request.URL)
+		}
+	}
+}
+
+// patience is how long the page may take for what needs no training.
+const patience = 10 * time.Second
+
+func (t *tab) do(steps ...chromedp.Action[chromedp.Void]) error {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	return chromedp.Do(ctx, steps...)
+}
+
+// evaluate returns what JavaScript comes to, also by a promise.
+func evaluate[T any](t *tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		return value, fmt.Errorf("%s: %w", expression, err)
+	}
+	return value, nil
+}
+
+// await polls until an expression is true.
+func (t *tab) await(within time.Duration, expression string) error {
+	deadline := time.Now().Add(within)
+	for {
+		holds, err := evaluate[bool](t, "Boolean("+expression+")")
+		if err == nil && holds {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			said, failed := evaluate[string](t, `document.querySelector("#trouble").textContent`)
+			return errors.Join(fmt.Errorf("after %v this does not hold: %s; the page complains of %q", within, expression, said), err, failed)
+		}
+		if err := backoff.Sleep(t.ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *tab) click(selector string) error {
+	if err := t.do(chromedp.Click(chromedp.CSS(selector))); err != nil {
+		return fmt.Errorf("click %s: %w", selector, err)
+	}
+	return nil
+}
+
+// desktop and phone are screens.
+func (t *tab) desktop() error { return t.do(chromedp.EmulateViewport(1280, 860)) }
+func (t *tab) phone() error {
+	return t.do(chromedp.EmulateViewport(360, 760, chromedp.EmulateScale(2), chromedp.EmulateMobile))
+}
+
+func (t *tab) scheme(name string) error {
+	_, err := chromedp.Call(t.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+	})
+	return err
+}
