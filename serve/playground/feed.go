@@ -39,8 +39,8 @@ type feed struct {
 	version string
 
 	fresh     []freshness // newest last
-	events    int             // answered
-	lastBeat  int             // events until then
+	events    int         // answered
+	lastBeat  int         // events until then
 	perSecond int
 	rated     int // events of those who had a list
 	hits      int

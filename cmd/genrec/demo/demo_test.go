@@ -63,12 +63,19 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	var summary Summary
 	page := &page{}
-	err = Run(t.Context(), Config{
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	const stays = 500 * time.Millisecond
+	var measured time.Time
+	err = Run(ctx, Config{
 		Events: events, Live: 200, Rate: 100,
 		Kafka: stream.Cluster{Brokers: servers.KafkaBrokers()}, Store: store, Models: models,
 		Serve:   &versions.Versions{Registry: models, Device: model.CPU, Ranker: model.DefaultRankerConfig()},
 		Retrain: training, Aside: noProgress{}, Out: &out,
-		Page: page, Measured: func(s Summary) { summary = s },
+		Page: page, Stay: true, Measured: func(s Summary) {
+			summary, measured = s, time.Now()
+			time.AfterFunc(stays, stop)
+		},
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
@@ -82,8 +89,11 @@ func TestRun(t *testing.T) {
 	if !strings.Contains(out.String(), "now recommended:") {
 		t.Errorf("no answer was shown live:\n%s", out.String())
 	}
-	if page.said.Load() != 4 || page.trained.Load() != 2 || page.written.Load() < 200 {
-		t.Errorf("the page was told %d steps, %d trainings and %d lists, want 4, 2 and all lists", page.said.Load(), page.trained.Load(), page.written.Load())
+	if after := time.Since(measured); after < stays {
+		t.Errorf("it ended %v after the replay, want it to stay until it is stopped", after)
+	}
+	if page.said.Load() != 5 || page.trained.Load() != 2 || page.written.Load() < 200 {
+		t.Errorf("the page was told %d steps, %d trainings and %d lists, want 5, 2 and all lists", page.said.Load(), page.trained.Load(), page.written.Load())
 	}
 	line := regexp.MustCompile(`^demo events=\d+ users=\d+ hr10=0\.\d{4} popularity_hr10=0\.\d{4} freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`)
 	if !line.MatchString(summary.String()) {
