@@ -49,7 +49,7 @@ type Written struct {
 	Recommendations sessions.Recommendations
 	Replaced        sessions.Recommendations // those that were read before, zero if there were none
 	Items           []string                 // that they were generated from, oldest first
-	ProducedAt      []time.Time // of the events behind them, at most stream.MaxProducedAt
+	ProducedAt      []time.Time              // of the events behind them, at most stream.MaxProducedAt
 	WrittenAt       time.Time
 }
 

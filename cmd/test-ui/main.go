@@ -60,7 +60,7 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer closeTab()
 	story := &story{settings: s, world: w, tab: tab}
-	story.tell()
+	story.tell() //nolint:contextcheck // the tab's context is of ctx
 	fmt.Printf("ui checks=%d failed=%d update_p95_ms=%.0f\n", story.checks, story.failed, story.updateP95())
 	if story.failed > 0 {
 		return fmt.Errorf("%d of %d checks failed, see above; pictures and the log are in %s", story.failed, story.checks, s.shots)

@@ -124,8 +124,8 @@ func (t *tab) click(selector string) error {
 	return nil
 }
 
-// desktop and phone are screens.
 func (t *tab) desktop() error { return t.do(chromedp.EmulateViewport(1280, 860)) }
+
 func (t *tab) phone() error {
 	return t.do(chromedp.EmulateViewport(360, 760, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 }

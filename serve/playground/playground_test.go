@@ -83,8 +83,14 @@ func start(t *testing.T, cfg playground.Config) (*playground.Playground, string)
 	return page, "http://" + listener.Addr().String()
 }
 
-// ask returns an answer with its body.
-func ask(t *testing.T, method, url string, header ...string) (*http.Response, string) {
+// reply is what comes back beside the body.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
+// ask returns an answer and its body.
+func ask(t *testing.T, method, url string, header ...string) (reply, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
@@ -105,7 +111,7 @@ func ask(t *testing.T, method, url string, header ...string) (*http.Response, st
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(body)
+	return reply{answer.StatusCode, answer.Header}, string(body)
 }
 
 func TestPageNeedsNothingOfOthers(t *testing.T) {
