@@ -38,7 +38,7 @@ end, each user is refreshed once, no faster than "infer" has time for.
 
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
            genrec import --dry-run ml-1m/ratings.dat`,
-		Flags: join(clusterFlags(), redisFlags(), historyFlag(), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
@@ -66,7 +66,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					return fmt.Errorf("--resume: %w", err)
 				}
 			}
-			closeOutputs, err := importOutputs(cmd, &cfg)
+			closeOutputs, err := importOutputs(ctx, cmd, &cfg)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 }
 
 // importOutputs sets where refused rows and refreshes go.
-func importOutputs(cmd *cli.Command, cfg *backfill.Config) (closeAll func() error, err error) {
+func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) (closeAll func() error, err error) {
 	rejects, refresh, dry := cmd.String("rejects"), !cmd.Bool("no-refresh"), cmd.Bool("dry-run")
 	closeAll = func() error { return nil }
 	switch {
@@ -120,6 +120,9 @@ func importOutputs(cmd *cli.Command, cfg *backfill.Config) (closeAll func() erro
 		return nil, errors.Join(fmt.Errorf("%w (none with --no-refresh and --rejects)", err), closeAll())
 	}
 	topics := stream.DefaultTopics()
+	if err := stream.AwaitTopics(ctx, slog.Default(), kafkaCluster, topics, cmd.Int("partitions")); err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
 	if rejects == "" {
 		letters := stream.NewDeadLetterWriter(kafkaCluster, topics.DeadLetters)
 		cfg.Refuse = func(ctx context.Context, rows []backfill.Refused) error {
