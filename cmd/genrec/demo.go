@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -130,20 +129,11 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 					fmt.Fprintf(aloud, "  %s goes on until Ctrl-C\n", pageURL(listener))
 				}
 				fmt.Fprintln(aloud, "  next: genrec all --help, and README.md for your own Kafka and Redis")
-				printed = printSummary(cmd, summary)
+				printed = printResult(cmd, summary, fmt.Sprint(summary))
 			},
 		})
 	})
 	return errors.Join(group.Wait(), printed)
-}
-
-func printSummary(cmd *cli.Command, summary demo.Summary) error {
-	out := cmd.Root().Writer
-	if cmd.Bool("json") {
-		return json.NewEncoder(out).Encode(summary)
-	}
-	_, err := fmt.Fprintln(out, summary)
-	return err
 }
 
 func positive(rate float64) error {

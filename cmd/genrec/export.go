@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -72,10 +71,5 @@ type exportReport struct {
 }
 
 func printExported(cmd *cli.Command, e exportReport) error {
-	out := cmd.Root().Writer
-	if cmd.Bool("json") {
-		return json.NewEncoder(out).Encode(e)
-	}
-	_, err := fmt.Fprintf(out, "export users=%d events=%d seconds=%.1f\n", e.Users, e.Events, e.Seconds)
-	return err
+	return printResult(cmd, e, fmt.Sprintf("export users=%d events=%d seconds=%.1f", e.Users, e.Events, e.Seconds))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,12 +93,7 @@ type forgotten struct {
 }
 
 func printForgotten(cmd *cli.Command, f forgotten) error {
-	out := cmd.Root().Writer
-	if cmd.Bool("json") {
-		return json.NewEncoder(out).Encode(f)
-	}
-	_, err := fmt.Fprintf(out, "%d users forgotten, %d of them had something in Redis; %d dead letters erased\n", f.Users, f.Known, f.Letters)
-	return err
+	return printResult(cmd, f, fmt.Sprintf("%d users forgotten, %d of them had something in Redis; %d dead letters erased", f.Users, f.Known, f.Letters))
 }
 
 func usersToForget(cmd *cli.Command) ([]string, error) {

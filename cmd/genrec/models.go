@@ -99,16 +99,11 @@ Example, in a crontab:   0 5 * * *  genrec models prune --keep 10 --models /srv/
 }
 
 func printRemoved(cmd *cli.Command, removed []string) error {
-	out := cmd.Root().Writer
-	if cmd.Bool("json") {
-		return json.NewEncoder(out).Encode(map[string][]string{"removed": append([]string{}, removed...)})
+	line := "nothing to remove"
+	if len(removed) > 0 {
+		line = "removed " + strings.Join(removed, ", ")
 	}
-	if len(removed) == 0 {
-		_, err := fmt.Fprintln(out, "nothing to remove")
-		return err
-	}
-	_, err := fmt.Fprintln(out, "removed", strings.Join(removed, ", "))
-	return err
+	return printResult(cmd, map[string][]string{"removed": append([]string{}, removed...)}, line)
 }
 
 // setServing makes versions serve, and says so where one of them was refused.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v3"
@@ -17,6 +18,17 @@ func narration(cmd *cli.Command) io.Writer {
 		return cmd.Root().ErrWriter
 	}
 	return cmd.Root().Writer
+}
+
+// printResult prints a command's only result: as JSON where that is asked for, or else what
+// it comes to in a line.
+func printResult(cmd *cli.Command, result any, line string) error {
+	out := cmd.Root().Writer
+	if cmd.Bool("json") {
+		return json.NewEncoder(out).Encode(result)
+	}
+	_, err := fmt.Fprintln(out, line)
+	return err
 }
 
 // encodeLines prints each as a line of JSON.
