@@ -65,8 +65,14 @@ func (w *world) killed(ctx context.Context) error {
 			return err
 		}
 		part := (float64(i) + w.random.Float64()) / float64(w.s.kills)
-		if err := w.kill(ctx, time.Duration(part*float64(whole))); err != nil {
-			return err
+		for tries, before := 0, w.kills; w.kills == before && tries < 3; tries++ {
+			took, err := w.kill(ctx, time.Duration(part*float64(whole)))
+			if err != nil {
+				return err
+			}
+			if w.kills == before { // it was quicker than those before
+				whole = took
+			}
 		}
 		if err := w.halfPublishedIn(ctx, w.models); err != nil {
 			return err
@@ -79,13 +85,15 @@ func (w *world) killed(ctx context.Context) error {
 	return err
 }
 
-// kill starts a training and ends it as a crash does; one that was quicker is no kill.
-func (w *world) kill(ctx context.Context, after time.Duration) error {
+// kill starts a training and ends it as a crash does; one that was quicker is no kill, and
+// took that long.
+func (w *world) kill(ctx context.Context, after time.Duration) (took time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, w.s.genrec, w.training(w.models)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start a training: %w", err)
+		return 0, fmt.Errorf("start a training: %w", err)
 	}
+	start := time.Now()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -95,12 +103,12 @@ func (w *world) kill(ctx context.Context, after time.Duration) error {
 	}()
 	select {
 	case <-ended:
-		return ctx.Err()
+		return time.Since(start), ctx.Err()
 	case <-time.After(after):
 	}
 	_ = cmd.Process.Kill() // fails only if it has just ended
 	<-ended
-	return ctx.Err()
+	return time.Since(start), ctx.Err()
 }
 
 // halfPublishedIn counts versions that are not whole.
