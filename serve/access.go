@@ -40,14 +40,14 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			if !strings.EqualFold(scheme, "Bearer") || !s.tokens.has(token) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				refuse(w, http.StatusUnauthorized, "send one of this server's tokens, as in: Authorization: Bearer TOKEN")
+				Refuse(w, http.StatusUnauthorized, "send one of this server's tokens, as in: Authorization: Bearer TOKEN")
 				return
 			}
 			who = token
 		}
 		if s.limiters != nil && !s.limiters.of(who).Allow() {
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusTooManyRequests, "more than %v requests a second: wait a moment", s.cfg.Rate)
+			Refuse(w, http.StatusTooManyRequests, "more than %v requests a second: wait a moment", s.cfg.Rate)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -64,7 +64,7 @@ func bound(most int, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		default:
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusServiceUnavailable, "%d such requests are being answered: try again", most)
+			Refuse(w, http.StatusServiceUnavailable, "%d such requests are being answered: try again", most)
 		}
 	})
 }

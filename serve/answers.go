@@ -8,14 +8,7 @@ import (
 )
 
 // Answer sends a value as JSON.
-func Answer(w http.ResponseWriter, status int, value any) { answer(w, status, value) }
-
-// Refuse says in words what is wrong, as the API does.
-func Refuse(w http.ResponseWriter, status int, format string, args ...any) {
-	refuse(w, status, format, args...)
-}
-
-func answer(w http.ResponseWriter, status int, value any) {
+func Answer(w http.ResponseWriter, status int, value any) {
 	send(w, status, "application/json", value)
 }
 
@@ -26,8 +19,8 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// refuse says in words what is wrong.
-func refuse(w http.ResponseWriter, status int, format string, args ...any) {
+// Refuse says in words what is wrong, as RFC 9457 has it.
+func Refuse(w http.ResponseWriter, status int, format string, args ...any) {
 	send(w, status, "application/problem+json", problem{http.StatusText(status), status, fmt.Sprintf(format, args...)})
 }
 
@@ -48,5 +41,5 @@ func send(w http.ResponseWriter, status int, kind string, value any) {
 func (s *Server) unavailable(ctx context.Context, w http.ResponseWriter, what string, err error) {
 	s.failures.Do(func() { s.cfg.Logger.ErrorContext(ctx, "answered 503", "why", what, "err", err) })
 	w.Header().Set("Retry-After", "1")
-	refuse(w, http.StatusServiceUnavailable, "%s: try again", what)
+	Refuse(w, http.StatusServiceUnavailable, "%s: try again", what)
 }

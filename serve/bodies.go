@@ -11,16 +11,16 @@ import (
 // name of a visitor.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		refuse(w, http.StatusUnsupportedMediaType, "the header Content-Type must say application/json")
+		Refuse(w, http.StatusUnsupportedMediaType, "the header Content-Type must say application/json")
 		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+		Refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
 		return nil, false
 	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "the body ends too early")
+		Refuse(w, http.StatusBadRequest, "the body ends too early")
 		return nil, false
 	}
 	return body, true

@@ -17,7 +17,7 @@ const maxEvents = 500
 
 func (s *Server) acceptEvents(w http.ResponseWriter, r *http.Request) {
 	if s.publisher == nil {
-		refuse(w, http.StatusNotImplemented, "this server takes no events: start it with --kafka")
+		Refuse(w, http.StatusNotImplemented, "this server takes no events: start it with --kafka")
 		return
 	}
 	body, ok := readBody(w, r)
@@ -26,7 +26,7 @@ func (s *Server) acceptEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	events, err := parseEvents(body, time.Now())
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "%v", err)
+		Refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTime)
@@ -35,7 +35,7 @@ func (s *Server) acceptEvents(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(ctx, w, "it is not known whether Kafka has the events, and events that come twice count once", err)
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]int{"accepted": len(events)})
+	Answer(w, http.StatusAccepted, map[string]int{"accepted": len(events)})
 }
 
 // parseEvents reads an event or an array of them: all are valid, or none is accepted.

@@ -11,16 +11,16 @@ import (
 func (s *Server) recommendUser(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if err := event.CheckID("user_id", id); err != nil {
-		refuse(w, http.StatusBadRequest, "%v", err)
+		Refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "%v", err)
+		Refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
 	if answers, ok := s.read(w, r, []string{id}, query); ok {
-		answer(w, http.StatusOK, answers[0])
+		Answer(w, http.StatusOK, answers[0])
 	}
 }
 
@@ -31,11 +31,11 @@ func (s *Server) recommendUsers(w http.ResponseWriter, r *http.Request) {
 	}
 	users, query, err := parseBatch(body)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "%v", err)
+		Refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
 	if answers, ok := s.read(w, r, users, query); ok {
-		answer(w, http.StatusOK, map[string][]recs.Answer{"recommendations": answers})
+		Answer(w, http.StatusOK, map[string][]recs.Answer{"recommendations": answers})
 	}
 }
 

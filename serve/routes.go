@@ -41,7 +41,7 @@ func (s *Server) newHandler() http.Handler {
 		mux.Handle(r.method+" "+r.path, s.measure(r.path, handler))
 		mux.Handle(r.path, s.measure(r.path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Allow", r.method)
-			refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
+			Refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
 		})))
 	}
 	for _, r := range s.openRoutes() {
@@ -51,7 +51,7 @@ func (s *Server) newHandler() http.Handler {
 		add(r, s.follow(r, bound(r.atOnce, s.authenticate(r.handle))))
 	}
 	mux.Handle("/", s.measure(otherRoute, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
+		Refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
 	})))
 	return mux
 }
@@ -62,13 +62,13 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	Answer(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // ready does not speak of Kafka: without it, recommendations can be read all the same.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.stopping.Load() {
-		refuse(w, http.StatusServiceUnavailable, "stopping")
+		Refuse(w, http.StatusServiceUnavailable, "stopping")
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
@@ -77,5 +77,5 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(ctx, w, "Redis does not answer", err)
 		return
 	}
-	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	Answer(w, http.StatusOK, map[string]string{"status": "ready"})
 }

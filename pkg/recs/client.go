@@ -139,9 +139,9 @@ type cachedList struct {
 	read time.Time
 }
 
-// popularItems are zero if there are none. Requests that come when they have become old
-// may each read them, so that none waits for another.
-func (c *Client) popularItems(ctx context.Context) (List, error) {
+// Popular returns what users without a list are recommended, zero if there is nothing.
+// Requests that come when it has become old may each read it, so that none waits for another.
+func (c *Client) Popular(ctx context.Context) (List, error) {
 	if cached := c.popular.Load(); cached != nil && time.Since(cached.read) < c.opts.CacheFor {
 		return cached.List, nil
 	}

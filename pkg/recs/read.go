@@ -83,7 +83,7 @@ func (c *Client) add(ctx context.Context, all []*request, source string) error {
 }
 
 func (c *Client) addPopular(ctx context.Context, short []*request) error {
-	popular, err := c.popularItems(ctx)
+	popular, err := c.Popular(ctx)
 	if err != nil {
 		return err
 	}
