@@ -26,7 +26,7 @@ func NewReader(cluster Cluster, group, topic string) *kafka.Reader {
 		JoinGroupBackoff:      joinBackoff,
 		HeartbeatInterval:     heartbeat,
 		SessionTimeout:        sessionTimeout,
-		RebalanceTimeout:      sessionTimeout,
+		RebalanceTimeout:      rebalanceTimeout,
 		StartOffset:           kafka.FirstOffset,
 		WatchPartitionChanges: true,
 	})

@@ -12,11 +12,14 @@ import (
 )
 
 // Of members of groups. What a member that was killed or cut off had to read rests until
-// its session ends; kafka-go's defaults would be 30 seconds of that, and 5 to come back.
+// its session ends, so that is the shortest which brokers allow by default; kafka-go's
+// defaults would be 30 seconds of that, and 5 to come back. A member that lives may take
+// longer to end its work when the partitions are given out anew.
 const (
-	joinBackoff    = 200 * time.Millisecond
-	heartbeat      = time.Second
-	sessionTimeout = 10 * time.Second
+	joinBackoff      = 200 * time.Millisecond
+	heartbeat        = time.Second
+	sessionTimeout   = 6 * time.Second
+	rebalanceTimeout = 10 * time.Second
 )
 
 // GroupConfig is what a member of a consumer group needs to know.
@@ -52,7 +55,7 @@ func Consume(ctx context.Context, cfg GroupConfig, work func(context.Context, *P
 		JoinGroupBackoff:      joinBackoff,
 		HeartbeatInterval:     heartbeat,
 		SessionTimeout:        sessionTimeout,
-		RebalanceTimeout:      sessionTimeout,
+		RebalanceTimeout:      rebalanceTimeout,
 		WatchPartitionChanges: true,
 	})
 	if err != nil {
