@@ -116,6 +116,24 @@ func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
+// A text that counts for nothing is not searched for.
+func TestBeamsThatSearch(t *testing.T) {
+	ownThread(t)
+	b := newBundle(t, cycles(20, rings, ringSize, 6), 3)
+	for dense, want := range map[float64]int{0: 5, .5: 5, 1: 0} {
+		ranker, err := NewRanker(b, RankerConfig{Beams: 5, Items: 5, DenseWeight: &dense})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ranker.Beams(); got != want {
+			t.Errorf("with a weight of the dense head of %v, %d beams search, want %d", dense, got, want)
+		}
+		if err := ranker.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Weights and sums of 8 bits of precision lead to about the same answers.
 func TestBFloat16RanksAboutTheSame(t *testing.T) {
 	ownThread(t)

@@ -117,6 +117,14 @@ func (r *Ranker) weights() Weights {
 	return w
 }
 
+// Beams is how many search for each query: none where the weights leave nothing to them.
+func (r *Ranker) Beams() int {
+	if r.weights().Beams() == 0 {
+		return 0
+	}
+	return r.config.Beams
+}
+
 // Builder writes the inputs of the bundle's catalog; it shares the items' tokens with
 // the ranker.
 func (r *Ranker) Builder() *examples.Builder { return r.builder }

@@ -11,6 +11,7 @@ import (
 // its own owns the model and answers one call after the other.
 type Recommender struct {
 	bundle Bundle
+	beams  int
 	calls  chan call
 	stop   chan struct{}
 	done   chan struct{}
@@ -59,7 +60,7 @@ func (r *Recommender) serve(dir string, device Device, c RankerConfig, opened ch
 	if c.Precision != Float32 {
 		bundle.Model.Drop() // the ranker has a copy
 	}
-	r.bundle = bundle
+	r.bundle, r.beams = bundle, ranker.Beams()
 	opened <- nil
 	for {
 		select {
@@ -89,6 +90,9 @@ func (r *Recommender) Recommend(ctx context.Context, queries []Query) ([][]Ranke
 		return nil, ctx.Err()
 	}
 }
+
+// Beams is how many search for each query: none where the model's weights leave nothing to them.
+func (r *Recommender) Beams() int { return r.beams }
 
 // Popular lists the most frequent items of the snapshot that the model was
 // trained on, with their share of all interactions.

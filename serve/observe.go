@@ -53,7 +53,7 @@ func (m metrics) answered(answers []recs.Answer) {
 func (s *Server) measure(route string, next http.Handler) http.Handler {
 	s.metrics.requests.WithLabelValues(route, strconv.Itoa(http.StatusOK)) // likewise
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		began, seen := time.Now(), watch(w)
 		next.ServeHTTP(seen, r)
 		s.metrics.requests.WithLabelValues(route, strconv.Itoa(seen.status)).Observe(time.Since(began).Seconds())
 	})
@@ -68,7 +68,7 @@ func (s *Server) follow(r route, next http.Handler) http.Handler {
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		ctx, span := s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), about)
 		defer span.End()
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		seen := watch(w)
 		next.ServeHTTP(seen, r.WithContext(ctx))
 		span.SetAttributes(semconv.HTTPResponseStatusCode(seen.status))
 		if seen.status >= http.StatusInternalServerError {
@@ -81,6 +81,14 @@ func (s *Server) follow(r route, next http.Handler) http.Handler {
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+}
+
+// watch wraps a writer once, for all who ask for the status.
+func watch(w http.ResponseWriter) *statusWriter {
+	if seen, wrapped := w.(*statusWriter); wrapped {
+		return seen
+	}
+	return &statusWriter{ResponseWriter: w, status: http.StatusOK}
 }
 
 // WriteHeader implements http.ResponseWriter.

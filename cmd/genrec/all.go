@@ -71,7 +71,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
 			}
 			group.Go(func() error { return w.Run(groupCtx) })
-			group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
+			group.Go(func() error { return servePage(groupCtx, page, client, s, listener, o) })
 			if times != nil {
 				group.Go(func() error {
 					retrainOnSchedule(groupCtx, *times, training, train, watch.Ended, m, page.Train)

@@ -28,6 +28,7 @@ func TestAllAnswersEvents(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	past, metrics, page := t.TempDir(), freeAddress(t), freeAddress(t)
+	traces := collectTraces(t)
 	done := make(chan error, 1)
 	go func() {
 		done <- newApp().Run(ctx, []string{
@@ -57,6 +58,9 @@ func TestAllAnswersEvents(t *testing.T) {
 	}
 	checkTelemetry(t, "http://"+metrics)
 	checkPage(t, "http://"+page)
+	awaitMetric(t, "http://"+metrics, `genrec_http_answers_total\{source="model"\} 1`)
+	awaitMetric(t, "http://"+metrics, `genrec_http_request_seconds_count\{code="200",route="/v1/users/\{id\}/recommendations"\} 1`)
+	await(t, "a span of the page's reading", func() bool { return traces.have("GET /v1/users/{id}/recommendations") })
 	if err := newApp().Run(t.Context(), []string{"genrec", "all", "--page", page}); err == nil || !strings.Contains(err.Error(), "is taken, perhaps by another genrec") {
 		t.Errorf("with the page's address taken, all ends in %v, want that in words", err)
 	}

@@ -116,7 +116,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	var printed error
 	group, groupCtx := errgroup.WithContext(ctx)
 	groupCtx, stop := context.WithCancel(groupCtx)
-	group.Go(func() error { return servePage(groupCtx, page, client, s, listener) })
+	group.Go(func() error { return servePage(groupCtx, page, client, s, listener, nil) })
 	group.Go(func() error {
 		defer stop()
 		return demo.Run(groupCtx, demo.Config{

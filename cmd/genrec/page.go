@@ -60,8 +60,9 @@ func newPage(cmd *cli.Command, s *servers, train func(context.Context) (string, 
 	return playground.New(playground.Config{Reader: client, Sessions: s.store, Train: train}), client
 }
 
-// servePage runs a page until ctx ends, with the API beside it where there is a listener.
-func servePage(ctx context.Context, page *playground.Playground, client *recs.Client, s *servers, listener net.Listener) (err error) {
+// servePage runs a page until ctx ends, with the API beside it where there is a listener. The
+// API is observed as that of serve is, unless o is nil.
+func servePage(ctx context.Context, page *playground.Playground, client *recs.Client, s *servers, listener net.Listener, o *observation) (err error) {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return page.Run(groupCtx) })
 	if listener != nil {
@@ -72,11 +73,16 @@ func servePage(ctx context.Context, page *playground.Playground, client *recs.Cl
 		}
 		producer := serve.NewProducer(s.kafka, slog.Default())
 		defer func() { err = errors.Join(err, producer.Close()) }()
-		server, err := serve.New(serve.Config{
-			Address: listener.Addr().String(), Around: page.Around(local),
-		}, client, producer)
+		cfg := serve.Config{Address: listener.Addr().String(), Around: page.Around(local)}
+		if o != nil {
+			cfg.Tracing = o.tracing
+		}
+		server, err := serve.New(cfg, client, producer)
 		if err != nil {
 			return errors.Join(err, listener.Close())
+		}
+		if o != nil {
+			o.metrics.MustRegister(server.Metrics()...)
 		}
 		group.Go(func() error { return server.Serve(groupCtx, listener) })
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"sync"
 	"testing"
 
 	"genrec/pkg/embedded/embeddedtest"
@@ -33,6 +36,7 @@ func checkTelemetry(t *testing.T, url string) {
 		`genrec_kafka_lag_messages{group="genrec-inference",partition="3",topic="refreshes"} 0`,
 		`genrec_inference_users_written_total [1-9].*`,
 		`genrec_inference_model_share_percent{version="v\d+"} 100`,
+		`genrec_inference_beams_total [1-9].*`,
 		`genrec_freshness_seconds_count [1-9].*`,
 		`genrec_inference_waiting_users 0`,
 		`genrec_retrain_runs_total{outcome="promoted"} [1-9].*`,
@@ -54,6 +58,37 @@ func awaitMetric(t *testing.T, url, line string) {
 		}
 		return ""
 	})
+}
+
+// collected are the bytes of all spans that were sent.
+type collected struct {
+	mu    sync.Mutex
+	bytes []byte
+}
+
+// collectTraces is a collector for what this process runs until the test ends.
+func collectTraces(t *testing.T) *collected {
+	t.Helper()
+	c := &collected{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Errorf("spans that were sent: %v", err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.bytes = append(c.bytes, body...)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50") // ms
+	return c
+}
+
+func (c *collected) have(span string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.bytes, []byte(span))
 }
 
 func get(t *testing.T, url string, status int) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"genrec/inference"
 	"genrec/model"
@@ -19,6 +20,8 @@ type Versions struct {
 	Registry *registry.Registry
 	Device   model.Device
 	Ranker   model.RankerConfig
+
+	beams atomic.Int64 // that have searched, of all versions
 }
 
 var _ inference.Models = (*Versions)(nil)
@@ -42,13 +45,14 @@ func (v *Versions) Load(ctx context.Context, version string) (inference.Generato
 	if err != nil {
 		return nil, fmt.Errorf("load model version %q: %w", version, err)
 	}
-	return &generator{version: version, items: v.Ranker.Items, recommender: recommender}, nil
+	return &generator{version: version, items: v.Ranker.Items, recommender: recommender, beams: &v.beams}, nil
 }
 
 type generator struct {
 	version     string
 	items       int
 	recommender *model.Recommender
+	beams       *atomic.Int64
 }
 
 func (g *generator) Version() string { return g.version }
@@ -74,6 +78,7 @@ func (g *generator) Generate(ctx context.Context, requests []inference.Request) 
 	if err != nil {
 		return nil, err
 	}
+	g.beams.Add(int64(len(requests) * g.recommender.Beams()))
 	lists := make([][]sessions.ScoredItem, len(ranked))
 	for i, items := range ranked {
 		lists[i] = scored(items)
