@@ -75,6 +75,18 @@ check_alerts() {
   promtool test rules prometheus/rules_test.yaml
 }
 
+# What the panels ask is a question that Prometheus understands, for which each becomes a rule;
+# whether it is of metrics that there are, check_program tells.
+check_dashboards() {
+  local dashboard rules=$out/panels.yaml
+  for dashboard in grafana/dashboards/*.json; do
+    # shellcheck disable=SC2016 # the variables are those of yq and of Grafana
+    yq --input-format json --output-format yaml '{"groups": [{"name": "panels", "rules": [.panels[] | .id as $panel | .targets[] |
+      {"record": "panel:" + ($panel | tostring) + .refId, "expr": (.expr | sub("\$__rate_interval", "5m"))}]}]}' "$dashboard" >"$rules"
+    promtool check rules --lint=all --lint-fatal "$rules"
+  done
+}
+
 # Commands, flags and variables must be those of genrec, and values such as it takes.
 check_program() {
   GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^(TestManifests|TestDashboards.*|TestAlerts.*)$' ../cmd/genrec
@@ -85,4 +97,5 @@ check_compose
 check_chart
 check_mistakes
 check_alerts
+check_dashboards
 check_program
