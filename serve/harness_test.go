@@ -1,11 +1,6 @@
 package serve_test
 
 import (
-	"context"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -15,37 +10,10 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
-	"genrec/serve"
 	"genrec/sessions"
 )
 
 func TestMain(m *testing.M) { embeddedtest.Main(m) }
-
-var quiet = slog.New(slog.DiscardHandler)
-
-// start runs a server until the test ends, and returns its address.
-func start(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) (string, *embeddedtest.Service) {
-	t.Helper()
-	address, _, service := startServer(t, cfg, reader, publisher)
-	return address, service
-}
-
-func startServer(t *testing.T, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) (string, *serve.Server, *embeddedtest.Service) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Address = listener.Addr().String()
-	if cfg.Logger == nil {
-		cfg.Logger = quiet
-	}
-	server, err := serve.New(cfg, reader, publisher)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg.Address, server, embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
-}
 
 // newReader fills a Redis of its own: ann has a list and has seen m1, kim
 // has none and has seen a hat, all know what is popular.
@@ -92,37 +60,4 @@ func fill(t testing.TB, rdb *redis.Client) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// reply is what comes back beside the body.
-type reply struct {
-	StatusCode int
-	Header     http.Header
-}
-
-// ask sends a request, and returns the answer with its body read.
-func ask(t testing.TB, client *http.Client, r *http.Request) (reply, string) {
-	t.Helper()
-	answer, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{answer.StatusCode, answer.Header}, string(body)
-}
-
-func request(t testing.TB, method, url, body string) *http.Request {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	return r
 }

@@ -14,18 +14,17 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/stream"
 	"genrec/serve"
+	"genrec/serve/servetest"
 )
 
 func TestMetricsTellOfRoutesAndSources(t *testing.T) {
 	reader, _ := newReader(t)
 	token := strings.Repeat("a", serve.MinToken)
-	address, server, _ := startServer(t, serve.Config{Tokens: []string{token}, Rate: 4}, reader, nil)
+	running := servetest.Start(t, serve.Config{Tokens: []string{token}, Rate: 4}, reader, nil)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(server.Metrics()...)
+	registry.MustRegister(running.Server.Metrics()...)
 	ask1 := func(method, path, body string) {
-		r := request(t, method, "http://"+address+path, body)
-		r.Header.Set("Authorization", "Bearer "+token)
-		ask(t, http.DefaultClient, r)
+		servetest.Ask(t, servetest.Request(t, method, running.URL+path, body, "Authorization", "Bearer "+token))
 	}
 	ask1("GET", "/v1/users/ann/recommendations", "")
 	ask1("POST", "/v1/recommendations", `{"user_ids": ["ann", "kim", "bob"], "category": ["shoes"]}`)
@@ -78,22 +77,21 @@ func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
 	reader, _ := newReader(t)
 	for _, traced := range []bool{true, false} {
 		servers, _ := embeddedtest.Start(t)
-		producer := serve.NewProducer(servers.Cluster(), quiet)
+		producer := serve.NewProducer(servers.Cluster(), servetest.Quiet)
 		defer producer.Close()
 		exporter := tracetest.NewInMemoryExporter()
 		cfg := serve.Config{}
 		if traced {
 			cfg.Tracing = sdk.NewTracerProvider(sdk.WithSyncer(exporter))
 		}
-		address, service := start(t, cfg, reader, producer)
-		r := request(t, "POST", "http://"+address+"/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`)
-		r.Header.Set("Traceparent", "00-"+traceID+"-"+above+"-01")
-		if response, body := ask(t, http.DefaultClient, r); response.StatusCode != http.StatusAccepted {
+		running := servetest.Start(t, cfg, reader, producer)
+		r := servetest.Request(t, "POST", running.URL+"/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`, "Traceparent", "00-"+traceID+"-"+above+"-01")
+		if response, body := servetest.Ask(t, r); response.StatusCode != http.StatusAccepted {
 			t.Fatalf("got %d %s", response.StatusCode, body)
 		}
-		ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
-		ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/healthz", ""))
-		service.Stop()
+		servetest.Ask(t, servetest.Request(t, "GET", running.URL+"/v1/users/ann/recommendations", ""))
+		servetest.Ask(t, servetest.Request(t, "GET", running.URL+"/healthz", ""))
+		running.Service.Stop()
 
 		messages := servers.Messages(stream.DefaultTopics().Interactions)
 		if len(messages) != 1 {

@@ -3,6 +3,7 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,9 +21,12 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
+	"genrec/pkg/realservers"
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/pkg/tlsfiles"
 	"genrec/serve"
+	"genrec/serve/servetest"
 )
 
 // testdata/*.http hold requests, and after each what comes back:
@@ -36,10 +40,10 @@ import (
 func TestGoldenRequests(t *testing.T) {
 	reader, _ := newReader(t)
 	servers, _ := embeddedtest.Start(t)
-	producer := serve.NewProducer(servers.Cluster(), quiet)
+	producer := serve.NewProducer(servers.Cluster(), servetest.Quiet)
 	defer producer.Close()
-	address, _ := start(t, serve.Config{}, reader, producer)
-	readOnly, _ := start(t, serve.Config{}, reader, nil)
+	url := servetest.Start(t, serve.Config{}, reader, producer).URL
+	readOnly := servetest.Start(t, serve.Config{}, reader, nil).URL
 
 	files, err := filepath.Glob("testdata/*.http")
 	if err != nil || len(files) == 0 {
@@ -50,7 +54,7 @@ func TestGoldenRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := address
+		at := url
 		if filepath.Base(file) == "without_kafka.http" {
 			at = readOnly
 		}
@@ -81,7 +85,7 @@ func TestGoldenRequests(t *testing.T) {
 }
 
 // rehearse sends the request of a block and returns the block as it should be.
-func rehearse(t *testing.T, address, block string) string {
+func rehearse(t *testing.T, url, block string) string {
 	t.Helper()
 	var lines []string
 	for line := range strings.Lines(block) {
@@ -91,9 +95,9 @@ func rehearse(t *testing.T, address, block string) string {
 	}
 	method, path, _ := strings.Cut(lines[0], " ")
 	body := strings.Join(lines[1:], "\n")
-	r := request(t, method, "http://"+address+path, body)
-	response, answer := ask(t, http.DefaultClient, r)
-	compareWithOpenAPI(t, request(t, method, "http://"+address+path, body), response, answer)
+	r := servetest.Request(t, method, url+path, body)
+	response, answer := servetest.Ask(t, r)
+	compareWithOpenAPI(t, servetest.Request(t, method, url+path, body), response, answer)
 	return fmt.Sprintf("> %s\n%d %s\n%s", strings.Join(lines, "\n> "), response.StatusCode, response.Header.Get("Content-Type"), answer)
 }
 
@@ -106,7 +110,7 @@ func loadOpenAPI(t *testing.T) *openapi3.T {
 	return doc
 }
 
-func compareWithOpenAPI(t *testing.T, r *http.Request, response reply, body string) {
+func compareWithOpenAPI(t *testing.T, r *http.Request, response servetest.Reply, body string) {
 	t.Helper()
 	doc := loadOpenAPI(t)
 	router, err := gorillamux.NewRouter(doc)
@@ -190,21 +194,21 @@ func (broken) Ping(context.Context) error { return errors.New("dial tcp 10.0.0.7
 func (broken) Publish(context.Context, []serve.Event) error { return errors.New("secret") }
 
 func TestOutagesAreSaidInWords(t *testing.T) {
-	address, _ := start(t, serve.Config{}, broken{}, broken{})
+	url := servetest.Start(t, serve.Config{}, broken{}, broken{}).URL
 	for _, c := range []struct{ method, path, body, want string }{
 		{"GET", "/v1/users/ann/recommendations", "", "the recommendations cannot be read"},
 		{"POST", "/v1/recommendations", `{"user_ids": ["ann"]}`, "the recommendations cannot be read"},
 		{"POST", "/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`, "events that come twice count once"},
 		{"GET", "/readyz", "", "Redis does not answer"},
 	} {
-		r := request(t, c.method, "http://"+address+c.path, c.body)
-		response, body := ask(t, http.DefaultClient, r)
+		r := servetest.Request(t, c.method, url+c.path, c.body)
+		response, body := servetest.Ask(t, r)
 		if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, c.want) || strings.Contains(body, "secret") {
 			t.Errorf("%s: got %d %s; want 503 with %q and no word of the servers", c.path, response.StatusCode, body, c.want)
 		}
-		compareWithOpenAPI(t, request(t, c.method, "http://"+address+c.path, c.body), response, body)
+		compareWithOpenAPI(t, servetest.Request(t, c.method, url+c.path, c.body), response, body)
 	}
-	if response, _ := ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/healthz", "")); response.StatusCode != http.StatusOK {
+	if response, _ := servetest.Ask(t, servetest.Request(t, "GET", url+"/healthz", "")); response.StatusCode != http.StatusOK {
 		t.Errorf("healthz is %d: a restart would not bring Redis back", response.StatusCode)
 	}
 }
@@ -212,9 +216,9 @@ func TestOutagesAreSaidInWords(t *testing.T) {
 func TestReadyAgainWhenRedisIsBack(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	fill(t, rdb)
-	address, _ := start(t, serve.Config{}, recs.New(rdb, recs.Options{}), nil)
+	url := servetest.Start(t, serve.Config{}, recs.New(rdb, recs.Options{}), nil).URL
 	status := func(path string) int {
-		response, _ := ask(t, http.DefaultClient, request(t, "GET", "http://"+address+path, ""))
+		response, _ := servetest.Ask(t, servetest.Request(t, "GET", url+path, ""))
 		return response.StatusCode
 	}
 	servers.StopRedis()
@@ -233,7 +237,7 @@ func TestReadyAgainWhenRedisIsBack(t *testing.T) {
 func TestTokens(t *testing.T) {
 	reader, _ := newReader(t)
 	token, other := strings.Repeat("a", serve.MinToken), strings.Repeat("b", serve.MinToken)
-	address, _ := start(t, serve.Config{Tokens: []string{token, other}}, reader, nil)
+	url := servetest.Start(t, serve.Config{Tokens: []string{token, other}}, reader, nil).URL
 	for _, c := range []struct {
 		path, header string
 		want         int
@@ -249,36 +253,81 @@ func TestTokens(t *testing.T) {
 		{"/readyz", "", 200},
 		{"/openapi.json", "", 200},
 	} {
-		r := request(t, "GET", "http://"+address+c.path, "")
+		r := servetest.Request(t, "GET", url+c.path, "")
 		if c.header != "" {
 			r.Header.Set("Authorization", c.header)
 		}
-		response, body := ask(t, http.DefaultClient, r)
+		response, body := servetest.Ask(t, r)
 		if response.StatusCode != c.want || strings.Contains(body, token) {
 			t.Errorf("%s with %q: got %d %s, want %d", c.path, c.header, response.StatusCode, body, c.want)
 		}
-		compareWithOpenAPI(t, request(t, "GET", "http://"+address+c.path, ""), response, body)
+		compareWithOpenAPI(t, servetest.Request(t, "GET", url+c.path, ""), response, body)
+	}
+}
+
+// With TLS there is no way around it, and a token passes it as it does without.
+func TestHTTPS(t *testing.T) {
+	authority, err := realservers.NewAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := authority.Issue("serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := tlsfiles.Files{Cert: own.Cert, Key: own.Key}.Server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusting, err := tlsfiles.Files{CA: own.CA}.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, _ := newReader(t)
+	token := strings.Repeat("a", serve.MinToken)
+	url := servetest.Start(t, serve.Config{TLS: cfg, Tokens: []string{token}}, reader, nil).URL
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting, ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	const path = "/v1/users/ann/recommendations"
+	response, body := servetest.AskBy(t, client, servetest.Request(t, "GET", url+path, "", "Authorization", "Bearer "+token))
+	if response.StatusCode != http.StatusOK || !strings.Contains(body, `"source":"model"`) {
+		t.Errorf("over HTTPS with a token: got %d %s, want the list", response.StatusCode, body)
+	}
+	if response, body := servetest.AskBy(t, client, servetest.Request(t, "GET", url+path, "")); response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("over HTTPS without a token: got %d %s, want 401", response.StatusCode, body)
+	}
+	plain := strings.Replace(url, "https", "http", 1)
+	if response, body := servetest.Ask(t, servetest.Request(t, "GET", plain+path, "", "Authorization", "Bearer "+token)); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("without HTTPS: got %d %s, want 400", response.StatusCode, body)
+	}
+	if answer, err := http.DefaultClient.Do(servetest.Request(t, "GET", url+path, "")); err == nil {
+		answer.Body.Close()
+		t.Error("a client that does not know the authority is served: it should not trust the certificate")
+	}
+	old := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusting.RootCAs, MaxVersion: tls.VersionTLS11}}} //nolint:gosec // that is the point
+	if answer, err := old.Do(servetest.Request(t, "GET", url+path, "")); err == nil {
+		answer.Body.Close()
+		t.Error("TLS 1.1 is served: at least 1.2 is wanted")
 	}
 }
 
 func TestRateLimit(t *testing.T) {
 	reader, _ := newReader(t)
 	token, other := strings.Repeat("a", serve.MinToken), strings.Repeat("b", serve.MinToken)
-	address, _ := start(t, serve.Config{Tokens: []string{token, other}, Rate: .001}, reader, nil)
+	url := servetest.Start(t, serve.Config{Tokens: []string{token, other}, Rate: .001}, reader, nil).URL
 	for _, c := range []struct {
 		token string
 		want  int
 	}{{token, 200}, {token, 429}, {other, 200}, {other, 429}, {"wrong", 401}} {
-		r := request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", "")
-		r.Header.Set("Authorization", "Bearer "+c.token)
-		if response, body := ask(t, http.DefaultClient, r); response.StatusCode != c.want {
+		r := servetest.Request(t, "GET", url+"/v1/users/ann/recommendations", "", "Authorization", "Bearer "+c.token)
+		if response, body := servetest.Ask(t, r); response.StatusCode != c.want {
 			t.Errorf("got %d %s, want %d: each token has its own limit", response.StatusCode, body, c.want)
 		}
 	}
-	address, _ = start(t, serve.Config{Rate: 3}, reader, nil)
+	url = servetest.Start(t, serve.Config{Rate: 3}, reader, nil).URL
 	statuses := make(map[int]int)
 	for range 5 {
-		response, _ := ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
+		response, _ := servetest.Ask(t, servetest.Request(t, "GET", url+"/v1/users/ann/recommendations", ""))
 		statuses[response.StatusCode]++
 	}
 	if statuses[200] < 3 || statuses[429] < 1 {
@@ -300,25 +349,25 @@ func (s slow) Read(_ context.Context, users []string, _ recs.Query) ([]recs.Answ
 
 func TestStopLetsRequestsFinish(t *testing.T) {
 	reader := slow{asked: make(chan struct{}), release: make(chan struct{})}
-	address, service := start(t, serve.Config{}, reader, nil)
+	running := servetest.Start(t, serve.Config{}, reader, nil)
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		response, body := ask(t, http.DefaultClient, request(t, "GET", "http://"+address+"/v1/users/ann/recommendations", ""))
+		response, body := servetest.Ask(t, servetest.Request(t, "GET", running.URL+"/v1/users/ann/recommendations", ""))
 		if response.StatusCode != http.StatusOK {
 			t.Errorf("a request that was there when the server was stopped got %d %s", response.StatusCode, body)
 		}
 	})
 	<-reader.asked
-	wait.Go(service.Stop)
+	wait.Go(running.Service.Stop)
 	close(reader.release)
 	wait.Wait()
 }
 
 func TestRequestsInFlightAreBounded(t *testing.T) {
 	reader := slow{asked: make(chan struct{}), release: make(chan struct{})}
-	address, _ := start(t, serve.Config{}, reader, nil)
-	post := func() (reply, string) {
-		return ask(t, http.DefaultClient, request(t, "POST", "http://"+address+"/v1/recommendations", `{"user_ids": ["ann"]}`))
+	url := servetest.Start(t, serve.Config{}, reader, nil).URL
+	post := func() (servetest.Reply, string) {
+		return servetest.Ask(t, servetest.Request(t, "POST", url+"/v1/recommendations", `{"user_ids": ["ann"]}`))
 	}
 	var wait sync.WaitGroup
 	for range serve.MaxBodies {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
@@ -19,6 +18,7 @@ import (
 	"genrec/pkg/recs"
 	"genrec/serve"
 	"genrec/serve/playground"
+	"genrec/serve/servetest"
 	"genrec/sessions"
 )
 
@@ -62,56 +62,25 @@ var api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve.
 // start serves a page of its own as the program does, and returns its address.
 func start(t *testing.T, cfg playground.Config) (*playground.Playground, string) {
 	t.Helper()
+	page, _, running := startAll(t, cfg)
+	return page, running.URL
+}
+
+func startAll(t *testing.T, cfg playground.Config) (*playground.Playground, *embeddedtest.Service, servetest.Running) {
+	t.Helper()
 	if cfg.Reader == nil {
 		cfg.Reader, cfg.Sessions = fake{}, fake{}
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = servetest.Quiet
 	page := playground.New(cfg)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := serve.New(serve.Config{
-		Address: listener.Addr().String(), Logger: cfg.Logger,
-		Around: func(http.Handler) http.Handler { return page.Around(true)(api) },
-	}, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	embeddedtest.Run(t, page.Run)
-	embeddedtest.Run(t, func(ctx context.Context) error { return server.Serve(ctx, listener) })
-	return page, "http://" + listener.Addr().String()
-}
-
-// reply is what comes back beside the body.
-type reply struct {
-	StatusCode int
-	Header     http.Header
+	around := func(http.Handler) http.Handler { return page.Around(true)(api) }
+	return page, embeddedtest.Run(t, page.Run), servetest.Start(t, serve.Config{Around: around}, nil, nil)
 }
 
 // ask returns an answer and its body.
-func ask(t *testing.T, method, url string, header ...string) (reply, string) {
+func ask(t *testing.T, method, url string, header ...string) (servetest.Reply, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-		if header[i] == "Host" {
-			r.Host = header[i+1]
-		}
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{answer.StatusCode, answer.Header}, string(body)
+	return servetest.Ask(t, servetest.Request(t, method, url, "", header...))
 }
 
 func TestPageNeedsNothingOfOthers(t *testing.T) {
@@ -175,11 +144,7 @@ type events struct {
 
 func follow(t *testing.T, url, user string) events {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/playground/stream?user="+user, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := http.DefaultClient.Do(servetest.Request(t, http.MethodGet, url+"/playground/stream?user="+user, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +152,9 @@ func follow(t *testing.T, url, user string) events {
 	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Fatalf("the stream is answered %d as %s", answer.StatusCode, kind)
 	}
-	return events{t, bufio.NewScanner(answer.Body)}
+	text := bufio.NewScanner(answer.Body)
+	text.Buffer(nil, 1<<20)
+	return events{t, text}
 }
 
 // next reads the next event of a kind, or else ends the test.
@@ -262,29 +229,48 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// Who has another user sees a few of the rows; who does not read is dropped, and nobody waits.
+// unread opens a stream of ann's of which nothing is read, and for which the system keeps little.
+func unread(t *testing.T, url string) io.Reader {
+	t.Helper()
+	const buffer = 64 << 10
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(buffer)
+		}
+		return conn, err
+	}}
+	answer, err := transport.RoundTrip(servetest.Request(t, http.MethodGet, url+"/playground/stream?user=ann", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	return answer.Body
+}
+
+// Who has another user sees a few of the rows. Who does not read is dropped: nobody waits,
+// little is kept, and the server can end.
 func TestSlowReadersAreDropped(t *testing.T) {
-	page, url := start(t, playground.Config{})
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/playground/stream?user=ann", nil)
-	if err != nil {
-		t.Fatal(err)
+	page, life, running := startAll(t, playground.Config{})
+	slow := unread(t, running.URL)
+	unread(t, running.URL) // to the end
+	quick := follow(t, running.URL, "bob")
+	// More than the system keeps of what is sent, so that the server has to wait for its writes.
+	const lists, bytes, most = 600, 256 << 10, 64 << 20
+	item, began, told := strings.Repeat("long", bytes/4), time.Now(), make(chan struct{})
+	go func() {
+		defer close(told)
+		for range lists {
+			page.Written(written("ann", recs.List{}, 1, item))
+		}
+	}()
+	select {
+	case <-told:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%d lists take more than 20 s: a page that does not read holds up the worker", lists)
 	}
-	slow, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer slow.Body.Close()
-	quick := follow(t, url, "bob")
-	began := time.Now()
-	const lists = 50_000
-	for range lists {
-		page.Written(written("ann", recs.List{}, 1, strings.Repeat("long", 60)))
-	}
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("%d lists took %v: a page that does not read holds up the worker", lists, took)
-	}
-	if got, _ := io.Copy(io.Discard, slow.Body); got > 40<<20 {
-		t.Errorf("the slow page was still sent %d bytes", got)
+	if got, _ := io.Copy(io.Discard, io.LimitReader(slow, most)); got == most {
+		t.Errorf("the slow page was still sent %d bytes: they were kept for it", got)
 	}
 	page.Written(written("bob", recs.List{}, 1, "b1"))
 	others := 0
@@ -298,6 +284,8 @@ func TestSlowReadersAreDropped(t *testing.T) {
 	if others > 6*int(time.Since(began)/time.Second+2) {
 		t.Errorf("a page was sent %d rows of others in %v: they are to be few", others, time.Since(began))
 	}
+	life.Stop()
+	running.Service.Stop()
 }
 
 func TestOneTrainingAtATime(t *testing.T) {
