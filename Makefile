@@ -25,7 +25,8 @@ setup: ## Fetch libtorch and compile its Go bindings, once
 
 .PHONY: build
 build: ## Build bin/genrec
-	@$(libtorch) go build -o bin/genrec ./cmd/genrec
+	@$(libtorch) [[ -e bin/genrec ]] || echo "genrec: compiling (once, about 2 minutes)" >&2; \
+	go build -o bin/genrec ./cmd/genrec
 
 .PHONY: test
 test: setup ## Run the unit tests of all packages

@@ -17,8 +17,8 @@ func exportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "write all sequences to a file of events",
 		ArgsUsage: "FILE",
-		Description: `Writes .jsonl or .csv, each also with .gz or .zst, or lines of JSON to the standard
-output for "-". "genrec import" reads such files, and so does anything that reads
+		Description: `Writes .jsonl or .csv, each also with .gz or .zst, .parquet, or lines of JSON to the
+standard output for "-". "genrec import" reads such files, and so does anything that reads
 interaction events. Users who change meanwhile are written as they were before or
 after. The file has what Redis holds: the newest events of each user, without context.
 

@@ -22,12 +22,12 @@ func importCommand() *cli.Command {
 		Name:      "import",
 		Usage:     "put events from files into the users' sequences",
 		ArgsUsage: "FILE...",
-		Description: `Reads .jsonl, .csv with a line of column names, and .parquet, the first two also
-with .gz or .zst: the fields of an event, event_id, user_id, item_id, timestamp and
-perhaps type, context and rec_id. Events go straight into the sequences, beside the
-live stream. An import can be repeated, because an event counts once. With --history,
-they go into the history, too, which "retrain" reads: sequences have room for the newest
-128 of a user.
+		Description: `Reads .jsonl, .csv and .tsv with a line of column names, and .parquet, all but the
+last also with .gz or .zst: user_id, item_id, timestamp and perhaps event_id, type,
+context and rec_id. --column says what else they are called. Events go straight into the
+sequences, beside the live stream. An import can be repeated, because an event counts
+once. With --history, they go into the history, too, which "retrain" reads: sequences
+have room for the newest 128 of a user.
 
 It also reads RecBole's atomic files (.inter), MovieLens (ratings.dat, u.data,
 ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), told by name and
@@ -37,9 +37,11 @@ Rows that are no events go to the topic "interactions.dead", or to --rejects. At
 end, each user is refreshed once, no faster than "infer" has time for.
 
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
-           genrec import --dry-run ml-1m/ratings.dat`,
+           genrec import --dry-run ml-1m/ratings.dat
+           genrec import --dry-run --column user_id=customer --column item_id=sku orders.csv`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
+			&cli.StringSliceFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; repeat for more"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
@@ -60,6 +62,9 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: newProgress(os.Stderr), Logger: slog.Default()}
 			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
 				return fmt.Errorf("--format: %w", err)
+			}
+			if cfg.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
+				return fmt.Errorf("--column: %w", err)
 			}
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {

@@ -54,7 +54,8 @@ type Refused struct {
 
 // Config configures a Run.
 type Config struct {
-	Format   Format // zero: Auto
+	Format   Format  // zero: Auto
+	Columns  Columns // what has other names in the files
 	Limits   event.Limits
 	Refuse   func(context.Context, []Refused) error                       // keeps the refused rows
 	Refresh  func(context.Context, func() (user string, err error)) error // asks for recommendations for all users until io.EOF; nil: nobody does
@@ -122,7 +123,7 @@ type batch struct {
 }
 
 func (r *run) file(ctx context.Context, path string) (err error) {
-	f, err := openFile(path, r.Format)
+	f, err := openFile(path, r.Format, r.Columns)
 	if err != nil {
 		return err
 	}
@@ -152,6 +153,7 @@ func (r *run) file(ctx context.Context, path string) (err error) {
 	})
 	err = group.Wait()
 	if err == nil {
+		r.Progress.Step(0) // what is less than a MiB
 		err = r.keep()
 	}
 	if err != nil {

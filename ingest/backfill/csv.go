@@ -1,19 +1,13 @@
 package backfill
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-)
-
-// Columns that a table must have, and may have. Others are left out.
-var (
-	required = []string{"event_id", "user_id", "item_id", "timestamp"}
-	known    = append(slices.Clone(required), "type", "context", "rec_id")
 )
 
 // csvRows is CSV: of events, with a line of column names, or of a dataset.
@@ -24,10 +18,12 @@ type csvRows struct {
 	first []string // a record in place of column names, not yet returned
 }
 
-func newCSV(in io.Reader, format Format) (*csvRows, error) {
+func newCSV(in *bufio.Reader, format Format, columns Columns) (*csvRows, error) {
 	c := &csvRows{left: &limited{in: in}}
 	c.in = csv.NewReader(c.left)
+	c.in.Comma = separator(firstLine(in))
 	c.in.ReuseRecord = true
+	c.in.TrimLeadingSpace = c.in.Comma != '\t' // or empty fields would be left out
 	c.left.allow(maxRow)
 	names, err := c.in.Read()
 	switch {
@@ -36,32 +32,22 @@ func newCSV(in io.Reader, format Format) (*csvRows, error) {
 	case err != nil:
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
-	names[0] = strings.TrimPrefix(names[0], "\ufeff") // a spreadsheet's mark
-	if err := c.understand(names, format); err != nil {
+	if err := c.understand(names, format, columns); err != nil {
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	return c, nil
 }
 
-// columnsOf blanks the names that mean nothing.
-func columnsOf(names []string) ([]string, error) {
-	columns := make([]string, len(names))
-	for i, name := range names {
-		name = strings.TrimSpace(name)
-		if !slices.Contains(known, name) {
-			continue
-		}
-		if slices.Contains(columns, name) {
-			return nil, fmt.Errorf("there are two columns %q", name)
-		}
-		columns[i] = name
-	}
-	for _, name := range required {
-		if !slices.Contains(columns, name) {
-			return nil, fmt.Errorf("there is no column %q: want %s and perhaps type, context and rec_id", name, strings.Join(required, ", "))
+// separator is what the first line has most of: of a comma, and what spreadsheets of some
+// languages, databases and .tsv have in its place.
+func separator(line []byte) rune {
+	most := ','
+	for _, other := range ";\t|" {
+		if bytes.Count(line, []byte(string(other))) > bytes.Count(line, []byte(string(most))) {
+			most = other
 		}
 	}
-	return columns, nil
+	return most
 }
 
 func (c *csvRows) next() (row, error) {
@@ -104,38 +90,4 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.in.Read(p)
 	l.left -= n
 	return n, err
-}
-
-// object is a JSON object under construction.
-type object struct{ text []byte }
-
-func newObject() *object { return &object{text: []byte{'{'}} }
-
-// add takes a field as text, whatever it is in JSON.
-func (o *object) add(name, text string) {
-	switch {
-	case name == "context", name == "timestamp" && isInteger(text):
-		o.addRaw(name, text)
-	default:
-		quoted, _ := json.Marshal(text) // of a string, never fails
-		o.addRaw(name, string(quoted))
-	}
-}
-
-func (o *object) addRaw(name, raw string) {
-	if len(o.text) > 1 {
-		o.text = append(o.text, ',')
-	}
-	o.text = append(o.text, '"')
-	o.text = append(o.text, name...)
-	o.text = append(o.text, '"', ':')
-	o.text = append(o.text, raw...)
-}
-
-func (o *object) end() []byte { return append(o.text, '}') }
-
-// isInteger says whether the text is an integer of JSON, which has no zeros in front.
-func isInteger(text string) bool {
-	digits := strings.TrimPrefix(text, "-")
-	return digits != "" && strings.Trim(digits, "0123456789") == "" && (digits == "0" || digits[0] != '0')
 }

@@ -78,17 +78,17 @@ func TestIDsOfDatasetRows(t *testing.T) {
 		{interaction{"ann", "apple", "5", "978300761"}, false},
 		{interaction{"anna", "pple", "5", "978300760"}, false},
 	} {
-		if got := idOf(t, c.other) == idOf(t, base); got != c.same {
+		if got := eventID(t, c.other) == eventID(t, base); got != c.same {
 			t.Errorf("%v and %v have the same id: %v, want %v", base, c.other, got, c.same)
 		}
 	}
 	// Written down, because ids that change would import everything twice.
-	if got, want := idOf(t, base), "0a7e119b-ff33-568b-be1c-3586b88bd441"; got != want {
+	if got, want := eventID(t, base), "0a7e119b-ff33-568b-be1c-3586b88bd441"; got != want {
 		t.Errorf("the id of %v is %s, want %s for ever", base, got, want)
 	}
 }
 
-func idOf(t *testing.T, i interaction) string {
+func eventID(t *testing.T, i interaction) string {
 	t.Helper()
 	var fields struct {
 		ID string `json:"event_id"`
@@ -132,7 +132,7 @@ func FuzzDatasets(f *testing.F) {
 		f.Add(text, name, string(c.format))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name, format string) {
-		r, err := newText(bytes.NewReader(data), name, Format(format))
+		r, err := newText(bytes.NewReader(data), name, Format(format), nil)
 		if err == nil {
 			readAll(t, r)
 		}

@@ -57,7 +57,7 @@ func newDelimited(in io.Reader, separator string, c columns) *delimited {
 }
 
 // newAtomic reads an atomic file of RecBole, whose column names have types: user_id:token.
-func newAtomic(in io.Reader) (*delimited, error) {
+func newAtomic(in io.Reader, renamed Columns) (*delimited, error) {
 	d := newDelimited(in, "\t", columns{})
 	header, err := d.lines.next()
 	switch {
@@ -68,9 +68,12 @@ func newAtomic(in io.Reader) (*delimited, error) {
 	case header.err != nil:
 		return nil, fmt.Errorf("line 1: %w", header.err)
 	}
-	names := strings.Split(strings.TrimPrefix(string(header.value), "\ufeff"), d.separator)
+	names := strings.Split(string(header.value), d.separator)
 	for i := range names {
 		names[i], _, _ = strings.Cut(names[i], ":")
+		if field := renamed[names[i]]; field != "" {
+			names[i] = field
+		}
 	}
 	if d.columns, err = findColumns(names, "user_id", "item_id", "timestamp"); err != nil {
 		return nil, fmt.Errorf("line %d: %w", header.number, err)
@@ -83,7 +86,7 @@ func (d *delimited) next() (row, error) {
 	if err != nil || r.err != nil {
 		return r, err
 	}
-	record := strings.Split(strings.TrimPrefix(string(r.value), "\ufeff"), d.separator)
+	record := strings.Split(string(r.value), d.separator)
 	if len(record) != d.columns.of {
 		r.err = fmt.Errorf("has %d fields, want %d", len(record), d.columns.of)
 		return r, nil

@@ -44,38 +44,48 @@ func named(name string) Format {
 	}
 }
 
+// utf8Mark is what spreadsheets begin a file with.
+const utf8Mark = "\ufeff"
+
 // newText reads a file of lines, called name.
-func newText(in io.Reader, name string, format Format) (rows, error) {
+func newText(in io.Reader, name string, format Format, columns Columns) (rows, error) {
 	if format == Auto {
 		format = named(name)
 	}
+	if format == Auto && len(columns) > 0 {
+		format = Events
+	}
 	buffered := bufio.NewReaderSize(in, lineBuffer)
+	if mark, _ := buffered.Peek(len(utf8Mark)); string(mark) == utf8Mark {
+		_, _ = buffered.Discard(len(utf8Mark)) // what was looked at can be discarded
+	}
 	first := firstLine(buffered)
 	isJSON := bytes.HasPrefix(bytes.TrimSpace(first), []byte("{"))
 	switch ext := filepath.Ext(name); {
+	case bytes.HasPrefix(first, []byte("\xff\xfe")) || bytes.HasPrefix(first, []byte("\xfe\xff")):
+		return nil, errors.New("is UTF-16: save it as UTF-8")
 	case format == RecBole:
-		return newAtomic(buffered)
+		return newAtomic(buffered, columns)
+	case len(columns) > 0 && format != Events:
+		return nil, fmt.Errorf("--format %s has columns of its own, --column is for others: choose one", format)
 	case format == MovieLens && bytes.Contains(first, []byte("::")):
 		return newDelimited(buffered, "::", ratingOrder), nil
 	case format == MovieLens && bytes.Contains(first, []byte("\t")):
 		return newDelimited(buffered, "\t", ratingOrder), nil
 	case format == Amazon && isJSON:
 		return reviews{newLines(buffered)}, nil
-	case format == Amazon || format == MovieLens || ext == ".csv":
-		return newCSV(buffered, format)
+	case format == Amazon || format == MovieLens || ext == ".csv" || ext == ".tsv":
+		return newCSV(buffered, format, columns)
 	case ext == ".jsonl" || ext == ".ndjson" || ext == ".json":
-		if format == Auto && isReview(first) {
-			return reviews{newLines(buffered)}, nil
-		}
-		return newLines(buffered), nil
+		return newJSON(buffered, first, format, columns)
 	default:
-		return nil, errors.New("is none of .csv, .jsonl, .ndjson, .json, .inter, .dat, u.data and .parquet, all but the last also with .gz or .zst; or say what it is with --format")
+		return nil, errors.New("is none of .csv, .tsv, .jsonl, .ndjson, .json, .inter, .dat, u.data and .parquet, all but the last also with .gz or .zst; or say what it is with --format")
 	}
 }
 
 // firstLine looks at the beginning of the first line, whose errors reading will find again.
 func firstLine(in *bufio.Reader) []byte {
 	beginning, _ := in.Peek(lineBuffer)
-	line, _, _ := bytes.Cut(bytes.TrimPrefix(beginning, []byte("\ufeff")), []byte("\n"))
+	line, _, _ := bytes.Cut(beginning, []byte("\n"))
 	return line
 }

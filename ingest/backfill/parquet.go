@@ -9,27 +9,23 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// parquetRows is Parquet with columns of the same names as CSV. A timestamp is a text, a
-// number of milliseconds, or of the type TIMESTAMP.
+// parquetRows is Parquet with columns as in CSV. A timestamp may be of the types TIMESTAMP,
+// DATE and INT96, too.
 type parquetRows struct {
 	groups  []parquet.RowGroup
 	current parquet.Rows
-	columns []column // by index of the leaf
+	fields  []string        // by index of the leaf; "" is left out
+	units   []time.Duration // of the leaves that are times
 	buffer  []parquet.Row
 	rows    []parquet.Row // of the buffer, not yet returned
 	number  int64
 }
 
-// column is a leaf of the schema, nameless if it is left out.
-type column struct {
-	name string
-	unit time.Duration // of a TIMESTAMP
-}
-
-func newParquet(in io.ReaderAt, size int64) (p *parquetRows, err error) {
+func newParquet(in io.ReaderAt, size int64, names Columns) (p *parquetRows, err error) {
 	defer recovered(&err)
 	if err := checkFooter(in, size); err != nil {
 		return nil, err
@@ -39,29 +35,37 @@ func newParquet(in io.ReaderAt, size int64) (p *parquetRows, err error) {
 		return nil, err
 	}
 	p = &parquetRows{groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
-	var names []string
+	var leaves []string
 	for _, path := range f.Schema().Columns() {
 		leaf, _ := f.Schema().Lookup(path...)
-		c := column{}
+		name := ""
 		if len(path) == 1 && !leaf.Node.Repeated() {
-			c.name = path[0]
-			if logical := leaf.Node.Type().LogicalType(); logical != nil {
-				if timestamp, ok := logical.Value.(*format.TimestampType); ok && timestamp.Unit.Value != nil {
-					c.unit = timestamp.Unit.Value.Duration()
-				}
-			}
+			name = path[0]
 		}
-		names = append(names, c.name)
-		p.columns = append(p.columns, c)
+		leaves = append(leaves, name)
+		p.units = append(p.units, unitOf(leaf.Node.Type()))
 	}
-	wanted, err := columnsOf(names)
-	if err != nil {
+	if p.fields, err = names.fieldsOfTable(leaves); err != nil {
 		return nil, err
 	}
-	for i, name := range wanted {
-		p.columns[i].name = name
-	}
 	return p, nil
+}
+
+// unitOf is what a value of this type counts; 0 if it is no time.
+func unitOf(kind parquet.Type) time.Duration {
+	logical := kind.LogicalType()
+	if logical == nil {
+		return 0
+	}
+	switch of := logical.Value.(type) {
+	case *format.TimestampType:
+		if of.Unit.Value != nil {
+			return of.Unit.Value.Duration()
+		}
+	case *format.DateType:
+		return 24 * time.Hour
+	}
+	return 0
 }
 
 // checkFooter keeps a broken file from making the library take as much memory as it says
@@ -122,40 +126,55 @@ func (p *parquetRows) next() (_ row, err error) {
 }
 
 func (p *parquetRows) row(values parquet.Row) row {
-	value := newObject()
+	record := make([]string, len(p.fields))
 	size := 0
 	for _, v := range values {
-		c := p.columns[v.Column()]
-		if c.name == "" || v.IsNull() {
+		at := v.Column()
+		if p.fields[at] == "" || v.IsNull() {
 			continue
 		}
-		switch kind := v.Kind(); {
-		case c.unit > 0 && kind == parquet.Int64:
-			value.addRaw(c.name, strconv.FormatInt(millis(v.Int64(), c.unit), 10))
-		case kind == parquet.ByteArray || kind == parquet.FixedLenByteArray:
-			text := v.ByteArray()
-			if size += len(text); size > maxRow {
-				return row{number: p.number, err: errTooLong}
-			}
-			if len(text) > 0 {
-				value.add(c.name, string(text))
-			}
-		case kind == parquet.Int32 || kind == parquet.Int64:
-			value.add(c.name, strconv.FormatInt(integer(v), 10))
-		default:
-			return row{number: p.number, err: fmt.Errorf("column %q has the type %v, want a text or a number", c.name, kind)}
+		value, ok := text(v, p.units[at])
+		if !ok {
+			return row{number: p.number, err: fmt.Errorf("%s has the type %v, want a text, a whole number or a time", p.fields[at], v.Kind())}
 		}
+		if size += len(value); size > maxRow {
+			return row{number: p.number, err: errTooLong}
+		}
+		record[at] = value
 	}
-	return row{number: p.number, value: value.end()}
+	return row{number: p.number, value: eventOf(p.fields, record)}
 }
 
-func integer(v parquet.Value) int64 {
-	if v.Kind() == parquet.Int32 {
-		return int64(v.Int32())
+// text is a value as CSV has it.
+func text(v parquet.Value, unit time.Duration) (text string, ok bool) {
+	switch v.Kind() {
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		return string(v.ByteArray()), true
+	case parquet.Int32:
+		return number(int64(v.Int32()), unit), true
+	case parquet.Int64:
+		return number(v.Int64(), unit), true
+	case parquet.Int96:
+		return number(spark(v.Int96()), time.Millisecond), true
+	default:
+		return "", false
 	}
-	return v.Int64()
 }
 
-func millis(n int64, unit time.Duration) int64 {
-	return n / int64(time.Millisecond/unit)
+// number writes an integer, and milliseconds if it counts units of a time.
+func number(n int64, unit time.Duration) string {
+	switch {
+	case unit >= time.Millisecond:
+		n *= int64(unit / time.Millisecond)
+	case unit > 0:
+		n /= int64(time.Millisecond / unit)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// spark is a time as Spark writes it, the nanoseconds of a day and the Julian day, in Unix ms.
+func spark(at deprecated.Int96) int64 {
+	const epoch = 2_440_588
+	nanos := int64(at[1])<<32 | int64(at[0])
+	return (int64(at[2])-epoch)*(24*time.Hour).Milliseconds() + nanos/int64(time.Millisecond)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // understand learns from the first record what the columns are.
-func (c *csvRows) understand(first []string, format Format) error {
+func (c *csvRows) understand(first []string, format Format, names Columns) error {
 	if format == Auto {
 		format = tableFormat(first)
 	}
@@ -26,8 +26,8 @@ func (c *csvRows) understand(first []string, format Format) error {
 	case format == Amazon:
 		found, err = findColumns(first, "user_id", "parent_asin", "timestamp")
 	default:
-		names, err := columnsOf(first)
-		c.value = func(record []string) []byte { return eventOf(names, record) }
+		fields, err := names.fieldsOfTable(first)
+		c.value = func(record []string) []byte { return eventOf(fields, record) }
 		return err
 	}
 	c.value = func(record []string) []byte { return found.interaction(record).event() }
@@ -71,15 +71,4 @@ func amazonOrder(record []string) (columns, bool) {
 	default:
 		return columns{}, false
 	}
-}
-
-// eventOf is a record of an event's fields, "" being the name of what is left out.
-func eventOf(names, record []string) []byte {
-	value := newObject()
-	for i, text := range record {
-		if names[i] != "" && text != "" {
-			value.add(names[i], text)
-		}
-	}
-	return value.end()
 }

@@ -43,7 +43,7 @@ func (a *Archive) Draft(partition int, offset int64) (*Draft, error) {
 
 // Add writes an event.
 func (d *Draft) Add(e event.Event) error {
-	return d.writer.Write(Row{ID: e.ID, User: e.User, Item: e.Item, Time: e.Time.UnixMilli(), Type: e.Type})
+	return d.writer.Write(RowOf(e))
 }
 
 // Events is how many were written.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/parquet-go/parquet-go"
+
+	"genrec/pkg/event"
 )
 
 // Row is an interaction in a file. Columns are named as the fields of an event, so that
@@ -31,18 +33,56 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Writer writes a file of rows. It holds those of one row group in memory, and columns of
+// RowOf is the row of an event.
+func RowOf(e event.Event) Row {
+	return Row{ID: e.ID, User: e.User, Item: e.Item, Time: e.Time.UnixMilli(), Type: e.Type}
+}
+
+// Encoder writes rows as Parquet. It holds those of one row group in memory, and columns of
 // them once more while it compresses.
-type Writer struct {
-	file  *os.File
-	sum   hash.Hash
+type Encoder struct {
 	table *parquet.GenericWriter[Row]
 	batch []Row
-	bytes int64
-	rows  int64
 }
 
 const writeBatch = 256 // rows handed on at a time
+
+// NewEncoder begins a file, in row groups of at most so many rows.
+func NewEncoder(out io.Writer, rowGroup int64) *Encoder {
+	return &Encoder{parquet.NewGenericWriter[Row](out, parquet.MaxRowsPerRowGroup(rowGroup)), make([]Row, 0, writeBatch)}
+}
+
+// Write adds a row.
+func (e *Encoder) Write(row Row) error {
+	if e.batch = append(e.batch, row); len(e.batch) < writeBatch {
+		return nil
+	}
+	return e.flush()
+}
+
+func (e *Encoder) flush() error {
+	_, err := e.table.Write(e.batch)
+	clear(e.batch)
+	e.batch = e.batch[:0]
+	return err
+}
+
+// Close ends the file, but not what it is written to.
+func (e *Encoder) Close() error {
+	if err := e.flush(); err != nil {
+		return err
+	}
+	return e.table.Close()
+}
+
+// Writer writes a file of rows, with its checksum.
+type Writer struct {
+	file  *os.File
+	sum   hash.Hash
+	table *Encoder
+	bytes int64
+	rows  int64
+}
 
 // Create begins a file, in row groups of at most so many rows.
 func Create(path string, rowGroup int64) (*Writer, error) {
@@ -50,8 +90,8 @@ func Create(path string, rowGroup int64) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{file: file, sum: sha256.New(), batch: make([]Row, 0, writeBatch)}
-	w.table = parquet.NewGenericWriter[Row](io.MultiWriter(file, w.sum, (*counter)(&w.bytes)), parquet.MaxRowsPerRowGroup(rowGroup))
+	w := &Writer{file: file, sum: sha256.New()}
+	w.table = NewEncoder(io.MultiWriter(file, w.sum, (*counter)(&w.bytes)), rowGroup)
 	return w, nil
 }
 
@@ -65,17 +105,7 @@ func (c *counter) Write(p []byte) (int, error) {
 // Write adds a row.
 func (w *Writer) Write(row Row) error {
 	w.rows++
-	if w.batch = append(w.batch, row); len(w.batch) < writeBatch {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *Writer) flush() error {
-	_, err := w.table.Write(w.batch)
-	clear(w.batch)
-	w.batch = w.batch[:0]
-	if err != nil {
+	if err := w.table.Write(row); err != nil {
 		return fmt.Errorf("write %s: %w", w.file.Name(), err)
 	}
 	return nil
@@ -86,11 +116,7 @@ func (w *Writer) Rows() int64 { return w.rows }
 
 // Close ends the file, which is on the disk then.
 func (w *Writer) Close() (File, error) {
-	err := w.flush()
-	if err == nil {
-		err = w.table.Close()
-	}
-	if err := errors.Join(err, w.file.Sync(), w.file.Close()); err != nil {
+	if err := errors.Join(w.table.Close(), w.file.Sync(), w.file.Close()); err != nil {
 		return File{}, fmt.Errorf("end %s: %w", w.file.Name(), err)
 	}
 	return File{

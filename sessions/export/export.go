@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"genrec/pkg/event"
+	"genrec/pkg/history"
 	"genrec/sessions"
 )
 
@@ -33,7 +34,7 @@ type Counts struct {
 }
 
 // ToFile writes to a file, whose name says the format: .jsonl, .ndjson or .csv, each
-// also with .gz or .zst. The file is there when it is whole, in place of an older one.
+// also with .gz or .zst, or .parquet. The file is there when it is whole, in place of an older one.
 func ToFile(ctx context.Context, source Source, path string, progress func(Counts)) (done Counts, err error) {
 	part, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -87,10 +88,18 @@ func (w *writer) close() error {
 	return err
 }
 
+// rowGroup is how many rows a Parquet file holds in memory while it is written.
+const rowGroup = 65_536
+
 func open(out io.Writer, name string) (*writer, error) {
 	w := &writer{}
 	name = strings.ToLower(filepath.Base(name))
 	switch filepath.Ext(name) {
+	case ".parquet": // which is compressed inside
+		table := history.NewEncoder(out, rowGroup)
+		w.write = func(e event.Event) error { return table.Write(history.RowOf(e)) }
+		w.ends = []func() error{table.Close}
+		return w, nil
 	case ".gz":
 		zipped := gzip.NewWriter(out)
 		out, name, w.ends = zipped, strings.TrimSuffix(name, ".gz"), []func() error{zipped.Close}
@@ -118,7 +127,7 @@ func open(out io.Writer, name string) (*writer, error) {
 			return nil, err
 		}
 	default:
-		return nil, errors.New("is none of .jsonl, .ndjson and .csv, each also with .gz or .zst")
+		return nil, errors.New("is none of .jsonl, .ndjson, .csv, each also with .gz or .zst, and .parquet")
 	}
 	return w, nil
 }

@@ -67,7 +67,7 @@ func TestExportsCanBeImported(t *testing.T) {
 		Limits: event.DefaultLimits(), Progress: noProgress{}, Logger: slog.New(slog.DiscardHandler),
 		Refuse: func(_ context.Context, refused []backfill.Refused) error { return fmt.Errorf("refused %+v", refused) },
 	}
-	for _, name := range []string{"all.jsonl", "all.ndjson", "all.csv", "all.jsonl.gz", "all.csv.gz", "all.JSONL.zst", "all.csv.zst"} {
+	for _, name := range []string{"all.jsonl", "all.ndjson", "all.csv", "all.jsonl.gz", "all.csv.gz", "all.JSONL.zst", "all.csv.zst", "all.parquet"} {
 		path := filepath.Join(t.TempDir(), name)
 		seen := Counts{}
 		done, err := ToFile(t.Context(), from, path, func(c Counts) { seen = c })
@@ -112,6 +112,9 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	}
 	if _, err := ToFile(t.Context(), s, filepath.Join(filepath.Dir(path), "all.xls"), func(Counts) {}); err == nil {
 		t.Error("a file of an unknown format was written")
+	}
+	if _, err := ToFile(t.Context(), s, filepath.Join(filepath.Dir(path), "all.parquet.gz"), func(Counts) {}); err == nil {
+		t.Error("a Parquet file was compressed once more, which no import reads")
 	}
 	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
 		t.Errorf("there are %d files (error %v), want the older export alone", len(left), err)

@@ -1,0 +1,132 @@
+package backfill
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Fields of an event that a table must have and may have. Other columns are left out.
+var (
+	required = []string{"user_id", "item_id", "timestamp"}
+	known    = append(slices.Clone(required), "event_id", "type", "context", "rec_id")
+)
+
+// Columns are what files call the fields of an event: from the name of a column to that of the
+// field. A field that is not in it is one whose name differs in case, blanks and signs at most:
+// User ID and userId are user_id.
+type Columns map[string]string
+
+// ParseColumns reads pairs of FIELD=COLUMN.
+func ParseColumns(pairs []string) (Columns, error) {
+	columns := make(Columns)
+	for _, pair := range pairs {
+		field, column, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok || column == "":
+			return nil, fmt.Errorf("%q is not FIELD=COLUMN, such as user_id=customer", pair)
+		case !slices.Contains(known, field):
+			return nil, fmt.Errorf("%q: %q is none of %s", pair, field, strings.Join(known, ", "))
+		case columns[column] != "":
+			return nil, fmt.Errorf("the column %q cannot be both %s and %s", column, columns[column], field)
+		case columns.has(field):
+			return nil, fmt.Errorf("there are two columns for %s", field)
+		}
+		columns[column] = field
+	}
+	return columns, nil
+}
+
+func (c Columns) has(field string) bool {
+	for _, named := range c {
+		if named == field {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldsOfTable says which field each column of a table is; "" is none.
+func (c Columns) fieldsOfTable(names []string) ([]string, error) {
+	for name, field := range c {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("there is no column %q for %s among %s", name, field, strings.Join(names, ", "))
+		}
+	}
+	return c.fieldsOf(names)
+}
+
+// fieldsOf is fieldsOfTable where columns may be missing.
+func (c Columns) fieldsOf(names []string) ([]string, error) {
+	fields := make([]string, len(names))
+	for i, name := range names {
+		field := c[name]
+		if field == "" {
+			field = fieldLike(name)
+			if c.has(field) {
+				continue
+			}
+		}
+		if field != "" && slices.Contains(fields, field) {
+			return nil, fmt.Errorf("there are two columns %q: say which one it is with --column %s=COLUMN", field, field)
+		}
+		fields[i] = field
+	}
+	for _, field := range required {
+		if !slices.Contains(fields, field) {
+			return nil, fmt.Errorf("there is no column %q among %s: name the one that it is with --column %s=COLUMN", field, strings.Join(names, ", "), field)
+		}
+	}
+	return fields, nil
+}
+
+// fieldLike is the field whose name differs from this one in case, blanks and signs at most.
+func fieldLike(name string) string {
+	for _, field := range known {
+		if letters(name) == letters(field) {
+			return field
+		}
+	}
+	return ""
+}
+
+func letters(name string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
+}
+
+// eventOf is a record of these fields as an event in JSON. Where there is no column of ids,
+// one follows from what the record says, so that a repeated import counts it once.
+func eventOf(fields, record []string) []byte {
+	value := newObject()
+	var said [len(idFields)]string
+	for i, text := range record {
+		field := fields[i]
+		if field == "" || text == "" {
+			continue
+		}
+		if field == "timestamp" {
+			text = milliseconds(text)
+		}
+		if at := slices.Index(idFields[:], field); at >= 0 {
+			said[at] = text
+		}
+		value.add(field, text)
+	}
+	if !slices.Contains(fields, "event_id") {
+		value.add("event_id", idOf(said[:]...))
+	}
+	return value.end()
+}
+
+// idFields are what an id follows from.
+var idFields = [...]string{"user_id", "item_id", "timestamp", "type"}
+
+// namespace is that of the ids of events that come without one.
+var namespace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("genrec:import"))
+
+// idOf is an id that follows from what an event says.
+func idOf(said ...string) string {
+	return uuid.NewSHA1(namespace, []byte(strings.Join(said, "\x00"))).String() // no valid id has this character
+}
