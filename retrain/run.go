@@ -68,6 +68,9 @@ const (
 // niceness of the training's threads: serving in the same machine goes first.
 const niceness = 10
 
+// rawPriority less what Linux returns as a priority is its niceness.
+const rawPriority = 20
+
 // Run trains on a snapshot and publishes the model, as the current version if the gate
 // lets it pass and no split goes on, and else for the record. It can be stopped at any step
 // through ctx, or killed; then nothing is published, and the
@@ -120,6 +123,9 @@ type run struct {
 
 // lowerPriority makes the calling OS thread give way to others.
 func (r *run) lowerPriority() {
+	if at, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err == nil && rawPriority-at >= niceness {
+		return // it gives way more than that already
+	}
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness); err != nil {
 		r.config.Logger.Warn("training runs at full priority", "err", err)
 	}

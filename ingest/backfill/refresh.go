@@ -68,7 +68,7 @@ func (r *Refresher) await(ctx context.Context) error {
 	var least int64 = -1
 	deadline := time.Now().Add(r.patience)
 	for {
-		lag, err := r.Lag(ctx)
+		lag, err := r.waiting(ctx)
 		if err != nil || lag < refreshBatch {
 			return err
 		}
@@ -84,4 +84,18 @@ func (r *Refresher) await(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// waiting is how many refreshes wait. A Kafka that has just started, or is away, is asked again:
+// the events of the import are in place, and whoever has no list waits for its refresh.
+func (r *Refresher) waiting(ctx context.Context) (lag int64, err error) {
+	err = backoff.Retry(ctx, r.Logger, "ask how many refreshes wait", func() (err error) {
+		lag, err = r.Lag(ctx)
+		var refused kafka.Error
+		if errors.As(err, &refused) && !refused.Temporary() {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+	return lag, err
 }

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,5 +61,35 @@ func TestRefreshesDoNotWaitForNobody(t *testing.T) {
 	const users = 3 * refreshBatch
 	if err := r.Refresh(t.Context(), many(users)); err != nil || published != users {
 		t.Errorf("%d of %d refreshes were published, error %v", published, users, err)
+	}
+}
+
+func TestRefreshesWaitForKafka(t *testing.T) {
+	for _, c := range []struct {
+		broken error
+		gone   bool // after a while
+		want   int  // refreshes
+	}{
+		{fmt.Errorf("look up the lag: %w", kafka.NotCoordinatorForGroup), true, 3}, // a Kafka that has just started
+		{io.ErrUnexpectedEOF, true, 3},
+		{fmt.Errorf("look up the lag: %w", kafka.GroupAuthorizationFailed), false, 0},
+	} {
+		asked, published := 0, 0
+		r := &Refresher{
+			Lag: func(context.Context) (int64, error) {
+				if asked++; c.gone && asked > 2 {
+					return 0, nil
+				}
+				return 0, c.broken
+			},
+			Publish: func(_ context.Context, messages ...kafka.Message) error {
+				published += len(messages)
+				return nil
+			},
+			Logger: slog.New(slog.DiscardHandler),
+		}
+		if err := r.Refresh(t.Context(), many(3)); published != c.want || c.gone != (err == nil) || !c.gone && !errors.Is(err, c.broken) {
+			t.Errorf("%v: %d of %d refreshes were published, error %v", c.broken, published, c.want, err)
+		}
 	}
 }
