@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/tlsfiles"
 )
 
@@ -40,19 +41,16 @@ func passwordVariable(server string) string {
 func readAccess(cmd *cli.Command, server string) (a access, err error) {
 	files := tlsfiles.Files{CA: cmd.String(server + "-ca"), Cert: cmd.String(server + "-cert"), Key: cmd.String(server + "-key")}
 	if cmd.Bool(server+"-tls") || files != (tlsfiles.Files{}) {
-		if a.tls, err = files.Client(); err != nil {
-			return a, fmt.Errorf("--%s-ca, --%[1]s-cert, --%[1]s-key: %w", server, err)
-		}
+		a.tls, err = files.Client()
+		err = settings.Wrong(cmd, err, server+"-ca", server+"-cert", server+"-key")
 	}
 	a.user = cmd.String(server + "-user")
-	a.password, err = readSecret(cmd.String(server+"-password-file"), passwordVariable(server))
-	if err != nil {
-		return a, fmt.Errorf("--%s-password-file: %w", server, err)
+	password, failed := readSecret(cmd.String(server+"-password-file"), passwordVariable(server))
+	if a.password = password; failed == nil && a.user != "" && a.password == "" {
+		failed = fmt.Errorf("a password is needed, too: name its file by --%s-password-file, or set %s", server, passwordVariable(server))
+		return a, settings.Join(err, settings.Wrong(cmd, failed, server+"-user"))
 	}
-	if a.user != "" && a.password == "" {
-		return a, fmt.Errorf("--%s-user needs a password: name its file by --%[1]s-password-file, or set %s", server, passwordVariable(server))
-	}
-	return a, nil
+	return a, settings.Join(err, settings.Wrong(cmd, failed, server+"-password-file"))
 }
 
 const maxSecret = 64 << 10

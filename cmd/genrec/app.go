@@ -16,7 +16,19 @@ import (
 // variablePrefix is what the variables of all flags begin with.
 const variablePrefix = "GENREC_"
 
-func newApp() *cli.Command {
+// application is all commands, with their settings.
+type application struct {
+	*cli.Command
+	given *settings.Settings
+}
+
+// Run does what a command line says.
+func (a application) Run(ctx context.Context, arguments []string) error {
+	return a.given.Run(ctx, arguments)
+}
+
+func newApp() application {
+	given := settings.New(variablePrefix)
 	app := &cli.Command{
 		Name:  "genrec",
 		Usage: "a recommender that answers each event with new recommendations",
@@ -38,20 +50,14 @@ a YAML file that --config names: "genrec config --help" tells more.`,
 		}},
 		Commands: []*cli.Command{
 			demoCommand(), allCommand(), ingestCommand(), deadCommand(), forgetCommand(), importCommand(), exportCommand(), inferCommand(),
-			retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(), versionCommand(),
+			retrainCommand(), evalCommand(), modelsCommand(), recommendCommand(), serveCommand(), doctorCommand(given), versionCommand(),
 		},
 	}
-	given := settings.New(variablePrefix)
 	app.Commands = append(app.Commands, configCommand(settings.Flags(app.Commands...), given))
 	given.Bind(app)
-	app.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
-		if err := given.Read(); err != nil {
-			return ctx, err
-		}
-		return ctx, setUpLogging(cmd)
-	}
-	explainWrongUse(app)
-	return app
+	app.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) { return ctx, setUpLogging(cmd) }
+	explainMistakes(app, given)
+	return application{app, given}
 }
 
 func setUpLogging(cmd *cli.Command) error {

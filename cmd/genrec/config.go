@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,13 +29,13 @@ A flag goes before its variable, a variable before the file that --config or
 GENREC_CONFIG names, and the file before the default. The file is YAML: its keys are
 the names of flags without the dashes, each a value or a list. All commands can share
 one; each takes what it has a flag for. A key or a value that no command takes is
-refused by all of them, with its line.
+refused by all of them, with its line; config prints what is right all the same.
 
 Examples:  genrec config --config genrec.yaml
            GENREC_KAFKA=kafka:9092 GENREC_REDIS=redis:6379 genrec config check`,
 		Flags: flags,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			return printSettings(cmd.Root().Writer, listSettings(cmd, given), cmd.Bool("json"))
+			return errors.Join(printSettings(cmd.Root().Writer, listSettings(cmd, given), cmd.Bool("json")), settings.Join(given.Problems()))
 		},
 		Commands: []*cli.Command{configCheckCommand(given)},
 	}

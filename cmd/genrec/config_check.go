@@ -17,7 +17,6 @@ import (
 	"genrec/pkg/bucket"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
-	"genrec/retrain"
 )
 
 func configCheckCommand(given *settings.Settings) *cli.Command {
@@ -31,8 +30,8 @@ of the models, if they are in one, and fails with what is to be done if they ref
 Example:   genrec config check --config genrec.yaml`,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			warnOfStrangers(given)
-			if err := checkSettings(cmd); err != nil {
-				return err
+			if err := settings.Join(given.Problems(), checkSettings(cmd)); err != nil {
+				return errors.Join(printMistakes(cmd, err), err)
 			}
 			checked, err := checkServers(ctx, cmd)
 			if err != nil {
@@ -56,20 +55,14 @@ func warnOfStrangers(given *settings.Settings) {
 // was told before.
 func checkSettings(cmd *cli.Command) error {
 	_, kafkaErr := kafkaCluster(cmd)
-	_, _, deviceErr := rankerSettings(cmd)
-	_, recipeErr := retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...)
-	if recipeErr != nil {
-		recipeErr = fmt.Errorf("--recipe and --set: %w", recipeErr)
-	}
+	_, _, rankerErr := rankerSettings(cmd)
+	_, recipeErr := chosenRecipe(cmd)
 	_, serveErr := serveConfig(cmd)
-	var redisErr error
-	if address := cmd.String("redis"); address != "" {
-		redis, err := redisClient(cmd, address)
-		if redisErr = err; err == nil {
-			redisErr = redis.Close()
-		}
+	redis, redisErr := redisClient(cmd, cmd.String("redis"))
+	if redisErr == nil {
+		redisErr = redis.Close()
 	}
-	return errors.Join(kafkaErr, redisErr, deviceErr, recipeErr, serveErr)
+	return settings.Join(kafkaErr, redisErr, rankerErr, recipeErr, serveErr)
 }
 
 // checkedServers are those that allow what is needed.
@@ -81,12 +74,31 @@ type checkedServers struct {
 	Serving []registry.Share `json:"serving,omitempty"` // of the bucket
 }
 
+// mistake is one as --json prints it.
+type mistake struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+// printMistakes prints those of the settings as JSON, where that is asked for.
+func printMistakes(cmd *cli.Command, err error) error {
+	var all settings.Problems
+	if !errors.As(err, &all) || !cmd.Bool("json") {
+		return nil
+	}
+	mistakes := make([]mistake, len(all))
+	for i, problem := range all {
+		mistakes[i] = mistake{problem.Where, problem.Err.Error()}
+	}
+	return json.NewEncoder(cmd.Root().Writer).Encode(map[string][]mistake{"mistakes": mistakes})
+}
+
 // checkTimeout is how long a check waits for servers that do not answer.
 const checkTimeout = 30 * time.Second
 
 func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers, err error) {
 	if len(cmd.StringSlice("kafka")) == 0 || cmd.String("redis") == "" {
-		return checked, errors.New("the settings are right; to check the servers, --kafka and --redis are needed: which ones?")
+		return checked, settings.Join(errors.New("the settings are right; to check the servers, --kafka and --redis are needed: which ones?"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ func TestConfigPrintsSettings(t *testing.T) {
 	passwordFile := write(t, "hunter3\n")
 	file := write(t, "# of all services\nkafka: [c:3]\nlatency-target: 80ms\nwindow: 3\n")
 	printed, err := runCommand(t, "--log-level", "error", "config", "--config", file,
-		"--redis", "redis://x:hunter4@h:1", "--window", "7", "--models", "s3://id:hunter5@b", "--redis-password-file", passwordFile)
+		"--redis", "redis://hunter4@h:1", "--window", "7", "--models", "s3://id:hunter5@b", "--redis-password-file", passwordFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,22 +71,62 @@ func TestConfigChecksServers(t *testing.T) {
 
 // What belongs together is checked together, before any server is asked.
 func TestConfigCheckNamesAllMistakes(t *testing.T) {
-	file := write(t, "kafka: h:1\nredis: redis://ann:hunter2@h:1\nkafka-user: ann\nrecipe: secret\ntls-cert: x\n")
-	_, err := runCommand(t, "config", "check", "--config", file, "--device", "tpu")
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
+	t.Setenv("GENREC_DEVICE", "tpu")
+	t.Setenv("GENREC_KAFKA_CA", "/no/such")
+	file := write(t, "kafka: h:1\nredis: redis://ann:hunter2@h:1\nkafka-user: ann\nrecipe: secret\ntls-cert: x\ntokens-file: /no/such\nredis-user: bob\n")
+	printed, err := runCommand(t, "config", "check", "--json", "--config", file, "--redis-key", "k")
+	if err == nil || strings.Contains(err.Error()+printed, "hunter2") {
 		t.Fatalf("the check ends with %v", err)
 	}
-	for _, want := range []string{"--kafka-user needs", "--redis: the URL has a password", `unknown device "tpu"`, `recipe "secret"`, "--tls-cert, --tls-key"} {
+	for _, want := range []string{
+		`GENREC_DEVICE: "tpu" is none of`, file + ":2: redis: the URL has a password", "GENREC_KAFKA_CA: read the CA: open /no/such", file + ":3: kafka-user: a password is needed",
+		file + ":3: kafka-user: --kafka-sasl is needed", file + `:4: recipe: recipe "secret"`, file + ":5: tls-cert: ", file + ":6: tokens-file: ",
+		file + ":7: redis-user: a password is needed", "--redis-key: a client certificate and its key are needed together",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the check does not say %q:\n%v", want, err)
 		}
 	}
+	var told struct{ Mistakes []mistake }
+	if err := json.Unmarshal([]byte(printed), &told); err != nil || len(told.Mistakes) != 10 || told.Mistakes[0].Where != "GENREC_DEVICE" {
+		t.Errorf("as JSON, the check prints %s (error %v)", printed, err)
+	}
+	t.Setenv("GENREC_DEVICE", "")
 	file = write(t, "kafka: h:1\nstage: fright\nschedule: noon\nmax-memory: plenty\nlatency-target: 0s\n")
 	_, err = runCommand(t, "ingest", "--config", file)
-	for _, want := range []string{"4 settings are wrong", ":2: stage: ", ":3: schedule: ", ":4: max-memory: ", ":5: latency-target: "} {
+	for _, want := range []string{"4 mistakes:", ":2: stage: ", ":3: schedule: ", ":4: max-memory: ", ":5: latency-target: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ingest does not say %q of a file, but %v", want, err)
 		}
+	}
+}
+
+// A broken file is no reason not to tell the version, to complete commands or to give help, and
+// those that examine tell of it.
+func TestBrokenSettings(t *testing.T) {
+	file := write(t, "window: lots\npartitions: 9\n")
+	t.Setenv("GENREC_CONFIG", file)
+	for _, line := range []string{"version", "help", "help ingest", "ingest --help", "models", "completion bash", "ingest --generate-shell-completion"} {
+		if printed, err := runCommand(t, strings.Fields(line)...); err != nil || printed == "" {
+			t.Errorf("%q ends in %v and prints %q", line, err, printed)
+		}
+	}
+	printed, err := runCommand(t, "config")
+	if exitCode(err) != 2 || !strings.Contains(err.Error(), file+":1: window: ") || !strings.Contains(printed, file+":2") {
+		t.Errorf("config ends in %v, and prints of what is right\n%s", err, printed)
+	}
+	if _, err := runCommand(t, "config", "check", "--device", "cuda", "--recipe", "secret"); err == nil || !strings.Contains(err.Error(), file+":1: window: ") || !strings.Contains(err.Error(), "--recipe: ") {
+		t.Errorf("config check ends in %v", err)
+	}
+	if f := examine(t, []string{"doctor", "--json", "--models", t.TempDir()}); f["settings"].OK || !strings.Contains(f["settings"].Text, file+":1: window: ") || !f["model"].OK {
+		t.Errorf("doctor says %+v", f)
+	}
+	t.Setenv("GENREC_CONFIG", "/no/such/file")
+	if f := examine(t, []string{"doctor", "--json"})["settings"]; f.OK || !strings.Contains(f.Text, "GENREC_CONFIG: open /no/such/file") {
+		t.Errorf("without the file, doctor says %+v", f)
+	}
+	if _, err := runCommand(t, "ingest"); exitCode(err) != 2 {
+		t.Errorf("without the file, ingest ends in %v", err)
 	}
 }
 
@@ -122,11 +163,11 @@ func TestAccessFlagsRefuse(t *testing.T) {
 		"--redis h:1 --redis-ca " + text:                                                      "no certificate in PEM",
 		"--redis h:1 --redis-cert " + text:                                                    "needed together",
 		"--redis h:1 --redis-cert " + text + " --redis-key " + text:                           "read the client certificate",
-		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user needs a password",
+		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user: a password is needed",
 		"--redis h:1 --kafka h:1 --kafka-password-file " + empty:                              "empty",
 		"--redis h:1 --kafka h:1 --kafka-password-file /no/such":                              "/no/such",
-		"--redis h:1 --kafka h:1 --kafka-user ann --kafka-password-file " + text:              "needs --kafka-sasl",
-		"--redis h:1 --kafka h:1 --kafka-sasl plain":                                          "needs --kafka-user",
+		"--redis h:1 --kafka h:1 --kafka-user ann --kafka-password-file " + text:              "--kafka-sasl is needed",
+		"--redis h:1 --kafka h:1 --kafka-sasl plain":                                          "--kafka-user is needed",
 		"--redis h:1 --kafka h:1 --kafka-sasl x --kafka-user u --kafka-password-file " + text: "none of plain",
 		"--redis h:1 --kafka-tls":                                                             "--kafka is needed",
 	} {

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/model/catalog"
 	"genrec/pkg/dataset"
 )
@@ -19,7 +18,7 @@ func datasetFlags() []cli.Flag {
 func readDataset(cmd *cli.Command) ([]catalog.Sequence, error) {
 	users, err := dataset.Read(cmd.String("data"))
 	if err != nil {
-		return nil, fmt.Errorf("--data: %w", err)
+		return nil, settings.Wrong(cmd, err, "data")
 	}
 	if cmd.String("ids") == "permuted" {
 		users = dataset.Permute(users)

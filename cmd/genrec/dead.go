@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/stream"
 )
 
@@ -55,7 +56,7 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 			if text := cmd.String("since"); text != "" {
 				at, err := parseSince(text)
 				if err != nil {
-					return fmt.Errorf("--since: %w", err)
+					return settings.Wrong(cmd, err, "since")
 				}
 				since = stream.Since(at)
 			}
@@ -76,15 +77,6 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 			return errors.Join(err, out.end())
 		},
 	}
-}
-
-// givenKafka is the Kafka of a command that has no use for one of its own.
-func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
-	cluster, err := kafkaCluster(cmd)
-	if err == nil && len(cluster.Brokers) == 0 {
-		err = errors.New("--kafka is needed: which one?")
-	}
-	return cluster, err
 }
 
 func parseSince(text string) (time.Time, error) {

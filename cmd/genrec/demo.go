@@ -13,6 +13,7 @@ import (
 
 	"genrec/cmd/genrec/demo"
 	"genrec/cmd/genrec/demo/shop"
+	"genrec/cmd/genrec/settings"
 	"genrec/inference"
 	"genrec/inference/versions"
 	"genrec/ingest"
@@ -57,10 +58,10 @@ Example:   genrec demo --data Beauty.txt`,
 			},
 			jsonFlag(),
 			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay"},
-			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second", Validator: positive},
-			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive)},
+			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second", Validator: positive[float64]},
+			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive), Validator: atLeast(0)},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the data and of the models"},
-			&cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one"},
+			deviceFlag(),
 		}),
 		Action: runDemo,
 	}
@@ -68,12 +69,9 @@ Example:   genrec demo --data Beauty.txt`,
 
 func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	events, items, err := demoEvents(cmd)
-	if err != nil {
+	device, refused := chosenDevice(cmd)
+	if err := settings.Join(settings.Wrong(cmd, err, "data"), refused); err != nil {
 		return err
-	}
-	device, err := model.ParseDevice(cmd.String("device"))
-	if err != nil {
-		return fmt.Errorf("--device: %w", err)
 	}
 	folder, err := os.MkdirTemp("", "genrec-demo-")
 	if err != nil {
@@ -134,13 +132,6 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		})
 	})
 	return errors.Join(group.Wait(), printed)
-}
-
-func positive(rate float64) error {
-	if rate <= 0 {
-		return fmt.Errorf("%v events per second is not positive", rate)
-	}
-	return nil
 }
 
 // demoEvents returns no items where nothing but their ids is known.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"genrec/cmd/genrec/settings"
 )
 
 // finding is what an examination says of one thing.
@@ -34,18 +36,18 @@ type examination func(context.Context, *cli.Command) []finding
 // examinationTimeout is how long one may take.
 const examinationTimeout = 15 * time.Second
 
-func doctorCommand() *cli.Command {
+func doctorCommand(given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "look whether all that genrec needs is there, and say what to do",
-		Description: `Examines libtorch and the GPU of this machine, and the Kafka with its topics, the Redis,
+		Description: `Examines the settings, libtorch and the GPU of this machine, and the Kafka with its topics, the Redis,
 the models and the history that are named, without changing anything. What is wrong is
 followed by what to do, and ends it with exit code 1.
 
 Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(clusterFlags(), redisFlags(), historyFlag(), modelFlags(), precisionFlag(), []cli.Flag{jsonFlag()}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			var all []finding
+			all := examineSettings(given)
 			for _, examine := range []examination{examineMachine, examineKafka, examineRedis, examineHistory, examineModels} {
 				limited, cancel := context.WithTimeout(ctx, examinationTimeout)
 				all = append(all, examine(limited, cmd)...)
@@ -66,6 +68,19 @@ Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/mod
 			return nil
 		},
 	}
+}
+
+// examineSettings finds what is wrong with variables and the file. The others examine what is
+// right of them.
+func examineSettings(given *settings.Settings) (all []finding) {
+	const subject = "settings"
+	for _, problem := range given.Problems() {
+		all = append(all, ill(subject, problem, "change it, and let genrec config check look once more"))
+	}
+	if len(all) == 0 {
+		all = append(all, healthy(subject, "variables and file are understood"))
+	}
+	return all
 }
 
 func printFindings(w io.Writer, all []finding, asJSON bool) error {

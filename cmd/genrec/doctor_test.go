@@ -52,13 +52,11 @@ func TestDoctorAlwaysKnowsARemedy(t *testing.T) {
 	t.Setenv("GENREC_MODELS", t.TempDir())
 	publishVersions(t, os.Getenv("GENREC_MODELS"), "") // which are no models
 	for _, c := range []struct{ subject, line string }{
-		{"libtorch", "--device tpu"},
-		{"libtorch", "--precision float8"},
 		{"Kafka", "--kafka 127.0.0.1:1"},
 		{"topics", "--kafka 127.0.0.1:1"},
-		{"Kafka", "--kafka x --kafka-user ann"},
+		{"Kafka", "--kafka x:1 --kafka-user ann"},
 		{"Redis", "--redis 127.0.0.1:1"},
-		{"Redis", "--redis http://x"},
+		{"Redis", "--redis x:1 --redis-user ann"},
 		{"history", "--history /no/such/folder"},
 		{"history", "--history /proc"},
 		{"model", ""},

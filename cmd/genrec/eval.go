@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/model"
 	"genrec/pkg/bucket"
 	"genrec/pkg/registry"
@@ -32,19 +32,19 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or the models' folder or s3://bucket/prefix, of which the current one is taken"},
 			modelsCacheFlag(),
-			&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users, drawn by the seed; 0 is all"},
+			&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users, drawn by the seed; 0 is all", Validator: atLeast(0)},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
-			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's"},
-			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise"},
-			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "of the rules that count what stood near an item, likewise"},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's", Validator: between(0., 1)},
+			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise", Validator: between(0., 1)},
+			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "of the rules that count what stood near an item, likewise", Validator: between(0., 1)},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			switch {
-			case cmd.String("data") == "":
-				return errors.New("--data is needed: which dataset is the model to be measured on?")
-			case cmd.String("model") == "":
-				return errors.New("--model is needed: which one is to be measured?")
+			if err := settings.Join(
+				needed(cmd, "data", "which dataset is the model to be measured on?"),
+				needed(cmd, "model", "which one is to be measured?"),
+			); err != nil {
+				return err
 			}
 			metrics, err := evaluateModel(ctx, cmd)
 			if err != nil {
@@ -59,12 +59,9 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 }
 
 func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, err error) {
-	sequences, err := readDataset(cmd)
-	if err != nil {
-		return m, err
-	}
+	sequences, dataErr := readDataset(cmd)
 	device, ranker, err := rankerSettings(cmd)
-	if err != nil {
+	if err := settings.Join(dataErr, err); err != nil {
 		return m, err
 	}
 	for flag, weight := range map[string]**float64{
@@ -77,7 +74,7 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	}
 	folder, err := versionFolder(ctx, cmd.String("model"), cmd.String("models-cache"))
 	if err != nil {
-		return m, fmt.Errorf("--model: %w", err)
+		return m, settings.Wrong(cmd, err, "model")
 	}
 	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("evaluate-users"), cmd.Int64("seed"), newProgress(os.Stderr))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/sessions/export"
 )
 
@@ -26,13 +27,15 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 		Flags: join(redisFlags(), []cli.Flag{jsonFlag()}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			path := cmd.Args().First()
+			var wrong error
 			switch {
 			case cmd.Args().Len() != 1:
-				return errors.New("which one file is to be written? - is the standard output")
+				wrong = errors.New("which one file is to be written? - is the standard output")
 			case path == "-" && cmd.Bool("json"):
-				return errors.New("--json is for a report on the standard output, where - puts the events: choose one")
-			case cmd.String("redis") == "":
-				return errors.New("--redis is needed: where are the sequences?")
+				wrong = errors.New("--json is for a report on the standard output, where - puts the events: choose one")
+			}
+			if err := settings.Join(wrong, needed(cmd, "redis", "where are the sequences?")); err != nil {
+				return err
 			}
 			var s servers
 			defer func() { err = errors.Join(err, s.close()) }()

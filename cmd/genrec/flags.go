@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/inference"
 	"genrec/model"
 	"genrec/pkg/registry"
@@ -18,29 +19,29 @@ import (
 // kafkaFlags are those of services, which create topics that are missing.
 func kafkaFlags() []cli.Flag {
 	return join(clusterFlags(), []cli.Flag{
-		&cli.IntFlag{Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created"},
+		&cli.IntFlag{Name: "partitions", Value: 4, Usage: "partitions of topics that have to be created", Validator: atLeast(1)},
 	})
 }
 
 func clusterFlags() []cli.Flag {
 	return join([]cli.Flag{
-		&cli.StringSliceFlag{Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process"},
+		&cli.StringSliceFlag{Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process", Validator: addresses},
 	}, accessFlags("kafka"), []cli.Flag{
-		&cli.StringFlag{Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512"},
+		&cli.StringFlag{Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512", Validator: optional(aMechanism)},
 	})
 }
 
 func redisFlags() []cli.Flag {
 	return join(redisAddressFlags(), []cli.Flag{
-		&cli.IntFlag{Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user"},
-		&cli.DurationFlag{Name: "sequence-ttl", Value: sessions.DefaultSequenceTTL, Usage: "after which a user without new events is dropped, who then counts as a new one; 0 is never"},
-		&cli.DurationFlag{Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never"},
+		&cli.IntFlag{Name: "window", Value: sessions.DefaultWindow, Usage: "newest interactions kept per user", Validator: between(1, sessions.MaxWindow)},
+		&cli.DurationFlag{Name: "sequence-ttl", Value: sessions.DefaultSequenceTTL, Usage: "after which a user without new events is dropped, who then counts as a new one; 0 is never", Validator: atLeast[time.Duration](0)},
+		&cli.DurationFlag{Name: "ttl", Value: sessions.DefaultRecommendationsTTL, Usage: "after which recommendations that were not renewed expire; 0 is never", Validator: atLeast[time.Duration](0)},
 	}, accessFlags("redis"))
 }
 
 func redisAddressFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process"},
+		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process", Validator: optional(parsable(redisOptions))},
 		&cli.StringFlag{Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis"},
 	}
 }
@@ -70,14 +71,18 @@ func historyFlag() []cli.Flag {
 
 func rankerFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one"},
+		deviceFlag(),
 		&cli.BoolFlag{Name: "allow-seen", Usage: "recommend items that the user already has"},
 	}
 }
 
+func deviceFlag() cli.Flag {
+	return &cli.StringFlag{Name: "device", Value: "auto", Usage: "cpu, cuda, or auto: the GPU where there is one", Validator: among("auto", "cpu", "cuda")}
+}
+
 func precisionFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "precision", Value: model.Float32.String(), Usage: "that a model is asked in: float32, or bfloat16, for wide models twice as fast on a CPU that has it"},
+		&cli.StringFlag{Name: "precision", Value: model.Float32.String(), Usage: "that a model is asked in: float32, or bfloat16, for wide models twice as fast on a CPU that has it", Validator: parsable(model.ParsePrecision)},
 	}
 }
 
@@ -85,23 +90,13 @@ func inferenceFlags() []cli.Flag {
 	return join(precisionFlag(), []cli.Flag{
 		&cli.DurationFlag{
 			Name: "latency-target", Value: inference.DefaultLatencyTarget,
-			Usage: "how long a user should wait for recommendations, up to what the device can do; longer does more users a second",
-			Validator: func(d time.Duration) error {
-				if d <= 0 {
-					return fmt.Errorf("%v is no time to wait", d)
-				}
-				return nil
-			},
+			Usage:     "how long a user should wait for recommendations, up to what the device can do; longer does more users a second",
+			Validator: positive[time.Duration],
 		},
 		&cli.IntFlag{
 			Name: "refresh-rate", Value: inference.DefaultRefreshRate,
-			Usage: "`USERS` a second whose recommendations are renewed after a change of models, behind those who do something; 0 is none",
-			Validator: func(n int) error {
-				if n < 0 {
-					return fmt.Errorf("%d is no rate", n)
-				}
-				return nil
-			},
+			Usage:     "`USERS` a second whose recommendations are renewed after a change of models, behind those who do something; 0 is none",
+			Validator: atLeast(0),
 		},
 	})
 }
@@ -117,10 +112,15 @@ type models struct {
 
 func openRegistry(ctx context.Context, cmd *cli.Command) (*registry.Registry, error) {
 	r, err := registry.Connect(ctx, cmd.String("models"), cmd.String("models-cache"))
-	if err != nil {
-		return nil, fmt.Errorf("--models: %w", err)
+	return r, settings.Wrong(cmd, err, "models")
+}
+
+// needed says what a flag is needed for, if it is not given.
+func needed(cmd *cli.Command, flag, what string) error {
+	if cmd.String(flag) != "" {
+		return nil
 	}
-	return r, nil
+	return fmt.Errorf("--%s is needed: %s", flag, what)
 }
 
 func openModels(ctx context.Context, cmd *cli.Command) (models, error) {
@@ -135,21 +135,23 @@ func openModels(ctx context.Context, cmd *cli.Command) (models, error) {
 	return models{registry: r, device: device, ranker: ranker}, nil
 }
 
-func rankerSettings(cmd *cli.Command) (model.Device, model.RankerConfig, error) {
-	ranker := model.DefaultRankerConfig()
+func rankerSettings(cmd *cli.Command) (device model.Device, ranker model.RankerConfig, wrong error) {
+	ranker = model.DefaultRankerConfig()
 	ranker.AllowSeen = cmd.Bool("allow-seen")
-	device, err := model.ParseDevice(cmd.String("device"))
-	if err != nil {
-		return device, ranker, fmt.Errorf("--device: %w", err)
-	}
+	device, err := chosenDevice(cmd)
+	wrong = err
 	if name := cmd.String("precision"); name != "" {
-		if ranker.Precision, err = model.ParsePrecision(name); err != nil {
-			return device, ranker, fmt.Errorf("--precision: %w", err)
-		}
-		if !ranker.Precision.Suits(device) {
-			slog.Warn("this CPU has no instructions for the precision and would be slow: taking float32", "precision", ranker.Precision)
-			ranker.Precision = model.Float32
-		}
+		ranker.Precision, err = model.ParsePrecision(name)
+		wrong = settings.Join(wrong, settings.Wrong(cmd, err, "precision"))
 	}
-	return device, ranker, nil
+	if wrong == nil && !ranker.Precision.Suits(device) {
+		slog.Warn("this CPU has no instructions for the precision and would be slow: taking float32", "precision", ranker.Precision)
+		ranker.Precision = model.Float32
+	}
+	return device, ranker, wrong
+}
+
+func chosenDevice(cmd *cli.Command) (model.Device, error) {
+	device, err := model.ParseDevice(cmd.String("device"))
+	return device, settings.Wrong(cmd, err, "device")
 }

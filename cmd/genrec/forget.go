@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -31,24 +32,18 @@ stay as they are. Can be repeated.
 
 Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
-			&cli.StringSliceFlag{Name: "user", Usage: "external `ID`; can be repeated"},
+			userFlag(),
 			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, - for the standard input"},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			users, err := usersToForget(cmd)
-			if err != nil {
+			users, usersErr := usersToForget(cmd)
+			cluster, kafkaErr := givenKafka(cmd)
+			if err := settings.Join(usersErr, kafkaErr, needed(cmd, "redis", "where are the sequences?")); err != nil {
 				return err
-			}
-			cluster, err := givenKafka(cmd)
-			if err != nil {
-				return err
-			}
-			if cmd.String("redis") == "" {
-				return errors.New("--redis is needed: where are the sequences?")
 			}
 			var s servers
-			err = s.openStore(ctx, cmd)
+			err := s.openStore(ctx, cmd)
 			if err == nil {
 				err = forget(ctx, cmd, s.store, cluster, users)
 			}
@@ -101,7 +96,7 @@ func usersToForget(cmd *cli.Command) ([]string, error) {
 	if path := cmd.String("users-file"); path != "" {
 		more, err := readUsers(path)
 		if err != nil {
-			return nil, fmt.Errorf("--users-file: %w", err)
+			return nil, settings.Wrong(cmd, err, "users-file")
 		}
 		users = append(users, more...)
 	}
@@ -109,6 +104,11 @@ func usersToForget(cmd *cli.Command) ([]string, error) {
 		return nil, errors.New("--user or --users-file is needed: whom to forget?")
 	}
 	return users, nil
+}
+
+// userFlag is repeated for several: an id may have commas.
+func userFlag() cli.Flag {
+	return &settings.LinesFlag{Name: "user", Usage: "external `ID`; can be repeated"}
 }
 
 func readUsers(path string) (users []string, err error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/inference"
 	"genrec/ingest/backfill"
 	"genrec/pkg/event"
@@ -49,26 +49,20 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			&cli.StringFlag{Name: "resume", Usage: "`FILE` that keeps how far the import is, so that the next run goes on there"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
-			if !cmd.Args().Present() {
-				return errors.New("which files are to be imported?")
+			if err := checkImport(cmd); err != nil {
+				return err
 			}
 			dry := cmd.Bool("dry-run")
-			switch {
-			case !dry && cmd.String("redis") == "":
-				return errors.New("--redis is needed: where are the sequences?")
-			case dry && cmd.String("resume") != "":
-				return errors.New("--resume keeps what is imported, and --dry-run imports nothing: choose one")
-			}
 			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: newProgress(os.Stderr), Logger: slog.Default()}
 			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
-				return fmt.Errorf("--format: %w", err)
+				return settings.Wrong(cmd, err, "format")
 			}
 			if cfg.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
 				return fmt.Errorf("--column: %w", err)
 			}
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {
-					return fmt.Errorf("--resume: %w", err)
+					return settings.Wrong(cmd, err, "resume")
 				}
 			}
 			closeOutputs, err := importOutputs(ctx, cmd, &cfg)
@@ -102,6 +96,32 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 	}
 }
 
+// checkImport looks whether all is given that an import needs.
+func checkImport(cmd *cli.Command) error {
+	var files, redis, kafka, resume error
+	dry := cmd.Bool("dry-run")
+	if !cmd.Args().Present() {
+		files = errors.New("which files are to be imported?")
+	}
+	if !dry {
+		redis = needed(cmd, "redis", "where are the sequences?")
+	}
+	if needsKafka(cmd) {
+		if _, err := givenKafka(cmd); err != nil {
+			kafka = settings.Join(err, errors.New("Kafka is needed for dead letters and refreshes: not with --no-refresh and --rejects"))
+		}
+	}
+	if dry && cmd.String("resume") != "" {
+		resume = errors.New("--resume keeps what is imported, and --dry-run imports nothing: choose one")
+	}
+	return settings.Join(files, redis, kafka, resume)
+}
+
+// needsKafka says whether an import has something to write there.
+func needsKafka(cmd *cli.Command) bool {
+	return !cmd.Bool("dry-run") && (cmd.String("rejects") == "" || !cmd.Bool("no-refresh"))
+}
+
 // importOutputs sets where refused rows and refreshes go.
 func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) (closeAll func() error, err error) {
 	rejects, refresh, dry := cmd.String("rejects"), !cmd.Bool("no-refresh"), cmd.Bool("dry-run")
@@ -109,7 +129,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) 
 	switch {
 	case rejects != "":
 		if cfg.Refuse, closeAll, err = rejectsFile(rejects); err != nil {
-			return nil, fmt.Errorf("--rejects: %w", err)
+			return nil, settings.Wrong(cmd, err, "rejects")
 		}
 	case dry:
 		cfg.Refuse = func(context.Context, []backfill.Refused) error { return nil }
@@ -117,12 +137,12 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) 
 	if dry { // users are counted, but none is refreshed
 		cfg.Refresh = func(context.Context, func() (string, error)) error { return nil }
 	}
-	if dry || rejects != "" && !refresh {
+	if !needsKafka(cmd) {
 		return closeAll, nil
 	}
 	kafkaCluster, err := givenKafka(cmd)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w (none with --no-refresh and --rejects)", err), closeAll())
+		return nil, errors.Join(err, closeAll())
 	}
 	topics := stream.DefaultTopics()
 	if err := stream.AwaitTopics(ctx, slog.Default(), kafkaCluster, topics, cmd.Int("partitions")); err != nil {

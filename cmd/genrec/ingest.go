@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/ingest"
 	"genrec/ingest/archive"
 	"genrec/pkg/history"
@@ -35,7 +35,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			start, err := stream.ParseStart(cmd.String("from"))
 			if err != nil {
-				return fmt.Errorf("--from: %w", err)
+				return settings.Wrong(cmd, err, "from")
 			}
 			past, err := openHistory(cmd)
 			if err != nil {
@@ -86,10 +86,7 @@ func openHistory(cmd *cli.Command) (*history.Archive, error) {
 		return nil, nil
 	}
 	past, err := history.OpenArchive(folder)
-	if err != nil {
-		return nil, fmt.Errorf("--history: %w", err)
-	}
-	return past, nil
+	return past, settings.Wrong(cmd, err, "history")
 }
 
 func newArchiver(s *servers, past *history.Archive, start stream.Start) *archive.Archiver {

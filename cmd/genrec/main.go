@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/retrain"
 )
 
@@ -21,6 +22,7 @@ const (
 
 // exits are the codes of what a program around this one may want to tell from a failure.
 var exits = map[int]error{
+	2: settings.ErrMistake,
 	3: errRefused,
 	4: errWaits,
 	5: retrain.ErrNoData,

@@ -45,13 +45,7 @@ Example:   genrec models compare --redis redis:6379 --models /srv/models`,
 			return c.print(cmd.Root().Writer)
 		},
 		join(redisFlags(), []cli.Flag{&cli.IntFlag{
-			Name: "days", Value: 7, Usage: "of online figures, today included, at most 90",
-			Validator: func(n int) error {
-				if n < 1 || n > 90 {
-					return fmt.Errorf("%d is not between 1 and 90", n)
-				}
-				return nil
-			},
+			Name: "days", Value: 7, Usage: "of online figures, today included, at most 90", Validator: between(1, 90),
 		}})...)
 }
 

@@ -23,7 +23,7 @@ const pageAddress = "localhost:8090"
 
 func pageFlag(usage string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "page", Value: pageAddress, Usage: "`HOST:PORT` of a page to watch it work and to click; " + usage},
+		&cli.StringFlag{Name: "page", Value: pageAddress, Usage: "`HOST:PORT` of a page to watch it work and to click; " + usage, Validator: optional(anAddress)},
 	}
 }
 

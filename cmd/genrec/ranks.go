@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"genrec/model"
 	"genrec/model/ranks"
 	"genrec/pkg/launch"
 	"genrec/retrain"
@@ -20,13 +19,8 @@ func ranksFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{
 			Name: "nproc", Value: 1,
-			Usage: "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
-			Validator: func(n int) error {
-				if n < 1 {
-					return fmt.Errorf("%d processes cannot train", n)
-				}
-				return nil
-			},
+			Usage:     "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
+			Validator: atLeast(1),
 		},
 	}
 }
@@ -60,9 +54,9 @@ func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func
 	if err := place.TakeGPU(); err != nil {
 		return err
 	}
-	device, err := model.ParseDevice(cmd.String("device"))
+	device, err := chosenDevice(cmd)
 	if err != nil {
-		return fmt.Errorf("--device: %w", err)
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -223,6 +223,6 @@ func knownNames() map[string]bool {
 		}
 	}
 	app := newApp()
-	learn(append(app.Commands, app))
+	learn(append(app.Commands, app.Command))
 	return known
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/recs"
 	"genrec/sessions"
 )
@@ -22,20 +23,21 @@ blocked or cannot sell, and popular items after it, if that is too few.
 Examples:  genrec recommend --redis redis:6379 --user alice
            genrec recommend --redis redis:6379 --user alice -n 5 --category shoes --exclude-seen`,
 		Flags: join(readerFlags(), []cli.Flag{
-			&cli.StringSliceFlag{Name: "user", Usage: "external `ID`; can be repeated"},
-			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN)},
-			&cli.StringSliceFlag{Name: "exclude", Usage: "`ITEM` that is not wanted, repeatable"},
+			userFlag(),
+			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN), Validator: between(1, recs.MaxN)},
+			&settings.LinesFlag{Name: "exclude", Usage: "`ITEM` that is not wanted; can be repeated"},
 			&cli.BoolFlag{Name: "exclude-seen", Usage: "leave out the items of the user's newest events"},
-			&cli.StringSliceFlag{Name: "category", Usage: "`NAME`, repeatable: only items of one of these"},
-			&cli.IntFlag{Name: "diversity", Usage: "most items of one category; 0 is any number"},
+			&settings.LinesFlag{Name: "category", Usage: "only items of the category `NAME`; can be repeated, for items of one of them"},
+			&cli.IntFlag{Name: "diversity", Usage: "most items of one category; 0 is any number", Validator: atLeast(0)},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			var missing error
 			if len(cmd.StringSlice("user")) == 0 {
-				return errors.New("--user is needed: whose recommendations are to be read?")
+				missing = errors.New("--user is needed: whose recommendations are to be read?")
 			}
 			rdb, client, err := openReader(cmd)
-			if err != nil {
+			if err := settings.Join(missing, err); err != nil {
 				return err
 			}
 			return errors.Join(recommend(ctx, cmd, client), rdb.Close())
@@ -51,15 +53,22 @@ func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error
 	if err != nil {
 		return sessions.WithRemedy(err)
 	}
-	out := cmd.Root().Writer
-	if cmd.Bool("json") {
-		return encodeLines(out, answers)
+	out, asJSON := cmd.Root().Writer, cmd.Bool("json")
+	if asJSON {
+		if err := encodeLines(out, answers); err != nil {
+			return err
+		}
 	}
 	var missing []error
 	for _, answer := range answers {
 		if answer.Source == recs.SourceNone {
 			missing = append(missing, fmt.Errorf("user %q: %w that pass, and no popular items either: is a model trained, and does infer run?", answer.User, recs.ErrNotFound))
-		} else if err := printAnswer(out, answer); err != nil {
+			continue
+		}
+		if asJSON {
+			continue
+		}
+		if err := printAnswer(out, answer); err != nil {
 			return err
 		}
 	}

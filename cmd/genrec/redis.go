@@ -4,24 +4,22 @@ import (
 	"cmp"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/urfave/cli/v3"
+
+	"genrec/cmd/genrec/settings"
 )
 
 // redisClient connects to one Redis, or to a Redis Cluster if address names several
 // of its nodes.
 func redisClient(cmd *cli.Command, address string) (redis.UniversalClient, error) {
 	options, err := redisOptions(address)
-	if err != nil {
-		return nil, fmt.Errorf("--redis: %w", err)
-	}
-	a, err := readAccess(cmd, "redis")
-	if err != nil {
+	a, refused := readAccess(cmd, "redis")
+	if err := settings.Join(settings.Wrong(cmd, err, "redis"), refused); err != nil {
 		return nil, err
 	}
 	options.TLSConfig = cmp.Or(a.tls, options.TLSConfig)

@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/model/catalog"
 	"genrec/model/ranks"
 	"genrec/pkg/history"
@@ -26,13 +28,13 @@ func retrainFlags() []cli.Flag {
 		&cli.StringFlag{Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt"},
 		&cli.StringFlag{Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining", Validator: among("full", "finetune")},
 		&cli.BoolFlag{Name: "from-scratch", Usage: "go on from no version: all weights are learned anew"},
-		&cli.IntFlag{Name: "from-scratch-every", Value: retrain.DefaultScratchEvery, Usage: "so many trainings, one is from scratch though it could go on from a version; 0 is never"},
-		&cli.IntFlag{Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked"},
-		&cli.IntFlag{Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for"},
-		&cli.DurationFlag{Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound"},
-		&cli.IntFlag{Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound"},
+		&cli.IntFlag{Name: "from-scratch-every", Value: retrain.DefaultScratchEvery, Usage: "so many trainings, one is from scratch though it could go on from a version; 0 is never", Validator: atLeast(0)},
+		&cli.IntFlag{Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked", Validator: atLeast(0)},
+		&cli.IntFlag{Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for", Validator: atLeast(0)},
+		&cli.DurationFlag{Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound", Validator: atLeast[time.Duration](0)},
+		&cli.IntFlag{Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound", Validator: atLeast(0)},
 		&cli.StringFlag{Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default is no bound", Validator: parsable(parseMemory)},
-		&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all"},
+		&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all", Validator: atLeast(0)},
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto: a bar on a terminal, else a log line now and then; json: a JSON line each second on stderr, and all that is logged as JSON lines, too", Validator: among("auto", "json")},
 		&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of everything random: one seed and one snapshot give one model"},
 	}
@@ -78,10 +80,24 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 	}
 }
 
+// checkSource is for one thing to train on.
+func checkSource(cmd *cli.Command) error {
+	data, redis, past := cmd.String("data") != "", cmd.String("redis") != "", cmd.String("history") != ""
+	switch {
+	case !data && !redis:
+		return errors.New("--redis or --data is needed: where are the sequences to train on?")
+	case data && past:
+		return settings.Wrong(cmd, errors.New("both name something to train on: choose one"), "data", "history")
+	case data && redis:
+		return settings.Wrong(cmd, errors.New("both name something to train on: choose one"), "data", "redis")
+	}
+	return nil
+}
+
 // retrainAndReport trains, as rank 0 of a group or, if it is nil, alone.
 func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group, cores int) error {
 	config, m, err := openTraining(ctx, cmd)
-	if err != nil {
+	if err := settings.Join(checkSource(cmd), err); err != nil {
 		return err
 	}
 	config.Group, config.Cores = group, cores
@@ -94,19 +110,12 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group,
 
 // retrainOn trains on the dataset's file, or else on what is in Redis.
 func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (report retrain.Report, err error) {
-	switch {
-	case cmd.String("data") != "" && cmd.String("history") != "":
-		return report, errors.New("--data and --history both name something to train on: choose one")
-	case cmd.String("data") != "" && cmd.String("redis") != "":
-		return report, errors.New("--data and --redis both name something to train on: choose one")
-	case cmd.String("data") != "":
+	if cmd.String("data") != "" {
 		sequences, err := readDataset(cmd)
 		if err != nil {
 			return report, err
 		}
 		return retrain.Run(ctx, config, sequences, m.registry)
-	case cmd.String("redis") == "":
-		return report, errors.New("--redis or --data is needed: where are the sequences to train on?")
 	}
 	var s servers
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -167,8 +176,8 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	}
 	c := retrain.DefaultConfig()
 	c.Progress = shown
-	if c.Recipe, err = retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...); err != nil {
-		return c, fmt.Errorf("--recipe and --set: %w", err)
+	if c.Recipe, err = chosenRecipe(cmd); err != nil {
+		return c, err
 	}
 	c.Device, c.Ranker, c.Seed, c.Pretrained = m.device, m.ranker, cmd.Int64("seed"), cmd.String("bart")
 	if cmd.IsSet("pretrain-epochs") {
@@ -188,12 +197,15 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	return c, nil
 }
 
+func chosenRecipe(cmd *cli.Command) (retrain.Recipe, error) {
+	recipe, err := retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...)
+	return recipe, settings.Wrong(cmd, err, "recipe", "set")
+}
+
 func budget(cmd *cli.Command) (b retrain.Budget, err error) {
 	b.Steps, b.Time = cmd.Int("max-steps"), cmd.Duration("max-time")
-	if b.Memory, err = parseMemory(cmd.String("max-memory")); err != nil {
-		return b, fmt.Errorf("--max-memory: %w", err)
-	}
-	return b, nil
+	b.Memory, err = parseMemory(cmd.String("max-memory"))
+	return b, settings.Wrong(cmd, err, "max-memory")
 }
 
 // parseMemory is 0 for no text.

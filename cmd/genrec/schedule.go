@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/launch"
 	"genrec/pkg/registry"
 	"genrec/pkg/schedule"
@@ -28,10 +29,7 @@ func scheduleFlag(without, usage string) cli.Flag {
 // readSchedule is nil where there is none.
 func readSchedule(cmd *cli.Command, without string) (*schedule.Schedule, error) {
 	s, err := parseSchedule(cmp.Or(cmd.String("schedule"), without))
-	if err != nil {
-		return nil, fmt.Errorf("--schedule: %w", err)
-	}
-	return s, nil
+	return s, settings.Wrong(cmd, err, "schedule")
 }
 
 func parseSchedule(text string) (*schedule.Schedule, error) {
@@ -44,21 +42,16 @@ func parseSchedule(text string) (*schedule.Schedule, error) {
 
 // retrainNightly trains on what is in Redis until the context ends.
 func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Schedule) (err error) {
+	var data, ranks error
 	if cmd.String("data") != "" {
-		return errors.New("--schedule is for what is in Redis: there is nothing new to learn from --data each night")
+		data = errors.New("--schedule is for what is in Redis: there is nothing new to learn from --data each night")
 	}
 	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank {
-		return errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, and RANK is set: let what has set it begin each training, without --schedule"))
+		ranks = errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, and RANK is set: let what has set it begin each training, without --schedule"))
 	}
-	if cmd.String("redis") == "" {
-		return errors.New("--redis is needed: where are the sequences to train on?")
-	}
-	config, m, err := openTraining(ctx, cmd)
-	if err != nil {
-		return err
-	}
+	config, m, training := openTraining(ctx, cmd)
 	past, err := openHistory(cmd)
-	if err != nil {
+	if err := settings.Join(data, ranks, needed(cmd, "redis", "where are the sequences to train on?"), training, err); err != nil {
 		return err
 	}
 	o, err := observe(ctx, cmd)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
 	"genrec/pkg/tlsfiles"
@@ -37,30 +37,24 @@ Examples:  genrec serve --redis redis:6379
            genrec serve --redis redis:6379 --kafka kafka:9092 --listen :8443 \
               --tls-cert cert.pem --tls-key key.pem --tokens-file tokens --rate-limit 500`,
 		Flags: join(kafkaFlags(), readerFlags(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses"},
+			&cli.StringFlag{Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses", Validator: anAddress},
 			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of the certificate to show: with it, HTTPS"},
 			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of that certificate's key"},
 			&cli.StringFlag{Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between"},
-			&cli.FloatFlag{Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number"},
+			&cli.FloatFlag{Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number", Validator: atLeast(0.)},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
-			cfg, err := serveConfig(cmd)
-			if err != nil {
+			cfg, serveErr := serveConfig(cmd)
+			kafka, kafkaErr := kafkaCluster(cmd)
+			rdb, client, err := openReader(cmd)
+			if err := settings.Join(serveErr, kafkaErr, err); err != nil {
 				return err
 			}
 			o, err := observe(ctx, cmd)
 			if err != nil {
-				return err
+				return errors.Join(err, rdb.Close())
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
-			kafka, err := kafkaCluster(cmd)
-			if err != nil {
-				return err
-			}
-			rdb, client, err := openReader(cmd)
-			if err != nil {
-				return err
-			}
 			cfg.Tracing = o.tracing
 			collectLess()
 			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions"), o), rdb.Close())
@@ -71,20 +65,17 @@ Examples:  genrec serve --redis redis:6379
 func serveConfig(cmd *cli.Command) (serve.Config, error) {
 	cfg := serve.Config{Address: cmd.String("listen"), Rate: cmd.Float("rate-limit"), Logger: slog.Default()}
 	files := tlsfiles.Files{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key")}
-	var err error
+	var tlsErr error
 	if files != (tlsfiles.Files{}) {
-		if cfg.TLS, err = files.Server(); err != nil {
-			return cfg, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
+		cfg.TLS, tlsErr = files.Server()
 	}
-	tokens, err := readSecret(cmd.String("tokens-file"), tokensVariable)
-	if err != nil {
-		return cfg, fmt.Errorf("--tokens-file: %w", err)
-	}
+	tokens, tokensErr := readSecret(cmd.String("tokens-file"), tokensVariable)
 	cfg.Tokens = strings.Fields(tokens)
 	host, _, err := net.SplitHostPort(cfg.Address)
-	if err != nil {
-		return cfg, fmt.Errorf("--listen: %w", err)
+	if err := settings.Join(
+		settings.Wrong(cmd, tlsErr, "tls-cert", "tls-key"), settings.Wrong(cmd, tokensErr, "tokens-file"), settings.Wrong(cmd, err, "listen"),
+	); err != nil {
+		return cfg, err
 	}
 	if ip := net.ParseIP(host); len(cfg.Tokens) == 0 && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		slog.Warn("everybody who reaches the address may read and send: --tokens-file changes it", "address", cfg.Address)
@@ -129,8 +120,8 @@ func unlessStopped(ctx context.Context, err error) error {
 func readerFlags() []cli.Flag { return join(redisAddressFlags(), accessFlags("redis")) }
 
 func openReader(cmd *cli.Command) (redis.UniversalClient, *recs.Client, error) {
-	if cmd.String("redis") == "" {
-		return nil, nil, errors.New("--redis is needed: where are the recommendations?")
+	if err := needed(cmd, "redis", "where are the recommendations?"); err != nil {
+		return nil, nil, settings.Join(err)
 	}
 	rdb, err := redisClient(cmd, cmd.String("redis"))
 	if err != nil {

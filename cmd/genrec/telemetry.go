@@ -22,7 +22,7 @@ import (
 
 func metricsFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "metrics", Usage: "`HOST:PORT` to answer at with /metrics, /healthz, /readyz and /debug/pprof/, for no eyes outside; without it, nowhere. Of retrain, with --schedule"},
+		&cli.StringFlag{Name: "metrics", Usage: "`HOST:PORT` to answer at with /metrics, /healthz, /readyz and /debug/pprof/, for no eyes outside; without it, nowhere. Of retrain, with --schedule", Validator: optional(anAddress)},
 	}
 }
 

@@ -17,15 +17,15 @@ import (
 const mostBytes = 1 << 20
 
 // readFile adds to values what the file says, if one is named.
-func (s *Settings) readFile(path string, values map[string]value) Problems {
-	if path == "" {
+func (s *Settings) readFile(named value, values map[string]value) Problems {
+	if named.text == "" {
 		return nil
 	}
-	data, err := readBounded(path)
+	data, err := readBounded(named.text)
 	if err != nil {
-		return Problems{{Where: "--" + s.file.Name, Err: err}}
+		return Problems{{Where: named.from, Err: err}}
 	}
-	return s.parse(path, data, values)
+	return s.parse(named.text, data, values)
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -43,6 +43,7 @@ func readBounded(path string) ([]byte, error) {
 
 // parse adds to values what a file says, and holds it against the flags.
 func (s *Settings) parse(path string, data []byte, values map[string]value) (problems Problems) {
+	var refused []string
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, another yaml.Node
 	switch err := decoder.Decode(&document); {
@@ -81,7 +82,11 @@ func (s *Settings) parse(path string, data []byte, values map[string]value) (pro
 		values[key.Value] = value{text: text, from: where, line: key.Line}
 		for _, p := range refusals(where, text, tries) {
 			refuse(p.Err)
+			refused = append(refused, key.Value)
 		}
+	}
+	for _, name := range refused {
+		delete(values, name)
 	}
 	return problems
 }
@@ -98,9 +103,8 @@ func resolve(node *yaml.Node) *yaml.Node {
 
 var errEmpty = errors.New("it has no value: give one, or leave the line out")
 
-// scalars is a value, or a list of values with commas between, as a flag takes them.
+// scalars is a value, or a list of values with what separates them between, as a flag takes them.
 func scalars(node *yaml.Node, tries []try) (string, error) {
-	var texts []string
 	switch node.Kind {
 	case yaml.ScalarNode:
 		if node.Tag == "!!null" {
@@ -111,20 +115,26 @@ func scalars(node *yaml.Node, tries []try) (string, error) {
 		if len(node.Content) == 0 {
 			return "", errEmpty
 		}
-		for _, t := range tries {
-			if !t.several {
-				return "", errors.New("it takes one value, not a list")
-			}
-		}
-		for _, item := range node.Content {
-			if item = resolve(item); item.Kind != yaml.ScalarNode || item.Tag == "!!null" || strings.Contains(item.Value, ",") {
-				return "", errors.New("want a list of values without commas")
-			}
-			texts = append(texts, item.Value)
-		}
-		return strings.Join(texts, ","), nil
+		return joined(node.Content, tries)
 	}
 	return "", errors.New("want a value, or a list of values")
+}
+
+func joined(items []*yaml.Node, tries []try) (string, error) {
+	separator := tries[0].separator
+	for _, t := range tries {
+		if t.separator == "" || t.separator != separator {
+			return "", errors.New("it takes one value, not a list")
+		}
+	}
+	texts := make([]string, len(items))
+	for i, item := range items {
+		if item = resolve(item); item.Kind != yaml.ScalarNode || item.Tag == "!!null" || strings.Contains(item.Value, separator) {
+			return "", errors.New("want a list of values without " + separators[separator])
+		}
+		texts[i] = item.Value
+	}
+	return strings.Join(texts, separator), nil
 }
 
 func (s *Settings) unknown(key string) error {

@@ -1,11 +1,13 @@
 // Package settings gives every flag of a program a variable and a key in one YAML file. The
 // command line goes before the variable, the variable before the file, the file before the
 // default. Variables and file are held against all flags of all commands, whichever command
-// runs: a mistake is told at once, and not by the service that starts last.
+// runs: a mistake is told at once, and not by the service that starts last. All mistakes are
+// told together.
 package settings
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -16,12 +18,15 @@ import (
 
 // Settings are those of a program.
 type Settings struct {
-	prefix string
-	file   *cli.StringFlag
-	flags  []cli.Flag
-	tries  map[string][]try
-	values map[string]value // of variables and the file
-	given  map[cli.Flag]bool
+	prefix   string
+	app      *cli.Command
+	line     []string // that the program was called with
+	file     *cli.StringFlag
+	flags    []cli.Flag
+	tries    map[string][]try
+	values   map[string]value // of variables and the file
+	problems Problems         // of them
+	given    map[cli.Flag]bool
 }
 
 // value is what a variable or a line of the file says.
@@ -29,6 +34,14 @@ type value struct {
 	text string
 	from string
 	line int // of the file
+}
+
+// place is what a problem with it names.
+func (v value) place(name string) string {
+	if v.line > 0 {
+		return v.from + ": " + name
+	}
+	return v.from
 }
 
 // New returns those of a program whose variables begin with prefix.
@@ -42,6 +55,7 @@ func New(prefix string) *Settings {
 // Bind gives the flags of app and of its commands their variables and keys, and app the flag
 // --config, which names the file. Read has to be called before a flag is used.
 func (s *Settings) Bind(app *cli.Command) {
+	s.app, app.Metadata = app, map[string]any{metadata: s}
 	for _, flag := range allFlags(app) {
 		s.attach(flag)
 	}
@@ -55,31 +69,44 @@ func (s *Settings) Variable(flag string) string {
 	return s.prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Read takes what the command line leaves open from variables and the file. Its error has all
-// that is wrong with them.
-func (s *Settings) Read() error {
+// Run runs the program.
+func (s *Settings) Run(ctx context.Context, arguments []string) error {
+	s.line = arguments[1:]
+	return s.app.Run(ctx, arguments)
+}
+
+// Read takes what the command line leaves open from variables and the file, and returns all
+// that is wrong with them. What is wrong is left out.
+func (s *Settings) Read() Problems {
 	values := make(map[string]value)
 	s.lookUp(values, s.file.Name)
-	path, _ := s.file.Get().(string)
-	problems := s.readFile(cmp.Or(path, values[s.file.Name].text), values)
+	named := values[s.file.Name]
+	if path, _ := s.file.Get().(string); path != "" {
+		named = value{text: path, from: "--" + s.file.Name}
+	}
+	problems := s.readFile(named, values)
 	for name, tries := range s.tries {
 		if s.lookUp(values, name) {
-			problems = append(problems, refusals(values[name].from, values[name].text, tries)...)
+			refused := refusals(values[name].from, values[name].text, tries)
+			if problems = append(problems, refused...); len(refused) > 0 {
+				delete(values, name)
+			}
 		}
 	}
-	if len(problems) > 0 {
-		slices.SortFunc(problems, Problem.compare)
-		return problems
-	}
+	slices.SortFunc(problems, Problem.compare)
 	s.values = values
 	for _, flag := range s.flags {
 		s.given[flag] = flag.IsSet()
 		if err := flag.PostParse(); err != nil { // which takes it from its source
-			return err
+			problems = append(problems, Problem{Where: s.Origin(flag), Err: err})
 		}
 	}
-	return nil
+	s.problems = problems
+	return problems
 }
+
+// Problems are what Read found wrong.
+func (s *Settings) Problems() Problems { return s.problems }
 
 // lookUp takes a variable, if it is not empty.
 func (s *Settings) lookUp(values map[string]value, name string) bool {

@@ -16,7 +16,7 @@ import (
 )
 
 // program has a flag of each kind. Its command "run" tells of them by tell.
-func program(tell func(*cli.Command, *Settings)) *cli.Command {
+func program(tell func(*cli.Command, *Settings)) *Settings {
 	s := New("PROGRAM_")
 	app := &cli.Command{
 		Name: "program", Writer: io.Discard, ErrWriter: io.Discard,
@@ -25,7 +25,7 @@ func program(tell func(*cli.Command, *Settings)) *cli.Command {
 			{
 				Name: "run",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "name", Validator: short}, &cli.StringSliceFlag{Name: "hosts"}, &cli.BoolFlag{Name: "quick"},
+					&cli.StringFlag{Name: "name", Validator: short}, &cli.StringSliceFlag{Name: "hosts"}, &LinesFlag{Name: "id"}, &cli.BoolFlag{Name: "quick"},
 					&cli.IntFlag{Name: "window", Value: 128}, &cli.Int64Flag{Name: "seed"}, &cli.FloatFlag{Name: "rate"}, &cli.DurationFlag{Name: "ttl"},
 				},
 				Action: func(_ context.Context, cmd *cli.Command) error { tell(cmd, s); return nil },
@@ -34,8 +34,13 @@ func program(tell func(*cli.Command, *Settings)) *cli.Command {
 		},
 	}
 	s.Bind(app)
-	app.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { return ctx, s.Read() }
-	return app
+	app.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { return ctx, Join(s.Read()) }
+	app.OnUsageError = func(_ context.Context, _ *cli.Command, _ error, _ bool) error {
+		_, _, problems := s.Line()
+		return Join(problems, Join(s.Read()))
+	}
+	app.Commands[0].OnUsageError = app.OnUsageError
+	return s
 }
 
 func short(text string) error {
@@ -181,12 +186,110 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		t.Fatal("it is not refused")
 	}
 	for _, want := range []string{
-		"4 settings are wrong", "PROGRAM_TTL: time: invalid duration", `PROGRAM_QUICK: "perhaps" is neither true nor false`,
+		"4 mistakes:", "PROGRAM_TTL: time: invalid duration", `PROGRAM_QUICK: "perhaps" is neither true nor false`,
 		path + `:1: window: "lots" is no whole number, or too large`, path + ":2: only-here: there is no such setting: did you mean only-there?",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q:\n%v", want, err)
 		}
+	}
+}
+
+// So are those of the command line, in front of them.
+func TestAllMistakesOfTheCommandLine(t *testing.T) {
+	t.Setenv("PROGRAM_TTL", "soon")
+	for _, c := range []struct {
+		line string
+		want []string
+	}{
+		{"run --nmae x --window lots --seed=1.5 --quick=perhaps --rate fast --name too-long", []string{
+			"--nmae: there is no such flag: did you mean --name?", `--window: "lots" is no whole number, or too large`,
+			`--seed: "1.5" is no whole number, or too large`, `--quick: "perhaps" is neither true nor false`,
+			`--rate: "fast" is no number`, `--name: "too-long" is too long`,
+		}},
+		{"--log-levle debug run --window lots", []string{"--log-levle: there is no such flag: did you mean --log-level?", `--window: "lots" is`}},
+		{"run --only-there x --rate", []string{"--only-there: it is a flag of other commands, not of program run", "--rate: it needs a value"}},
+		{"run --window -x", []string{`--window: "-x" is no`}},
+		{"run --windwo 1 -- --not-a-flag", []string{"--windwo: there is no such flag"}},
+		{"run -n x", []string{"-n: there is no such flag"}},
+	} {
+		_, _, err := run(t, strings.Fields(c.line)...)
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != len(c.want)+1 {
+			t.Errorf("%q ends in %v, want %q and that of the variable", c.line, err, c.want)
+			continue
+		}
+		for i, want := range append(c.want, "PROGRAM_TTL: time: invalid duration") {
+			if got := problems[i].Error(); !strings.HasPrefix(got, want) {
+				t.Errorf("%q: mistake %d is %q, want %q", c.line, i, got, want)
+			}
+		}
+	}
+}
+
+// What is wrong is told and left out; what is right counts.
+func TestWrongValuesAreLeftOut(t *testing.T) {
+	t.Setenv("PROGRAM_SEED", "x")
+	t.Setenv("PROGRAM_RATE", "2")
+	s := program(nil)
+	s.app.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { s.Read(); return ctx, nil }
+	var seed, window, rate any
+	s.app.Commands[0].Action = func(_ context.Context, cmd *cli.Command) error {
+		seed, window, rate = cmd.Int64("seed"), cmd.Int("window"), cmd.Float("rate")
+		return nil
+	}
+	path := write(t, "window: lots\nonly-here: x\n")
+	if err := s.Run(t.Context(), []string{"program", "--config", path, "run"}); err != nil {
+		t.Fatal(err)
+	}
+	if seed != int64(0) || window != 128 || rate != 2.0 || len(s.Problems()) != 3 {
+		t.Errorf("seed %v, window %v, rate %v, %v", seed, window, rate, s.Problems())
+	}
+}
+
+// An error of several settings names each that somebody set, and where.
+func TestWrongNamesWhereItIsSet(t *testing.T) {
+	t.Setenv("PROGRAM_SEED", "7")
+	path := write(t, "window: 9\n")
+	for flags, want := range map[string]string{
+		"seed":             "PROGRAM_SEED: too few",
+		"window":           path + ":1: window: too few",
+		"name":             "--name: too few",
+		"seed window name": "PROGRAM_SEED, " + path + ":1: window, --name: too few",
+		"rate":             "--rate: too few", // set by nobody
+	} {
+		err := program(func(cmd *cli.Command, _ *Settings) {
+			if got := Wrong(cmd, errors.New("too few"), strings.Fields(flags)...); got.Error() != want || !errors.Is(got, ErrMistake) {
+				t.Errorf("it says %q, want %q", got, want)
+			}
+			if got := Wrong(cmd, nil, "seed"); got != nil {
+				t.Errorf("without an error it says %v", got)
+			}
+		}).Run(t.Context(), []string{"program", "run", "--config", path, "--name", "ann"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Ids may have commas, wherever they stand.
+func TestLinesKeepCommas(t *testing.T) {
+	want := []string{"a,b", "c"}
+	for name, c := range map[string]struct{ variable, file, line string }{
+		"flags":    {"x", "id: y", "--id a,b --id c"},
+		"variable": {"a,b\nc\n", "id: y", ""},
+		"list":     {"", "id: ['a,b', c]", ""},
+		"text":     {"", "id: |\n  a,b\n  c\n", ""},
+	} {
+		t.Setenv("PROGRAM_ID", c.variable)
+		values, _, err := run(t, append([]string{"run", "--config", write(t, c.file)}, strings.Fields(c.line)...)...)
+		if got := values["id"]; err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("by %s, the ids are %q (error %v), want %q", name, got, err, want)
+		}
+	}
+	t.Setenv("PROGRAM_ID", "")
+	if _, _, err := run(t, "run", "--config", write(t, "id: [\"a\\nb\"]")); err == nil || !strings.Contains(err.Error(), "without ends of lines") {
+		t.Errorf("a line's end in an id is told by %v", err)
 	}
 }
 

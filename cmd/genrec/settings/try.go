@@ -9,11 +9,16 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// try says whether a flag would take a text; several, whether it takes more than one.
+// try says whether a flag would take a text, and what separates values in it, if there may be
+// several.
 type try struct {
-	set     func(text string) error
-	several bool
+	flag      cli.Flag
+	set       func(text string) error
+	separator string
 }
+
+// separators are those of lists, in words.
+var separators = map[string]string{",": "commas", "\n": "ends of lines"}
 
 // attach lets a flag take what it is not given from its variable and the file.
 func (s *Settings) attach(flag cli.Flag) {
@@ -22,28 +27,30 @@ func (s *Settings) attach(flag cli.Flag) {
 	}
 	switch f := flag.(type) {
 	case *cli.StringFlag:
-		attach(s, f)
+		attach(s, f, "")
 	case *cli.StringSliceFlag:
-		attach(s, f)
+		attach(s, f, ",")
+	case *LinesFlag:
+		attach(s, f, "\n")
 	case *cli.BoolFlag:
-		attach(s, f)
+		attach(s, f, "")
 	case *cli.IntFlag:
-		attach(s, f)
+		attach(s, f, "")
 	case *cli.Int64Flag:
-		attach(s, f)
+		attach(s, f, "")
 	case *cli.FloatFlag:
-		attach(s, f)
+		attach(s, f, "")
 	case *cli.DurationFlag:
-		attach(s, f)
+		attach(s, f, "")
 	default:
 		panic(fmt.Sprintf("settings knows no flags of the type %T", flag))
 	}
 	s.flags = append(s.flags, flag)
 }
 
-func attach[T, C any, V cli.ValueCreator[T, C]](s *Settings, f *cli.FlagBase[T, C, V]) {
+func attach[T, C any, V cli.ValueCreator[T, C]](s *Settings, f *cli.FlagBase[T, C, V], separator string) {
 	f.Sources = cli.NewValueSourceChain(source{s, f.Name})
-	s.tries[f.Name] = append(s.tries[f.Name], try{several: f.IsMultiValueFlag(), set: func(text string) error {
+	s.tries[f.Name] = append(s.tries[f.Name], try{flag: f, separator: separator, set: func(text string) error {
 		fresh := cli.FlagBase[T, C, V]{Name: f.Name, Value: f.Value, Config: f.Config, Validator: f.Validator}
 		return inWords(text, fresh.Set(f.Name, text), f.Value)
 	}})
