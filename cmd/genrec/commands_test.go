@@ -217,8 +217,8 @@ func TestTrainAndEvaluateADataset(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--sequential-weight 0.5":  "the model has no sequential rules",
 		"--association-weight 0.5": "the model has no association rules",
-		"--dense-weight 1.2":       "more than 1 together",
-		"--dense-weight -1":        "must not be negative",
+		"--dense-weight 1.2":       "--dense-weight: 1.2 is not between 0 and 1",
+		"--dense-weight -1":        "--dense-weight: -1 is not between 0 and 1",
 	} {
 		line := []string{"genrec", "eval", "--data", "testdata/ring.txt", "--model", models, "--device", "cpu"}
 		if err := newApp().Run(t.Context(), append(line, strings.Fields(flags)...)); err == nil || !strings.Contains(err.Error(), want) {
