@@ -41,6 +41,7 @@ On servers of your own:                genrec all --kafka HOST:9092 --redis HOST
 
 Every flag can be given by the environment variable that its help names, or by
 a YAML file that --config names: "genrec config --help" tells more.`,
+		Version:                         thisBuild().String(),
 		EnableShellCompletion:           true,
 		ConfigureShellCompletionCommand: describeCompletion,
 		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // main decides

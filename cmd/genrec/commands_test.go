@@ -151,7 +151,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	for line, missing := range map[string][]string{
 		"recommend":                          {"--user is needed", "--redis is needed"},
 		"forget":                             {"--user or --users-file is needed", "--kafka is needed", "--redis is needed"},
-		"import --no-refresh":                {"which files", "--redis is needed", "--kafka is needed", "not with --no-refresh and --rejects"},
+		"import --no-refresh":                {"which files", "--redis is needed", "--kafka is needed, for dead letters and refreshes"},
 		"export":                             {"which one file", "--redis is needed"},
 		"eval":                               {"--data is needed", "--model is needed"},
 		"serve --tls-cert x":                 {"--tls-cert: ", "--redis is needed"},

@@ -23,15 +23,19 @@ func configCheckCommand(given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "look whether all settings are right, and connect to the servers",
-		Description: `Names everything that is wrong with the settings. If nothing is, it connects to Kafka
-and Redis as the services do, which creates topics that are missing, and to the bucket
-of the models, if they are in one, and fails with what is to be done if they refuse.
+		Description: `Names everything that is wrong with the settings. If nothing is, and --kafka and --redis
+name both, it connects to them as the services do, which creates topics that are missing,
+and to the bucket of the models, if they are in one, and fails with what is to be done if
+they refuse.
 
 Example:   genrec config check --config genrec.yaml`,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			warnOfStrangers(given)
 			if err := settings.Join(given.Problems(), checkSettings(cmd)); err != nil {
 				return errors.Join(printMistakes(cmd, err), err)
+			}
+			if len(cmd.StringSlice("kafka")) == 0 || cmd.String("redis") == "" {
+				return printResult(cmd, checkedServers{}, "the settings are right; servers were not asked: --kafka and --redis name them")
 			}
 			checked, err := checkServers(ctx, cmd)
 			if err != nil {
@@ -97,9 +101,6 @@ func printMistakes(cmd *cli.Command, err error) error {
 const checkTimeout = 30 * time.Second
 
 func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers, err error) {
-	if len(cmd.StringSlice("kafka")) == 0 || cmd.String("redis") == "" {
-		return checked, settings.Join(errors.New("the settings are right; to check the servers, --kafka and --redis are needed: which ones?"))
-	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	past, err := openHistory(cmd)

@@ -62,6 +62,10 @@ func TestConfigChecksServers(t *testing.T) {
 	if err != nil || !strings.Contains(printed, "allow all") {
 		t.Errorf("the check ends with %v and prints\n%s", err, printed)
 	}
+	printed, err = runCommand(t, "config", "check", "--redis", servers.RedisAddr())
+	if err != nil || !strings.Contains(printed, "the settings are right; servers were not asked") {
+		t.Errorf("without Kafka, the check ends with %v and prints\n%s", err, printed)
+	}
 	servers.Redis().RequireAuth("hunter2")
 	_, err = runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
 	if err == nil || !strings.Contains(err.Error(), "check the user and the password") {
@@ -106,7 +110,7 @@ func TestConfigCheckNamesAllMistakes(t *testing.T) {
 func TestBrokenSettings(t *testing.T) {
 	file := write(t, "window: lots\npartitions: 9\n")
 	t.Setenv("GENREC_CONFIG", file)
-	for _, line := range []string{"version", "help", "help ingest", "ingest --help", "models", "completion bash", "ingest --generate-shell-completion"} {
+	for _, line := range []string{"version", "--version", "help", "help ingest", "ingest --help", "models", "completion bash", "ingest --generate-shell-completion"} {
 		if printed, err := runCommand(t, strings.Fields(line)...); err != nil || printed == "" {
 			t.Errorf("%q ends in %v and prints %q", line, err, printed)
 		}

@@ -76,6 +76,16 @@ func TestDoctorFindsABrokenModel(t *testing.T) {
 	if err != nil || !strings.Contains(text, "genrec retrain makes the first one") {
 		t.Errorf("without a model it ends with %v and prints\n%s", err, text)
 	}
+	folder = filepath.Join(folder, "models")
+	if text, err := runCommand(t, "doctor", "--models", folder); err != nil || !strings.Contains(text, "genrec retrain makes the first one") {
+		t.Errorf("without the models' folder it ends with %v and prints\n%s", err, text)
+	}
+	if _, err := runCommand(t, "models", "list", "--models", folder); exitCode(err) != 2 || !strings.Contains(err.Error(), "not there yet") {
+		t.Errorf("models list ends with %v, want it to miss the folder", err)
+	}
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("commands that only look have made the models' folder")
+	}
 }
 
 // examine returns the last finding of each subject.

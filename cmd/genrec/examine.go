@@ -77,19 +77,27 @@ func examineClock(ctx context.Context, client redis.UniversalClient) finding {
 
 func examineModels(ctx context.Context, cmd *cli.Command) (all []finding) {
 	const subject = "model"
-	m, err := openModels(ctx, cmd)
+	device, ranker, err := rankerSettings(cmd)
 	if err != nil {
 		return []finding{ill(subject, err, "")}
 	}
-	shares, err := m.registry.Serving(ctx)
+	models, err := existingRegistry(ctx, cmd)
+	none := healthy(subject, "none in %s yet: genrec retrain makes the first one", shown("models", cmd.String("models")))
+	if errors.Is(err, errNoFolder) {
+		return []finding{none}
+	}
+	if err != nil {
+		return []finding{ill(subject, err, "")}
+	}
+	shares, err := models.Serving(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
-		return []finding{healthy(subject, "none in %s yet: genrec retrain makes the first one", shown("models", cmd.String("models")))}
+		return []finding{none}
 	}
 	if err != nil {
 		return []finding{ill(subject, err, "genrec models promote VERSION chooses one that serves")}
 	}
 	for _, share := range shares {
-		text, err := tryModel(ctx, m, share.Version)
+		text, err := tryModel(ctx, &versions.Versions{Registry: models, Device: device, Ranker: ranker}, share.Version)
 		if err != nil {
 			all = append(all, ill(subject, err, "genrec models rollback serves what was served before"))
 			continue
@@ -100,9 +108,9 @@ func examineModels(ctx context.Context, cmd *cli.Command) (all []finding) {
 }
 
 // tryModel loads a version, with its checksums compared, and asks it once.
-func tryModel(ctx context.Context, m models, version string) (string, error) {
+func tryModel(ctx context.Context, all *versions.Versions, version string) (string, error) {
 	start := time.Now()
-	generator, err := (&versions.Versions{Registry: m.registry, Device: m.device, Ranker: m.ranker}).Load(ctx, version)
+	generator, err := all.Load(ctx, version)
 	if err != nil {
 		return "", err
 	}

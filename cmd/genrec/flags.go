@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -12,6 +16,7 @@ import (
 	"genrec/cmd/genrec/settings"
 	"genrec/inference"
 	"genrec/model"
+	"genrec/pkg/bucket"
 	"genrec/pkg/registry"
 	"genrec/sessions"
 )
@@ -41,7 +46,7 @@ func redisFlags() []cli.Flag {
 
 func redisAddressFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, a Redis inside this process", Validator: optional(parsable(redisOptions))},
+		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, services have a Redis inside the process", Validator: optional(parsable(redisOptions))},
 		&cli.StringFlag{Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis"},
 	}
 }
@@ -113,6 +118,18 @@ type models struct {
 func openRegistry(ctx context.Context, cmd *cli.Command) (*registry.Registry, error) {
 	r, err := registry.Connect(ctx, cmd.String("models"), cmd.String("models-cache"))
 	return r, settings.Wrong(cmd, err, "models")
+}
+
+// errNoFolder is of models that nobody has trained yet.
+var errNoFolder = errors.New("genrec retrain makes the folder, which is not there yet")
+
+// existingRegistry is for commands that look at versions, and make no folder for them.
+func existingRegistry(ctx context.Context, cmd *cli.Command) (*registry.Registry, error) {
+	location := cmd.String("models")
+	if _, err := os.Stat(location); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(location, bucket.Scheme) {
+		return nil, settings.Wrong(cmd, fmt.Errorf("%s: %w", location, errNoFolder), "models")
+	}
+	return openRegistry(ctx, cmd)
 }
 
 // needed says what a flag is needed for, if it is not given.

@@ -41,7 +41,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
            genrec import --dry-run --column user_id=customer --column item_id=sku orders.csv`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
-			&cli.StringSliceFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; repeat for more"},
+			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(backfill.ParseColumns)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
@@ -58,7 +58,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				return settings.Wrong(cmd, err, "format")
 			}
 			if cfg.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
-				return fmt.Errorf("--column: %w", err)
+				return settings.Wrong(cmd, err, "column")
 			}
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {
@@ -107,8 +107,8 @@ func checkImport(cmd *cli.Command) error {
 		redis = needed(cmd, "redis", "where are the sequences?")
 	}
 	if needsKafka(cmd) {
-		if _, err := givenKafka(cmd); err != nil {
-			kafka = settings.Join(err, errors.New("Kafka is needed for dead letters and refreshes: not with --no-refresh and --rejects"))
+		if _, kafka = kafkaCluster(cmd); kafka == nil && len(cmd.StringSlice("kafka")) == 0 {
+			kafka = errors.New("--kafka is needed, for dead letters and refreshes: none with --no-refresh and --rejects")
 		}
 	}
 	if dry && cmd.String("resume") != "" {

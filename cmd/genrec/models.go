@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/registry"
 )
 
@@ -33,7 +34,7 @@ func modelsSubcommand(name, arguments, usage, description string, do func(contex
 		Name: name, ArgsUsage: arguments, Usage: usage, Description: description,
 		Flags: join(registryFlags(), []cli.Flag{jsonFlag()}, flags),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			models, err := openRegistry(ctx, cmd)
+			models, err := existingRegistry(ctx, cmd)
 			if err != nil {
 				return err
 			}
@@ -65,7 +66,7 @@ Example:   genrec models split v000012:90 v000013:10 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
 			shares, err := registry.ParseShares(cmd.Args().Slice())
 			if err != nil {
-				return err
+				return settings.Join(err)
 			}
 			return setServing(ctx, cmd, models, shares)
 		})
@@ -142,7 +143,7 @@ func writeLine(out io.Writer, what string, shares []registry.Share) error {
 
 func oneVersion(cmd *cli.Command) (string, error) {
 	if cmd.Args().Len() != 1 {
-		return "", fmt.Errorf("one version is needed, not %d: genrec models list shows them", cmd.Args().Len())
+		return "", settings.Join(fmt.Errorf("one version is needed, not %d: genrec models list shows them", cmd.Args().Len()))
 	}
 	return cmd.Args().First(), nil
 }

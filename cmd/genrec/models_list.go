@@ -31,6 +31,10 @@ Example:   genrec models list --models /srv/models`,
 			if cmd.Bool("json") {
 				return encodeLines(cmd.Root().Writer, lines)
 			}
+			if len(lines) == 0 {
+				_, err := fmt.Fprintln(cmd.Root().Writer, "no versions yet: genrec retrain makes the first one")
+				return err
+			}
 			return printVersions(cmd.Root().Writer, lines)
 		})
 }

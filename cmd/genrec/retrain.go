@@ -24,7 +24,7 @@ import (
 func retrainFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "recipe", Value: retrain.DefaultRecipe, Usage: "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`"},
-		&cli.StringSliceFlag{Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; may be repeated"},
+		&cli.StringSliceFlag{Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; can be repeated"},
 		&cli.StringFlag{Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt"},
 		&cli.StringFlag{Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining", Validator: among("full", "finetune")},
 		&cli.BoolFlag{Name: "from-scratch", Usage: "go on from no version: all weights are learned anew"},

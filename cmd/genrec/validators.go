@@ -22,9 +22,9 @@ func among(words ...string) func(string) error {
 }
 
 // parsable is the validator of a flag that parse reads later.
-func parsable[T any](parse func(string) (T, error)) func(string) error {
-	return func(text string) error {
-		_, err := parse(text)
+func parsable[Given, Parsed any](parse func(Given) (Parsed, error)) func(Given) error {
+	return func(given Given) error {
+		_, err := parse(given)
 		return err
 	}
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
@@ -28,26 +26,39 @@ func versionCommand() *cli.Command {
 Example:   genrec version --json`,
 		Flags: []cli.Flag{jsonFlag()},
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				return errors.New("this program does not know what it was built from")
-			}
-			b := build{Version: info.Main.Version, Go: info.GoVersion}
-			for _, s := range info.Settings {
-				switch s.Key {
-				case "vcs.revision":
-					b.Revision = s.Value
-				case "vcs.time":
-					b.Time = s.Value
-				case "vcs.modified":
-					b.Modified = s.Value == "true"
-				}
-			}
-			if cmd.Bool("json") {
-				return json.NewEncoder(cmd.Root().Writer).Encode(b)
-			}
-			_, err := fmt.Fprintf(cmd.Root().Writer, "genrec %s, revision %s of %s, %s\n", b.Version, b.Revision, b.Time, b.Go)
-			return err
+			b := thisBuild()
+			return printResult(cmd, b, "genrec "+b.String())
 		},
 	}
+}
+
+// thisBuild is what the compiler has noted, which is the source's revision if it was in git.
+func thisBuild() build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return build{Version: "unknown", Go: runtime.Version()}
+	}
+	b := build{Version: info.Main.Version, Go: info.GoVersion}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Revision = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+func (b build) String() string {
+	text := b.Version
+	if b.Revision != "" {
+		text += ", revision " + b.Revision + " of " + b.Time
+	}
+	if b.Modified {
+		text += ", modified"
+	}
+	return text + ", " + b.Go
 }
