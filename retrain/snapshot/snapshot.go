@@ -11,10 +11,8 @@
 package snapshot
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,33 +21,10 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"time"
-
-	"genrec/pkg/history"
 )
-
-// SchemaVersion is that of the manifest and the files.
-const SchemaVersion = 1
 
 // MaxEvents is how many events of a user are kept, the newest.
 const MaxEvents = 1024
-
-const manifestFile = "manifest.json"
-
-// Manifest says what a snapshot holds.
-type Manifest struct {
-	SchemaVersion int       `json:"schema_version"`
-	Watermark     time.Time `json:"watermark"` // no event is later
-	Users         int64     `json:"users"`
-	Items         int64     `json:"items"`
-	Events        int64     `json:"events"`
-	Oldest        time.Time `json:"oldest"` // of the events
-	Newest        time.Time `json:"newest"`
-	// Files hold the events, one after the other; Later those after the watermark, which
-	// none of the counts counts.
-	Files []history.File `json:"files"`
-	Later []history.File `json:"later,omitempty"`
-}
 
 // Snapshot is one that is complete.
 type Snapshot struct {
@@ -70,17 +45,12 @@ func Open(dir string) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshot: %w", err)
 	}
-	sum := sha256.Sum256(text)
-	s := &Snapshot{Dir: dir, Hash: hex.EncodeToString(sum[:])}
-	fields := json.NewDecoder(bytes.NewReader(text))
-	fields.DisallowUnknownFields()
-	if err := fields.Decode(&s.Manifest); err != nil {
+	m, err := readManifest(text)
+	if err != nil {
 		return nil, fmt.Errorf("read the manifest of the snapshot %s: %w", dir, err)
 	}
-	if s.SchemaVersion != SchemaVersion {
-		return nil, fmt.Errorf("read the manifest of the snapshot %s: schema version %d is not the %d of this program", dir, s.SchemaVersion, SchemaVersion)
-	}
-	return s, nil
+	sum := sha256.Sum256(text)
+	return &Snapshot{Manifest: m, Dir: dir, Hash: hex.EncodeToString(sum[:])}, nil
 }
 
 // Newest opens the newest snapshot in a folder, or returns ErrNone.
