@@ -17,8 +17,8 @@ import (
 func report(name string, r retrain.Report) {
 	whole := r.FinishedAt.Sub(r.StartedAt) - time.Duration(r.EvaluateSeconds*float64(time.Second))
 	fmt.Printf("%-8s trained in %.1f s (%.1f s with the catalog and all else but the evaluation), best epoch %d of %d,"+
-		" validation ndcg@10 %.4f, with the weights chosen %.4f; %d users held back; evaluation ndcg@10 %.4f over %d users\n",
-		name, r.TrainSeconds, whole.Seconds(), r.BestEpoch, len(r.FinetuneLoss), best(r), chosen(r), validated(r), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users)
+		" validation ndcg@10 %.4f, with the weights chosen %.4f, after the last epoch %.4f; %d users held back; evaluation ndcg@10 %.4f over %d users\n",
+		name, r.TrainSeconds, whole.Seconds(), r.BestEpoch, len(r.FinetuneLoss), best(r), chosen(r), last(r), validated(r), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users)
 	if r.WarmStart != nil {
 		fmt.Printf("%-8s began at validation ndcg@10 %.4f, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
 	}
@@ -30,6 +30,15 @@ func best(r retrain.Report) float64 {
 		return 0
 	}
 	return r.Validation[r.BestEpoch-1].NDCG10
+}
+
+// last is the validation where the training ended: unlike the best of many, it owes nothing
+// to the luck of being chosen.
+func last(r retrain.Report) float64 {
+	if len(r.Validation) == 0 {
+		return 0
+	}
+	return r.Validation[len(r.Validation)-1].NDCG10
 }
 
 // chosen is the validation of the model that was published: of the best epoch, with the
@@ -60,12 +69,20 @@ func (n *nights) compare() error {
 		return fmt.Errorf("from scratch, %d users were held back (lots below %v), and %d (%v) in the warm start: fewer are the same, -set validation_users=%d",
 			validated(n.scratch), n.scratch.HeldBack, validated(n.warm), n.warm.HeldBack, validated(n.warm)*9/10)
 	}
-	reached, err := reachedAfter(filepath.Join(n.models.Dir(n.warm.Version), retrain.CurvesFile), best(n.scratch))
+	curves := filepath.Join(n.models.Dir(n.warm.Version), retrain.CurvesFile)
+	reachedBest, err := reachedAfter(curves, best(n.scratch))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_ndcg10=%.4f warm_ndcg10=%.4f reached_s=%s\n",
-		n.scratch.TrainSeconds, n.warm.TrainSeconds, n.warm.TrainSeconds/n.scratch.TrainSeconds, chosen(n.scratch), chosen(n.warm), reached)
+	reachedLast, err := reachedAfter(curves, last(n.scratch))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_last=%.4f warm_last=%.4f reached_last_s=%s"+
+		" scratch_best=%.4f warm_best=%.4f reached_best_s=%s scratch_evaluation=%.4f warm_evaluation=%.4f\n",
+		n.scratch.TrainSeconds, n.warm.TrainSeconds, n.warm.TrainSeconds/n.scratch.TrainSeconds,
+		last(n.scratch), last(n.warm), reachedLast, best(n.scratch), best(n.warm), reachedBest,
+		n.scratch.LeaveOneOut.NDCG10, n.warm.LeaveOneOut.NDCG10)
 	return nil
 }
 
