@@ -1,5 +1,5 @@
 // Command test-ui clicks through the page of genrec all in a real Chromium, while a small
-// shop goes on and genrec is killed and started again.
+// shop goes on and genrec is killed and started again, and through that of genrec demo.
 //
 //	ui checks=… failed=… update_p95_ms=…
 //
@@ -54,7 +54,7 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	tab, closeTab, err := openTab(ctx, s.chromium, w.url())
+	tab, closeTab, err := openTab(ctx, s.chromium)
 	if err != nil {
 		return err
 	}

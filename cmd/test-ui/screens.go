@@ -17,14 +17,14 @@ func (s *story) trainAgain() {
 	s.check("the button can be used again", s.tab.await(soon, `!document.querySelector("#train").disabled`))
 }
 
-// screens looks at desktop and phone, in light and dark, and takes pictures.
+// screens looks at desktop, tablet and phone, in light and dark, and takes pictures.
 func (s *story) screens() {
-	top := map[string]string{"desktop": "scrollTo(0, 0)", "phone": `document.querySelector(".you").scrollIntoView()`}
+	top := map[string]string{"desktop": "scrollTo(0, 0)", "tablet": "scrollTo(0, 0)", "phone": `document.querySelector(".you").scrollIntoView()`}
 	for _, screen := range []struct {
 		name  string
 		set   func() error
 		width int
-	}{{"desktop", s.tab.desktop, 1280}, {"phone", s.tab.phone, 360}} {
+	}{{"desktop", s.tab.desktop, 1280}, {"tablet", s.tab.tablet, 820}, {"phone", s.tab.phone, 360}} {
 		s.check(screen.name, screen.set())
 		for _, scheme := range []string{"light", "dark"} {
 			what := scheme + " " + screen.name
@@ -42,6 +42,9 @@ func (s *story) screens() {
 		}
 	}
 	s.check("each field and button has a name", s.none(nameless))
+	s.check("a new item moves into its place", s.tab.await(soon, motion+` === "arrive"`))
+	s.check("who wants less motion", s.tab.media("prefers-reduced-motion", "reduce"))
+	s.check("sees none", s.tab.await(soon, motion+` === "none"`))
 	s.check("the page is on a desktop again", s.tab.desktop())
 	s.check("in light colors", s.tab.scheme("light"))
 }
@@ -65,12 +68,17 @@ const nameless = `[...document.querySelectorAll("button, input, progress, svg[ro
   .filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length))
   .map((node) => node.outerHTML.slice(0, 80))`
 
-// weakContrasts compares the color of each text with what is behind it, as WCAG does.
-const weakContrasts = `(() => {
+// weakContrasts compares the color of each text with what is behind it, as WCAG does, when
+// nothing moves any more.
+const weakContrasts = `Promise.allSettled(document.getAnimations().map((animation) => animation.finished)).then(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const over = (colors) => {
+  const over = (colors, opacity = 1) => {
     canvas.clearRect(0, 0, 1, 1);
-    for (const color of colors) { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); }
+    colors.forEach((color, i) => {
+      canvas.globalAlpha = i === colors.length - 1 ? opacity : 1;
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+    });
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
   const luminance = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
@@ -80,39 +88,24 @@ const weakContrasts = `(() => {
     const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
     if (!says || !node.checkVisibility() || node.matches("script, :disabled")) continue;
     const behind = [];
-    for (let at = node; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-    const [a, b] = [luminance(over(behind)), luminance(over([...behind, getComputedStyle(node).color]))];
+    let opacity = 1;
+    for (let at = node; at; at = at.parentElement) {
+      behind.unshift(getComputedStyle(at).backgroundColor);
+      opacity *= getComputedStyle(at).opacity;
+    }
+    const [a, b] = [luminance(over(behind)), luminance(over([...behind, getComputedStyle(node).color], opacity))];
     const contrast = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
     if (contrast < 4.5) weak.push(contrast.toFixed(2) + " " + node.tagName + "." + node.className + " " + node.textContent.trim().slice(0, 30));
   }
   return weak;
+})`
+
+// motion is what a new tile does.
+const motion = `(() => {
+  const tile = document.querySelector("#list .tile");
+  tile.classList.add("fresh");
+  return getComputedStyle(tile).animationName;
 })()`
-
-// outage kills genrec and starts it again.
-func (s *story) outage() {
-	past, err := evaluate[int](s.tab, `document.querySelectorAll("#history li").length`)
-	s.check("the user has a past", err)
-	s.tab.expect(true)
-	s.world.kill()
-	s.check("the page says that the server is away", s.tab.await(2*soon, `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("does not answer")`))
-	s.check("an item is clicked all the same", s.tab.click("#list li:nth-child(1) button"))
-	s.check("and the page says that it was not taken", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not taken: The server does not answer.")`))
-	s.check("where it is seen, wherever the page is scrolled to", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
-	s.check("with a picture", s.tab.shoot(s.shots, "desktop-away.png"))
-	s.check("genrec starts again", s.world.start(s.tab.ctx))
-	s.check("the page comes back by itself, and says so", s.tab.await(trainingTime, `document.querySelector("#connection").textContent === "connected again" && document.querySelector("#trouble").hidden`))
-	s.tab.expect(false)
-	s.check("the user has the same past", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
-	s.check("the model answers again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
-	s.awaitAnswers()
-	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
-}
-
-// awaitAnswers waits until others' events are answered: until then, Kafka gives the new
-// process its partitions, which takes as long as its protocol says.
-func (s *story) awaitAnswers() {
-	s.check("events are answered after the restart", s.tab.await(trainingTime/2, `Number(document.querySelector("#rate").textContent) > 0`))
-}
 
 // expect tells whether the console may speak of connections and refusals now.
 func (t *tab) expect(trouble bool) {

@@ -47,8 +47,9 @@ func (s *story) tell() {
 	s.trainAgain()
 	s.screens()
 	s.outage()
+	s.demonstration()
 	s.check("the console has no errors", nothingIn(s.tab.recorded(&s.tab.console)))
-	s.check(fmt.Sprintf("%d requests went to the server alone", s.tab.requests), nothingIn(s.tab.recorded(&s.tab.outside)))
+	s.check(fmt.Sprintf("%d requests went to the servers alone", s.tab.requests), nothingIn(s.tab.recorded(&s.tab.outside)))
 }
 
 func nothingIn(list []string) error {
@@ -67,7 +68,7 @@ func (t *tab) recorded(list *[]string) []string {
 func (s *story) open() {
 	s.check("the page opens on a desktop", s.tab.desktop())
 	s.check("in light colors", s.tab.scheme("light"))
-	s.check("from the server", s.tab.do(chromedp.Navigate(s.world.url())))
+	s.check("from the server", s.tab.visit(s.world.url()))
 	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
 	s.check("it asks a visitor to become somebody", s.tab.await(soon, `document.querySelector("#list").textContent.includes("Become somebody first")`))
 	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
@@ -92,6 +93,8 @@ func (s *story) trainFirst() {
 	s.check("the model that answers is the new one", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000001"`))
 }
 
+const popularShown = `document.querySelector("#list-note").textContent.startsWith("popular items")`
+
 const ownList = `document.querySelectorAll("#list [data-item]").length === 12 && document.querySelector("#list-note").textContent.startsWith("by v")`
 
 func (s *story) pickUser() {
@@ -108,7 +111,7 @@ func (s *story) clickItems() {
 	for i := range s.clicks {
 		if i%max(1, s.clicks/users) == 0 {
 			s.check("a new user is become", s.tab.click("#new-user"))
-			s.check("who is shown popular items", s.tab.await(soon, `document.querySelector("#list-note").textContent.startsWith("popular items")`))
+			s.check("who is shown popular items", s.tab.await(soon, popularShown))
 		}
 		s.update(func() error { return s.tab.click(fmt.Sprintf("#list li:nth-child(%d) button", 1+i%4)) })
 	}
@@ -172,7 +175,7 @@ func (s *story) keyboard() {
 	s.check("the user is the same as before", s.tab.await(2*soon, ownList))
 	s.check("Tab comes to the new user's button", s.tabTo(`document.activeElement.id === "new-user"`))
 	s.check("Enter becomes one", s.press(kb.Enter))
-	s.check("who is shown popular items", s.tab.await(soon, `document.querySelector("#list-note").textContent.startsWith("popular items")`))
+	s.check("who is shown popular items", s.tab.await(soon, popularShown))
 	s.check("Tab comes to an item", s.tabTo(`document.activeElement.closest("#list") !== null`))
 	s.check("where the focus is seen", s.tab.await(soon, `getComputedStyle(document.activeElement).outlineStyle === "solid" && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2`))
 	s.update(func() error { return s.press(" ") })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,24 +23,24 @@ import (
 // tab is the page in Chromium. Chromium's network is not that of the test: what it asks for
 // is recorded.
 type tab struct {
-	ctx  context.Context
-	base string
+	ctx context.Context
 
 	mu       sync.Mutex
+	servers  []string // that the page may ask
 	expected bool     // what Chromium says of answers and connections
 	console  []string // errors
 	outside  []string // requests to others
 	requests int
 }
 
-func openTab(ctx context.Context, chromium, base string) (*tab, context.CancelFunc, error) {
+func openTab(ctx context.Context, chromium string) (*tab, context.CancelFunc, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium))
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise
 	}
 	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
 	ctx, _ = chromedp.NewContext(ctx)
-	t := &tab{ctx: ctx, base: base}
+	t := &tab{ctx: ctx}
 	if err := chromedp.Listen(ctx, t.heard); err != nil {
 		stop()
 		return nil, nil, fmt.Errorf("start %s: %w", chromium, err)
@@ -73,10 +74,18 @@ func (t *tab) heard(message any) {
 		}
 	case *network.EventRequestWillBeSent:
 		t.requests++
-		if !strings.HasPrefix(m.Request.URL, t.base) {
+		if !slices.ContainsFunc(t.servers, func(server string) bool { return strings.HasPrefix(m.Request.URL, server) }) {
 			t.outside = append(t.outside, m.Request.URL)
 		}
 	}
+}
+
+// visit opens the page of another server.
+func (t *tab) visit(server string) error {
+	t.mu.Lock()
+	t.servers = append(t.servers, server)
+	t.mu.Unlock()
+	return t.do(chromedp.Navigate(server))
 }
 
 // patience is how long the page may take for what needs no training.
@@ -126,13 +135,20 @@ func (t *tab) click(selector string) error {
 
 func (t *tab) desktop() error { return t.do(chromedp.EmulateViewport(1280, 860)) }
 
+func (t *tab) tablet() error {
+	return t.do(chromedp.EmulateViewport(820, 1180, chromedp.EmulateMobile))
+}
+
 func (t *tab) phone() error {
 	return t.do(chromedp.EmulateViewport(360, 760, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 }
 
-func (t *tab) scheme(name string) error {
+func (t *tab) scheme(name string) error { return t.media("prefers-color-scheme", name) }
+
+// media emulates one feature, and no other.
+func (t *tab) media(feature, value string) error {
 	_, err := chromedp.Call(t.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+		Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
 	})
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -16,7 +15,6 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"genrec/cmd/genrec/demo/shop"
-	"genrec/cmd/internal/process"
 	"genrec/pkg/backoff"
 	"genrec/pkg/embedded"
 	"genrec/pkg/event"
@@ -41,7 +39,7 @@ type world struct {
 	models   string
 	address  string
 	log      *os.File
-	genrec   *process.Child
+	genrec   instance
 	live     []event.Event
 	endLive  context.CancelFunc
 	ended    chan struct{}
@@ -69,12 +67,7 @@ func newWorld(ctx context.Context, s settings, models string) (w *world, err err
 	if err := w.openShop(ctx); err != nil {
 		return w, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return w, err
-	}
-	w.address = listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	if w.address, err = freeAddress(ctx); err != nil {
 		return w, err
 	}
 	return w, w.start(ctx)
@@ -135,37 +128,22 @@ func (w *world) goOn(ctx context.Context) {
 	}()
 }
 
-func (w *world) url() string { return "http://" + w.address + "/" }
+func (w *world) url() string { return urlOf(w.address) }
 
 // start runs genrec with a recipe for small data, and waits until it answers.
 func (w *world) start(ctx context.Context) (err error) {
-	w.genrec, err = process.Start(w.log, w.settings.genrec, "all", "--kafka", w.servers.KafkaBrokers()[0], "--redis", w.servers.RedisAddr(),
-		"--models", w.models, "--page", w.address, "--schedule", "never", "--device", "cpu", "--from-scratch-every", "0",
+	w.genrec, err = startInstance(ctx, w.log, w.settings.genrec, w.address,
+		"all", "--kafka", w.servers.KafkaBrokers()[0], "--redis", w.servers.RedisAddr(),
+		"--models", w.models, "--schedule", "never", "--device", "cpu", "--from-scratch-every", "0",
 		"--pretrain-epochs", "1", "--finetune-epochs", "4",
 		"--set", "batch_size=128", "--set", "learning_rate=0.002", "--set", "model.dropout=0.3", "--set", "validation_users=100")
-	if err != nil {
-		return err
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
-		if err == nil {
-			return conn.Close()
-		}
-		if failed := w.genrec.Failed(); failed != nil || time.Now().After(deadline) {
-			return fmt.Errorf("genrec does not answer at %s, see %s: %w", w.address, w.log.Name(), errors.Join(err, failed))
-		}
-		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	return err
 }
 
 // kill ends genrec as a crash does.
 func (w *world) kill() {
-	_ = syscall.Kill(w.genrec.ID(), syscall.SIGKILL)
-	_ = w.genrec.Stop() // only waits: it is dead
-	w.genrec = nil
+	_ = w.genrec.End(syscall.SIGKILL)
+	w.genrec = instance{}
 }
 
 func (w *world) close() (err error) {
@@ -173,7 +151,7 @@ func (w *world) close() (err error) {
 		w.endLive()
 		<-w.ended
 	}
-	if w.genrec != nil {
+	if w.genrec.Child != nil {
 		if stopped := w.genrec.Stop(); stopped != nil {
 			err = fmt.Errorf("genrec ended with %w, see %s", stopped, w.log.Name())
 		}

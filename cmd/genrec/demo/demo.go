@@ -125,9 +125,10 @@ func (d *demo) play(ctx context.Context, services *errgroup.Group) error {
 	if err := d.replayLive(ctx, live); err != nil {
 		return err
 	}
-	d.Measured(d.summary())
+	summary := d.summary()
+	d.Measured(summary)
 	if d.Stay {
-		d.Page.Say("The replay is over. You can go on.")
+		d.Page.Say("The replay is over: " + summary.words() + ". You can go on.")
 		<-ctx.Done()
 	}
 	return nil

@@ -21,6 +21,12 @@ func (s Summary) String() string {
 		s.Events, s.Users, s.HR10, s.PopularityHR10, s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds(), s.ModelVersions)
 }
 
+// words are for the page.
+func (s Summary) words() string {
+	return fmt.Sprintf("%d live events, hit rate at 10 of %.1f %%, of what was popular until then %.1f %%, from event to list %d ms, of 99 %% within %d ms",
+		s.LiveEvents, 100*s.HR10, 100*s.PopularityHR10, s.FreshnessP50.Milliseconds(), s.FreshnessP99.Milliseconds())
+}
+
 // MarshalJSON has the fields of that line.
 func (s Summary) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -18,8 +19,13 @@ type Child struct {
 
 // Start starts a program whose log goes to stderr, which may be nil.
 func Start(stderr io.Writer, program string, args ...string) (*Child, error) {
+	return StartPrinting(nil, stderr, program, args...)
+}
+
+// StartPrinting is Start for a program of which more is wanted than its log.
+func StartPrinting(stdout, stderr io.Writer, program string, args ...string) (*Child, error) {
 	cmd := exec.Command(program, args...)
-	cmd.Stderr = stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -46,8 +52,11 @@ func (c *Child) Failed() error {
 }
 
 // Stop asks it to end, and returns how it did.
-func (c *Child) Stop() error {
-	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
+func (c *Child) Stop() error { return c.End(syscall.SIGTERM) }
+
+// End is Stop by another signal.
+func (c *Child) End(signal os.Signal) error {
+	_ = c.cmd.Process.Signal(signal) // one that has ended needs none
 	<-c.ended
 	return c.err
 }

@@ -33,7 +33,7 @@ function connect() {
     trouble("");
     if (!page.people.length) page.people = hello.people.filter(notGuest); // who stands there stays, so that nobody clicks another one
     page.shelf = hello.shelf;
-    $("rows").replaceChildren();
+    $("rows").replaceChildren(element("li", { class: "empty" }, "Nothing yet: it fills as people do something."));
     await describe([...hello.shelf, ...hello.rows.flatMap((r) => r.items)]);
     hello.rows.forEach(addRow);
     showPeople();
@@ -109,7 +109,7 @@ function showList(list, row) {
   const before = page.list?.user_id === list.user_id ? page.list.items.map((i) => i.item_id) : null;
   const same = before && before.join("\n") === list.items.map((i) => i.item_id).join("\n");
   page.list = list;
-  const note = { model: `by ${list.model_version}`, popular: "popular items, until you take something" }[list.source];
+  const note = { model: `by ${list.model_version}`, context: "popular near what you took", popular: "popular items, until you take something" }[list.source];
   $("list-note").textContent = note || "";
   let fresh = 0;
   const tiles = list.items.map(({ item_id: id }, at) => {
@@ -176,10 +176,11 @@ async function happened(row) {
 
 function addRow(row) {
   const newest = row.items.at(-1);
+  const who = element("span", { class: "who" }, row.user === page.user ? `${row.user}, you` : row.user);
   const line = element("li", row.user === page.user ? { class: "mine" } : {},
-    dot(newest), element("span", { class: "who" }, row.user), element("span", { class: "what" }, title(newest)));
-  if (row.hits) line.append(element("span", { class: "hit", title: "it was in the list before" }, "hit"));
-  line.append(element("span", { class: "took" }, `${Math.round(row.took_ms)} ms`));
+    dot(newest), element("span", { class: "what" }, title(newest)), element("span", { class: "took" }, `${Math.round(row.took_ms)} ms`), who);
+  if (row.hits) line.append(element("b", { class: "hit" }, "hit"));
+  $("rows").querySelector(".empty")?.remove();
   $("rows").prepend(line);
   while ($("rows").children.length > rowsShown) $("rows").lastChild.remove();
 }
@@ -213,6 +214,8 @@ function showFigures(f) {
     $(`${id}-text`).textContent = percent(part, f.rated);
   }
   draw($("rates"), [f.rates, f.popular_rates], { zero: true });
+  const top = Math.max(...[...f.rates, ...f.popular_rates].map((p) => p.y), 0);
+  $("rates-note").textContent = f.rated ? `Of ${f.rated.toLocaleString("en")} events; the chart goes from 0 to ${percent(top, 1)}.` : "No event of somebody with a list yet.";
 }
 
 // Training.
@@ -221,12 +224,15 @@ function showTraining(t) {
   $("train").disabled = t.running;
   $("train-progress").hidden = !t.running;
   $("train-progress").value = t.steps ? t.done / t.steps : 0;
+  $("train-step").textContent = t.running ? `${t.steps ? `${Math.floor(100 * t.done / t.steps)} % of this stage, ` : ""}${Math.round(t.seconds)} s so far` : "";
   if (t.running) note("train-note", `Training: ${t.stage}`);
   else if (t.outcome) note("train-note", t.outcome);
   const lines = t.losses.filter((l) => l.points.length);
   $("losses").toggleAttribute("hidden", !lines.length);
-  draw($("losses"), lines.slice(-1).map((l) => smooth(l.points)));
-  $("loss-note").textContent = lines.map((l) => `${l.stage}: loss ${l.points.at(-1).y.toFixed(2)}`).join(", ");
+  const curve = smooth(lines.at(-1)?.points ?? []), losses = curve.map((p) => p.y);
+  draw($("losses"), curve.length ? [curve] : []);
+  const range = curve.length ? `; the chart goes from ${Math.min(...losses).toFixed(2)} to ${Math.max(...losses).toFixed(2)}` : "";
+  $("loss-note").textContent = lines.map((l) => `${l.stage}: loss ${l.points.at(-1).y.toFixed(2)}`).join(", ") + range;
 }
 function note(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
@@ -256,7 +262,6 @@ for (const [form, input, use] of [["user-form", "user-id", become], ["item-form"
 $("train").addEventListener("click", () => guard(() => ask("/playground/training", { method: "POST" })));
 $("pause").addEventListener("click", () => {
   page.paused = !page.paused;
-  $("pause").setAttribute("aria-pressed", page.paused);
   $("pause").textContent = page.paused ? "Go on" : "Pause";
 });
 showPeople();

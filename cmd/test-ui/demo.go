@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"genrec/cmd/genrec/demo/shop"
+)
+
+// Of the replay, of a shop with as many customers as the other one: as many events as let a
+// person click before, during and after the training in its middle.
+const (
+	demoLive = "400"
+	demoRate = "40"
+	demoTime = 2 * time.Minute // for one of its steps
+)
+
+// demonstration clicks while genrec demo replays its shop, and ends it by Ctrl-C.
+func (s *story) demonstration() {
+	demo, err := s.startDemo(s.tab.ctx)
+	s.check("genrec demo starts, and its page can be asked for", err)
+	if err != nil {
+		return
+	}
+	s.check("it opens before there is a model", s.tab.visit(demo.url()))
+	s.check("and says which step goes on", s.tab.await(5*soon, status+`.startsWith("Step ")`))
+	s.check("there is a first model", s.tab.await(demoTime, `document.querySelector("#version").textContent === "v000001"`))
+	s.check("the replay goes on, live", s.tab.await(demoTime, status+`.startsWith("Step 4/5")`))
+	s.check("and is seen", s.tab.await(5*soon, `document.querySelectorAll("#rows li .took").length >= 3`))
+	s.check("a new user is become", s.tab.click("#new-user"))
+	s.check("who is shown popular items", s.tab.await(soon, popularShown))
+	for range 4 {
+		s.update(func() error { return s.tab.click("#list li:nth-child(2) button") })
+	}
+	s.check("by the first model", s.tab.await(soon, `document.querySelector("#list-note").textContent === "by v000001"`))
+	s.check("the demonstration trains again", s.tab.await(demoTime, `document.querySelector("#train").disabled && `+outcome+`.startsWith("Training: ")`))
+	s.update(func() error { return s.tab.click("#list li:nth-child(3) button") })
+	s.check("its verdict is told", s.tab.await(demoTime, `/\bv000002\b/.test(`+outcome+`)`))
+	s.check("the page closes with the figures", s.tab.await(demoTime, `/^The replay is over: `+demoLive+` live events, hit rate at 10 of \d+\.\d %, .* You can go on\.$/.test(`+status+`)`))
+	s.check("with a picture", s.tab.shoot(s.shots, "desktop-demo.png"))
+	s.check("as the terminal does", printed(demo, `(?m)^demo events=\d+ users=\d+ hr10=0\.\d+ popularity_hr10=0\.\d+ freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`))
+	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
+	s.tab.expect(true)
+	s.check("Ctrl-C ends it in good order", interrupt(demo))
+	s.check("which the page says", s.tab.await(2*soon, away))
+	s.check("its log closes", demo.log.Close())
+}
+
+const status = `document.querySelector("#status").textContent`
+
+func (s *story) startDemo(ctx context.Context) (instance, error) {
+	log, err := os.Create(filepath.Join(s.shots, "demo.log"))
+	if err != nil {
+		return instance{}, err
+	}
+	data := filepath.Join(s.shots, "demo.txt")
+	address, err := freeAddress(ctx)
+	if err := errors.Join(err, writeHistories(data, s.seed)); err != nil {
+		return instance{}, errors.Join(err, log.Close())
+	}
+	return startInstance(ctx, log, s.genrec, address, "demo", "--data", data, "--stay", "--live", demoLive, "--rate", demoRate, "--device", "cpu")
+}
+
+// writeHistories is a dataset of what customers take.
+func writeHistories(path string, seed int64) error {
+	var text strings.Builder
+	s := shop.New(seed, shopItems)
+	for u := range users {
+		fmt.Fprintf(&text, "customer-%03d %s\n", u, strings.Join(s.History(), " "))
+	}
+	return os.WriteFile(path, []byte(text.String()), 0o600)
+}
+
+func printed(i instance, pattern string) error {
+	text, err := os.ReadFile(i.log.Name())
+	if err == nil && !regexp.MustCompile(pattern).Match(text) {
+		err = fmt.Errorf("%s has no %s", i.log.Name(), pattern)
+	}
+	return err
+}
+
+// interrupt ends a program as Ctrl-C does.
+func interrupt(i instance) error {
+	const most = 5 * time.Second
+	began := time.Now()
+	if err := i.End(syscall.SIGINT); err != nil {
+		return fmt.Errorf("it ends with %w, see %s", err, i.log.Name())
+	}
+	if took := time.Since(began); took > most {
+		return fmt.Errorf("it takes %v, more than %v", took, most)
+	}
+	return nil
+}
