@@ -2,7 +2,7 @@ import { ask, describe, dot, element, tile, title } from "./items.js";
 import { draw, smooth } from "./charts.js";
 
 const $ = (id) => document.getElementById(id);
-const shown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 6;
+const listShown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 6;
 const page = {
   user: localStorage.getItem("user") || "", list: null, source: null, retry: 0, lost: false, paused: false,
   clicked: new Map(), // item: when, until the list has answered
@@ -98,7 +98,7 @@ async function load(row) {
     return;
   }
   const user = page.user, turn = ++page.turn, path = encodeURIComponent(user);
-  const [list, did] = await Promise.all([ask(`/v1/users/${path}/recommendations?n=${shown}`), ask(`/playground/users/${path}`)]);
+  const [list, did] = await Promise.all([ask(`/v1/users/${path}/recommendations?n=${listShown}`), ask(`/playground/users/${path}`)]);
   await describe([...list.items.map((i) => i.item_id), ...did.history.map((d) => d.item)]);
   if (user !== page.user || turn !== page.turn) return;
   showHistory(did.history);
@@ -229,10 +229,11 @@ function showTraining(t) {
   else if (t.outcome) note("train-note", t.outcome);
   const lines = t.losses.filter((l) => l.points.length);
   $("losses").toggleAttribute("hidden", !lines.length);
-  const curve = smooth(lines.at(-1)?.points ?? []), losses = curve.map((p) => p.y);
-  draw($("losses"), curve.length ? [curve] : []);
-  const range = curve.length ? `; the chart goes from ${Math.min(...losses).toFixed(2)} to ${Math.max(...losses).toFixed(2)}` : "";
-  $("loss-note").textContent = lines.map((l) => `${l.stage}: loss ${l.points.at(-1).y.toFixed(2)}`).join(", ") + range;
+  const curves = lines.map((l) => ({ stage: l.stage, points: smooth(l.points) })), shown = curves.at(-1)?.points ?? [];
+  draw($("losses"), shown.length ? [shown] : []);
+  const losses = shown.map((p) => p.y), loss = (y) => y.toFixed(2);
+  const range = shown.length ? `; the chart goes from ${loss(Math.min(...losses))} to ${loss(Math.max(...losses))}` : "";
+  $("loss-note").textContent = curves.map((c) => `${c.stage}: loss ${loss(c.points.at(-1).y)}`).join(", ") + range;
 }
 function note(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
