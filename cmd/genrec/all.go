@@ -27,7 +27,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), pageFlag(`empty: none`), []cli.Flag{
 			scheduleFlag(everyNight, "when to train: as of retrain, or never; the first time after a minute if there is no model"),
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			times, err := readSchedule(cmd, everyNight)
 			if err != nil {
 				return err
@@ -79,6 +79,6 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				})
 			}
 			return errors.Join(group.Wait(), s.close())
-		},
+		}),
 	}
 }

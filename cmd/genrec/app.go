@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -59,6 +60,18 @@ a YAML file that --config names: "genrec config --help" tells more.`,
 	app.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) { return ctx, setUpLogging(cmd) }
 	explainMistakes(app, given)
 	return application{app, given}
+}
+
+// service is the action of a command that works until it is stopped, which is no failure, even
+// while it still waits for a server.
+func service(run cli.ActionFunc) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		err := run(ctx, cmd)
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
 }
 
 func setUpLogging(cmd *cli.Command) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -42,13 +43,9 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 			if err := s.openStore(ctx, cmd); err != nil {
 				return err
 			}
-			began, said := time.Now(), time.Now()
-			progress := func(so export.Counts) {
-				if time.Since(said) >= logInterval {
-					said = time.Now()
-					slog.Info("progress", "users", so.Users, "events", so.Events)
-				}
-			}
+			began, shown := time.Now(), newProgress(os.Stderr)
+			defer shown.Finish()
+			progress := func(so export.Counts) { shown.Reached("export", "users", so.Users) }
 			if path == "-" {
 				done, err := export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
 				if err == nil {

@@ -56,7 +56,8 @@ const forgetBatch = 500
 
 // forget begins with Redis, so that dead letters replayed meanwhile change nothing.
 func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
-	known := 0
+	known, asked, shown := 0, 0, newProgress(os.Stderr)
+	defer shown.Finish()
 	for batch := range slices.Chunk(users, forgetBatch) {
 		found, err := store.Forget(ctx, batch, time.Now())
 		if err != nil {
@@ -67,6 +68,8 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 				known++
 			}
 		}
+		asked += len(batch)
+		shown.Reached("forget", "users", int64(asked))
 	}
 	topic := stream.DefaultTopics().DeadLetters
 	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users)

@@ -23,7 +23,7 @@ group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags(), metricsFlag()),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			m, err := openModels(ctx, cmd)
 			if err != nil {
 				return err
@@ -43,7 +43,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 			err = w.Run(ctx)
 			slog.Info("inference stopped", "stats", w.Stats())
 			return errors.Join(err, s.close())
-		},
+		}),
 	}
 }
 

@@ -32,7 +32,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), metricsFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStart)},
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			start, err := stream.ParseStart(cmd.String("from"))
 			if err != nil {
 				return settings.Wrong(cmd, err, "from")
@@ -62,7 +62,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			stats := i.Stats()
 			slog.Info("ingest stopped", "read", stats.Read, "appended", stats.Appended, "duplicates", stats.Duplicates, "dead", stats.Dead)
 			return errors.Join(err, s.close())
-		},
+		}),
 	}
 }
 

@@ -103,6 +103,29 @@ func (p *progress) log(loss float64) {
 	slog.Info("progress", attributes...)
 }
 
+// patience is how long work of an unknown length may take before a bar is drawn for it.
+const patience = time.Second
+
+// Reached tells how much is done of work whose end is not known.
+func (p *progress) Reached(stage, what string, done int64) {
+	if p.stage == "" {
+		p.stage, p.since, p.said = stage, time.Now(), time.Now()
+	}
+	switch {
+	case p.out == nil && time.Since(p.said) >= logInterval:
+		p.said = time.Now()
+		slog.Info("progress", "stage", stage, what, done)
+	case p.out != nil && p.bar == nil && time.Since(p.since) >= patience:
+		p.bar = progressbar.NewOptions64(-1,
+			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(what),
+			progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
+	}
+	if p.bar != nil {
+		_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+	}
+}
+
 // Finish ends the stage.
 func (p *progress) Finish() {
 	if p.bar != nil {

@@ -43,7 +43,7 @@ Examples:  genrec serve --redis redis:6379
 			&cli.StringFlag{Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between"},
 			&cli.FloatFlag{Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number", Validator: atLeast(0.)},
 		}),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			cfg, serveErr := serveConfig(cmd)
 			kafka, kafkaErr := kafkaCluster(cmd)
 			rdb, client, err := openReader(cmd)
@@ -58,7 +58,7 @@ Examples:  genrec serve --redis redis:6379
 			cfg.Tracing = o.tracing
 			collectLess()
 			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions"), o), rdb.Close())
-		},
+		}),
 	}
 }
 
