@@ -1,12 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+
+	"genrec/model"
 	"genrec/pkg/embedded"
 	"genrec/pkg/stream"
 )
@@ -68,6 +76,90 @@ func TestDoctorAlwaysKnowsARemedy(t *testing.T) {
 			t.Errorf("with %q it says of %s: %+v, want something wrong and a remedy", c.line, c.subject, f)
 		}
 	}
+}
+
+// What only a server can have wrong: topics set otherwise, and a clock behind.
+func TestDoctorExaminesServers(t *testing.T) {
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	letters := stream.DefaultTopics().DeadLetters
+	created, err := (&kafka.Client{Addr: kafka.TCP(servers.KafkaBrokers()...)}).CreateTopics(t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: letters, NumPartitions: 2, ReplicationFactor: 1,
+		ConfigEntries: []kafka.ConfigEntry{{ConfigName: "cleanup.policy", ConfigValue: "delete"}, {ConfigName: "max.message.bytes", ConfigValue: "1000"}},
+	}}})
+	if err := errors.Join(err, created.Errors[letters]); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 1); err != nil {
+		t.Fatal(err)
+	}
+	servers.Redis().SetTime(time.Now().Add(-time.Minute))
+	found := examine(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
+	for subject, want := range map[string]struct{ text, remedy string }{
+		"topics": {"cleanup.policy=delete, max.message.bytes=1000", "set max.message.bytes to"},
+		"clock":  {"that of Redis is 1m0s behind this machine's", "let both follow a time server"},
+	} {
+		if f := found[subject]; f.OK || !strings.Contains(f.Text, want.text) || !strings.Contains(f.Remedy, want.remedy) {
+			t.Errorf("of %s it says %+v, want %+v", subject, f, want)
+		}
+	}
+}
+
+// A GPU that is asked for has to be there; libtorch cannot do without.
+func TestDoctorMissesTheGPU(t *testing.T) {
+	if _, err := model.ParseDevice("cuda"); err == nil {
+		t.Skip("this machine has a GPU")
+	}
+	found := examine(t, []string{"doctor", "--json", "--device", "cuda", "--models", t.TempDir()})
+	for _, subject := range []string{"libtorch", "GPU"} {
+		if f := found[subject]; f.OK || !strings.Contains(f.Remedy, "--device cpu") {
+			t.Errorf("of %s it says %+v, want a remedy with --device cpu", subject, f)
+		}
+	}
+}
+
+// A Redis that forgets is found out by what it tells of itself.
+func TestDoctorFindsAForgetfulRedis(t *testing.T) {
+	for _, c := range []struct {
+		info string
+		want []string // remedies
+	}{
+		{"# Memory\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\naof_enabled:1\r\n", nil},
+		{"maxmemory_policy:allkeys-lru\r\naof_enabled:0\r\n", []string{"set maxmemory-policy noeviction", "set appendonly yes"}},
+		{"maxmemory_policy:volatile-ttl\r\n", []string{"set maxmemory-policy noeviction"}},
+	} {
+		client := redis.NewClient(&redis.Options{})
+		client.AddHook(info(c.info))
+		var remedies []string
+		for _, f := range examineKeeping(t.Context(), client) {
+			remedies = append(remedies, f.Remedy)
+		}
+		if !slices.Equal(remedies, c.want) {
+			t.Errorf("of a Redis with %q it advises %q, want %q", c.info, remedies, c.want)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// info is a Redis that answers with this.
+type info string
+
+func (info) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (i info) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		cmd.(*redis.StringCmd).SetVal(string(i))
+		return nil
+	}
+}
+
+func (info) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 func TestDoctorFindsABrokenModel(t *testing.T) {

@@ -70,7 +70,11 @@ func examineClock(ctx context.Context, client redis.UniversalClient) finding {
 	}
 	skew := there.Sub(asked.Add(time.Since(asked) / 2)).Round(time.Millisecond)
 	if skew.Abs() > mostSkew {
-		return ill(subject, fmt.Errorf("that of Redis is %v ahead of this machine's", skew), "let both follow a time server")
+		side := "ahead of"
+		if skew < 0 {
+			side = "behind"
+		}
+		return ill(subject, fmt.Errorf("that of Redis is %v %s this machine's", skew.Abs().Round(time.Second), side), "let both follow a time server")
 	}
 	return healthy(subject, "within %v of that of Redis", max(skew.Abs(), time.Millisecond))
 }

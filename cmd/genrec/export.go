@@ -44,16 +44,17 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 				return err
 			}
 			began, shown := time.Now(), newProgress(os.Stderr)
-			defer shown.Finish()
 			progress := func(so export.Counts) { shown.Reached("export", "users", so.Users) }
 			if path == "-" {
 				done, err := export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
+				shown.Finish()
 				if err == nil {
 					slog.Info("exported", "users", done.Users, "events", done.Events, "took", time.Since(began).Round(time.Millisecond))
 				}
 				return err
 			}
 			done, err := export.ToFile(ctx, s.store, path, progress)
+			shown.Finish()
 			if err != nil {
 				return err
 			}

@@ -57,7 +57,6 @@ const forgetBatch = 500
 // forget begins with Redis, so that dead letters replayed meanwhile change nothing.
 func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
 	known, asked, shown := 0, 0, newProgress(os.Stderr)
-	defer shown.Finish()
 	for batch := range slices.Chunk(users, forgetBatch) {
 		found, err := store.Forget(ctx, batch, time.Now())
 		if err != nil {
@@ -71,6 +70,7 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 		asked += len(batch)
 		shown.Reached("forget", "users", int64(asked))
 	}
+	shown.Finish()
 	topic := stream.DefaultTopics().DeadLetters
 	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users)
 	if err != nil {

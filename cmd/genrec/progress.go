@@ -117,11 +117,10 @@ func (p *progress) Reached(stage, what string, done int64) {
 		slog.Info("progress", "stage", stage, what, done)
 	case p.out != nil && p.bar == nil && time.Since(p.since) >= patience:
 		p.bar = progressbar.NewOptions64(-1,
-			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(what),
-			progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
+			progressbar.OptionSetWriter(p.out), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
 	}
 	if p.bar != nil {
+		p.bar.Describe(fmt.Sprintf("%s: %d %s", stage, done, what))
 		_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
 	}
 }

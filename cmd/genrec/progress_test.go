@@ -67,3 +67,22 @@ func stderrOf(t *testing.T, f func()) []byte {
 	}()
 	return <-all
 }
+
+// Of work whose end is not known, a terminal shows how far it is, and keeps the lines apart.
+func TestProgressWithoutAnEnd(t *testing.T) {
+	read, terminal, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	p := &progress{out: terminal}
+	p.Reached("export", "users", 500) // too early for a bar
+	p.since = p.since.Add(-patience)
+	p.Reached("export", "users", 1500)
+	p.Finish()
+	terminal.Close()
+	shown, err := io.ReadAll(read)
+	if err != nil || !bytes.Contains(shown, []byte("export: 1500 users")) || !bytes.HasSuffix(shown, []byte("\n")) {
+		t.Errorf("a terminal shows %q (error %v)", shown, err)
+	}
+}

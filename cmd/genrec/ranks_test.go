@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"genrec/cmd/genrec/settings"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 	"genrec/retrain/gate"
@@ -113,6 +114,7 @@ func TestExitCodes(t *testing.T) {
 		{notServed(waits), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
 		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "no interactions to train on"},
 		{errors.New("the disk is full"), 1, "the disk is full"},
+		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is needed"))), 2, "--redis is needed"},
 	} {
 		if code := exitCode(c.err); code != c.code || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%v: exit code %d, want %d and %q", c.err, code, c.code, c.want)

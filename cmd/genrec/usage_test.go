@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,6 +71,24 @@ func TestOperationsCommands(t *testing.T) {
 	}
 	if lines < 10 {
 		t.Errorf("docs/OPERATIONS.md has %d commands: this test does not see them", lines)
+	}
+}
+
+// It tells of each code that genrec ends with.
+func TestOperationsTellsExitCodes(t *testing.T) {
+	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []int
+	for _, match := range regexp.MustCompile(`(?m)^\| (\d+) \| `).FindAllStringSubmatch(string(page), -1) {
+		code, _ := strconv.Atoi(match[1])
+		told = append(told, code)
+	}
+	want := append(slices.Collect(maps.Keys(exits)), 0, exitFailure, exitInterrupted)
+	slices.Sort(want)
+	if !slices.Equal(told, want) {
+		t.Errorf("docs/OPERATIONS.md tells of the exit codes %v, genrec has %v", told, want)
 	}
 }
 
