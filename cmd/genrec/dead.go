@@ -117,7 +117,13 @@ func newLetterTable(out io.Writer) letterPrinter {
 			from := fmt.Sprintf("%s/%d/%d", l.Original.Topic, l.Original.Partition, l.Original.Offset)
 			return line(l.Buried.UTC().Format(time.RFC3339), l.Reason, printable(l.Original.Key), from, printable(l.Detail))
 		},
-		end: table.Flush,
+		end: func() error {
+			if lines == 0 {
+				_, err := fmt.Fprintln(out, "no dead letters")
+				return err
+			}
+			return table.Flush()
+		},
 	}
 }
 

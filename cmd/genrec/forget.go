@@ -62,9 +62,11 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 		if err != nil {
 			return err
 		}
-		for _, had := range found {
+		for i, had := range found {
 			if had {
 				known++
+			} else if strings.Contains(batch[i], ",") {
+				slog.Warn("nothing was there of a user whose id has a comma; several users are several --user", "user", batch[i])
 			}
 		}
 		asked += len(batch)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -128,5 +129,43 @@ func TestRedisPageCommands(t *testing.T) {
 		if err := app.Run(t.Context(), strings.Fields(here.Replace(line))); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
+	}
+}
+
+// An id with a comma is one user, and a list of users with commas is not taken for them
+// without a word.
+func TestForgetTakesIdsAsTheyAre(t *testing.T) {
+	servers, rdb := embeddedtest.Start(t)
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"ann, bob", "ann"} {
+		e := event.Event{ID: "of-" + user, Item: "hat", Type: event.DefaultType, Time: time.Now().UTC().Truncate(time.Millisecond)}
+		if _, err := store.Append(t.Context(), []sessions.UserEvents{{User: user, Events: []event.Event{e}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logger := slog.Default()
+	defer slog.SetDefault(logger)
+	for _, c := range []struct {
+		user, want string
+		warns      bool
+	}{
+		{"ann,bob", "1 users forgotten, 0 of them", true},
+		{"ann, bob", "1 users forgotten, 1 of them", false},
+	} {
+		said := stderrOf(t, func() {
+			printed, err := runCommand(t, "forget", "--redis", servers.RedisAddr(), "--kafka", servers.KafkaBrokers()[0], "--user", c.user)
+			if err != nil || !strings.Contains(printed, c.want) {
+				t.Errorf("forget --user %q ends in %v and prints %q, want %q", c.user, err, printed, c.want)
+			}
+		})
+		if warns := bytes.Contains(said, []byte("has a comma")); warns != c.warns {
+			t.Errorf("forget --user %q warns of the comma: %v, want %v:\n%s", c.user, warns, c.warns, said)
+		}
+	}
+	if left, err := store.Sequences(t.Context(), []string{"ann"}); err != nil || len(left[0].Interactions) != 1 {
+		t.Errorf("ann, whom nobody wanted to forget, has %+v (error %v)", left, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -38,7 +39,11 @@ func modelsSubcommand(name, arguments, usage, description string, do func(contex
 			if err != nil {
 				return err
 			}
-			return do(ctx, cmd, models)
+			err = do(ctx, cmd, models)
+			if errors.Is(err, fs.ErrNotExist) && cmd.Args().Present() {
+				err = fmt.Errorf("%w: genrec models list shows which versions there are", err)
+			}
+			return err
 		},
 	}
 }
