@@ -101,7 +101,7 @@ Example, in a crontab:   0 5 * * *  genrec models prune --keep 10 --models /srv/
 			removed, err := models.Prune(ctx, cmd.Int("keep"))
 			return errors.Join(err, printRemoved(cmd, removed))
 		},
-		&cli.IntFlag{Name: "keep", Value: 10, Usage: "so many of the newest versions", Validator: atLeast(0)})
+		&cli.IntFlag{Name: "keep", Value: 10, Usage: "so many of the newest versions", Validator: atLeast(1)})
 }
 
 func printRemoved(cmd *cli.Command, removed []string) error {

@@ -125,7 +125,7 @@ func TestModelsCommandsExplainWrongUse(t *testing.T) {
 	for line, want := range map[string]string{
 		"models dance":                       `unknown command "dance"`,
 		"models promote":                     "one version is needed, not 0",
-		"models promote v000009":             `version "v000009"`,
+		"models promote v000009":             "genrec models list shows which versions there are",
 		"models promote ../x":                "names no version",
 		"models show v000001 v000002":        "one version is needed, not 2",
 		"models show v000001 --check":        "the file weights has the SHA-256",
@@ -133,7 +133,7 @@ func TestModelsCommandsExplainWrongUse(t *testing.T) {
 		"models split v000001:x v000002":     "VERSION:PERCENT",
 		"models split":                       "add up to 0 percent",
 		"models rollback v000001":            "one argument too many",
-		"models prune --keep 0":              "0 versions cannot be kept",
+		"models prune --keep 0":              "--keep: 0 is less than 1",
 		"models list --models s3://":         "not like s3://bucket/prefix",
 	} {
 		if _, err := runCommand(t, strings.Fields(line)...); err == nil || !strings.Contains(err.Error(), want) {

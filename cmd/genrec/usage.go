@@ -17,7 +17,7 @@ func explainMistakes(app *cli.Command, given *settings.Settings) {
 	each := []*cli.Command{app}
 	for len(each) > 0 {
 		command := each[0]
-		command.OnUsageError = func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+		command.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error {
 			return cmp.Or(mistakes(given, nil), err)
 		}
 		command.ArgValidator = func(_ context.Context, cmd *cli.Command) error { return mistakes(given, cmd) }

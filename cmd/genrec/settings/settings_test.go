@@ -202,12 +202,12 @@ func TestAllMistakesOfTheCommandLine(t *testing.T) {
 		line string
 		want []string
 	}{
-		{"run --nmae x --window lots --seed=1.5 --quick=perhaps --rate fast --name too-long", []string{
-			"--nmae: there is no such flag: did you mean --name?", `--window: "lots" is no whole number, or too large`,
+		{"run --nam x --window lots --seed=1.5 --quick=perhaps --rate fast --name too-long", []string{
+			"--nam: there is no such flag: did you mean --name?", `--window: "lots" is no whole number, or too large`,
 			`--seed: "1.5" is no whole number, or too large`, `--quick: "perhaps" is neither true nor false`,
 			`--rate: "fast" is no number`, `--name: "too-long" is too long`,
 		}},
-		{"--log-levle debug run --window lots", []string{"--log-levle: there is no such flag: did you mean --log-level?", `--window: "lots" is`}},
+		{"--log-lvel debug run --window lots", []string{"--log-lvel: there is no such flag: did you mean --log-level?", `--window: "lots" is`}},
 		{"run --only-there x --rate", []string{"--only-there: it is a flag of other commands, not of program run", "--rate: it needs a value"}},
 		{"run --window -x", []string{`--window: "-x" is no`}},
 		{"run --windwo 1 -- --not-a-flag", []string{"--windwo: there is no such flag"}},
