@@ -13,13 +13,9 @@ readonly programs=(
   yq=github.com/mikefarah/yq/v4@v4.54.2
 )
 readonly keda=github.com/kedacore/keda/v2@v2.21.0
-
-say() { printf 'check: %s\n' "$*" >&2; }
-
-fail() {
-  say "error: $*"
-  exit 1
-}
+readonly tool=check
+# shellcheck source=../once.sh
+. "$here/../once.sh"
 
 build() {
   local program
@@ -32,7 +28,7 @@ build() {
 }
 
 fetch() {
-  command -v python3 >/dev/null || fail "python3 is missing: install it, for instance with: apt install python3 python3-pip"
+  need python3 "python3 python3-pip"
   python3 -m pip download --requirement "$here/requirements.txt" --require-hashes --dest "$tmp/wheels" --no-deps \
     --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2 ||
     fail "pip cannot download what $here/requirements.txt names, see above: check the network connection and run this again"
@@ -72,24 +68,17 @@ convert() {
   done
 }
 
-cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
-# A change of what is fetched is another folder.
-target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here/requirements.txt" | sha256sum | cut -c 1-12)
-mkdir -p "$cache"
-exec 9>"$cache/.check.lock"
-flock 9
-
-if [[ ! -d $target ]]; then
-  tmp=$(mktemp -d "$cache/.check.XXXXXX")
-  trap 'rm -rf "$tmp"' EXIT
-  chmod 755 "$tmp"
+make_tools() {
   mkdir "$tmp"/{bin,new,schemas,wheels}
   say "fetching and building helm, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
   build
   fetch
   convert
   rm -rf "$tmp"/{new,wheels}
-  mv -T "$tmp" "$target"
-  trap - EXIT
-fi
+}
+
+open_cache
+# A change of what is fetched is another folder.
+target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here/requirements.txt" | sha256sum | cut -c 1-12)
+once "$target" make_tools
 printf '%s\n' "$target"

@@ -6,37 +6,11 @@ set -euo pipefail
 readonly version=147.0.0
 readonly package=@sparticuz/chromium
 readonly sha256=18fe5404ce845594cd7d592fc07f37a19514079ba4d9c27192ad8b908743f16b
+readonly tool=chromium
+# shellcheck source=../once.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../once.sh"
 
-say() { printf 'chromium: %s\n' "$*" >&2; }
-
-fail() {
-  say "error: $*"
-  exit 1
-}
-
-for name in chromium chromium-browser google-chrome google-chrome-stable chrome-headless-shell; do
-  if command -v "$name"; then
-    exit
-  fi
-done
-
-[[ $(uname -sm) == "Linux x86_64" ]] ||
-  fail "there is none in PATH, and the package of npm is for Linux on x86-64: install one, for instance with: apt install chromium"
-for name in node npm; do
-  command -v "$name" >/dev/null ||
-    fail "there is none in PATH, and no $name to fetch one: install one of them, for instance with: apt install chromium"
-done
-
-cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
-target=$cache/chromium-$version
-mkdir -p "$cache"
-exec 9>"$cache/.chromium.lock"
-flock 9
-
-if [[ ! -d $target ]]; then
-  tmp=$(mktemp -d "$cache/.chromium.XXXXXX")
-  trap 'rm -rf "$tmp"' EXIT
-  chmod 755 "$tmp"
+fetch() {
   say "downloading $package $version (68 MB) to $target, once"
   (cd "$tmp" && npm pack --silent "$package@$version" >&2) ||
     fail "npm cannot download $package@$version, see above: check the network connection and run this again"
@@ -69,6 +43,22 @@ PROGRAM
   chmod 755 "$tmp/program" "$tmp/chromium"
   missing=$(LD_LIBRARY_PATH=$tmp/lib ldd "$tmp/program" | sed -n 's/ => not found//p')
   [[ -z $missing ]] || fail "this system lacks" $missing "which Chromium needs: install one that brings them, for instance with: apt install chromium"
-  mv -T "$tmp" "$target"
-fi
+}
+
+for name in chromium chromium-browser google-chrome google-chrome-stable chrome-headless-shell; do
+  if command -v "$name"; then
+    exit
+  fi
+done
+
+[[ $(uname -sm) == "Linux x86_64" ]] ||
+  fail "there is none in PATH, and the package of npm is for Linux on x86-64: install one, for instance with: apt install chromium"
+for name in node npm; do
+  command -v "$name" >/dev/null ||
+    fail "there is none in PATH, and no $name to fetch one: install one of them, for instance with: apt install chromium"
+done
+
+open_cache
+readonly target=$cache/chromium-$version
+once "$target" fetch
 printf '%s\n' "$target/chromium"

@@ -5,27 +5,17 @@ set -euo pipefail
 
 readonly version=v1.8.0
 readonly module=github.com/versity/versitygw/cmd/versitygw
+readonly tool=s3
+# shellcheck source=../once.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../once.sh"
 
-say() { printf 's3: %s\n' "$*" >&2; }
-
-fail() {
-  say "error: $*"
-  exit 1
-}
-
-cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
-target=$cache/versitygw-$version
-mkdir -p "$cache"
-exec 9>"$cache/.s3.lock"
-flock 9
-
-if [[ ! -d $target ]]; then
-  tmp=$(mktemp -d "$cache/.s3.XXXXXX")
-  trap 'rm -rf "$tmp"' EXIT
-  chmod 755 "$tmp"
+build() {
   say "building versitygw $version to $target, once (some minutes)"
   GOBIN=$tmp GOFLAGS= go install "$module@$version" >&2 ||
     fail "go cannot install $module@$version, see above: check the network connection and run this again"
-  mv -T "$tmp" "$target"
-fi
+}
+
+open_cache
+readonly target=$cache/versitygw-$version
+once "$target" build
 printf '%s\n' "$target/versitygw"
