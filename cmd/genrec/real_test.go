@@ -83,22 +83,22 @@ func (s *secured) issue(a *realservers.Authority, name string) realservers.TLS {
 	return issued
 }
 
-// documentedRules are those that docs/OPERATIONS.md gives a user of Redis.
+// documentedRules are those that docs/SECURITY.md gives a user of Redis.
 func documentedRules(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	text, err := os.ReadFile("../../docs/SECURITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rules, found := strings.Cut(string(text), "ACL SETUSER genrec on >PASSWORD ")
 	rules, _, ended := strings.Cut(rules, "\n")
 	if !found || !ended {
-		t.Fatal("docs/OPERATIONS.md has no ACL SETUSER genrec")
+		t.Fatal("docs/SECURITY.md has no ACL SETUSER genrec")
 	}
 	return rules
 }
 
-// allow gives each user of Kafka what docs/OPERATIONS.md says, less what is in its name.
+// allow gives each user of Kafka what docs/SECURITY.md says, less what is in its name.
 func (s *secured) allow() {
 	s.t.Helper()
 	cluster := stream.Cluster{Brokers: []string{s.kafka.Address()}}
@@ -225,7 +225,7 @@ func TestRealAccess(t *testing.T) {
 }
 
 // TestRealIngestWithDocumentedRights moves an event with no more rights than
-// docs/OPERATIONS.md asks for.
+// docs/SECURITY.md asks for.
 func TestRealIngestWithDocumentedRights(t *testing.T) {
 	s := startSecured(t)
 	ctx, stop := context.WithCancel(t.Context())
