@@ -6,19 +6,16 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/embedded"
 	"genrec/pkg/stream"
-	"genrec/retrain"
 )
 
 // readmeBlocks returns the fenced blocks of a language in README.md.
@@ -57,9 +54,10 @@ func TestReadmeCommands(t *testing.T) {
 	listen := freeAddress(t)
 	t.Setenv("GENREC_LISTEN", listen)
 	here := strings.NewReplacer(
-		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(), "/srv/genrec", t.TempDir(),
+		"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(),
 		"localhost:8080", listen, "events.csv", "testdata/readme.csv", "/tmp/beauty", t.TempDir(), "../shared/data/Beauty.txt", "testdata/ring.txt",
 	)
+	t.Setenv("GENREC_MODELS", t.TempDir())
 	t.Setenv("GENREC_PRETRAIN_EPOCHS", "1")
 	t.Setenv("GENREC_FINETUNE_EPOCHS", "1")
 
@@ -111,44 +109,6 @@ func rehearse(command string) (output []byte, err error) {
 	return exec.Command("bash", "-c", strings.Replace(command, "make", "make -C ../.. -n", 1)).CombinedOutput()
 }
 
-// Every make command that a page of docs shows is one that make knows, with variables
-// that its target reads, and settings that a recipe has.
-func TestDocsCommands(t *testing.T) {
-	pages, err := filepath.Glob("../../docs/*.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatalf("no pages in docs (%v)", err)
-	}
-	makefile, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range regexp.MustCompile("`(make [a-z][^`]*)`").FindAllStringSubmatch(string(text), -1) {
-			if out, err := rehearse(match[1]); err != nil {
-				t.Errorf("%s: %q: %v\n%s", page, match[1], err, out)
-			}
-			for _, variable := range regexp.MustCompile(`\b([A-Z]+)=`).FindAllStringSubmatch(match[1], -1) {
-				if !strings.Contains(string(makefile), "$("+variable[1]+")") {
-					t.Errorf("%s: %q sets %s, which the Makefile does not read", page, match[1], variable[1])
-				}
-			}
-			if config := regexp.MustCompile(`CONFIG=(\S+)`).FindStringSubmatch(match[1]); config != nil {
-				var changes []string
-				for _, set := range regexp.MustCompile(`--set ([^\s"]+)`).FindAllStringSubmatch(match[1], -1) {
-					changes = append(changes, set[1])
-				}
-				if _, err := retrain.LoadRecipe(config[1], changes...); err != nil {
-					t.Errorf("%s: %q: %v", page, match[1], err)
-				}
-			}
-		}
-	}
-}
-
 func produceReadmeEvent(t *testing.T, servers *embedded.Servers) {
 	t.Helper()
 	cluster := kafkaOf(servers)
@@ -189,40 +149,4 @@ func checkReadmeAnswer(t *testing.T, servers *embedded.Servers, key string) {
 	if items, _ := got["items"].([]any); len(items) != 3 {
 		t.Errorf("%s has %d items, want the 3 that alice does not have", key, len(items))
 	}
-}
-
-// Every flag and variable that these pages name is one that genrec has.
-func TestOperationsNamesWhatThereIs(t *testing.T) {
-	known := knownNames()
-	for _, page := range []string{"docs/OPERATIONS.md", "docs/TELEMETRY.md"} {
-		text, err := os.ReadFile("../../" + page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range regexp.MustCompile(`--[a-z][a-z-]*|GENREC_[A-Z_]+`).FindAllString(string(text), -1) {
-			if !known[name] {
-				t.Errorf("%s names %s, which genrec does not have", page, name)
-			}
-		}
-	}
-}
-
-// knownNames are all flags and variables.
-func knownNames() map[string]bool {
-	known := map[string]bool{"--help": true, "GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true, tokensVariable: true}
-	var learn func(commands []*cli.Command)
-	learn = func(commands []*cli.Command) {
-		for _, command := range commands {
-			for _, flag := range command.Flags {
-				known["--"+flag.Names()[0]] = true
-				for _, variable := range flag.(cli.DocGenerationFlag).GetEnvVars() {
-					known[variable] = true
-				}
-			}
-			learn(command.Commands)
-		}
-	}
-	app := newApp()
-	learn(append(app.Commands, app.Command))
-	return known
 }
