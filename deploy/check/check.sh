@@ -89,7 +89,7 @@ check_dashboards() {
 
 # Commands, flags and variables must be those of genrec, and values such as it takes.
 check_program() {
-  GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^(TestManifests|TestDashboards.*|TestAlerts.*)$' ../cmd/genrec
+  GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^(TestManifests|TestChart.*|TestDashboards.*|TestAlerts.*)$' ../cmd/genrec
 }
 
 check_images
