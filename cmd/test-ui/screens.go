@@ -39,6 +39,9 @@ func (s *story) screens() {
 			if name := (map[string]string{"light desktop": "playground.png", "dark phone": "playground-phone.png"})[what]; name != "" && s.docs != "" {
 				s.check(what+" is in a picture for README.md", s.tab.shoot(s.docs, name))
 			}
+			_, err = evaluate[any](s.tab, "scrollTo(0, document.body.scrollHeight)")
+			s.check(what+" is shown to its end", err)
+			s.check(what+" is in another picture", s.tab.shoot(s.shots, screen.name+"-"+scheme+"-end.png"))
 		}
 	}
 	s.check("each field and button has a name", s.none(nameless))

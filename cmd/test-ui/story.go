@@ -70,7 +70,9 @@ func (s *story) open() {
 	s.check("in light colors", s.tab.scheme("light"))
 	s.check("from the server", s.tab.visit(s.world.url()))
 	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
-	s.check("it asks a visitor to become somebody", s.tab.await(soon, `document.querySelector("#list").textContent.includes("Become somebody first")`))
+	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^Become .* first\.$/.test(document.querySelector("#list").textContent)`))
+	s.check("in a line that can be read", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
+	s.check("with a picture", s.tab.shoot(s.shots, "desktop-empty.png"))
 	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
 	s.check("who is told that there is no model yet", s.tab.await(soon, `document.querySelector("#list").textContent.includes("train a model first")`))
 }

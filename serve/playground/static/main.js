@@ -34,13 +34,13 @@ function connect() {
     if (!page.people.length) page.people = hello.people.filter(notGuest); // who stands there stays, so that nobody clicks another one
     page.shelf = hello.shelf;
     $("rows").replaceChildren(element("li", { class: "empty" }, "Nothing yet: it fills as people do something."));
-    await describe([...hello.shelf, ...hello.rows.flatMap((r) => r.items)]);
-    hello.rows.forEach(addRow);
     showPeople();
-    showShelf();
     showFigures(hello.figures);
     showTraining(hello.training);
     $("status").textContent = hello.status;
+    await describe([...hello.shelf, ...hello.rows.flatMap((r) => r.items)]);
+    hello.rows.forEach(addRow);
+    showShelf();
     await load();
   }));
   on("row", (row) => guard(() => happened(row)));
@@ -94,7 +94,7 @@ const random = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map
 // What is recommended.
 async function load(row) {
   if (!page.user) {
-    $("list").replaceChildren(element("li", { class: "empty" }, "Become somebody first: one of these users, or a new one."));
+    $("list").replaceChildren(element("li", { class: "empty" }, `Become ${page.people.length ? "one of these users, or a new one," : "a new user"} first.`));
     return;
   }
   const user = page.user, turn = ++page.turn, path = encodeURIComponent(user);
@@ -213,6 +213,7 @@ function showFigures(f) {
     $(id).setAttribute("aria-valuenow", f.rated ? Math.round(100 * part / f.rated) : 0);
     $(`${id}-text`).textContent = percent(part, f.rated);
   }
+  $("rates").toggleAttribute("hidden", !f.rates.length);
   draw($("rates"), [f.rates, f.popular_rates], { zero: true });
   const top = Math.max(...[...f.rates, ...f.popular_rates].map((p) => p.y), 0);
   $("rates-note").textContent = f.rated ? `Of ${f.rated.toLocaleString("en")} events; the chart goes from 0 to ${percent(top, 1)}.` : "No event of somebody with a list yet.";
