@@ -50,7 +50,7 @@ type setting struct {
 
 func listSettings(cmd *cli.Command, given *settings.Settings) (list []setting) {
 	for _, flag := range slices.Concat(cmd.Flags, cmd.Root().Flags) {
-		if name := flag.Names()[0]; name != "help" {
+		if name := flag.Names()[0]; name != "help" && name != "version" { // which set nothing
 			list = append(list, setting{name, shown(name, flag.Get()), given.Origin(flag)})
 		}
 	}

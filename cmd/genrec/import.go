@@ -53,7 +53,9 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				return err
 			}
 			dry := cmd.Bool("dry-run")
-			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: newProgress(os.Stderr), Logger: slog.Default()}
+			shown := newProgress(os.Stderr)
+			shown.unit = "MiB"
+			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: shown, Logger: slog.Default()}
 			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
 				return settings.Wrong(cmd, err, "format")
 			}

@@ -20,6 +20,7 @@ type progress struct {
 	every time.Duration // between two log lines for machines; 0 for people
 	bar   *progressbar.ProgressBar
 	stage string
+	unit  string // of steps, where they have one
 	done  int
 	steps int
 	// before is what an earlier run had done.
@@ -65,7 +66,7 @@ func (p *progress) Start(stage string, steps, done int) {
 	if p.out != nil {
 		p.bar = progressbar.NewOptions(steps,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(cmp.Or(p.unit, "steps")),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
 		_ = p.bar.Set(done)
 	} else if p.every > 0 {
