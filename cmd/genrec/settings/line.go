@@ -90,7 +90,11 @@ func beginsWithLetter(text string) bool {
 // inScope are the flags that a command takes: its own and those of the commands above it.
 func inScope(command *cli.Command) (flags []cli.Flag) {
 	for _, above := range command.Lineage() {
-		flags = append(flags, above.Flags...)
+		for _, flag := range above.Flags {
+			if local, is := flag.(cli.LocalFlag); above == command || !is || !local.IsLocal() {
+				flags = append(flags, flag)
+			}
+		}
 	}
 	return flags
 }

@@ -23,6 +23,7 @@ func TestAllMistakesOfTheCommandLine(t *testing.T) {
 		{"run --only-there x --rate", []string{"--only-there: it is a flag of other commands, not of program run", "--rate: it needs a value"}},
 		{"run --window -x", []string{`--window: "-x" is no`}},
 		{"run --windwo 1 -- --not-a-flag", []string{"--windwo: there is no such flag"}},
+		{"run -n x --version", []string{"-n: there is no such flag", "--version: there is no such flag"}},
 		{"run -n x", []string{"-n: there is no such flag"}},
 	} {
 		_, _, err := run(t, strings.Fields(c.line)...)

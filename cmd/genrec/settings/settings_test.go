@@ -19,7 +19,7 @@ import (
 func program(tell func(*cli.Command, *Settings)) *Settings {
 	s := New("PROGRAM_")
 	app := &cli.Command{
-		Name: "program", Writer: io.Discard, ErrWriter: io.Discard,
+		Name: "program", Version: "7", Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "log-level", Value: "info"}},
 		Commands: []*cli.Command{
 			{
