@@ -1,0 +1,77 @@
+package playground_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/recs"
+	"genrec/serve"
+	"genrec/serve/playground"
+	"genrec/serve/servetest"
+	"genrec/sessions"
+)
+
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
+
+// fake is a Redis with a few things in it, or none (away).
+type fake struct{ away bool }
+
+var errAway = errors.New("no Redis")
+
+func (f fake) About(context.Context, []string) (map[string]recs.About, error) {
+	if f.away {
+		return nil, errAway
+	}
+	return map[string]recs.About{"m1": {Title: "Red kettle"}}, nil
+}
+
+func (f fake) Popular(context.Context) (recs.List, error) { return list("", "v1", 0, "p1", "p2"), nil }
+
+func (f fake) Sequences(_ context.Context, users []string) ([]sessions.Sequence, error) {
+	if f.away {
+		return nil, errAway
+	}
+	return []sessions.Sequence{{User: users[0], Interactions: []sessions.Interaction{{Item: "old", Type: "view"}, {Item: "new", Type: "click"}}}}, nil
+}
+
+func (fake) ScanActive(_ context.Context, _ time.Time, fn func([]sessions.Active) error) error {
+	return fn([]sessions.Active{{User: "ann"}, {User: "bob"}})
+}
+
+func list(user, version string, sequence int64, items ...string) recs.List {
+	l := recs.List{User: user, ModelVersion: version, SequenceVersion: sequence, Source: recs.SourceModel}
+	for _, item := range items {
+		l.Items = append(l.Items, recs.ScoredItem{Item: item, Score: 1})
+	}
+	return l
+}
+
+var api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve.Answer(w, http.StatusOK, "the API: "+r.URL.Path) })
+
+// start serves a page of its own as the program does, and returns its address.
+func start(t *testing.T, cfg playground.Config) (*playground.Playground, string) {
+	t.Helper()
+	page, _, running := startAll(t, cfg)
+	return page, running.URL
+}
+
+func startAll(t *testing.T, cfg playground.Config) (*playground.Playground, *embeddedtest.Service, servetest.Running) {
+	t.Helper()
+	if cfg.Reader == nil {
+		cfg.Reader, cfg.Sessions = fake{}, fake{}
+	}
+	cfg.Logger = servetest.Quiet
+	page := playground.New(cfg)
+	around := func(http.Handler) http.Handler { return page.Around(true)(api) }
+	return page, embeddedtest.Run(t, page.Run), servetest.Start(t, serve.Config{Around: around}, nil, nil)
+}
+
+// ask returns an answer and its body.
+func ask(t *testing.T, method, url string, header ...string) (servetest.Reply, string) {
+	t.Helper()
+	return servetest.Ask(t, servetest.Request(t, method, url, "", header...))
+}
