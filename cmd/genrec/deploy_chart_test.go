@@ -16,8 +16,10 @@ type resource struct {
 	Kind     string
 	Metadata struct{ Name string }
 	Spec     struct {
-		Template          podTemplate // of a Deployment
-		JobTemplate       struct{ Spec struct{ Template podTemplate } }
+		Template    podTemplate // of a Deployment
+		JobTemplate struct {
+			Spec struct{ Template podTemplate }
+		}
 		ConcurrencyPolicy string
 		Selector          labelSelector
 		PodSelector       labelSelector

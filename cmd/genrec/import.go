@@ -42,6 +42,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(backfill.ParseColumns)},
+			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: what a type of event is called in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(backfill.ParseTypes)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
@@ -59,8 +60,11 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
 				return settings.Wrong(cmd, err, "format")
 			}
-			if cfg.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
+			if cfg.Words.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
 				return settings.Wrong(cmd, err, "column")
+			}
+			if cfg.Words.Types, err = backfill.ParseTypes(cmd.StringSlice("event-type")); err != nil {
+				return settings.Wrong(cmd, err, "event-type")
 			}
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {

@@ -41,6 +41,7 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec import --dry-run --format dance x.csv", `--format: "dance" is none of`},
 		{"genrec import --dry-run --resume x x.csv", "choose one"},
 		{"genrec import --dry-run --column user=who x.csv", `--column: "user=who": "user" is none of user_id`},
+		{"genrec import --dry-run --event-type look=view x.csv", `--event-type: "look=view": "look" is none of view`},
 		{"genrec retrain", "--redis or --data is needed"},
 		{"genrec retrain --data x --redis y", "choose one"},
 		{"genrec retrain --data no-such-file", "no-such-file"},

@@ -54,8 +54,8 @@ type Refused struct {
 
 // Config configures a Run.
 type Config struct {
-	Format   Format  // zero: Auto
-	Columns  Columns // what has other names in the files
+	Format   Format // zero: Auto
+	Words    Words  // what has other names in the files
 	Limits   event.Limits
 	Refuse   func(context.Context, []Refused) error                       // keeps the refused rows
 	Refresh  func(context.Context, func() (user string, err error)) error // asks for recommendations for all users until io.EOF; nil: nobody does
@@ -123,7 +123,7 @@ type batch struct {
 }
 
 func (r *run) file(ctx context.Context, path string) (err error) {
-	f, err := openFile(path, r.Format, r.Columns)
+	f, err := openFile(path, r.Format, r.Words)
 	if err != nil {
 		return err
 	}

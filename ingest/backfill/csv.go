@@ -18,7 +18,7 @@ type csvRows struct {
 	first []string // a record in place of column names, not yet returned
 }
 
-func newCSV(in *bufio.Reader, format Format, columns Columns) (*csvRows, error) {
+func newCSV(in *bufio.Reader, format Format, words Words) (*csvRows, error) {
 	c := &csvRows{left: &limited{in: in}}
 	c.in = csv.NewReader(c.left)
 	c.in.Comma = separator(firstLine(in))
@@ -32,7 +32,7 @@ func newCSV(in *bufio.Reader, format Format, columns Columns) (*csvRows, error) 
 	case err != nil:
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
-	if err := c.understand(names, format, columns); err != nil {
+	if err := c.understand(names, format, words); err != nil {
 		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	return c, nil

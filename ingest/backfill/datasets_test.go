@@ -132,7 +132,7 @@ func FuzzDatasets(f *testing.F) {
 		f.Add(text, name, string(c.format))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name, format string) {
-		r, err := newText(bytes.NewReader(data), name, Format(format), nil)
+		r, err := newText(bytes.NewReader(data), name, Format(format), Words{})
 		if err == nil {
 			readAll(t, r)
 		}

@@ -76,7 +76,7 @@ func newAtomic(in io.Reader, renamed Columns) (*delimited, error) {
 		}
 	}
 	if d.columns, err = findColumns(names, "user_id", "item_id", "timestamp"); err != nil {
-		return nil, fmt.Errorf("line %d: %w", header.number, err)
+		return nil, fmt.Errorf("line %d: %w; --column says what else it is called, such as --column item_id=product_id", header.number, err)
 	}
 	return d, nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"genrec/pkg/event"
 )
 
 // Fields of an event that a table must have and may have. Other columns are left out.
@@ -13,6 +15,35 @@ var (
 	required = []string{"user_id", "item_id", "timestamp"}
 	known    = append(slices.Clone(required), "event_id", "type", "context", "rec_id")
 )
+
+// Words are what files say in place of the words of an event.
+type Words struct {
+	Columns Columns
+	Types   Types
+}
+
+func (w Words) given() bool { return len(w.Columns) > 0 || len(w.Types) > 0 }
+
+// Types are what files call the types of events: from their word to the type.
+type Types map[string]string
+
+// ParseTypes reads pairs of TYPE=WORD.
+func ParseTypes(pairs []string) (Types, error) {
+	types, known := make(Types), event.DefaultLimits().Types
+	for _, pair := range pairs {
+		name, word, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok || word == "":
+			return nil, fmt.Errorf("%q is not TYPE=WORD, such as add_to_cart=cart", pair)
+		case !slices.Contains(known, name):
+			return nil, fmt.Errorf("%q: %q is none of %s", pair, name, strings.Join(known, ", "))
+		case types[word] != "":
+			return nil, fmt.Errorf("%q cannot be both %s and %s", word, types[word], name)
+		}
+		types[word] = name
+	}
+	return types, nil
+}
 
 // Columns are what files call the fields of an event: from the name of a column to that of the
 // field. A field that is not in it is one whose name differs in case, blanks and signs at most:
@@ -96,9 +127,9 @@ func letters(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
 }
 
-// eventOf is a record of these fields as an event in JSON. Where there is no column of ids,
+// event is a record of these fields as an event in JSON. Where there is no column of ids,
 // one follows from what the record says, so that a repeated import counts it once.
-func eventOf(fields, record []string) []byte {
+func (w Words) event(fields, record []string) []byte {
 	value := newObject()
 	var said [len(idFields)]string
 	for i, text := range record {
@@ -106,8 +137,11 @@ func eventOf(fields, record []string) []byte {
 		if field == "" || text == "" {
 			continue
 		}
-		if field == "timestamp" {
+		switch {
+		case field == "timestamp":
 			text = milliseconds(text)
+		case field == "type" && w.Types[text] != "":
+			text = w.Types[text]
 		}
 		if at := slices.Index(idFields[:], field); at >= 0 {
 			said[at] = text

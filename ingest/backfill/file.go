@@ -41,7 +41,7 @@ type file struct {
 }
 
 // openFile opens a file of a format, and tells its compression by the name.
-func openFile(path string, format Format, columns Columns) (_ *file, err error) {
+func openFile(path string, format Format, words Words) (_ *file, err error) {
 	f := &file{}
 	defer func() {
 		if err != nil {
@@ -83,9 +83,9 @@ func openFile(path string, format Format, columns Columns) (_ *file, err error) 
 	case isParquet && format != Auto && format != Events:
 		err = fmt.Errorf("--format %s has no Parquet files", format)
 	case isParquet:
-		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size(), columns)
+		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size(), words)
 	default:
-		f.rows, err = newText(text, name, format, columns)
+		f.rows, err = newText(text, name, format, words)
 	}
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", path, err)

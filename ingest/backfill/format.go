@@ -48,11 +48,11 @@ func named(name string) Format {
 const utf8Mark = "\ufeff"
 
 // newText reads a file of lines, called name.
-func newText(in io.Reader, name string, format Format, columns Columns) (rows, error) {
+func newText(in io.Reader, name string, format Format, words Words) (rows, error) {
 	if format == Auto {
 		format = named(name)
 	}
-	if format == Auto && len(columns) > 0 {
+	if format == Auto && words.given() {
 		format = Events
 	}
 	buffered := bufio.NewReaderSize(in, lineBuffer)
@@ -65,9 +65,9 @@ func newText(in io.Reader, name string, format Format, columns Columns) (rows, e
 	case bytes.HasPrefix(first, []byte("\xff\xfe")) || bytes.HasPrefix(first, []byte("\xfe\xff")):
 		return nil, errors.New("is UTF-16: save it as UTF-8")
 	case format == RecBole:
-		return newAtomic(buffered, columns)
-	case len(columns) > 0 && format != Events:
-		return nil, fmt.Errorf("--format %s has columns of its own, --column is for others: choose one", format)
+		return newAtomic(buffered, words.Columns)
+	case words.given() && format != Events:
+		return nil, fmt.Errorf("--format %s has columns and types of its own, --column and --event-type are for others: choose one", format)
 	case format == MovieLens && bytes.Contains(first, []byte("::")):
 		return newDelimited(buffered, "::", ratingOrder), nil
 	case format == MovieLens && bytes.Contains(first, []byte("\t")):
@@ -75,9 +75,9 @@ func newText(in io.Reader, name string, format Format, columns Columns) (rows, e
 	case format == Amazon && isJSON:
 		return reviews{newLines(buffered)}, nil
 	case format == Amazon || format == MovieLens || ext == ".csv" || ext == ".tsv":
-		return newCSV(buffered, format, columns)
+		return newCSV(buffered, format, words)
 	case ext == ".jsonl" || ext == ".ndjson" || ext == ".json":
-		return newJSON(buffered, first, format, columns)
+		return newJSON(buffered, first, format, words)
 	default:
 		return nil, errors.New("is none of .csv, .tsv, .jsonl, .ndjson, .json, .inter, .dat, u.data and .parquet, all but the last also with .gz or .zst; or say what it is with --format")
 	}

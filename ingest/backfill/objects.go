@@ -15,18 +15,18 @@ import (
 
 // newJSON reads a file of JSON objects, one a line, as the first one is: events as producers
 // write them, reviews, or objects that tell the same in other words.
-func newJSON(in *bufio.Reader, first []byte, format Format, columns Columns) (rows, error) {
+func newJSON(in *bufio.Reader, first []byte, format Format, words Words) (rows, error) {
 	var fields map[string]json.RawMessage
 	isObject := json.Unmarshal(first, &fields) == nil
-	_, unlike := columns.fieldsOf(slices.Sorted(maps.Keys(fields)))
+	_, unlike := words.Columns.fieldsOf(slices.Sorted(maps.Keys(fields)))
 	switch lines := newLines(in); {
 	case format == Auto && isReview(first):
 		return reviews{lines}, nil
 	case bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")):
 		return nil, errors.New("is an array: write one object a line, for instance with: jq --compact-output '.[]'")
-	case isObject && unlike == nil && (len(columns) > 0 || !isEvent(first)):
-		return objects{lines, columns}, nil
-	case isObject && len(columns) > 0:
+	case isObject && unlike == nil && (words.given() || !isEvent(first)):
+		return objects{lines, words}, nil
+	case isObject && words.given():
 		return nil, fmt.Errorf("line 1: %w", unlike)
 	default:
 		return lines, nil // of which those that are no events are refused, one by one
@@ -40,8 +40,8 @@ func isEvent(line []byte) bool {
 
 // objects is JSON Lines with what tables have: other names, numbers as ids, times of all kinds.
 type objects struct {
-	lines   *lines
-	columns Columns
+	lines *lines
+	words Words
 }
 
 func (o objects) next() (row, error) {
@@ -58,7 +58,7 @@ func (o objects) next() (row, error) {
 
 func (o objects) event(values map[string]json.RawMessage) ([]byte, error) {
 	names := slices.Sorted(maps.Keys(values))
-	fields, err := o.columns.fieldsOf(names)
+	fields, err := o.words.Columns.fieldsOf(names)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (o objects) event(values map[string]json.RawMessage) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return eventOf(fields, record), nil
+	return o.words.event(fields, record), nil
 }
 
 // plainText is a JSON value as a table has it.

@@ -16,6 +16,7 @@ import (
 // parquetRows is Parquet with columns as in CSV. A timestamp may be of the types TIMESTAMP,
 // DATE and INT96, too.
 type parquetRows struct {
+	words   Words
 	groups  []parquet.RowGroup
 	current parquet.Rows
 	fields  []string        // by index of the leaf; "" is left out
@@ -25,7 +26,7 @@ type parquetRows struct {
 	number  int64
 }
 
-func newParquet(in io.ReaderAt, size int64, names Columns) (p *parquetRows, err error) {
+func newParquet(in io.ReaderAt, size int64, words Words) (p *parquetRows, err error) {
 	defer recovered(&err)
 	if err := checkFooter(in, size); err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func newParquet(in io.ReaderAt, size int64, names Columns) (p *parquetRows, err 
 	if err != nil {
 		return nil, err
 	}
-	p = &parquetRows{groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
+	p = &parquetRows{words: words, groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
 	var leaves []string
 	for _, path := range f.Schema().Columns() {
 		leaf, _ := f.Schema().Lookup(path...)
@@ -45,7 +46,7 @@ func newParquet(in io.ReaderAt, size int64, names Columns) (p *parquetRows, err 
 		leaves = append(leaves, name)
 		p.units = append(p.units, unitOf(leaf.Node.Type()))
 	}
-	if p.fields, err = names.fieldsOfTable(leaves); err != nil {
+	if p.fields, err = words.Columns.fieldsOfTable(leaves); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -142,7 +143,7 @@ func (p *parquetRows) row(values parquet.Row) row {
 		}
 		record[at] = value
 	}
-	return row{number: p.number, value: eventOf(p.fields, record)}
+	return row{number: p.number, value: p.words.event(p.fields, record)}
 }
 
 // text is a value as CSV has it.

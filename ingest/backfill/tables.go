@@ -8,7 +8,7 @@ import (
 )
 
 // understand learns from the first record what the columns are.
-func (c *csvRows) understand(first []string, format Format, names Columns) error {
+func (c *csvRows) understand(first []string, format Format, words Words) error {
 	if format == Auto {
 		format = tableFormat(first)
 	}
@@ -26,8 +26,8 @@ func (c *csvRows) understand(first []string, format Format, names Columns) error
 	case format == Amazon:
 		found, err = findColumns(first, "user_id", "parent_asin", "timestamp")
 	default:
-		fields, err := names.fieldsOfTable(first)
-		c.value = func(record []string) []byte { return eventOf(fields, record) }
+		fields, err := words.Columns.fieldsOfTable(first)
+		c.value = func(record []string) []byte { return words.event(fields, record) }
 		return err
 	}
 	c.value = func(record []string) []byte { return found.interaction(record).event() }

@@ -35,19 +35,25 @@ func TestFilesAsTheyAreFound(t *testing.T) {
 		{"nanoseconds", "a.csv", "user_id,item_id,timestamp,type\nann,apple," + noon + "000000000,click\n", nil},
 		{"BigQuery's times", "a.csv", "user_id,item_id,timestamp,type\nann,apple,2026-03-01 12:00:00.000 UTC,click\n", nil},
 		{"PostgreSQL's times", "a.csv", "user_id,item_id,timestamp,type\nann,apple,2026-03-01 13:00:00.000000+01,click\n", nil},
+		{"a type in another word", "a.csv", "user_id,item_id,timestamp,type\nann,apple," + noon + ",opened\n", nil},
+		{"JSON with a type in another word", "a.jsonl", `{"event_id": "e", "user_id": "ann", "item_id": "apple", "timestamp": ` + noon + `000, "type": "opened"}`, nil},
 		{"JSON with a mark", "a.jsonl", "\ufeff" + `{"event_id": "e", "user_id": "ann", "item_id": "apple", "timestamp": ` + noon + `000, "type": "click"}`, nil},
 		{"JSON in other words", "a.jsonl", `{"userId": "ann", "itemId": "apple", "timestamp": "2026-03-01 12:00:00", "type": "click", "tags": [1]}`, nil},
 		{"JSON with other names", "a.json", `{"customer": "ann", "sku": "apple", "at": ` + noon + `, "what": "click"}`, renamed},
 	} {
 		h := newHarness()
 		var err error
-		if h.Columns, err = ParseColumns(c.columns); err != nil {
+		if h.Words.Columns, err = ParseColumns(c.columns); err != nil {
 			t.Fatal(err)
 		}
 		kind := "click"
 		if strings.HasSuffix(c.file, ".inter") {
 			c.content += "ann\tapple\t" + noon + "\n"
 			kind = "view"
+		}
+		h.Words.Types = Types{"opened": "click"}
+		if strings.HasSuffix(c.file, ".inter") {
+			h.Words.Types = nil
 		}
 		path := write(t, c.file, []byte(c.content))
 		if got, want := h.run(t, path), (Result{Rows: 1, Appended: 1, Users: 1}); got != want {
@@ -72,11 +78,11 @@ func TestOtherFilesAreExplained(t *testing.T) {
 		{"a.jsonl", `{"who": "ann"}`, "user_id=who", `no column "item_id" among who`},
 		{"a.json", `[{"user_id": "ann"}]`, "", "write one object a line"},
 		{"a.csv", "\xff\xfeu\x00", "", "save it as UTF-8"},
-		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column is for others"},
+		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column and --event-type are for others"},
 	} {
 		h := newHarness()
 		if c.columns != "" {
-			h.Columns, _ = ParseColumns([]string{c.columns})
+			h.Words.Columns, _ = ParseColumns([]string{c.columns})
 		}
 		path := write(t, c.name, []byte(c.content))
 		if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
@@ -90,6 +96,21 @@ func TestOtherFilesAreExplained(t *testing.T) {
 		{"user_id=who user_id=customer", "two columns for user_id"},
 	} {
 		if _, err := ParseColumns(strings.Fields(c.pairs)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: error %v, want one with %q", c.pairs, err, c.want)
+		}
+	}
+}
+
+func TestParseTypes(t *testing.T) {
+	if types, err := ParseTypes([]string{"add_to_cart=cart", "add_to_cart=addtocart"}); err != nil || types["cart"] != "add_to_cart" || types["addtocart"] != "add_to_cart" {
+		t.Errorf("got %v, error %v", types, err)
+	}
+	for _, c := range []struct{ pairs, want string }{
+		{"view", "is not TYPE=WORD"},
+		{"stare=look", `"stare" is none of view`},
+		{"view=look click=look", "cannot be both view and click"},
+	} {
+		if _, err := ParseTypes(strings.Fields(c.pairs)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: error %v, want one with %q", c.pairs, err, c.want)
 		}
 	}
