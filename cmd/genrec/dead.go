@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -202,10 +203,13 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 			if err != nil {
 				return err
 			}
+			shown := newProgress(os.Stderr)
 			done, err := stream.Replay(ctx, stream.ReplayConfig{
 				Kafka: cluster, Topics: stream.DefaultTopics(), Reasons: cmd.StringSlice("reason"),
 				Again: cmd.Bool("again"), DryRun: cmd.Bool("dry-run"), Logger: slog.Default(),
+				Read: shown.counting("replay", "letters"),
 			})
+			shown.Finish()
 			return errors.Join(err, printReplayed(cmd, done))
 		},
 	}

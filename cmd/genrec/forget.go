@@ -56,7 +56,7 @@ const forgetBatch = 500
 
 // forget begins with Redis, so that dead letters replayed meanwhile change nothing.
 func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
-	known, asked, shown := 0, 0, newProgress(os.Stderr)
+	known, asked, inRedis := 0, 0, newProgress(os.Stderr)
 	for batch := range slices.Chunk(users, forgetBatch) {
 		found, err := store.Forget(ctx, batch, time.Now())
 		if err != nil {
@@ -70,11 +70,12 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 			}
 		}
 		asked += len(batch)
-		shown.Reached("forget", "users", int64(asked))
+		inRedis.Reached("forget", "users", int64(asked))
 	}
+	inRedis.Finish()
+	topic, shown := stream.DefaultTopics().DeadLetters, newProgress(os.Stderr)
+	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
 	shown.Finish()
-	topic := stream.DefaultTopics().DeadLetters
-	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users)
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,15 @@ func (p *progress) Reached(stage, what string, done int64) {
 	}
 }
 
+// counting is for those who tell of one after the other.
+func (p *progress) counting(stage, what string) func() {
+	var done int64
+	return func() {
+		done++
+		p.Reached(stage, what, done)
+	}
+}
+
 // Finish ends the stage.
 func (p *progress) Finish() {
 	if p.bar != nil {

@@ -52,8 +52,8 @@ const erasureBatch = 500
 
 // EraseLetters erases the letters that are about any of the users, and says how many
 // there were. They vanish from Letters and Replay at once, and from the disk when
-// Kafka compacts the topic.
-func EraseLetters(ctx context.Context, logger *slog.Logger, c Cluster, topic string, users []string) (erased int, err error) {
+// Kafka compacts the topic. It calls read with each letter that it reads.
+func EraseLetters(ctx context.Context, logger *slog.Logger, c Cluster, topic string, users []string, read func()) (erased int, err error) {
 	theirs := make(map[string]bool, len(users))
 	for _, user := range users {
 		theirs[user] = true
@@ -73,6 +73,7 @@ func EraseLetters(ctx context.Context, logger *slog.Logger, c Cluster, topic str
 		return nil
 	}
 	_, err = scanLetters(ctx, c, topic, Earliest, func(m kafka.Message, l Letter) error {
+		read()
 		if len(m.Key) == 0 || !slices.ContainsFunc(l.Users(), func(user string) bool { return theirs[user] }) {
 			return nil
 		}

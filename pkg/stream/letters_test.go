@@ -46,7 +46,7 @@ func TestErasedLettersAreGone(t *testing.T) {
 	}
 	erase := func(want int) {
 		t.Helper()
-		if n, err := stream.EraseLetters(t.Context(), quiet, servers.Cluster(), topics.DeadLetters, []string{"ann", "nobody"}); err != nil || n != want {
+		if n, err := stream.EraseLetters(t.Context(), quiet, servers.Cluster(), topics.DeadLetters, []string{"ann", "nobody"}, func() {}); err != nil || n != want {
 			t.Errorf("erased %d letters (error %v), want %d", n, err, want)
 		}
 	}

@@ -18,6 +18,7 @@ type ReplayConfig struct {
 	Again   bool     // also what was replayed before
 	DryRun  bool     // count only
 	Logger  *slog.Logger
+	Read    func() // is called with each letter that is read; nil: nobody wants to know
 }
 
 // Replayed counts dead letters by what became of them.
@@ -49,7 +50,12 @@ func Replay(ctx context.Context, cfg ReplayConfig) (Replayed, error) {
 		defer w.Close()
 		r.writers[topic] = w
 	}
-	foreign, err := Letters(ctx, cfg.Kafka, cfg.Topics.DeadLetters, Earliest, func(l Letter) error { return r.take(ctx, l) })
+	foreign, err := Letters(ctx, cfg.Kafka, cfg.Topics.DeadLetters, Earliest, func(l Letter) error {
+		if cfg.Read != nil {
+			cfg.Read()
+		}
+		return r.take(ctx, l)
+	})
 	r.count.Foreign += foreign
 	if err == nil {
 		err = r.flush(ctx)
