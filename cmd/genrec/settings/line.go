@@ -16,24 +16,29 @@ import (
 func (s *Settings) Line() (command *cli.Command, arguments []string, problems Problems) {
 	command = s.app
 	for words := s.line; len(words) > 0; {
-		word := strings.TrimSpace(words[0])
+		raw, word := words[0], strings.TrimSpace(words[0])
 		words = words[1:]
 		switch name := strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"); {
 		case word == "--":
 			return command, append(arguments, words...), problems
 		case !strings.HasPrefix(word, "-") || word == "-":
 			below := command.Command(word)
-			if below == nil || len(arguments) > 0 {
+			switch {
+			case below == nil:
 				arguments = append(arguments, word)
-				continue
+			case len(arguments) > 0 || raw != word: // where the library reads no further
+				return command, append(append(arguments, word), words...), problems
+			default:
+				command = below
 			}
-			command = below
 		case !strings.HasPrefix(word, "--") && !beginsWithLetter(name): // such as a negative number
 			return command, append(append(arguments, word), words...), problems
 		default:
+			shown, _, _ := strings.Cut(word, "=")
+			name, _, _ = strings.Cut(name, "=")
+			_, text, has := strings.Cut(raw, "=")
 			var problem error
-			if words, problem = s.readFlag(command, name, words); problem != nil {
-				shown, _, _ := strings.Cut(word, "=")
+			if words, problem = s.readFlag(command, name, text, has, words); problem != nil {
 				problems = append(problems, Problem{Where: shown, Err: problem})
 			}
 		}
@@ -41,9 +46,9 @@ func (s *Settings) Line() (command *cli.Command, arguments []string, problems Pr
 	return command, arguments, problems
 }
 
-// readFlag takes a flag's value from itself or the next word, and returns the words after it.
-func (s *Settings) readFlag(command *cli.Command, word string, next []string) ([]string, error) {
-	name, text, has := strings.Cut(word, "=")
+// readFlag takes a flag's value from itself, if it has one, or from the next word, and returns
+// the words after it.
+func (s *Settings) readFlag(command *cli.Command, name, text string, has bool, next []string) ([]string, error) {
 	flag := find(inScope(command), name)
 	if flag == nil {
 		if !has && len(next) > 0 && !strings.HasPrefix(next[0], "-") && command.Command(next[0]) == nil {

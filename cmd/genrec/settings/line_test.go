@@ -1,9 +1,12 @@
 package settings
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v3"
 )
 
 // All mistakes of the command line are told at once, in front of those of variables and the
@@ -38,4 +41,32 @@ func TestAllMistakesOfTheCommandLine(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Line finds a mistake where the library does, and none where it does not.
+func FuzzLine(f *testing.F) {
+	for _, line := range []string{
+		"run\n--window\n9", "run\n--window=", "--config=\nrun", "run\n--quick\nfalse\n-x", "run\n-5\n--nmae", "run\n--\n--nmae", "run\n--name\n-\n-",
+		"other\n--hosts\n--hosts", "x\nrun\n--rate\n1", "run\n--quick=perhaps", " --seed\n 1 ", "run\nother\n--window\n1", "run\n--=", "run\n-=\n---x", "run\n--id\n",
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		words := strings.Split(line, "\n")
+		for _, word := range words {
+			switch name, _, _ := strings.Cut(strings.TrimLeft(strings.TrimSpace(word), "-"), "="); name {
+			case "help", "h", "version", "v", "config": // which end the library's reading, or are a file
+				t.Skip()
+			}
+		}
+		s := program(func(*cli.Command, *Settings) {})
+		wrong := false
+		for _, command := range append(s.app.Commands, s.app) {
+			command.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error { wrong = true; return err }
+		}
+		err := s.Run(t.Context(), append([]string{"program"}, words...))
+		if _, _, problems := s.Line(); wrong != (len(problems) > 0) {
+			t.Errorf("of %q the library says %v, Line says %v", words, err, problems)
+		}
+	})
 }

@@ -20,7 +20,8 @@ func program(tell func(*cli.Command, *Settings)) *Settings {
 	s := New("PROGRAM_")
 	app := &cli.Command{
 		Name: "program", Version: "7", Writer: io.Discard, ErrWriter: io.Discard,
-		Flags: []cli.Flag{&cli.StringFlag{Name: "log-level", Value: "info"}},
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		Flags:          []cli.Flag{&cli.StringFlag{Name: "log-level", Value: "info"}},
 		Commands: []*cli.Command{
 			{
 				Name: "run",
