@@ -25,7 +25,7 @@ setup: ## Fetch libtorch and compile its Go bindings, once
 
 .PHONY: build
 build: ## Build bin/genrec
-	@$(libtorch) [[ -e bin/genrec ]] || echo "genrec: compiling (once, about 2 minutes)" >&2; \
+	@$(libtorch) [[ -e bin/genrec ]] || echo "genrec: compiling (once, some minutes)" >&2; \
 	go build -o bin/genrec ./cmd/genrec
 
 .PHONY: test

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -44,6 +45,7 @@ func startSecured(t *testing.T) *secured {
 		Jars: os.Getenv(embeddedtest.JarsVariable), Folder: t.TempDir(),
 		Secure: &realservers.Secure{TLS: server, Users: map[string]string{
 			"genrec": goodPassword, "reader": goodPassword, "groupless": goodPassword, "nobody": goodPassword,
+			"import": goodPassword, "forget": goodPassword, "dead-replay": goodPassword,
 		}},
 	})
 	if err != nil {
@@ -98,6 +100,43 @@ func documentedRules(t *testing.T) string {
 	return rules
 }
 
+// userOf is the user of Kafka that has the rights of a command.
+func userOf(command string) string { return strings.ReplaceAll(command, " ", "-") }
+
+// right is one in Kafka.
+type right struct {
+	kind      kafka.ResourceType
+	name      string
+	operation kafka.ACLOperationType
+}
+
+// documentedRights are those that the table in docs/SECURITY.md gives a command.
+func documentedRights(t *testing.T, command string) (rights []right) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `" + command + "` \\|(.*)\\|(.*)\\|(.*)\\|(.*)\\|$").FindStringSubmatch(string(text))
+	if row == nil {
+		t.Fatalf("docs/SECURITY.md gives %s no rights", command)
+	}
+	operations := map[string]kafka.ACLOperationType{
+		"Read": kafka.ACLOperationTypeRead, "Write": kafka.ACLOperationTypeWrite, "Describe": kafka.ACLOperationTypeDescribe, "DescribeConfigs": kafka.ACLOperationTypeDescribeConfigs,
+	}
+	topics := stream.DefaultTopics()
+	for i, topic := range []string{topics.Interactions, topics.Refreshes, topics.DeadLetters} {
+		rights = append(rights, right{kafka.ResourceTypeTopic, topic, kafka.ACLOperationTypeDescribe})
+		for name := range strings.FieldsFuncSeq(row[i+1], func(c rune) bool { return c == ' ' || c == ',' }) {
+			rights = append(rights, right{kafka.ResourceTypeTopic, topic, operations[name]})
+		}
+	}
+	if name, group, found := strings.Cut(strings.TrimSpace(row[4]), " "); found {
+		rights = append(rights, right{kafka.ResourceTypeGroup, strings.Trim(group, "`"), operations[name]})
+	}
+	return rights
+}
+
 // allow gives each user of Kafka what docs/SECURITY.md says, less what is in its name.
 func (s *secured) allow() {
 	s.t.Helper()
@@ -108,10 +147,19 @@ func (s *secured) allow() {
 	}
 	var rules []kafka.ACLEntry
 	allow := func(user string, kind kafka.ResourceType, name string, operation kafka.ACLOperationType) {
+		pattern := kafka.PatternTypeLiteral
+		if prefix, found := strings.CutSuffix(name, "*"); found {
+			name, pattern = prefix, kafka.PatternTypePrefixed
+		}
 		rules = append(rules, kafka.ACLEntry{
 			Principal: "User:" + user, Host: "*", PermissionType: kafka.ACLPermissionTypeAllow,
-			ResourceType: kind, ResourceName: name, ResourcePatternType: kafka.PatternTypeLiteral, Operation: operation,
+			ResourceType: kind, ResourceName: name, ResourcePatternType: pattern, Operation: operation,
 		})
+	}
+	for _, command := range []string{"import", "forget", "dead replay"} {
+		for _, r := range documentedRights(s.t, command) {
+			allow(userOf(command), r.kind, r.name, r.operation)
+		}
 	}
 	for _, user := range []string{"genrec", "reader", "groupless", "CN=genrec"} {
 		for _, topic := range []string{topics.Interactions, topics.Refreshes} {
@@ -259,6 +307,37 @@ func TestRealIngestWithDocumentedRights(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("ingest ended with %v", err)
+	}
+}
+
+// Those that people run do what they are for, each as a user with the rights that
+// docs/SECURITY.md asks for.
+func TestRealCommandsWithDocumentedRights(t *testing.T) {
+	s := startSecured(t)
+	file := filepath.Join(s.folder, "events.csv")
+	text := "user_id,item_id,timestamp\nann,apple,2026-03-01\nann,,2026-03-01\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	letters := stream.NewDeadLetterWriter(stream.Cluster{Brokers: []string{s.kafka.Address()}}, stream.DefaultTopics().DeadLetters)
+	defer letters.Close()
+	dead := stream.DeadLetter(kafka.Message{Topic: stream.DefaultTopics().Interactions, Key: []byte("bob"), Value: []byte(`{"type": "stare"}`)}, "unknown_type", "")
+	if err := letters.WriteMessages(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, args, want string }{
+		{"import", file, "appended=1 known=0 refused=1 archived=0 refreshed=1"},
+		{"dead replay", "--reason unknown_type", "1 replayed"},
+		{"forget", "--user ann", "1 users forgotten"},
+	} {
+		flags := s.flags("--kafka-user=" + userOf(c.command))
+		if strings.HasPrefix(c.command, "dead") {
+			flags = s.flags("--kafka-user="+userOf(c.command), "--redis=", "--redis-ca=", "--redis-cert=", "--redis-key=", "--redis-user=", "--redis-password-file=")
+		}
+		line := append(strings.Fields(c.command), append(flags, strings.Fields(c.args)...)...)
+		if out, err := runCommand(t, line...); err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("%s: %v\n%s\nwant %q", c.command, err, out, c.want)
+		}
 	}
 }
 
