@@ -46,7 +46,7 @@ func TestAllMistakesOfTheCommandLine(t *testing.T) {
 // Line finds a mistake where the library does, and none where it does not.
 func FuzzLine(f *testing.F) {
 	for _, line := range []string{
-		"run\n--window\n9", "run\n--window=", "--config=\nrun", "run\n--quick\nfalse\n-x", "run\n-5\n--nmae", "run\n--\n--nmae", "run\n--name\n-\n-",
+		"run\n--window\n9", "run\n--window=", "--config=\nrun", "run\n--quick\nfalse\n-x", "run\n-5\n--nam", "run\n--\n--nam", "run\n--name\n-\n-",
 		"other\n--hosts\n--hosts", "x\nrun\n--rate\n1", "run\n--quick=perhaps", " --seed\n 1 ", "run\nother\n--window\n1", "run\n--=", "run\n-=\n---x", "run\n--id\n",
 	} {
 		f.Add(line)
