@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,7 +24,10 @@ func Await(ctx context.Context, logger *slog.Logger, rdb redis.UniversalClient, 
 		if s, err = Open(ctx, rdb, o); err != nil {
 			return err
 		}
-		return s.checkAccess(ctx)
+		if err := s.checkAccess(ctx); err != nil {
+			return err
+		}
+		return s.Claim(ctx)
 	})
 	return s, err
 }
@@ -81,6 +85,8 @@ func remedy(err error) string {
 	switch {
 	case err == nil:
 		return ""
+	case errors.Is(err, ErrFormat):
+		return "let the genrec that wrote it go on, or take another --prefix and import what happened"
 	case redis.IsAuthError(err):
 		return "check the user and the password"
 	case redis.IsPermissionError(err):

@@ -10,6 +10,7 @@
 //	genrec:online:{VERSION}:…  what came of a version's recommendations, by day
 //	genrec:renewed             the models for which all active users were renewed
 //	genrec:lease:NAME          who alone does something for all
+//	genrec:format              the number of the format of sequences and erasures
 //
 // A user's keys share a hash slot, so that Redis Cluster keeps them together; an
 // erasure does so without naming the user.
@@ -56,7 +57,8 @@ type Store struct {
 	reader *recs.Client
 }
 
-// Open checks that Redis answers and loads the scripts. The Store uses rdb but
+// Open checks that Redis answers, and that what is there has the format of this program, and
+// loads the scripts. The Store uses rdb but
 // does not close it; for contexts to bound its calls, rdb must have
 // ContextTimeoutEnabled.
 func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, error) {
@@ -73,7 +75,11 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 			return nil, WithRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}
 	}
-	return &Store{rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix})}, nil
+	s := &Store{rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix})}
+	if err := s.checkFormat(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (o Options) validate() error {

@@ -83,6 +83,9 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				if err := s.openStore(ctx, cmd); err != nil {
 					return err
 				}
+				if err := s.store.Claim(ctx); err != nil {
+					return err
+				}
 				store = s.store
 				past, err := openHistory(cmd)
 				if err != nil {

@@ -56,7 +56,7 @@ func Refused(reason string) PublishOption {
 
 // Publish gives the draft the next version number. It does not make it current.
 func (d *Draft) Publish(ctx context.Context, options ...PublishOption) (version string, err error) {
-	m := Manifest{Created: time.Now().UTC().Truncate(time.Second), State: StatePublished}
+	m := Manifest{Format: Format, Created: time.Now().UTC().Truncate(time.Second), State: StatePublished}
 	for _, set := range options {
 		set(&m)
 	}

@@ -15,8 +15,13 @@ import (
 	"time"
 )
 
+// Format is the number of the format of versions: of the manifest, and of what a model's files
+// are and mean. It changes with them, so that no program serves what it does not understand.
+const Format = 1
+
 // Manifest tells what a version is made of and where it comes from.
 type Manifest struct {
+	Format  int       `json:"format"`
 	Version string    `json:"version,omitempty"`
 	Created time.Time `json:"created"`
 	Parent  string    `json:"parent,omitempty"` // the version that it was made from
@@ -56,6 +61,9 @@ func decodeManifest(version string, data []byte) (m Manifest, err error) {
 		return m, fmt.Errorf("decode %s: %w", manifestFile, err)
 	}
 	m.Version = version
+	if m.Format != Format {
+		return m, fmt.Errorf("%s: its format is %d, and this genrec knows format %d: let the genrec that published it serve it", manifestFile, m.Format, Format)
+	}
 	if m.State != StatePublished && m.State != StateRefused {
 		return m, fmt.Errorf("%s: the state %.40q is neither %s nor %s", manifestFile, m.State, StatePublished, StateRefused)
 	}

@@ -135,7 +135,8 @@ func TestBrokenVersionIsNotFetched(t *testing.T) {
 		{"lost", "file", "", "file"},
 		{"without manifest", manifestFile, "", manifestFile},
 		{"with half a manifest", manifestFile, `{"state":`, "decode " + manifestFile},
-		{"with a manifest that leads out", manifestFile, `{"state":"published","files":[{"name":"../x"}]}`, `"../x" is no file`},
+		{"with a manifest that leads out", manifestFile, `{"format":1,"state":"published","files":[{"name":"../x"}]}`, `"../x" is no file`},
+		{"of a format to come", manifestFile, `{"format":2,"state":"published","files":[]}`, "its format is 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := open(t)
@@ -181,8 +182,8 @@ func TestSmallFilesAreComparedToo(t *testing.T) {
 }
 
 func FuzzManifest(f *testing.F) {
-	f.Add([]byte(`{"created":"2026-03-01T12:00:00Z","state":"published","files":[{"name":"a","bytes":1,"sha256":"00"}]}`))
-	f.Add([]byte(`{"state":"refused","files":[{"name":"../a"},{"name":"/etc/passwd"}]}`))
+	f.Add([]byte(`{"format":1,"created":"2026-03-01T12:00:00Z","state":"published","files":[{"name":"a","bytes":1,"sha256":"00"}]}`))
+	f.Add([]byte(`{"format":1,"state":"refused","files":[{"name":"../a"},{"name":"/etc/passwd"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := decodeManifest("v000001", data)
 		if err != nil {

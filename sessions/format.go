@@ -1,0 +1,39 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Format is the number of the way in which sequences and erasures are written. It changes
+// with them, so that no program reads or replaces what it does not understand.
+const Format = 1
+
+// ErrFormat says that keys were written in another format than Format.
+var ErrFormat = errors.New("what is in Redis has another format")
+
+func (s *Store) formatKey() string { return s.opts.Prefix + ":format" }
+
+// Claim notes the format, where nothing has been written yet. Whoever writes sequences calls
+// it before.
+func (s *Store) Claim(ctx context.Context) error {
+	if err := s.rdb.SetNX(ctx, s.formatKey(), Format, 0).Err(); err != nil {
+		return WithRemedy(fmt.Errorf("note the format of sequences: %w", err))
+	}
+	return s.checkFormat(ctx)
+}
+
+func (s *Store) checkFormat(ctx context.Context) error {
+	found, err := s.rdb.Get(ctx, s.formatKey()).Result()
+	switch {
+	case errors.Is(err, redis.Nil) || err == nil && found == strconv.Itoa(Format):
+		return nil
+	case err != nil:
+		return WithRemedy(fmt.Errorf("read the format of sequences: %w", err))
+	}
+	return WithRemedy(fmt.Errorf("%w: %s is %.20q, not %d", ErrFormat, s.formatKey(), found, Format))
+}
