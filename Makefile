@@ -131,6 +131,14 @@ bench-serve: build ## Ask genrec serve 5,000 times a second on a real Redis; ARG
 	@cache="$${GENREC_CACHE:-$$HOME/.cache/genrec}/vegeta"; GOBIN="$$cache" go install $(vegeta); \
 	go run ./cmd/bench-serve -vegeta "$$cache/vegeta" $(ARGS)
 
+.PHONY: try-benchmarks
+try-benchmarks: build ## Run each benchmark very small: whether it works, not how fast it is
+	@deploy/check/benchmarks.sh
+
+.PHONY: try-peers
+try-peers: build ## The same for those beside PyTorch, which is installed first
+	@deploy/check/benchmarks.sh --peers
+
 TRIALS ?= 1000
 
 .PHONY: simulate-gate

@@ -86,14 +86,15 @@ func run(ctx context.Context, s settings) (err error) {
 		}
 		fmt.Println("backlog:", worked)
 	}
-	var fresh freshness
+	line := fmt.Sprintf("stream events_per_s=%.0f redis_ceiling=%.0f ratio=%.2f", typical.rate, typical.ceiling, typical.ratio())
 	if s.models != "" {
-		if fresh, err = r.freshness(ctx); err != nil {
+		fresh, err := r.freshness(ctx)
+		if err != nil {
 			return err
 		}
+		line += fmt.Sprintf(" freshness_p50_ms=%.1f freshness_p99_ms=%.1f", fresh.p50, fresh.p99)
 	}
-	fmt.Printf("stream events_per_s=%.0f redis_ceiling=%.0f ratio=%.2f freshness_p50_ms=%.1f freshness_p99_ms=%.1f\n",
-		typical.rate, typical.ceiling, typical.ratio(), fresh.p50, fresh.p99)
+	fmt.Println(line)
 	return nil
 }
 

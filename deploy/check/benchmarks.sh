@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs every benchmark so small that its figures mean nothing, and looks whether it ends with
+# its line for machines. With --peers those that PyTorch is measured in, without it the others.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+data="$folder/data.txt"
+# 600 users who go around a ring of 90 items, from different places.
+awk 'BEGIN { for (u = 1; u <= 600; u++) { printf "%d", u
+  for (i = 0; i < 8 + u % 5; i++) printf " %d", 1 + (7 * u + i) % 90
+  print "" } }' >"$data"
+
+# try BEGINNING TARGET SETTING... runs make; its last line has to begin so.
+try() {
+  local beginning=$1 last
+  shift
+  printf '== make %s\n' "$*"
+  if ! make --no-print-directory "$@" >"$folder/log" 2>&1; then
+    cat "$folder/log"
+    exit 1
+  fi
+  last=$(tail -n 1 "$folder/log")
+  printf '%s\n' "$last"
+  if [[ $last != "$beginning "*=* ]]; then
+    cat "$folder/log"
+    printf 'the last line of make %s does not begin with %q and has figures\n' "$1" "$beginning" >&2
+    exit 1
+  fi
+}
+
+small="-set pretrain_epochs=1 -set finetune_epochs=3 -set least_steps=10 -set validation_users=50"
+
+if [[ ${1-} == --peers ]]; then
+  try parity parity
+  try training bench-training DATA="$data" ARGS="-steps 2 -rounds 1"
+  try inference bench-inference DATA="$data" ARGS="-users 8 -batches 4 -seconds .2 -rounds 1"
+  try accuracy peer DATA="$data" ARGS="--tenth --epochs 2"
+  exit
+fi
+try memory bench-memory ARGS="-users 2000 -appends 2000"
+try snapshot bench-snapshot ARGS="-events 100000"
+try serve bench-serve ARGS="-users 2000 -rate 200 -duration 2s -warm-up 1s"
+try stream bench-stream ARGS="-events 20000 -users 2000 -rounds 1"
+try growth bench-growth ARGS="-items 1000,2000 -rounds 1"
+try warm_start bench-warm-start DATA="$data" ARGS="$small -evaluate-users 50"
+try accuracy accuracy DATA="$data" IDS=permuted ARGS="${small//-set/--set}"
