@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 )
@@ -42,12 +44,19 @@ func (r *rig) produce(ctx context.Context, n int) error {
 				return err
 			}
 		}
-		// Retried, because the connections remember topics that are no more for a while.
-		if err := stream.Publish(ctx, slog.New(slog.DiscardHandler), w, messages...); err != nil {
+		if err := publish(ctx, w, messages); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// publish tries again for a minute, because the connections remember topics that are no more
+// for a while.
+func publish(ctx context.Context, w *kafka.Writer, messages []kafka.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return stream.Publish(ctx, slog.New(slog.DiscardHandler), w, messages...)
 }
 
 // emptyServers makes the topics anew and empties Redis.
@@ -58,21 +67,42 @@ func (r *rig) emptyServers(ctx context.Context, partitions int) error {
 	if err != nil {
 		return err
 	}
-	// Kafka deletes in its own time.
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err = stream.EnsureTopics(ctx, r.cluster, topics, partitions)
-		if err == nil {
-			if n, lookErr := partitionsOf(ctx, r.cluster, topics.Interactions); lookErr == nil && n == partitions {
-				break
-			}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	// Kafka deletes in its own time: until then, the old topics would be taken for the new ones.
+	for _, topic := range []string{topics.Interactions, topics.Refreshes, topics.DeadLetters} {
+		err := repeat(ctx, func() (bool, error) {
+			_, err := partitionsOf(ctx, r.cluster, topic)
+			return errors.Is(err, kafka.UnknownTopicOrPartition), err
+		})
+		if err != nil {
+			return fmt.Errorf("delete the topic %q: %w", topic, err)
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("make the topics anew: %w", err)
+	}
+	err = repeat(ctx, func() (bool, error) {
+		if err := stream.EnsureTopics(ctx, r.cluster, topics, partitions); err != nil {
+			return false, err
 		}
-		time.Sleep(100 * time.Millisecond)
+		n, err := partitionsOf(ctx, r.cluster, topics.Interactions)
+		return n == partitions, err
+	})
+	if err != nil {
+		return fmt.Errorf("make the topics anew: %w", err)
 	}
 	return r.rdb.FlushAll(ctx).Err()
+}
+
+// repeat tries until it is done, and else says what the last error was.
+func repeat(ctx context.Context, try func() (done bool, err error)) error {
+	for {
+		done, err := try()
+		if done {
+			return nil
+		}
+		if backoff.Sleep(ctx, 100*time.Millisecond) != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 func partitionsOf(ctx context.Context, c stream.Cluster, topic string) (int, error) {

@@ -17,7 +17,7 @@ try() {
   local beginning=$1 last
   shift
   printf '== make %s\n' "$*"
-  if ! make --no-print-directory "$@" >"$folder/log" 2>&1; then
+  if ! timeout 600 make --no-print-directory "$@" >"$folder/log" 2>&1; then
     cat "$folder/log"
     exit 1
   fi
