@@ -71,38 +71,38 @@ func (r *rig) emptyServers(ctx context.Context, partitions int) error {
 	defer cancel()
 	// Kafka deletes in its own time: until then, the old topics would be taken for the new ones.
 	for _, topic := range []string{topics.Interactions, topics.Refreshes, topics.DeadLetters} {
-		err := repeat(ctx, func() (bool, error) {
+		err := retry(ctx, "wait for the end of the topic "+topic, func() error {
 			_, err := partitionsOf(ctx, r.cluster, topic)
-			return errors.Is(err, kafka.UnknownTopicOrPartition), err
+			switch {
+			case errors.Is(err, kafka.UnknownTopicOrPartition):
+				return nil
+			case err == nil:
+				return errors.New("it is still there")
+			}
+			return err
 		})
 		if err != nil {
-			return fmt.Errorf("delete the topic %q: %w", topic, err)
+			return err
 		}
 	}
-	err = repeat(ctx, func() (bool, error) {
+	err = retry(ctx, "make the topics anew", func() error {
 		if err := stream.EnsureTopics(ctx, r.cluster, topics, partitions); err != nil {
-			return false, err
+			return err
 		}
 		n, err := partitionsOf(ctx, r.cluster, topics.Interactions)
-		return n == partitions, err
+		if err == nil && n != partitions {
+			err = fmt.Errorf("there are %d partitions of %d", n, partitions)
+		}
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("make the topics anew: %w", err)
+		return err
 	}
 	return r.rdb.FlushAll(ctx).Err()
 }
 
-// repeat tries until it is done, and else says what the last error was.
-func repeat(ctx context.Context, try func() (done bool, err error)) error {
-	for {
-		done, err := try()
-		if done {
-			return nil
-		}
-		if backoff.Sleep(ctx, 100*time.Millisecond) != nil {
-			return errors.Join(ctx.Err(), err)
-		}
-	}
+func retry(ctx context.Context, what string, f func() error) error {
+	return backoff.Retry(ctx, slog.New(slog.DiscardHandler), what, f)
 }
 
 func partitionsOf(ctx context.Context, c stream.Cluster, topic string) (int, error) {

@@ -10,7 +10,6 @@ import (
 
 	"genrec/cmd/internal/process"
 	"genrec/ingest"
-	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
 )
 
@@ -97,7 +96,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 func (r *rig) lag(ctx context.Context) (lag int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err = backoff.Retry(ctx, slog.New(slog.DiscardHandler), "look up what is left", func() (err error) {
+	err = retry(ctx, "look up what is left", func() (err error) {
 		lag, err = stream.Lag(ctx, r.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
 		return err
 	})
