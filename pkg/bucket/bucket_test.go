@@ -242,7 +242,7 @@ func TestTagsOfOtherContentsAreNotReliedOn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reads := 0
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("ETag", tag)
 				fmt.Fprint(w, c.answers[min(reads, len(c.answers)-1)])
 				reads++
