@@ -79,6 +79,11 @@ lint: ## Run go vet and golangci-lint
 check-deploy: setup ## Lint and render what is in deploy/, and let genrec read its commands and variables
 	@$(libtorch) deploy/check/check.sh
 
+.PHONY: test-kubernetes
+test-kubernetes: ## Install the chart in a real control plane of Kubernetes, as docs/DEPLOY.md says
+	@tools=$$(deploy/check/setup.sh); programs=$$(deploy/kubernetes/setup.sh); \
+	go run ./cmd/test-kubernetes -tools "$$tools" -programs "$$programs"
+
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what the program calls
 	@$(libtorch) go run $(govulncheck) ./...

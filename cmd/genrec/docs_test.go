@@ -292,7 +292,7 @@ func TestPagesNameWhatThereIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = regexp.MustCompile(`(?m)^(helm|docker) .*$`).ReplaceAll(text, nil) // have flags of their own
+		text = regexp.MustCompile(`(?m)^(helm|kubectl|docker) .*$`).ReplaceAll(text, nil) // have flags of their own
 		for _, name := range regexp.MustCompile(`GENREC_[A-Z_]+[A-Z]|(?:genrec [a-z ]*|\x60)--[a-z][a-z-]*`).FindAllString(string(text), -1) {
 			name = name[strings.LastIndexAny(name, "` ")+1:]
 			if !known[name] && !otherNames[name] {

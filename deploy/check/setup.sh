@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what checks the files in deploy/ into the cache folder, once, and prints the folder:
-# bin/ has the programs, schemas/ what Kubernetes and KEDA accept.
+# bin/ has the programs, schemas/ what Kubernetes and KEDA accept, keda/ its resources as Kubernetes
+# takes them.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -59,6 +60,7 @@ convert() {
   local folder crd
   folder=$(GOFLAGS= go mod download -json "$keda" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
   [[ -n $folder ]] || fail "go cannot download $keda: check the network connection and run this again"
+  cp -r --no-preserve=mode "$folder/config/crd/bases" "$tmp/keda"
   mkdir -p "$tmp/schemas/keda"
   for crd in scaledobject triggerauthentication; do
     "$tmp/bin/yq" --output-format json '

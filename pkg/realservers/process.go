@@ -1,6 +1,7 @@
-// Package realservers runs Apache Kafka, Redis and an S3 server as processes on loopback
-// ports, for tests against the servers that production has. deploy/kafka/setup.sh fetches
-// Kafka, deploy/s3/setup.sh the S3 server.
+// Package realservers runs Apache Kafka, Redis, an S3 server and a control plane of Kubernetes
+// as processes on loopback ports, for tests against the servers that production has.
+// deploy/kafka/setup.sh fetches Kafka, deploy/s3/setup.sh and deploy/kubernetes/setup.sh build
+// the last two.
 package realservers
 
 import (

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds a control plane of Kubernetes, the tools of go.mod beside it, for tests of the chart,
+# into the cache folder once, and prints the folder: the programs, and in stages.yaml what
+# kwok, which plays the nodes, does with pods.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
+readonly tool=kubernetes
+# shellcheck source=../once.sh
+. "$here/../once.sh"
+
+build() {
+  local version kwok
+  version=$(go list -C "$here" -m -f '{{.Version}}' k8s.io/kubernetes)
+  say "building Kubernetes $version to $target, once (about ten minutes on two cores)"
+  # It tells its version by variables; helm and the chart ask for it.
+  local x="-X k8s.io/component-base/version" minor=${version#v1.}
+  GOFLAGS='' go build -C "$here" -o "$tmp/" -ldflags \
+    "-s -w $x.gitVersion=$version $x.gitMajor=1 $x.gitMinor=${minor%%.*}" tool >&2 ||
+    fail "go cannot build the tools of $here/go.mod, see above: check the network connection and run this again"
+  mv "$tmp/server" "$tmp/etcd" # go names it after its folder
+  kwok=$(go list -C "$here" -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+  tail -qn +1 "$kwok"/node/{fast,heartbeat-with-lease}/node-*.yaml "$kwok"/pod/fast/pod-*.yaml |
+    sed 's/^apiVersion:/---\n&/' >"$tmp/stages.yaml"
+}
+
+open_cache
+# A change of what is built is another folder.
+target=$cache/kubernetes-$(cat "${BASH_SOURCE[0]}" "$here"/go.{mod,sum} | sha256sum | cut -c 1-12)
+readonly target
+once "$target" build
+printf '%s\n' "$target"
