@@ -14,15 +14,31 @@ import (
 	"genrec/retrain/gate"
 )
 
-// publish stores the model as a version, and makes it the current one or says why not. A split
-// goes on: whoever began it wants to know how it ends.
-func (r *run) publish(ctx context.Context, bundle model.Bundle, report *Report) error {
-	var err error
-	if report.Version, err = r.store(ctx, bundle, *report); err != nil {
-		return err
+// published is what an attempt of the same run has published, which ended before it was
+// promoted; without a version, if there is none.
+func (r *run) published(ctx context.Context) (report Report, err error) {
+	if !r.work.goesOn {
+		return report, nil
 	}
+	version, err := r.models.MadeBy(ctx, r.work.run)
+	if err == nil && version != "" {
+		if report, err = ReadReport(ctx, r.models, version); err == nil {
+			report.Version = version
+			return report, r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt())
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		r.config.Logger.WarnContext(ctx, "the run may publish a version for the second time, since the versions cannot be read", "err", err)
+		err = nil
+	}
+	return Report{}, err
+}
+
+// promote makes the version the current one, or says why not. A split goes on: whoever began
+// it wants to know how it ends.
+func (r *run) promote(ctx context.Context, report *Report) error {
 	if report.Gate.Promoted {
-		err = r.models.SetCurrent(ctx, report.Version)
+		err := r.models.SetCurrent(ctx, report.Version)
 		if errors.Is(err, registry.ErrSplit) {
 			report.Split, err = r.models.Serving(ctx)
 		}
@@ -38,8 +54,8 @@ func (r *run) publish(ctx context.Context, bundle model.Bundle, report *Report) 
 	return nil
 }
 
-// store puts the model among the versions.
-func (r *run) store(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
+// publish puts the model among the versions.
+func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
 	draft, err := r.models.Draft()
 	if err != nil {
 		return "", err
@@ -58,7 +74,7 @@ func (r *run) store(ctx context.Context, bundle model.Bundle, report Report) (ve
 	if err := r.work.copyCurves(draft.Dir); err != nil {
 		return "", err
 	}
-	options := []registry.PublishOption{registry.Parent(r.before.name())}
+	options := []registry.PublishOption{registry.Parent(r.before.name()), registry.Run(r.work.run)}
 	if !report.Gate.Promoted {
 		options = append(options, registry.Refused(report.Gate.Reason))
 	}

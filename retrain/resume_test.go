@@ -120,6 +120,43 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
+// A run that ended between the publication and the promotion does not publish a second time.
+func TestPublishedRunIsPromoted(t *testing.T) {
+	c, sequences := quick(), ring(130)
+	models := openRegistry(t)
+	lock := filepath.Join(filepath.Dir(models.Workspace()), ".CURRENT.lock") // that the promotion needs
+	if err := os.Mkdir(lock, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), c, sequences, models); err == nil {
+		t.Fatal("the run ended well, though it cannot promote")
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	again := &stopper{}
+	c.Progress = again
+	report, err := Run(t.Context(), c, sequences, models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions, err := models.Versions(t.Context())
+	current, errCurrent := models.Current(t.Context())
+	if err := errors.Join(err, errCurrent); err != nil || len(versions) != 1 || current != versions[0] || report.Version != current {
+		t.Errorf("the report is on %q, of %q serves %q (%v): want the one that was published first", report.Version, versions, current, err)
+	}
+	if report.LeaveOneOut.Users == 0 || again.steps != 0 {
+		t.Errorf("it trained %d steps again, or lost its report: %+v", again.steps, report)
+	}
+	if left := glob(t, filepath.Join(models.Workspace(), "*.json")); len(left) != 0 {
+		t.Errorf("the run is over, but %q are left", left)
+	}
+	next, err := Run(t.Context(), quick(), sequences, models)
+	if err != nil || next.Version == report.Version {
+		t.Errorf("the next run gives %q (%v), want a version of its own", next.Version, err)
+	}
+}
+
 func TestAnotherRunStartsAnew(t *testing.T) {
 	models := openRegistry(t)
 	ctx, cancel := context.WithCancel(t.Context())

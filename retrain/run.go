@@ -132,9 +132,6 @@ func (r *run) lowerPriority() {
 }
 
 func (r *run) do(ctx context.Context) (report Report, err error) {
-	report = Report{
-		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
-	}
 	if r.before, err = r.config.predecessor(ctx, r.models); err != nil {
 		return report, err
 	}
@@ -143,6 +140,22 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	}
 	defer func() { err = errors.Join(err, r.work.close(err == nil || errors.Is(err, ErrForgotten))) }()
 
+	report, err = r.published(ctx)
+	if err == nil && report.Version == "" {
+		report, err = r.makeVersion(ctx)
+	}
+	if err != nil {
+		return report, err
+	}
+	err = r.promote(ctx, &report)
+	return report, err
+}
+
+// makeVersion trains a model and publishes it.
+func (r *run) makeVersion(ctx context.Context) (report Report, err error) {
+	report = Report{
+		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
+	}
 	bundle, err := r.begin(ctx)
 	if err != nil {
 		return report, err
@@ -177,7 +190,7 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if err := r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
-	err = r.publish(ctx, bundle, &report)
+	report.Version, err = r.publish(ctx, bundle, report)
 	return report, err
 }
 

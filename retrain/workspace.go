@@ -35,6 +35,8 @@ type workspace struct {
 	dir    string
 	lock   *os.File
 	curves *os.File
+	run    string // a name that no other run has
+	goesOn bool   // the run had begun before
 }
 
 const (
@@ -117,14 +119,25 @@ func (w *workspace) prepare(mine identity) error {
 	var theirs identity
 	err := readJSON(w.path(runFile), &theirs)
 	mine.Started = theirs.Started
-	if err == nil && theirs == mine {
-		return nil
+	w.goesOn = err == nil && theirs == mine
+	if !w.goesOn {
+		if err := w.keep("*", lockFile, snapshotsFolder); err != nil {
+			return err
+		}
+		mine.Started = time.Now().UTC()
+		if err := writeJSON(w.path(runFile), mine); err != nil {
+			return err
+		}
 	}
-	if err := w.keep("*", lockFile, snapshotsFolder); err != nil {
-		return err
-	}
-	mine.Started = time.Now().UTC()
-	return writeJSON(w.path(runFile), mine)
+	w.run, err = mine.name()
+	return err
+}
+
+// name is one that no other run has.
+func (i identity) name() (string, error) {
+	text, err := json.Marshal(i)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), err
 }
 
 func fingerprint(sequences []catalog.Sequence) string {

@@ -29,20 +29,25 @@ type Types map[string]string
 
 // ParseTypes reads pairs of TYPE=WORD.
 func ParseTypes(pairs []string) (Types, error) {
-	types, known := make(Types), event.DefaultLimits().Types
+	return parsePairs(pairs, "TYPE=WORD, such as add_to_cart=cart", event.DefaultLimits().Types)
+}
+
+// parsePairs reads pairs of one of the names and a word of a file, and finds by the word.
+func parsePairs(pairs []string, form string, names []string) (map[string]string, error) {
+	byWord := make(map[string]string)
 	for _, pair := range pairs {
 		name, word, ok := strings.Cut(pair, "=")
 		switch {
 		case !ok || word == "":
-			return nil, fmt.Errorf("%q is not TYPE=WORD, such as add_to_cart=cart", pair)
-		case !slices.Contains(known, name):
-			return nil, fmt.Errorf("%q: %q is none of %s", pair, name, strings.Join(known, ", "))
-		case types[word] != "":
-			return nil, fmt.Errorf("%q cannot be both %s and %s", word, types[word], name)
+			return nil, fmt.Errorf("%q is not %s", pair, form)
+		case !slices.Contains(names, name):
+			return nil, fmt.Errorf("%q: %q is none of %s", pair, name, strings.Join(names, ", "))
+		case byWord[word] != "":
+			return nil, fmt.Errorf("%q cannot be both %s and %s", word, byWord[word], name)
 		}
-		types[word] = name
+		byWord[word] = name
 	}
-	return types, nil
+	return byWord, nil
 }
 
 // Columns are what files call the fields of an event: from the name of a column to that of the
@@ -52,20 +57,16 @@ type Columns map[string]string
 
 // ParseColumns reads pairs of FIELD=COLUMN.
 func ParseColumns(pairs []string) (Columns, error) {
-	columns := make(Columns)
-	for _, pair := range pairs {
-		field, column, ok := strings.Cut(pair, "=")
-		switch {
-		case !ok || column == "":
-			return nil, fmt.Errorf("%q is not FIELD=COLUMN, such as user_id=customer", pair)
-		case !slices.Contains(known, field):
-			return nil, fmt.Errorf("%q: %q is none of %s", pair, field, strings.Join(known, ", "))
-		case columns[column] != "":
-			return nil, fmt.Errorf("the column %q cannot be both %s and %s", column, columns[column], field)
-		case columns.has(field):
+	columns, err := parsePairs(pairs, "FIELD=COLUMN, such as user_id=customer", known)
+	if err != nil {
+		return nil, err
+	}
+	named := make(map[string]bool)
+	for _, field := range columns {
+		if named[field] {
 			return nil, fmt.Errorf("there are two columns for %s", field)
 		}
-		columns[column] = field
+		named[field] = true
 	}
 	return columns, nil
 }

@@ -28,6 +28,8 @@ const (
 	smallTimeout    = 30 * time.Second // of a request for something small, with all its attempts
 	partBytes       = 16 << 20         // of what goes over the line at once, per file
 	partsAtOnce     = 4
+	tornReads       = 6
+	tornPause       = 50 * time.Millisecond
 	anyRegion       = "us-east-1" // for servers that have no regions
 	missingKeysHint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile by AWS_PROFILE, or run under a role"
 )

@@ -226,3 +226,38 @@ func TestServerWithoutConditionalWrites(t *testing.T) {
 		}
 	}
 }
+
+// Some servers answer a read during a write with the old object and the new tag.
+func TestTagsOfOtherContentsAreNotReliedOn(t *testing.T) {
+	const tag = `"5eb63bbbe01eeed093cb22bb8f5acdc3"` // of "hello world"
+	for _, c := range []struct {
+		name    string
+		answers []string // the last one goes on
+		want    string
+		reads   int
+	}{
+		{"the object and its tag", []string{"hello world"}, "hello world", 1},
+		{"a read during a write", []string{"old", "old", "hello world"}, "hello world", 3},
+		{"tags that are no MD5", []string{"other"}, "other", tornReads},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			reads := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("ETag", tag)
+				fmt.Fprint(w, c.answers[min(reads, len(c.answers)-1)])
+				reads++
+			}))
+			defer server.Close()
+			t.Setenv("AWS_ACCESS_KEY_ID", "id")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+			b, err := Open(t.Context(), "s3://b?endpoint="+server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, got, err := b.GetForReplace(t.Context(), "x")
+			if err != nil || string(data) != c.want || got != tag || reads != c.reads {
+				t.Errorf("%d reads gave %q with tag %s (%v), want %q with %s after %d", reads, data, got, err, c.want, tag, c.reads)
+			}
+		})
+	}
+}

@@ -3,7 +3,9 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -13,10 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"genrec/pkg/backoff"
 )
 
-// Get reads a small object, with the tag that Replace takes. The error is fs.ErrNotExist if
-// there is none.
+// Get reads a small object, and its tag. The error is fs.ErrNotExist if there is none.
 func (b *Bucket) Get(ctx context.Context, name string) (data []byte, tag string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
@@ -29,6 +32,23 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, tag string,
 		return nil, "", b.failed("read", name, err)
 	}
 	return data, aws.ToString(got.ETag), nil
+}
+
+// GetForReplace is Get with a tag that Replace can rely on. Some servers keep the tag beside
+// the object, and answer a read during a write with the old object and the new tag: by that,
+// Replace would undo the write. Most tags are the MD5 of the object, so that this is seen, and
+// soon over. Where tags are something else, as under a key of Amazon's, it costs a moment.
+func (b *Bucket) GetForReplace(ctx context.Context, name string) (data []byte, tag string, err error) {
+	for range tornReads {
+		data, tag, err = b.Get(ctx, name)
+		if err != nil || tag == fmt.Sprintf(`"%x"`, md5.Sum(data)) {
+			break
+		}
+		if err := backoff.Sleep(ctx, tornPause); err != nil {
+			return nil, "", err
+		}
+	}
+	return data, tag, err
 }
 
 // Put writes a small object in one step.

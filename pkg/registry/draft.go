@@ -49,6 +49,9 @@ type PublishOption func(*Manifest)
 // Parent names the version that this one was made from.
 func Parent(version string) PublishOption { return func(m *Manifest) { m.Parent = version } }
 
+// Run names what makes the version, by a name that nothing else has: MadeBy finds it.
+func Run(name string) PublishOption { return func(m *Manifest) { m.Run = name } }
+
 // Refused keeps the version for the record, with the reason. SetCurrent does not take it.
 func Refused(reason string) PublishOption {
 	return func(m *Manifest) { m.State, m.Reason = StateRefused, reason }

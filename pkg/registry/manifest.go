@@ -25,6 +25,7 @@ type Manifest struct {
 	Version string    `json:"version,omitempty"`
 	Created time.Time `json:"created"`
 	Parent  string    `json:"parent,omitempty"` // the version that it was made from
+	Run     string    `json:"run,omitempty"`    // that made it, which makes no second one
 	State   State     `json:"state"`
 	Reason  string    `json:"reason,omitempty"` // why it was refused
 	Files   []File    `json:"files"`

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,6 +157,24 @@ func (r *Registry) manifest(ctx context.Context, version string) (Manifest, erro
 		return Manifest{}, err
 	}
 	return decodeManifest(version, data)
+}
+
+// MadeBy finds the version that was published as made by a run; "" if there is none.
+func (r *Registry) MadeBy(ctx context.Context, run string) (version string, err error) {
+	names, err := r.Versions(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range slices.Backward(names) {
+		m, err := r.Manifest(ctx, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a Prune may have been faster
+			return "", err
+		}
+		if err == nil && m.Run == run {
+			return name, nil
+		}
+	}
+	return "", nil
 }
 
 // Fetch returns a folder on this machine with the files of a version, each compared with

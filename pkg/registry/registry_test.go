@@ -196,3 +196,14 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+func TestMadeByFindsWhatARunMade(t *testing.T) {
+	r := open(t)
+	want := map[string]string{"x": "", "a": publish(t, r, "1", Run("a")), "b": publish(t, r, "2", Run("b"), Refused("worse"))}
+	publish(t, r, "3")
+	for run, version := range want {
+		if got, err := r.MadeBy(t.Context(), run); err != nil || got != version {
+			t.Errorf("run %q made %q (%v), want %q", run, got, err, version)
+		}
+	}
+}

@@ -123,7 +123,7 @@ func (r remote) pointer(ctx context.Context) ([]byte, error) {
 func (r remote) movePointer(ctx context.Context, change func([]byte) ([]byte, error)) error {
 	var written string
 	for {
-		old, tag, err := r.bucket.Get(ctx, pointerFile)
+		old, tag, err := r.bucket.GetForReplace(ctx, pointerFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
