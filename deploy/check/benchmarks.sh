@@ -37,6 +37,8 @@ if [[ ${1-} == --peers ]]; then
   try training bench-training DATA="$data" ARGS="-steps 2 -rounds 1"
   try inference bench-inference DATA="$data" ARGS="-users 8 -batches 4 -seconds .2 -rounds 1"
   try accuracy peer DATA="$data" ARGS="--tenth --epochs 2"
+  try accuracy peer DATA="$data" ARGS="--tenth --positions --epochs 2"
+  try accuracy peer DATA="$data" ARGS="--model bsarec --tenth --epochs 1 --allow-seen"
   exit
 fi
 try memory bench-memory ARGS="-users 2000 -appends 2000"
