@@ -12,11 +12,12 @@ readonly tool=kubernetes
 
 build() {
   local version kwok
+  export GOFLAGS=
   version=$(go list -C "$here" -m -f '{{.Version}}' k8s.io/kubernetes)
   say "building Kubernetes $version to $target, once (about ten minutes on two cores)"
   # It tells its version by variables; helm and the chart ask for it.
   local x="-X k8s.io/component-base/version" minor=${version#v1.}
-  GOFLAGS='' go build -C "$here" -o "$tmp/" -ldflags \
+  go build -C "$here" -o "$tmp/" -ldflags \
     "-s -w $x.gitVersion=$version $x.gitMajor=1 $x.gitMinor=${minor%%.*}" tool >&2 ||
     fail "go cannot build the tools of $here/go.mod, see above: check the network connection and run this again"
   mv "$tmp/server" "$tmp/etcd" # go names it after its folder
