@@ -84,6 +84,12 @@ test-kubernetes: ## Install the chart in a real control plane of Kubernetes, as 
 	@tools=$$(deploy/check/setup.sh); programs=$$(deploy/kubernetes/setup.sh); \
 	go run ./cmd/test-kubernetes -tools "$$tools" -programs "$$programs"
 
+.PHONY: test-containers
+test-containers: ## Build and run in containers as docs/DEPLOY.md says, with Docker or a private engine; ARGS=-cuda for GPUs, too
+	@binary=$$(mktemp); trap 'rm -f "$$binary"' EXIT; \
+	go build -o "$$binary" ./cmd/test-containers; \
+	deploy/engine/with.sh "$$binary" $(ARGS)
+
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what the program calls
 	@$(libtorch) go run $(govulncheck) ./...

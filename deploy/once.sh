@@ -36,3 +36,13 @@ once() {
   mv -T "$tmp" "$folder"
   trap - EXIT
 }
+
+# build_module MODULE@VERSION PACKAGE FILE [VARIABLE] builds a program as its own module pins what it is
+# made of, also where go install refuses to, for what it replaces. The variable is told the version.
+build_module() (
+  local folder flags='-s -w'
+  folder=$(GOFLAGS='' go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+  if [[ -n ${4:-} ]]; then flags+=" -X $4=${1#*@}"; fi
+  { [[ -n $folder ]] && cd "$folder" && CGO_ENABLED=0 GOFLAGS='' go build -trimpath -ldflags="$flags" -o "$3" "$2"; } >&2 ||
+    fail "go cannot build $2 of $1, see above: check the network connection and run this again"
+)
