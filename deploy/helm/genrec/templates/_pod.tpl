@@ -51,6 +51,7 @@ spec:
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
       whenUnsatisfiable: ScheduleAnyway
+      matchLabelKeys: [pod-template-hash] # in a rollout, those that are to go do not count
       labelSelector:
         matchLabels:
           {{- include "genrec.selector" . | nindent 10 }}
