@@ -12,8 +12,12 @@ var namespaceFlag = regexp.MustCompile(`--namespace (\S+)`)
 // installed runs a line of helm install, lets the API server look at what it is going to get, and
 // waits until all is as docs/DEPLOY.md says.
 func (s *story) installed(ctx context.Context, line, tag string) error {
-	s.r = release{name: strings.Fields(line)[2], namespace: namespaceFlag.FindStringSubmatch(line)[1], tag: tag}
-	rendered := strings.Replace(strings.Replace(line, "helm install", "helm template", 1), " --create-namespace", "", 1)
+	namespace := namespaceFlag.FindStringSubmatch(line)
+	if namespace == nil {
+		return fmt.Errorf("%q has no --namespace, which the lines of kubectl have", line)
+	}
+	s.r = release{name: strings.Fields(line)[2], namespace: namespace[1], tag: tag}
+	rendered := strings.Replace(line, "helm install", "helm template", 1)
 	if _, err := s.run(ctx, rendered+" | kubectl --warnings-as-errors create --dry-run=server --validate=strict --namespace "+s.r.namespace+" -f -"); err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *story) scaleByHand(ctx context.Context, upgrade string) error {
 		return err
 	}
 	if _, err := s.run(ctx, upgrade); err == nil || !strings.Contains(err.Error(), "conflict") {
-		return fmt.Errorf("%s, after kubectl scale: error %w, want one of a conflict, as docs/DEPLOY.md says", upgrade, err)
+		return fmt.Errorf("%s, after kubectl scale: error %v, want one of a conflict, as docs/DEPLOY.md says", upgrade, err)
 	}
 	for _, flags := range []string{" --force-conflicts", " --set serve.autoscaling.enabled=true"} {
 		s.figures.upgrades++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // ending is how a training's pod ends, and what is to become of the job.
@@ -79,7 +78,7 @@ func (s *story) end(ctx context.Context, e ending) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.run(ctx, fmt.Sprintf("kubectl --namespace %s patch %s --subresource=status --patch '%s'", s.r.namespace, pods[0], strings.ReplaceAll(string(patch), "'", "")))
+	_, err = s.run(ctx, fmt.Sprintf("kubectl --namespace %s patch %s --subresource=status --patch '%s'", s.r.namespace, pods[0], patch))
 	return err
 }
 

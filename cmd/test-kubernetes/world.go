@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,7 +106,7 @@ func (w *world) get(ctx context.Context, namespace, kinds string) (objects, erro
 		return nil, err
 	}
 	var list struct{ Items objects }
-	if err := json.NewDecoder(strings.NewReader(printed)).Decode(&list); err != nil && !errors.Is(err, io.EOF) {
+	if err := json.Unmarshal([]byte(printed), &list); err != nil {
 		return nil, fmt.Errorf("read what kubectl prints of %s: %w", kinds, err)
 	}
 	return list.Items, nil
