@@ -31,7 +31,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.page, "page", "docs/DEPLOY.md", "`FILE` whose commands are run")
 	flag.StringVar(&s.logs, "logs", "bin/containers", "`FOLDER` for what commands and services say")
-	flag.BoolVar(&s.cuda, "cuda", false, "build the image for GPUs, too, of which 2 GB are downloaded")
+	flag.BoolVar(&s.cuda, "cuda", false, "build the image for GPUs, too, for which 2 GB are downloaded")
 	program.Main("test-containers", func(ctx context.Context) error { return run(ctx, s) })
 }
 
@@ -63,6 +63,11 @@ func run(ctx context.Context, s settings) error {
 		}
 	}
 	built := time.Since(started)
+	if s.cuda { // which is to run without a GPU, too
+		if _, err := sh.ask(ctx, "docker", "run", "--rm", "genrec:latest-cuda", "doctor"); err != nil {
+			return err
+		}
+	}
 	if err := st.live(ctx, commands); err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ import (
 	"genrec/pkg/recs"
 )
 
+// gpuFile comes behind the first one where there is a GPU; here it is only read.
+const gpuFile = "deploy/compose/compose.gpu.yaml"
+
 // stack is what docker compose runs.
 type stack struct {
 	*shell
@@ -46,6 +49,9 @@ func (s *stack) takePlace(ctx context.Context) error {
 	}
 	if err := json.Unmarshal([]byte(out), &project); err != nil {
 		return fmt.Errorf("what docker compose config prints: %w", err)
+	}
+	if _, err := s.docker(ctx, "--file", gpuFile, "config", "--quiet"); err != nil {
+		return err
 	}
 	volumes, err := s.ask(ctx, "docker", "volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project="+project.Name)
 	if err != nil {
