@@ -80,9 +80,22 @@ func TestPages(t *testing.T) {
 				"kafka:9092", servers.KafkaBrokers()[0], "redis:6379", servers.RedisAddr(),
 				"0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
 			)}
-			reader.read(t, all[page])
+			reader.read(t, append(all[page], profiles(t, filepath.Join(root, page))...))
 		})
 	}
+}
+
+// profiles are the commands of a page's text that ask a service for a profile.
+func profiles(t *testing.T, path string) (lines []string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range regexp.MustCompile("`(go tool pprof [^`]+)`").FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, line[1])
+	}
+	return lines
 }
 
 // furnish makes the working folder one with all the files that pages name.
@@ -158,6 +171,11 @@ func (r *pageReader) read(t *testing.T, lines []string) {
 			}
 		case words[0] == "curl":
 			if out, err := exec.CommandContext(t.Context(), "bash", "-c", r.here.Replace(line)+" --fail-with-body --silent").CombinedOutput(); err != nil {
+				t.Errorf("%q: %v\n%s", line, err, out)
+			}
+		case strings.HasPrefix(line, "go tool pprof "):
+			short := append([]string{"tool", "pprof", "-seconds", "1", "-top"}, words[3:]...)
+			if out, err := exec.CommandContext(t.Context(), "go", short...).CombinedOutput(); err != nil || !strings.Contains(string(out), "Type: cpu") {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}
 		case words[0] == "go" || words[0] == ".":
