@@ -200,10 +200,24 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}
 }
 
+// openServer opens a bucket of a server that is not like others.
+func openServer(t *testing.T, answer http.HandlerFunc) *Bucket {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	b, err := Open(t.Context(), "s3://b?endpoint="+server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // Some servers answer a condition with an error.
 func TestServerWithoutConditionalWrites(t *testing.T) {
 	var stored []byte
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b := openServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPut && r.Header.Get("If-None-Match")+r.Header.Get("If-Match") != "":
 			w.WriteHeader(http.StatusNotImplemented)
@@ -211,14 +225,7 @@ func TestServerWithoutConditionalWrites(t *testing.T) {
 		case r.Method == http.MethodPut:
 			stored, _ = io.ReadAll(r.Body)
 		}
-	}))
-	defer server.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	b, err := Open(t.Context(), "s3://b?endpoint="+server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	for _, tag := range []string{"", `"tag"`} {
 		stored = nil
 		if err := b.Replace(t.Context(), "x", []byte("written"), tag); err != nil || string(stored) != "written" {
@@ -242,18 +249,11 @@ func TestTagsOfOtherContentsAreNotReliedOn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reads := 0
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			b := openServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("ETag", tag)
 				fmt.Fprint(w, c.answers[min(reads, len(c.answers)-1)])
 				reads++
-			}))
-			defer server.Close()
-			t.Setenv("AWS_ACCESS_KEY_ID", "id")
-			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-			b, err := Open(t.Context(), "s3://b?endpoint="+server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
+			})
 			data, got, err := b.GetForReplace(t.Context(), "x")
 			if err != nil || string(data) != c.want || got != tag || reads != c.reads {
 				t.Errorf("%d reads gave %q with tag %s (%v), want %q with %s after %d", reads, data, got, err, c.want, tag, c.reads)
