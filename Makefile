@@ -62,12 +62,15 @@ test-ui: build ## Click through the page in Chromium; ARGS="-docs docs" renews t
 
 FUZZTIME ?= 60s
 
+# Before Go 1.27, the end of the time may be told as a failure, of no input (go.dev/issue/75804).
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME=60s
-	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r package; do \
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	only_late() { grep -qx ' *context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; }; \
+	grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r package; do \
 		go test -list '^Fuzz' "$$package" | sed -n '/^Fuzz/p' | while read -r target; do \
 			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package" 2>&1 | tee "$$log" || only_late; \
 		done; \
 	done
 
