@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"genrec/cmd/internal/program"
 	"genrec/pkg/recs"
 )
 
@@ -111,7 +112,7 @@ func (s *stack) start(ctx context.Context, line string) error {
 	if err := s.run(ctx, line); err != nil {
 		return err
 	}
-	if err := eventually(ctx, "every service runs and is healthy", 3*time.Minute, func(ctx context.Context) error { return s.checkHealth(ctx) }); err != nil {
+	if err := program.Eventually(ctx, "every service runs and is healthy", 3*time.Minute, func(ctx context.Context) error { return s.checkHealth(ctx) }); err != nil {
 		return err
 	}
 	s.up = time.Since(started)
@@ -176,21 +177,4 @@ func (s *stack) outlast(ctx context.Context, up string) error {
 		return fmt.Errorf("after the containers were made anew on their volumes: %w", err)
 	}
 	return nil
-}
-
-// eventually waits until there is no error any more.
-func eventually(ctx context.Context, what string, patience time.Duration, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited %v in vain until %s", patience, what))
-	defer cancel()
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
 }

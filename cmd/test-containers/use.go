@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
+	"genrec/cmd/internal/program"
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
@@ -42,7 +43,7 @@ func (s *stack) use(ctx context.Context) error {
 	if err := postEvents(ctx); err != nil {
 		return err
 	}
-	err := eventually(ctx, "a first model answers", 4*time.Minute, func(ctx context.Context) error {
+	err := program.Eventually(ctx, "a first model answers", 4*time.Minute, func(ctx context.Context) error {
 		answer, err := recommended(ctx)
 		if err == nil && answer.Source != recs.SourceModel {
 			err = fmt.Errorf("user %s has recommendations of the source %q", reader, answer.Source)
@@ -62,7 +63,7 @@ func (s *stack) use(ctx context.Context) error {
 		{"Grafana has the dashboard and reaches Prometheus", checkGrafana},
 		{"Jaeger has a trace of an event through the services", checkJaeger},
 	} {
-		if err := eventually(ctx, check.what, time.Minute, check.check); err != nil {
+		if err := program.Eventually(ctx, check.what, time.Minute, check.check); err != nil {
 			return err
 		}
 	}
@@ -88,7 +89,7 @@ func postEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return eventually(ctx, "serve accepts events", time.Minute, func(ctx context.Context) error {
+	return program.Eventually(ctx, "serve accepts events", time.Minute, func(ctx context.Context) error {
 		return fetch(ctx, http.MethodPost, servePort+"/v1/events", body, nil)
 	})
 }
@@ -117,7 +118,7 @@ func followEvent(ctx context.Context) error {
 	if err := errors.Join(err, writer.Close()); err != nil {
 		return fmt.Errorf("write to Kafka at %s: %w", kafkaAddress, err)
 	}
-	return eventually(ctx, "the list is newer", 10*time.Second, func(ctx context.Context) error {
+	return program.Eventually(ctx, "the list is newer", 10*time.Second, func(ctx context.Context) error {
 		after, err := client.Read(ctx, []string{reader}, recs.Query{})
 		if err == nil && after[0].SequenceVersion <= before[0].SequenceVersion {
 			err = fmt.Errorf("the list of %s in Redis at %s is of version %d of the sequence, as it was", reader, redisAddress, after[0].SequenceVersion)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"genrec/cmd/internal/program"
 	"genrec/pkg/realservers"
 )
 
@@ -115,19 +116,5 @@ func (w *world) get(ctx context.Context, namespace, kinds string) (objects, erro
 // await asks until there is nothing more to wait for, and returns what there still is when
 // it takes too long.
 func await(ctx context.Context, what string, missing func(context.Context) error) error {
-	const patience = 90 * time.Second
-	timeout := time.After(patience)
-	for {
-		err := missing(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timeout:
-			return fmt.Errorf("%s, after %s: %w", what, patience, err)
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
+	return program.Eventually(ctx, what, 90*time.Second, missing)
 }
