@@ -17,7 +17,7 @@ import (
 type Heritage struct {
 	// Users and Items are their numbers there, by their numbers here: 0 for new ones.
 	Users, Items []int
-	// Neighbors are known items, as numbers here, for each new one: it begins among them.
+	// Neighbors are known items, as numbers here, by item number: a new one begins among them.
 	Neighbors [][]int
 }
 
@@ -90,27 +90,24 @@ func (m *Model) moved(there safetensors.Tensor, since []int, neighbors [][]int) 
 		}
 	}
 	for n, near := range neighbors {
-		if len(near) > 0 {
-			among := make([][]float32, len(near))
-			for i, other := range near {
-				among[i] = row(table, other)
-			}
-			between(row(table, n), among)
+		if len(near) > 0 && since[n] == 0 {
+			between(row(table, n), table, near)
 		}
 	}
 	return safetensors.Tensor{Name: there.Name, Shape: here.Shape(), Data: table}, nil
 }
 
-// between sets a vector to the middle of others, as long as they are on average: their mean
-// alone would be shorter, and a shorter embedding is a less likely item.
-func between(into []float32, others [][]float32) {
+// between sets a vector to the middle of rows of a table, as long as they are on average: their
+// mean alone would be shorter, and a shorter embedding is a less likely item.
+func between(into, table []float32, rows []int) {
 	clear(into)
 	length := 0.0
-	for _, other := range others {
-		for d, x := range other {
+	for _, n := range rows {
+		row := table[n*len(into):][:len(into)]
+		for d, x := range row {
 			into[d] += x
 		}
-		length += norm(other) / float64(len(others))
+		length += norm(row) / float64(len(rows))
 	}
 	if sum := norm(into); sum > 0 {
 		for d := range into {

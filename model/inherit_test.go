@@ -30,7 +30,7 @@ func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
 	fresh := rows(after, itemsName)
 	heritage := Heritage{
 		Users: []int{0, 2, 0, 1}, Items: []int{0, 3, 0, 1, 2, 0},
-		Neighbors: [][]int{2: {1, 4}, 5: nil},
+		Neighbors: [][]int{2: {1, 4}, 3: {1}, 5: nil}, // 3 is known and stays where it was
 	}
 	if err := after.Inherit(dir, heritage); err != nil {
 		t.Fatal(err)

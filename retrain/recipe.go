@@ -72,6 +72,9 @@ type WarmStartRecipe struct {
 	// 0 every training begins from scratch.
 	Share        float64 `json:"share"`
 	LearningRate float64 `json:"learning_rate"`
+	// Smoothing is how far each item's ID embedding first moves to the middle of those that
+	// the item is used most like: all the way with 1. The text codes alone tells which they are.
+	Smoothing float64 `json:"smoothing,omitempty"`
 }
 
 // DefaultRecipe is the name of the recipe that runs unless another one is asked for.
@@ -184,6 +187,7 @@ func (r Recipe) Validate() error {
 	}
 	refuse(!(r.WarmStart.Share >= 0 && r.WarmStart.Share <= 1), "warm_start.share: %v is not in [0, 1]", r.WarmStart.Share)
 	refuse(r.WarmStart.Share > 0 && !(r.WarmStart.LearningRate > 0), "warm_start.learning_rate: %v is not positive", r.WarmStart.LearningRate)
+	refuse(!(r.WarmStart.Smoothing >= 0 && r.WarmStart.Smoothing <= 1), "warm_start.smoothing: %v is not in [0, 1]", r.WarmStart.Smoothing)
 	shape := r.Model
 	shape.Vocabulary, shape.Users, shape.Items = 1, 0, 0 // filled in by the run
 	return errors.Join(append(errs, shape.Validate())...)

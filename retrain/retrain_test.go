@@ -187,6 +187,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"patience":          func(c *Config) { c.Patience = 0 },
 		"share":             func(c *Config) { c.WarmStart.Share = 1.5 },
 		"warm_start":        func(c *Config) { c.WarmStart.LearningRate = 0 },
+		"smoothing":         func(c *Config) { c.WarmStart.Smoothing = -0.5 },
 		"from scratch":      func(c *Config) { c.ScratchEvery = -1 },
 		"users to evaluate": func(c *Config) { c.EvaluateUsers = -1 },
 	} {

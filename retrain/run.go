@@ -118,6 +118,7 @@ type run struct {
 	before    *predecessor
 	heldBack  heldBack
 	start     *WarmStart // nil from scratch
+	near      [][]int    // by item number, in a warm start
 	cold      string     // why from scratch
 }
 

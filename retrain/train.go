@@ -81,7 +81,7 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 	}
 	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
 	if resumed == "" && r.start != nil {
-		if r.start.Before, err = evaluate(ctx, ranker, t.questions, "validate", silent{}); err != nil {
+		if err := t.loosen(ctx); err != nil {
 			return t.at.learned, err
 		}
 	}

@@ -1,6 +1,7 @@
 package retrain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,7 +21,8 @@ type WarmStart struct {
 	Before Metrics `json:"before"`
 }
 
-// neighbors is among how many known items a new one begins.
+// neighbors is among how many known items a new one begins, and to the middle of how many
+// the others move.
 const neighbors = 5
 
 // errSeen keeps a validation from asking for what the weights have learned.
@@ -52,16 +54,28 @@ func (r *run) goOn(b model.Bundle) error {
 		return err
 	}
 	users, items := b.Catalog.Since(r.before.catalog)
-	err := b.Model.Inherit(r.before.dir, model.Heritage{Users: users, Items: items, Neighbors: b.Catalog.Neighbors(items, neighbors)})
-	if err != nil {
+	near := b.Catalog.Neighbors(items, neighbors)
+	if err := b.Model.Inherit(r.before.dir, model.Heritage{Users: users, Items: items, Neighbors: near}); err != nil {
 		return err
 	}
-	r.heldBack = heldBack
+	r.heldBack, r.near = heldBack, near
 	r.start = &WarmStart{From: r.before.version, InARow: r.before.inARow(), Runs: r.before.runs()}
 	for _, before := range items[1:] {
 		if before == catalog.Unknown {
 			r.start.NewItems++
 		}
+	}
+	return nil
+}
+
+// loosen measures the weights as they were taken over, and lets them forget what they learned
+// of single items by heart, which the validation's users have nothing of.
+func (t *training) loosen(ctx context.Context) (err error) {
+	if t.start.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", silent{}); err != nil {
+		return err
+	}
+	if share := t.config.WarmStart.Smoothing; share > 0 {
+		return t.bundle.Model.Smooth(t.near, share)
 	}
 	return nil
 }

@@ -56,6 +56,29 @@ func TestWarmStartKeepsWhatWasLearned(t *testing.T) {
 	}
 }
 
+// Smoothing changes where the training begins, not what is told of the version before.
+func TestWarmStartSmoothsWhatItTookOver(t *testing.T) {
+	c := quick()
+	c.FinetuneEpochs, c.ValidationUsers = 1, 10
+	second := func(smoothing float64) Report {
+		models := openRegistry(t)
+		c := c
+		c.WarmStart.Smoothing = smoothing
+		version(t, models, c, ring(90))
+		return version(t, models, c, ring(100))
+	}
+	with, without := second(1), second(0)
+	if with.WarmStart == nil || without.WarmStart == nil {
+		t.Fatalf("from scratch because %q and %q, want two warm starts", with.FromScratch, without.FromScratch)
+	}
+	if with.WarmStart.Before != without.WarmStart.Before {
+		t.Errorf("the version before is worth %+v with smoothing and %+v without", with.WarmStart.Before, without.WarmStart.Before)
+	}
+	if with.FinetuneLoss[0] == without.FinetuneLoss[0] {
+		t.Error("all that is smooth and nothing that is smooth begin from the same weights")
+	}
+}
+
 // Two nights of one seed give the same two versions; another night before gives another one.
 func TestOnePredecessorOneVersion(t *testing.T) {
 	c := quick()

@@ -16,15 +16,16 @@ import (
 // report prints a line on a training.
 func report(name string, r retrain.Report) {
 	whole := r.FinishedAt.Sub(r.StartedAt) - time.Duration(r.EvaluateSeconds*float64(time.Second))
-	fmt.Printf("%-8s trained in %.1f s (%.1f s with the catalog and all else but the evaluation), best epoch %d of %d,"+
-		" validation ndcg@10 %.4f, with the weights chosen %.4f, after the last epoch %.4f; %d users held back; evaluation ndcg@10 %.4f over %d users\n",
-		name, r.TrainSeconds, whole.Seconds(), r.BestEpoch, len(r.FinetuneLoss), best(r), chosen(r), last(r), validated(r), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users)
+	fmt.Printf("%-8s trained in %.1f s (%.1f s with the catalog and all else but the evaluation); validation ndcg@10 %.4f over %d users;"+
+		" over the %d held back %.4f with the weights chosen, %.4f in the best epoch, %d of %d, and %.4f after the last\n",
+		name, r.TrainSeconds, whole.Seconds(), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users,
+		heldBack(r), published(r), best(r), r.BestEpoch, len(r.FinetuneLoss), last(r))
 	if r.WarmStart != nil {
-		fmt.Printf("%-8s began at validation ndcg@10 %.4f, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
+		fmt.Printf("%-8s began at %.4f over those held back, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
 	}
 }
 
-// best is the validation of the best epoch.
+// best is what the users held back say of the best epoch.
 func best(r retrain.Report) float64 {
 	if r.BestEpoch == 0 {
 		return 0
@@ -32,7 +33,7 @@ func best(r retrain.Report) float64 {
 	return r.Validation[r.BestEpoch-1].NDCG10
 }
 
-// last is the validation where the training ended: unlike the best of many, it owes nothing
+// last is what they say where the training ended: unlike the best of many, it owes nothing
 // to the luck of being chosen.
 func last(r retrain.Report) float64 {
 	if len(r.Validation) == 0 {
@@ -41,9 +42,9 @@ func last(r retrain.Report) float64 {
 	return r.Validation[len(r.Validation)-1].NDCG10
 }
 
-// chosen is the validation of the model that was published: of the best epoch, with the
+// published is what they say of the model that was published: of the best epoch, with the
 // weights of the parts that did best.
-func chosen(r retrain.Report) float64 {
+func published(r retrain.Report) float64 {
 	ndcg := best(r)
 	for _, w := range r.Weights {
 		ndcg = max(ndcg, w.NDCG10)
@@ -51,7 +52,8 @@ func chosen(r retrain.Report) float64 {
 	return ndcg
 }
 
-func validated(r retrain.Report) int {
+// heldBack is how many they are.
+func heldBack(r retrain.Report) int {
 	if len(r.Validation) == 0 {
 		return 0
 	}
@@ -65,24 +67,20 @@ func (n *nights) compare() error {
 		return fmt.Errorf("no warm start, because %s", n.warm.FromScratch)
 	case n.scratch.BestEpoch == 0 || n.warm.BestEpoch == 0:
 		return errors.New("nobody was held back for the validation: -set validation_users=100, or more data")
-	case n.scratch.HeldBack != n.warm.HeldBack || validated(n.scratch) != validated(n.warm):
+	case n.scratch.HeldBack != n.warm.HeldBack || heldBack(n.scratch) != heldBack(n.warm):
 		return fmt.Errorf("from scratch, %d users were held back (lots below %v), and %d (%v) in the warm start: fewer are the same, -set validation_users=%d",
-			validated(n.scratch), n.scratch.HeldBack, validated(n.warm), n.warm.HeldBack, validated(n.warm)*9/10)
+			heldBack(n.scratch), n.scratch.HeldBack, heldBack(n.warm), n.warm.HeldBack, heldBack(n.warm)*9/10)
 	}
 	curves := filepath.Join(n.models.Dir(n.warm.Version), retrain.CurvesFile)
-	reachedBest, err := reachedAfter(curves, best(n.scratch))
-	if err != nil {
-		return err
-	}
 	reachedLast, err := reachedAfter(curves, last(n.scratch))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_last=%.4f warm_last=%.4f reached_last_s=%s"+
-		" scratch_best=%.4f warm_best=%.4f reached_best_s=%s scratch_evaluation=%.4f warm_evaluation=%.4f\n",
+	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_ndcg10=%.4f warm_ndcg10=%.4f scratch_published=%.4f warm_published=%.4f"+
+		" scratch_best=%.4f warm_best=%.4f scratch_last=%.4f warm_last=%.4f reached_last_s=%s\n",
 		n.scratch.TrainSeconds, n.warm.TrainSeconds, n.warm.TrainSeconds/n.scratch.TrainSeconds,
-		last(n.scratch), last(n.warm), reachedLast, best(n.scratch), best(n.warm), reachedBest,
-		n.scratch.LeaveOneOut.NDCG10, n.warm.LeaveOneOut.NDCG10)
+		n.scratch.LeaveOneOut.NDCG10, n.warm.LeaveOneOut.NDCG10, published(n.scratch), published(n.warm),
+		best(n.scratch), best(n.warm), last(n.scratch), last(n.warm), reachedLast)
 	return nil
 }
 

@@ -15,8 +15,9 @@ func (c *Catalog) Since(earlier *Catalog) (users, items []int) {
 	return users, items
 }
 
-// Neighbors lists, by item number, the known items that each new one is used most like, at
-// most so many, as numbers here. Only a catalog just built with the text Codes knows of any.
+// Neighbors lists, by item number, the items with a number in an earlier catalog that each is
+// used most like, at most so many, as numbers here. Only a catalog just built with the text
+// Codes knows of any.
 func (c *Catalog) Neighbors(since []int, most int) [][]int {
 	neighbors := make([][]int, len(c.items)+1)
 	if c.vectors == nil {

@@ -7,9 +7,13 @@ import (
 	"genrec/pkg/cores"
 )
 
-// Neighbors lists, for each item that is not known, the known ones whose vectors are most
-// alike, at most so many, the nearest first. They are looked for among the items with the
-// same leading number, so that the time grows with the items of a number and not with all.
+// mostBeside is how many items on either side of one, in the order of the codes, its
+// neighbors are looked for among.
+const mostBeside = 256
+
+// Neighbors lists for each item the known ones whose vectors are most alike, at most so many,
+// the nearest first. They are looked for among the items with the same leading number that
+// stand beside it in the order of the codes, so that the time grows as the items do.
 func (l Learned) Neighbors(known []bool, most int) [][]int {
 	leading := make([][]int, Size)
 	for item, code := range l.Codes {
@@ -17,28 +21,43 @@ func (l Learned) Neighbors(known []bool, most int) [][]int {
 			leading[code[0]] = append(leading[code[0]], item)
 		}
 	}
+	for _, items := range leading {
+		slices.SortStableFunc(items, func(a, b int) int { return l.compare(a, b) })
+	}
 	found := make([][]int, len(l.Codes))
 	cores.InBlocks(len(found), func(from, to int) {
 		for item := from; item < to; item++ {
-			if vector := l.Vectors[item]; !known[item] && vector != nil {
-				found[item] = l.nearest(vector, leading[l.Codes[item][0]], most)
+			if l.Vectors[item] != nil {
+				found[item] = l.nearest(item, l.beside(item, leading[l.Codes[item][0]]), most)
 			}
 		}
 	})
 	return found
 }
 
-func (l Learned) nearest(vector []float32, among []int, most int) []int {
+func (l Learned) compare(a, b int) int { return slices.Compare(l.Codes[a], l.Codes[b]) }
+
+// beside cuts items in the order of their codes to those around one.
+func (l Learned) beside(item int, items []int) []int {
+	at, _ := slices.BinarySearchFunc(items, item, l.compare)
+	return items[max(0, at-mostBeside):min(len(items), at+mostBeside)]
+}
+
+func (l Learned) nearest(item int, among []int, most int) []int {
 	type candidate struct {
 		item  int
 		alike float32
 	}
-	candidates := make([]candidate, len(among))
-	for i, item := range among {
-		candidates[i].item = item
-		for d, x := range l.Vectors[item] {
-			candidates[i].alike += x * vector[d]
+	var candidates []candidate
+	for _, other := range among {
+		if other == item {
+			continue
 		}
+		c := candidate{item: other}
+		for d, x := range l.Vectors[other] {
+			c.alike += x * l.Vectors[item][d]
+		}
+		candidates = append(candidates, c)
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.alike, a.alike), cmp.Compare(a.item, b.item))

@@ -2,6 +2,7 @@ package codes
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -12,10 +13,34 @@ func TestNeighborsAreTheKnownItemsMostAlike(t *testing.T) {
 	}
 	known := []bool{true, true, true, false, true, false, false, false}
 	want := [][]int{
+		0: {1, 2},
+		1: {0, 2},
+		2: {1, 0},
 		3: {0, 1}, // item 4 is as near, but has another leading number
 		7: {1, 2},
 	}
 	if got := l.Neighbors(known, 2); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v: none for known items, for those without a vector, and where no known one leads alike", got, want)
+		t.Errorf("got %v, want %v: none for an item without a vector, and where no known one leads alike", got, want)
+	}
+}
+
+// However many items lead alike, few are compared.
+func TestNeighborsStandBesideEachOther(t *testing.T) {
+	var l Learned
+	const items = 5 * mostBeside
+	for item := range items {
+		code := Code{0, items - 1 - item} // in another order than the items
+		l.Codes, l.Vectors = append(l.Codes, code), append(l.Vectors, []float32{float32(1 + item)})
+	}
+	known := slices.Repeat([]bool{true}, items)
+	for item, neighbors := range l.Neighbors(known, 1) {
+		// The larger, the more alike: the farthest of those that are looked at, in that direction.
+		want := min(items-1, item+mostBeside)
+		if want == item {
+			want--
+		}
+		if !slices.Equal(neighbors, []int{want}) {
+			t.Fatalf("the neighbor of item %d is %v, want %d", item, neighbors, want)
+		}
 	}
 }
