@@ -85,6 +85,7 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 			return t.at.learned, err
 		}
 	}
+	r.near = nil // of the catalog's size
 	if err := t.invite(); err != nil {
 		return t.at.learned, err
 	}
