@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"genrec/model/tensor"
 	"genrec/pkg/cores"
 )
@@ -15,8 +17,7 @@ func (m *Model) Smooth(neighbors [][]int, share float64) (err error) {
 	defer g.Free()
 	table, width := m.weights.byName[itemsName], m.Config.Width
 	before := table.Floats() // (Items+1, D), row by row
-	after := make([]float32, len(before))
-	copy(after, before)
+	after := slices.Clone(before)
 	cores.InBlocks(len(neighbors), func(from, to int) {
 		middle := make([]float32, width)
 		for n := from; n < to; n++ {

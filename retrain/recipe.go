@@ -74,7 +74,7 @@ type WarmStartRecipe struct {
 	LearningRate float64 `json:"learning_rate"`
 	// Smoothing is how far each item's ID embedding first moves to the middle of those that
 	// the item is used most like: all the way with 1. The text codes alone tells which they are.
-	Smoothing float64 `json:"smoothing,omitempty"`
+	Smoothing float64 `json:"smoothing"`
 }
 
 // DefaultRecipe is the name of the recipe that runs unless another one is asked for.
