@@ -22,7 +22,7 @@ func (l Learned) Neighbors(known []bool, most int) [][]int {
 		}
 	}
 	for _, items := range leading {
-		slices.SortStableFunc(items, func(a, b int) int { return l.compare(a, b) })
+		slices.SortStableFunc(items, l.compare)
 	}
 	found := make([][]int, len(l.Codes))
 	cores.InBlocks(len(found), func(from, to int) {
