@@ -48,22 +48,28 @@ func (l Learned) nearest(item int, among []int, most int) []int {
 		item  int
 		alike float32
 	}
-	var candidates []candidate
+	vector := l.Vectors[item]
+	var best []candidate // at most so many, the nearest first
 	for _, other := range among {
 		if other == item {
 			continue
 		}
 		c := candidate{item: other}
 		for d, x := range l.Vectors[other] {
-			c.alike += x * l.Vectors[item][d]
+			c.alike += x * vector[d]
 		}
-		candidates = append(candidates, c)
+		if len(best) == most && c.alike < best[most-1].alike {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(best, c, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(b.alike, a.alike), cmp.Compare(a.item, b.item))
+		})
+		if at < most {
+			best = slices.Insert(best[:min(len(best), most-1)], at, c)
+		}
 	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.alike, a.alike), cmp.Compare(a.item, b.item))
-	})
 	var items []int
-	for _, c := range candidates[:min(most, len(candidates))] {
+	for _, c := range best {
 		items = append(items, c.item)
 	}
 	return items
