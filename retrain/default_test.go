@@ -3,6 +3,7 @@ package retrain
 import (
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -34,19 +35,13 @@ func TestDefaultRecipeLearns(t *testing.T) {
 		t.Errorf("the loss went from %.2f to %.2f: it should fall by half", losses[0], losses[len(losses)-1])
 	}
 
-	best := report.Weights[0]
-	for _, tried := range report.Weights {
-		if tried.NDCG10 > best.NDCG10 {
-			best = tried
-		}
-	}
 	bundle, err := model.LoadBundle(models.Dir(report.Version), model.CPU)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bundle.Model.Drop()
-	if got := bundle.Model.Config.Weights; got != best.Weights {
-		t.Errorf("the parts weigh %+v in the model; of %d mixtures, the validation likes %+v best", got, len(report.Weights), best.Weights)
+	if got := bundle.Model.Config.Weights; got != report.Chosen.Weights || !slices.Contains(report.Weights, *report.Chosen) {
+		t.Errorf("the parts weigh %+v in the model; of %d mixtures, %+v was chosen", got, len(report.Weights), report.Chosen)
 	}
 	for kind, learned := range bundle.Rules {
 		if learned != nil {
@@ -162,7 +157,7 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	for _, s := range sequences {
 		questions = append(questions, ask(s, 1))
 	}
-	tried, err := weigh(t.Context(), ranker, questions, mixtures(start), silent{})
+	tried, gains, err := weigh(t.Context(), ranker, questions, mixtures(start), silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +168,14 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	if tried[0].Weights != start {
 		t.Errorf("%+v is tried first, want the recipe's %+v", tried[0].Weights, start)
 	}
-	for _, got := range tried {
+	for i, got := range tried {
+		sum := 0.0
+		for _, gain := range gains[i] {
+			sum += float64(gain)
+		}
+		if mean := sum / float64(len(questions)); math.Abs(mean-got.NDCG10) > 1e-6 {
+			t.Errorf("weights %+v: the gains' mean is %v, NDCG@10 %v", got.Weights, mean, got.NDCG10)
+		}
 		bundle.Model.SetWeights(got.Weights)
 		want, err := evaluate(t.Context(), ranker, questions, "evaluate", silent{})
 		if err != nil {

@@ -85,11 +85,12 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 	return metrics, err
 }
 
-// weigh measures mixtures of the parts, each of which is asked once.
-func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.Weights, progress Progress) ([]weighed, error) {
-	tried := make([]weighed, len(mixtures))
+// weigh measures mixtures of the parts, each of which is asked once. The gains are those of
+// each mixture's answers to the questions: [mixture][question].
+func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.Weights, progress Progress) (tried []weighed, gains [][]float32, err error) {
+	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
 	needed := needs(mixtures)
-	err := inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
+	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
 		found, err := ranker.Find(queries, needed)
 		if err != nil {
 			return err
@@ -102,6 +103,7 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 			tried[i].Weights = weights
 			for _, place := range found.Places(weights, answers) {
 				tried[i].add(place)
+				gains[i] = append(gains[i], float32(gain10(place)))
 			}
 		}
 		return nil
@@ -109,7 +111,7 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 	for i := range tried {
 		tried[i].mean()
 	}
-	return tried, err
+	return tried, gains, err
 }
 
 // needs has a weight for every part that has one in a mixture.

@@ -75,10 +75,7 @@ func (e exam) news(q question) bool { return !e.since.IsZero() && q.at.After(e.s
 
 // grade is what the answer to question i is worth: the place of the item, -1 for none.
 func (e exam) grade(answers *gate.Answers, i, place int) {
-	gain := 0.0
-	if place >= 0 && place < gate.Places {
-		gain = discounted(place)
-	}
+	gain := gain10(place)
 	if i < e.drawn {
 		answers.LeaveOneOut = append(answers.LeaveOneOut, gain)
 	}

@@ -37,6 +37,14 @@ func (m *Metrics) add(rank int) {
 // discounted is the gain of a hit at a rank.
 func discounted(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
 
+// gain10 is what a user adds to NDCG@10.
+func gain10(rank int) float64 {
+	if rank < 0 || rank >= 10 {
+		return 0
+	}
+	return discounted(rank)
+}
+
 // mean turns the sums of add into means over the users.
 func (m *Metrics) mean() {
 	if m.Users == 0 {

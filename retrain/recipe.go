@@ -43,9 +43,10 @@ type Recipe struct {
 	StartFromUse bool `json:"start_from_use,omitempty"`
 	// DenseLoss is the weight of the dense head's loss beside that of the text.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
-	// ChooseWeights tries weights of the parts on the best epoch and keeps those with the
-	// best NDCG@10 of the validation; until then they are the model's. A part that has no
-	// weight there gets none; rules are learned where they have one.
+	// ChooseWeights tries weights of the parts on the best epoch and keeps those nearest to
+	// the mean of those with the best NDCG@10 in resamples of the validation's users; until
+	// then they are the model's. A part that has no weight there gets none; rules are learned
+	// where they have one.
 	ChooseWeights bool `json:"choose_weights,omitempty"`
 	// HiddenItems is the share of examples without the ID embeddings of items, in which
 	// there is but the text to learn from.

@@ -63,6 +63,7 @@ const (
 	trainingStream = iota + 1
 	evaluationStream
 	dropoutStream
+	choiceStream
 )
 
 // niceness of the training's threads: serving in the same machine goes first.

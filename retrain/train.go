@@ -22,8 +22,10 @@ type learned struct {
 	// WarmStart is nil for a training from scratch, and FromScratch says why there was one.
 	WarmStart   *WarmStart `json:"warm_start,omitempty"`
 	FromScratch string     `json:"from_scratch,omitempty"`
-	// Weights are those of the parts that were tried on that epoch.
+	// Weights are those of the parts that were tried on that epoch, and Chosen those that the
+	// model has.
 	Weights      []weighed `json:"weights,omitempty"`
+	Chosen       *weighed  `json:"chosen,omitempty"`
 	TrainSeconds float64   `json:"train_seconds"`
 	// CutShort are the stages that ended because their time was used up.
 	CutShort []string `json:"cut_short,omitempty"`

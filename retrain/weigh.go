@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"genrec/model"
@@ -42,30 +43,59 @@ func mixtures(w model.Weights) []model.Weights {
 			}
 		}
 	}
-	distance := func(to model.Weights) float64 {
-		return math.Hypot(math.Hypot(to.Dense-w.Dense, to.Sequential-w.Sequential), to.Association-w.Association)
-	}
-	slices.SortStableFunc(all, func(a, b model.Weights) int { return cmp.Compare(distance(a), distance(b)) })
+	slices.SortStableFunc(all, func(a, b model.Weights) int { return cmp.Compare(apart(a, w), apart(b, w)) })
 	return all
 }
 
-// chooseWeights gives the model the weights that answer the validation's questions best;
-// of equally good ones, those nearest to the recipe's.
+// chooseWeights gives the model the weights that answer the validation's questions best.
 func (t *training) chooseWeights(ctx context.Context) error {
-	start := t.bundle.Model.Config.Weights
-	tried, err := weigh(ctx, t.ranker, t.questions, mixtures(start), t.progress)
+	tried, gains, err := weigh(ctx, t.ranker, t.questions, mixtures(t.bundle.Model.Config.Weights), t.progress)
 	if err != nil {
 		return err
 	}
-	best := tried[0]
-	for _, other := range tried {
-		if other.NDCG10 > best.NDCG10 {
-			best = other
-		}
-	}
-	t.at.Weights = tried
-	t.bundle.Model.SetWeights(best.Weights)
-	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", best.Dense,
-		"sequential", best.Sequential, "association", best.Association, "ndcg@10", best.NDCG10, "hr@10", best.HR10)
+	chosen := bagged(tried, gains, t.random(choiceStream, 0))
+	t.at.Weights, t.at.Chosen = tried, &chosen
+	t.bundle.Model.SetWeights(chosen.Weights)
+	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", chosen.Dense,
+		"sequential", chosen.Sequential, "association", chosen.Association, "ndcg@10", chosen.NDCG10, "hr@10", chosen.HR10)
 	return nil
+}
+
+// resamples of the validation's users, each of which has a best mixture.
+const resamples = 100
+
+// bagged finds the mixture nearest to the mean of those that are best in resamples of the
+// users (bagging, Breiman 1996). Few users tell mixtures apart, so that the one with the best
+// NDCG@10 of them all is as far from the best for everyone as their luck takes it. Of equally
+// good ones in a resample, the first counts. The gains are of a mixture's answers to
+// questions.
+func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
+	var mean model.Weights
+	drawn, users := make([]float32, len(gains[0])), len(gains[0])
+	for range resamples {
+		clear(drawn)
+		for range users {
+			drawn[rng.IntN(users)]++
+		}
+		best, most := 0, float32(-1)
+		for i := range tried {
+			sum := float32(0)
+			for user, times := range drawn {
+				sum += times * gains[i][user]
+			}
+			if sum > most {
+				best, most = i, sum
+			}
+		}
+		w := tried[best].Weights
+		mean.Dense += w.Dense / resamples
+		mean.Sequential += w.Sequential / resamples
+		mean.Association += w.Association / resamples
+	}
+	return slices.MinFunc(tried, func(a, b weighed) int { return cmp.Compare(apart(a.Weights, mean), apart(b.Weights, mean)) })
+}
+
+// apart is how far mixtures are from each other.
+func apart(a, b model.Weights) float64 {
+	return math.Hypot(math.Hypot(a.Dense-b.Dense, a.Sequential-b.Sequential), a.Association-b.Association)
 }

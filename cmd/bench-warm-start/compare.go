@@ -43,13 +43,12 @@ func last(r retrain.Report) float64 {
 }
 
 // published is what they say of the model that was published: of the best epoch, with the
-// weights of the parts that did best.
+// weights of the parts that were chosen.
 func published(r retrain.Report) float64 {
-	ndcg := best(r)
-	for _, w := range r.Weights {
-		ndcg = max(ndcg, w.NDCG10)
+	if r.Chosen == nil {
+		return best(r)
 	}
-	return ndcg
+	return r.Chosen.NDCG10
 }
 
 // heldBack is how many they are.

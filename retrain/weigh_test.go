@@ -1,0 +1,86 @@
+package retrain
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"genrec/model"
+)
+
+// answers are those to users who each like the mixtures near to a point of their own, around
+// the best one.
+func answers(rng *rand.Rand, tried []weighed, best model.Weights, users int) [][]float32 {
+	gains := make([][]float32, len(tried))
+	for i := range gains {
+		gains[i] = make([]float32, users)
+	}
+	for user := range users {
+		likes := model.Weights{
+			Dense: best.Dense + rng.NormFloat64(), Sequential: best.Sequential + rng.NormFloat64(), Association: best.Association + rng.NormFloat64(),
+		}
+		reach := 0.9 * rng.Float64()
+		for i, w := range tried {
+			if apart(w.Weights, likes) < reach {
+				gains[i][user] = 1
+			}
+		}
+	}
+	return gains
+}
+
+func mixed(of model.Weights) (tried []weighed) {
+	for _, w := range mixtures(of) {
+		tried = append(tried, weighed{Weights: w})
+	}
+	return tried
+}
+
+func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
+	tried, best := mixed(DefaultConfig().Model.Weights), model.Weights{Dense: 0.3, Sequential: 0.3, Association: 0.2}
+	var ofBagged, ofLuckiest float64
+	const trials = 30
+	for trial := range trials {
+		rng := rand.New(rand.NewPCG(uint64(trial), 1))
+		gains := answers(rng, tried, best, 300)
+		luckiest, most := 0, float32(-1)
+		for i := range tried {
+			sum := float32(0)
+			for _, gain := range gains[i] {
+				sum += gain
+			}
+			if sum > most {
+				luckiest, most = i, sum
+			}
+		}
+		ofLuckiest += apart(tried[luckiest].Weights, best) / trials
+		ofBagged += apart(bagged(tried, gains, rng).Weights, best) / trials
+	}
+	t.Logf("mean distance from the best mixture: %.3f bagged, %.3f the luckiest", ofBagged, ofLuckiest)
+	if ofBagged > 0.8*ofLuckiest {
+		t.Errorf("bagged mixtures are %.3f from the best one, the luckiest %.3f: resamples should bring them nearer", ofBagged, ofLuckiest)
+	}
+}
+
+func TestBagged(t *testing.T) {
+	tried := mixed(DefaultConfig().Model.Weights)
+	only := func(winner int) [][]float32 {
+		gains := make([][]float32, len(tried))
+		for i := range gains {
+			gains[i] = make([]float32, 20)
+		}
+		for user := range gains[winner] {
+			gains[winner][user] = 0.5
+		}
+		return gains
+	}
+	for _, winner := range []int{0, 7, len(tried) - 1} {
+		if got := bagged(tried, only(winner), rand.New(rand.NewPCG(1, 1))); got.Weights != tried[winner].Weights {
+			t.Errorf("%+v is chosen, though every user likes %+v alone", got.Weights, tried[winner].Weights)
+		}
+	}
+	nothing := only(0)
+	clear(nothing[0])
+	if got := bagged(tried, nothing, rand.New(rand.NewPCG(1, 1))); got.Weights != tried[0].Weights {
+		t.Errorf("%+v is chosen where no mixture answers anything, want the recipe's %+v", got.Weights, tried[0].Weights)
+	}
+}
