@@ -99,14 +99,27 @@ func (f folder) fetch(ctx context.Context, m Manifest) error { return m.verify(c
 
 func (f folder) remove(_ context.Context, version string, needed func() (bool, error)) error {
 	aside := f.dir(hidden(version))
-	if err := os.Rename(f.dir(version), aside); err != nil {
+	if keep, err := f.putAside(version, aside, needed); keep || err != nil {
 		return err
-	}
-	if keep, err := needed(); keep || err != nil {
-		return errors.Join(err, os.Rename(aside, f.dir(version)))
 	}
 	return errors.Join(durable.Sync(f.drafts()), os.RemoveAll(aside))
 }
+
+// putAside takes a version out of sight while the pointer stands still.
+func (f folder) putAside(version, aside string, needed func() (bool, error)) (keep bool, err error) {
+	lock, err := f.lockPointer()
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	if keep, err = needed(); keep || err != nil {
+		return keep, err
+	}
+	return false, os.Rename(f.dir(version), aside)
+}
+
+// settle has nothing to wait for: removals and moves take turns.
+func (f folder) settle(context.Context, string) error { return nil }
 
 func (f folder) tidy(_ context.Context, before time.Time) error {
 	return removeDrafts(f.drafts(), before)
@@ -117,14 +130,11 @@ func (f folder) pointer(context.Context) ([]byte, error) {
 }
 
 func (f folder) movePointer(ctx context.Context, change func([]byte) ([]byte, error)) error {
-	lock, err := os.Create(filepath.Join(f.root, pointerLock))
+	lock, err := f.lockPointer()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // held for milliseconds
-		return err
-	}
 	old, err := f.pointer(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -134,4 +144,17 @@ func (f folder) movePointer(ctx context.Context, change func([]byte) ([]byte, er
 		return err
 	}
 	return durable.Replace(filepath.Join(f.root, pointerFile), data)
+}
+
+// lockPointer keeps others from moving the pointer until the file is closed, which is a matter
+// of milliseconds.
+func (f folder) lockPointer() (*os.File, error) {
+	lock, err := os.Create(filepath.Join(f.root, pointerLock))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }

@@ -47,11 +47,10 @@ func (r *Registry) removeUnneeded(ctx context.Context, version string) (gone boo
 		gone = !kept && err == nil
 		return kept, err
 	}
+	// Most are kept without a write, or waiting for anyone.
 	if kept, err := needed(); kept || err != nil {
 		return false, err
 	}
-	// It is asked once more when the version is out of sight: who has made it current
-	// meanwhile either is seen by that, or sees that the version is gone.
 	err = r.storage.remove(ctx, version, needed)
 	return gone && err == nil, err
 }

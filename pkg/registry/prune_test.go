@@ -52,7 +52,7 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 // Whoever is told that a version serves can rely on it being there.
 func TestPruneAndPromotionAtOnce(t *testing.T) {
 	r := open(t)
-	for round := range 10 {
+	for round := range 30 {
 		var versions []string
 		for range 3 {
 			versions = append(versions, publish(t, r, "x"))

@@ -55,9 +55,12 @@ type storage interface {
 	// movePointer replaces the pointer in one step by what change makes of it, nil while
 	// there is none. No other change comes in between.
 	movePointer(ctx context.Context, change func(old []byte) ([]byte, error)) error
-	// remove puts a version out of sight, and then removes it, or, if it is needed all the
-	// same, puts it back.
+	// remove removes a version, unless it is needed. Whoever has moved the pointer to it
+	// before is seen by needed; who does so later is told by settle that it is gone.
 	remove(ctx context.Context, version string, needed func() (bool, error)) error
+	// settle waits for the end of removals of a version that may not have seen the pointer's
+	// last move.
+	settle(ctx context.Context, version string) error
 	// tidy removes unfinished versions that nobody has gone on with since a time.
 	tidy(ctx context.Context, before time.Time) error
 }

@@ -28,8 +28,14 @@ type remote struct {
 	cache  string
 }
 
-// claimFile is written before all else of a version: who writes it has the number.
-const claimFile = ".claim"
+const (
+	// claimFile is written before all else of a version: who writes it has the number.
+	claimFile = ".claim"
+	// removalMark begins the names of the marks of those who are about to remove a version.
+	removalMark = ".removal-"
+	// removalTakes is how long one between its mark and its end is waited for.
+	removalTakes = 5 * time.Second
+)
 
 func openRemote(b *bucket.Bucket, cache string) (remote, error) {
 	r := remote{bucket: b, cache: cache}
@@ -67,11 +73,10 @@ func (r remote) publish(ctx context.Context, draft string, m Manifest) (version 
 
 // claim takes the next number.
 func (r remote) claim(ctx context.Context) (version string, err error) {
-	host, err := os.Hostname()
+	text, err := sign("taken")
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Appendf(nil, "taken by process %d on %s at %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 	for {
 		objects, err := r.bucket.List(ctx, versionsFolder+"/")
 		if err != nil {
@@ -88,6 +93,12 @@ func (r remote) claim(ctx context.Context) (version string, err error) {
 			return version, err
 		}
 	}
+}
+
+// sign says for people by whom something is done.
+func sign(what string) ([]byte, error) {
+	host, err := os.Hostname()
+	return fmt.Appendf(nil, "%s by process %d on %s at %s\n", what, os.Getpid(), host, time.Now().UTC().Format(time.RFC3339)), err
 }
 
 // split is the inverse of object.
@@ -144,24 +155,58 @@ func (r remote) movePointer(ctx context.Context, change func([]byte) ([]byte, er
 	}
 }
 
-// remove takes the manifest away first, so that nobody sees a part of the version.
+// remove leaves a mark before it asks whether the version is needed: who moves the pointer
+// and then looks for marks is seen by that, or sees it. It takes the manifest away first, so
+// that nobody sees a part of the version.
 func (r remote) remove(ctx context.Context, version string, needed func() (bool, error)) error {
-	data, err := r.read(ctx, version, manifestFile)
+	text, err := sign("being removed")
 	if err != nil {
 		return err
 	}
-	manifest := object(version, manifestFile)
-	if err := r.bucket.Delete(ctx, manifest); err != nil {
+	mark := object(version, fmt.Sprintf("%s%016x", removalMark, rand.Uint64()))
+	if err := r.bucket.Put(ctx, mark, text); err != nil {
 		return err
 	}
 	if keep, err := needed(); keep || err != nil {
-		return errors.Join(err, r.bucket.Put(ctx, manifest, data))
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTakes)
+		defer cancel()
+		return errors.Join(err, r.bucket.Delete(late, mark))
+	}
+	if err := r.bucket.Delete(ctx, object(version, manifestFile)); err != nil {
+		return err
 	}
 	objects, err := r.bucket.List(ctx, versionsFolder+"/"+version+"/")
 	if err != nil {
 		return err
 	}
 	return r.deleteAll(ctx, objects)
+}
+
+// settle waits until the marks are gone, but for those of removals that were killed long ago.
+func (r remote) settle(ctx context.Context, version string) error {
+	for deadline := time.Now().Add(removalTakes); ; {
+		marks, err := r.marks(ctx, version)
+		if err != nil || len(marks) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("version %q is being removed, or that was interrupted: prune again (%s)", version, marks[0].Name)
+		}
+		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// marks are those of removals that go on, or may.
+func (r remote) marks(ctx context.Context, version string) ([]bucket.Object, error) {
+	marks, err := r.bucket.List(ctx, object(version, removalMark))
+	return slices.DeleteFunc(marks, func(o bucket.Object) bool { return o.Changed.Before(time.Now().Add(-abandoned)) }), err
+}
+
+func isMark(o bucket.Object) bool {
+	_, name := split(o.Name)
+	return strings.HasPrefix(name, removalMark)
 }
 
 func (r remote) deleteAll(ctx context.Context, objects []bucket.Object) error {
@@ -173,7 +218,8 @@ func (r remote) deleteAll(ctx context.Context, objects []bucket.Object) error {
 	return nil
 }
 
-// tidy removes the beginnings of versions that nobody goes on with.
+// tidy removes the beginnings of versions that nobody goes on with, and the marks of removals
+// that nobody does.
 func (r remote) tidy(ctx context.Context, before time.Time) error {
 	if err := removeDrafts(r.drafts(), before); err != nil {
 		return err
@@ -190,10 +236,11 @@ func (r remote) tidy(ctx context.Context, before time.Time) error {
 		alive[version] = alive[version] || name == manifestFile || !o.Changed.Before(before)
 	}
 	for version, objects := range parts {
-		if !alive[version] {
-			if err := r.deleteAll(ctx, objects); err != nil {
-				return err
-			}
+		if alive[version] {
+			objects = slices.DeleteFunc(objects, func(o bucket.Object) bool { return !isMark(o) || !o.Changed.Before(before) })
+		}
+		if err := r.deleteAll(ctx, objects); err != nil {
+			return err
 		}
 	}
 	return r.bucket.AbortUploads(ctx, versionsFolder+"/", before)

@@ -251,6 +251,47 @@ func TestAnswerAboutANumberIsLost(t *testing.T) {
 	}
 }
 
+// What is served outlasts a removal that was killed before it could see that, and a move to
+// what one was about to remove says so.
+func TestKilledRemovalTakesNothingAway(t *testing.T) {
+	r, s := connect(t, s3test.Start(t))
+	served, old := publish(t, r, "served"), publish(t, r, "old")
+	if err := r.SetServing(t.Context(), all(served)); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{served, old} {
+		if err := s.bucket.Put(t.Context(), object(version, removalMark+"killed"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Fetch(t.Context(), served); err != nil {
+		t.Error(err)
+	}
+	started := time.Now()
+	if err := r.SetServing(t.Context(), all(old)); err == nil || !strings.Contains(err.Error(), "prune again") {
+		t.Errorf("a version that is being removed serves (%v)", err)
+	}
+	if waited := time.Since(started); waited < removalTakes {
+		t.Errorf("the end of the removal was waited for %v, want %v", waited, removalTakes)
+	}
+	if current, err := r.Current(t.Context()); err != nil || current != served {
+		t.Errorf("%q serves (%v), want still %s", current, err, served)
+	}
+
+	newest := publish(t, r, "newest")
+	if removed, err := r.Prune(t.Context(), 1); err != nil || !slices.Contains(removed, old) {
+		t.Errorf("%v are removed (%v), want %s, too", removed, err, old)
+	}
+	if err := s.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{served, newest} {
+		if err := r.SetServing(t.Context(), all(version)); err != nil {
+			t.Errorf("after a later prune: %v", err)
+		}
+	}
+}
+
 func TestWrongLocationsKeepTheirSecrets(t *testing.T) {
 	for _, location := range []string{"s3://id:hunter2@b/models", "s3://b/models?secret=hunter2", "s3://"} {
 		if _, err := Connect(t.Context(), location, t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter2") {

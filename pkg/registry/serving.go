@@ -100,11 +100,21 @@ func (r *Registry) serve(ctx context.Context, shares []Share, let func([]Move) e
 	}); err != nil {
 		return err
 	}
-	if err := r.exist(ctx, shares); err != nil { // Prune was faster
+	if err := r.settle(ctx, shares); err != nil { // Prune was faster
 		_, undone := r.Rollback(ctx)
 		return errors.Join(err, undone)
 	}
 	return nil
+}
+
+// settle says whether the versions outlast the removals that have begun.
+func (r *Registry) settle(ctx context.Context, shares []Share) error {
+	for _, s := range shares {
+		if err := r.storage.settle(ctx, s.Version); err != nil {
+			return err
+		}
+	}
+	return r.exist(ctx, shares)
 }
 
 func (r *Registry) exist(ctx context.Context, shares []Share) error {
