@@ -274,6 +274,11 @@ func TestKilledRemovalTakesNothingAway(t *testing.T) {
 	if waited := time.Since(started); waited < removalTakes {
 		t.Errorf("the end of the removal was waited for %v, want %v", waited, removalTakes)
 	}
+	hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := r.SetServing(hurried, all(old)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who does not wait so long is told %v, want that the time is over", err)
+	}
 	if current, err := r.Current(t.Context()); err != nil || current != served {
 		t.Errorf("%q serves (%v), want still %s", current, err, served)
 	}

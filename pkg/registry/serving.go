@@ -100,8 +100,10 @@ func (r *Registry) serve(ctx context.Context, shares []Share, let func([]Move) e
 	}); err != nil {
 		return err
 	}
-	if err := r.settle(ctx, shares); err != nil { // Prune was faster
-		_, undone := r.Rollback(ctx)
+	if err := r.settle(ctx, shares); err != nil { // Prune was faster, or may have been
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTakes)
+		defer cancel()
+		_, undone := r.Rollback(late)
 		return errors.Join(err, undone)
 	}
 	return nil
