@@ -66,9 +66,8 @@ const resamples = 100
 
 // bagged finds the mixture nearest to the mean of those that are best in resamples of the
 // users (bagging, Breiman 1996). Few users tell mixtures apart, so that the one with the best
-// NDCG@10 of them all is as far from the best for everyone as their luck takes it. Of equally
-// good ones in a resample, the first counts. The gains are of a mixture's answers to
-// questions.
+// NDCG@10 of them all is as far from the best for everyone as their luck takes it. The gains are
+// those of weigh.
 func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
 	var mean model.Weights
 	drawn, users := make([]float32, len(gains[0])), len(gains[0])
@@ -77,22 +76,28 @@ func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
 		for range users {
 			drawn[rng.IntN(users)]++
 		}
-		best, most := 0, float32(-1)
-		for i := range tried {
-			sum := float32(0)
-			for user, times := range drawn {
-				sum += times * gains[i][user]
-			}
-			if sum > most {
-				best, most = i, sum
-			}
-		}
-		w := tried[best].Weights
+		w := tried[mostGains(gains, drawn)].Weights
 		mean.Dense += w.Dense / resamples
 		mean.Sequential += w.Sequential / resamples
 		mean.Association += w.Association / resamples
 	}
 	return slices.MinFunc(tried, func(a, b weighed) int { return cmp.Compare(apart(a.Weights, mean), apart(b.Weights, mean)) })
+}
+
+// mostGains is the mixture with the most gains from users who were drawn so many times each;
+// of equally good ones, the first.
+func mostGains(gains [][]float32, drawn []float32) (best int) {
+	most := float32(-1)
+	for i, of := range gains {
+		sum := float32(0)
+		for user, times := range drawn {
+			sum += times * of[user]
+		}
+		if sum > most {
+			best, most = i, sum
+		}
+	}
+	return best
 }
 
 // apart is how far mixtures are from each other.

@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"genrec/model"
@@ -42,16 +43,7 @@ func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
 	for trial := range trials {
 		rng := rand.New(rand.NewPCG(uint64(trial), 1))
 		gains := answers(rng, tried, best, 300)
-		luckiest, most := 0, float32(-1)
-		for i := range tried {
-			sum := float32(0)
-			for _, gain := range gains[i] {
-				sum += gain
-			}
-			if sum > most {
-				luckiest, most = i, sum
-			}
-		}
+		luckiest := mostGains(gains, slices.Repeat([]float32{1}, 300))
 		ofLuckiest += apart(tried[luckiest].Weights, best) / trials
 		ofBagged += apart(bagged(tried, gains, rng).Weights, best) / trials
 	}
