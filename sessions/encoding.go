@@ -32,6 +32,7 @@ const (
 	countWidth      = 3
 	skippedWidth    = 6
 	footerWidth     = versionWidth + countWidth + skippedWidth + timeWidth
+	minEntryWidth   = 3 + timeWidth // the separators
 )
 
 const maxMilli = 101559956668416 - 1 // 36^9, in the year 5188
@@ -41,6 +42,14 @@ var (
 	shortTypes = map[string]string{"view": "v", "click": "c", "add_to_cart": "a", "purchase": "p", "like": "l", "rate": "r"}
 	longTypes  = map[string]string{"v": "view", "c": "click", "a": "add_to_cart", "p": "purchase", "l": "like", "r": "rate"}
 )
+
+// longTypeOf is longTypes by the byte.
+var longTypeOf = func() (table [256]string) {
+	for short, long := range longTypes {
+		table[short[0]] = long
+	}
+	return table
+}()
 
 // encodeEvent returns the entry of an event, the part that tells it from others and
 // the rest.
@@ -65,67 +74,186 @@ func encodeEvent(e event.Event) (id, rest string, err error) {
 	return recordSeparator + packID(e.ID) + unitSeparator, rest, nil
 }
 
-// decodeSequence returns the version and at most the newest entries of a stored
-// sequence.
+// decodeSequence returns the version and at most window entries of a stored sequence,
+// the newest, whose strings share the memory of stored.
 func decodeSequence(stored string, window int) (version int64, newest []Interaction, err error) {
-	if stored == "" {
-		return 0, nil, nil
+	return decodeEntries(stored, window, &uuids{})
+}
+
+// decodeEntries is decodeSequence; with nil for ids, it leaves out event ids, which take
+// half of the time.
+func decodeEntries(stored string, window int, ids *uuids) (version int64, newest []Interaction, err error) {
+	version, count, entries, err := splitSequence(stored, window)
+	if err != nil {
+		return 0, nil, err
 	}
-	if len(stored) < footerWidth {
-		return 0, nil, fmt.Errorf("%d bytes are too few for a sequence", len(stored))
+	if count > 0 {
+		newest = make([]Interaction, count)
 	}
-	entries, footer := stored[:len(stored)-footerWidth], stored[len(stored)-footerWidth:]
-	var fields [3]int64
-	for i, width := range []int{versionWidth, countWidth, skippedWidth} {
-		if fields[i], err = strconv.ParseInt(footer[:width], 16, 64); err != nil || fields[i] < 0 {
-			return 0, nil, fmt.Errorf("footer has %q where a number belongs", footer[:width])
+	if ids != nil {
+		ids.left = count
+	}
+	for i := range newest {
+		var entry string
+		entry, entries = cutEntry(entries)
+		if !decodeEntry(entry, &newest[i], ids) {
+			return 0, nil, corruptEntry(entry, i, count)
 		}
-		footer = footer[width:]
 	}
-	version, count, skipped := fields[0], int(fields[1]), int(fields[2])
-	if skipped > len(entries) || strings.Count(entries[skipped:], recordSeparator) != count {
-		return 0, nil, fmt.Errorf("footer speaks of %d entries after %d bytes, which are not there", count, skipped)
-	}
-	entries = entries[skipped:]
-	if count > 0 && !strings.HasPrefix(entries, recordSeparator) {
-		return 0, nil, fmt.Errorf("%q is no beginning of an entry", entries[:1])
-	}
-	for ; count > window; count-- {
-		entries = entries[1+strings.Index(entries[1:], recordSeparator):]
-	}
-	newest = make([]Interaction, 0, count)
-	for entries != "" {
-		entry := entries
-		if next := strings.Index(entries[1:], recordSeparator); next >= 0 {
-			entry = entries[:1+next]
-		}
-		entries = entries[len(entry):]
-		interaction, ok := decodeEntry(entry)
-		if !ok {
-			return 0, nil, fmt.Errorf("%q is no entry of a sequence", entry)
-		}
-		newest = append(newest, interaction)
+	if entries != "" {
+		return 0, nil, tooManyEntries(count)
 	}
 	return version, newest, nil
 }
 
-func decodeEntry(entry string) (Interaction, bool) {
-	entry, marked := strings.CutPrefix(entry, recordSeparator)
-	id, rest, hasID := strings.Cut(entry, unitSeparator)
-	if !marked || !hasID || len(rest) < timeWidth {
-		return Interaction{}, false
+// decodeItems returns the items of what decodeSequence returns.
+func decodeItems(stored string, window int) ([]string, error) {
+	_, count, entries, err := splitSequence(stored, window)
+	if err != nil {
+		return nil, err
 	}
-	ms, err := strconv.ParseUint(rest[:timeWidth], timeBase, 63)
-	item, kind, hasItem := strings.Cut(rest[timeWidth:], unitSeparator)
-	id, whole := unpackID(id)
-	if err != nil || !hasItem || !whole {
-		return Interaction{}, false
+	items := make([]string, count)
+	for i := range items {
+		var entry string
+		entry, entries = cutEntry(entries)
+		f, ok := splitEntry(entry)
+		if !ok {
+			return nil, corruptEntry(entry, i, count)
+		}
+		items[i] = f.item
 	}
-	kind, credited, _ := strings.Cut(kind, unitSeparator)
-	if long, short := longTypes[kind]; short {
-		kind = long
+	if entries != "" {
+		return nil, tooManyEntries(count)
 	}
-	return Interaction{EventID: id, Item: item, Type: kind, Time: time.UnixMilli(int64(ms)).UTC(), Credited: credited}, true
+	return items, nil
+}
+
+func corruptEntry(entry string, at, count int) error {
+	if entry == "" {
+		return fmt.Errorf("corrupt footer: it counts %d entries, not %d", count, at)
+	}
+	return fmt.Errorf("corrupt entry %q", entry)
+}
+
+func tooManyEntries(count int) error {
+	return fmt.Errorf("corrupt footer: there are more than the %d entries that it counts", count)
+}
+
+// splitSequence reads the footer, and returns how many entries there are, at most window,
+// and the text that they should make up.
+func splitSequence(stored string, window int) (version int64, count int, entries string, err error) {
+	if stored == "" {
+		return 0, 0, "", nil
+	}
+	if len(stored) < footerWidth {
+		return 0, 0, "", fmt.Errorf("%d bytes are too few for a sequence", len(stored))
+	}
+	entries, footer := stored[:len(stored)-footerWidth], stored[len(stored)-footerWidth:]
+	var fields [3]int64
+	for i, width := range [...]int{versionWidth, countWidth, skippedWidth} {
+		if fields[i] = parseDigits(footer[:width], 16); fields[i] < 0 {
+			return 0, 0, "", fmt.Errorf("corrupt footer: %q is not a hexadecimal number", footer[:width])
+		}
+		footer = footer[width:]
+	}
+	version, count, skipped := fields[0], int(fields[1]), int(fields[2])
+	if skipped > len(entries) {
+		return 0, 0, "", fmt.Errorf("corrupt footer: entries begin after %d bytes of %d", skipped, len(entries))
+	}
+	entries = entries[skipped:]
+	for ; count > window && entries != ""; count-- {
+		_, entries = cutEntry(entries)
+	}
+	if most := len(entries) / minEntryWidth; count > most {
+		return 0, 0, "", fmt.Errorf("corrupt footer: %d bytes are too few for %d entries", len(entries), count)
+	}
+	return version, count, entries, nil
+}
+
+// cutEntry splits off the first entry.
+func cutEntry(entries string) (entry, rest string) {
+	if entries == "" {
+		return "", ""
+	}
+	next := strings.IndexByte(entries[1:], recordSeparator[0])
+	if next < 0 {
+		return entries, ""
+	}
+	return entries[:1+next], entries[1+next:]
+}
+
+// fields are those of an entry.
+type fields struct {
+	id   string // as packID returns it
+	ms   int64
+	item string
+	kind string // as it is stored
+	by   string // the version
+}
+
+func splitEntry(entry string) (f fields, ok bool) {
+	if entry == "" || entry[0] != recordSeparator[0] {
+		return fields{}, false
+	}
+	var rest string
+	f.id, rest, ok = cutByte(entry[1:], unitSeparator[0])
+	if !ok || len(rest) < timeWidth {
+		return fields{}, false
+	}
+	f.ms = parseDigits(rest[:timeWidth], timeBase)
+	f.item, rest, ok = cutByte(rest[timeWidth:], unitSeparator[0])
+	if !ok || f.ms < 0 {
+		return fields{}, false
+	}
+	f.kind, f.by, _ = cutByte(rest, unitSeparator[0])
+	return f, true
+}
+
+// cutByte is strings.Cut, inlined.
+func cutByte(s string, separator byte) (before, after string, found bool) {
+	if at := strings.IndexByte(s, separator); at >= 0 {
+		return s[:at], s[at+1:], true
+	}
+	return s, "", false
+}
+
+func decodeEntry(entry string, i *Interaction, ids *uuids) bool {
+	f, ok := splitEntry(entry)
+	if !ok {
+		return false
+	}
+	if ids != nil {
+		if i.EventID, ok = ids.unpack(f.id); !ok {
+			return false
+		}
+	}
+	i.Item, i.Type, i.Time, i.Credited = f.item, f.kind, time.UnixMilli(f.ms).UTC(), f.by
+	if len(f.kind) == 1 {
+		if long := longTypeOf[f.kind[0]]; long != "" {
+			i.Type = long
+		}
+	}
+	return true
+}
+
+// parseDigits returns a number of few digits, -1 if it is none.
+func parseDigits(text string, base int64) (n int64) {
+	for i := range len(text) {
+		var digit int64
+		switch c := text[i]; {
+		case '0' <= c && c <= '9':
+			digit = int64(c - '0')
+		case 'a' <= c && c <= 'z':
+			digit = int64(c-'a') + 10
+		default:
+			return -1
+		}
+		if digit >= base {
+			return -1
+		}
+		n = n*base + digit
+	}
+	return n
 }
 
 // packID shortens UUIDs, which most event ids are, from 36 bytes to 23.
@@ -134,25 +262,55 @@ func packID(id string) string {
 		return id
 	}
 	bytes, err := hex.DecodeString(id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:])
-	if err != nil || formatUUID(bytes) != id { // upper case must stay
+	if err != nil {
+		return id
+	}
+	if text := formatUUID([16]byte(bytes)); string(text[:]) != id { // upper case must stay
 		return id
 	}
 	return uuidMark + base64.RawURLEncoding.EncodeToString(bytes)
 }
 
-func unpackID(packed string) (id string, ok bool) {
-	packed, isUUID := strings.CutPrefix(packed, uuidMark)
-	if !isUUID {
-		return packed, true
-	}
-	bytes, err := base64.RawURLEncoding.DecodeString(packed)
-	if err != nil || len(bytes) != 16 {
-		return "", false
-	}
-	return formatUUID(bytes), true
+// uuids unpacks event ids into memory that they share.
+type uuids struct {
+	left int // ids at most
+	text strings.Builder
 }
 
-func formatUUID(b []byte) string {
-	h := hex.EncodeToString(b)
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+const uuidWidth, packedWidth = 36, 22
+
+func (u *uuids) unpack(packed string) (id string, ok bool) {
+	defer func() { u.left-- }()
+	if packed == "" || packed[0] != uuidMark[0] {
+		return packed, true
+	}
+	if packed = packed[1:]; len(packed) != packedWidth {
+		return "", false
+	}
+	var text [packedWidth]byte
+	var bytes [16]byte
+	copy(text[:], packed)
+	if n, err := base64.RawURLEncoding.Decode(bytes[:], text[:]); err != nil || n != len(bytes) {
+		return "", false
+	}
+	if u.text.Cap() == 0 {
+		u.text.Grow(uuidWidth * u.left)
+	}
+	uuid := formatUUID(bytes)
+	u.text.Write(uuid[:])
+	all := u.text.String()
+	return all[len(all)-uuidWidth:], true
+}
+
+func formatUUID(bytes [16]byte) (text [uuidWidth]byte) {
+	hex.Encode(text[:8], bytes[:4])
+	text[8] = '-'
+	hex.Encode(text[9:13], bytes[4:6])
+	text[13] = '-'
+	hex.Encode(text[14:18], bytes[6:8])
+	text[18] = '-'
+	hex.Encode(text[19:23], bytes[8:10])
+	text[23] = '-'
+	hex.Encode(text[24:], bytes[10:])
+	return text
 }

@@ -44,7 +44,7 @@ func TestSequencesKeepWhoIsCredited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := decodeEntry(begin + rest); !ok || got.Credited != "v000003" || got.Type != event.DefaultType {
+	if got, ok := decodeOne(begin + rest); !ok || got.Credited != "v000003" || got.Type != event.DefaultType {
 		t.Errorf("%q is read as %+v", begin+rest, got)
 	}
 }

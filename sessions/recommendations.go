@@ -85,14 +85,4 @@ func (s *Store) RecommendationsOf(ctx context.Context, users []string) ([]Recomm
 }
 
 // Seen returns the items of a stored sequence, for recs.Options.
-func Seen(sequence string) ([]string, error) {
-	_, newest, err := decodeSequence(sequence, MaxWindow)
-	if err != nil {
-		return nil, err
-	}
-	items := make([]string, len(newest))
-	for i, interaction := range newest {
-		items[i] = interaction.Item
-	}
-	return items, nil
-}
+func Seen(sequence string) ([]string, error) { return decodeItems(sequence, MaxWindow) }

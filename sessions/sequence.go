@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -45,8 +46,11 @@ type Appended struct {
 // atomically, all in one round trip, and answers in the order of the batch. It
 // can be repeated: an event whose id is in the sequence changes nothing, nor
 // does one that is no newer than the oldest of a full window, because it may
-// have been there before, or than the erasure of its user (Forget). After an error, any part of the batch may have been
-// appended.
+// have been there before, or than the erasure of its user (Forget).
+//
+// Users whose sequence is unreadable are reported together as UserErrors, and the others
+// are appended to and answered nonetheless. After any other error, any part of the batch
+// may have been appended.
 //
 // The events must be as event.Decode returns them.
 func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, error) {
@@ -58,51 +62,65 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 		}
 		calls[i] = call{keys: []string{s.keys.Sequence(b.User), s.erasureKey(b.User)}, args: args}
 	}
+	what := fmt.Sprintf("append to the sequences of %d users", len(batch))
 	results, err := s.evalEach(ctx, appendScript, calls)
-	for i := 0; err != nil && i < len(results); i++ {
-		if of := (*UserError)(nil); errors.As(ofUser(batch[i].User, results[i].Err()), &of) {
-			err = of
-			break
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("append to the sequences of %d users: %w", len(batch), err)
+	if err != nil && results == nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	appended := make([]Appended, len(batch))
+	var unreadable UserErrors
 	for i, b := range batch {
+		appended[i].User = b.User
 		answer, err := results[i].Int64Slice()
-		if err != nil || len(answer) != 2 {
-			return nil, fmt.Errorf("append to the sequence of user %q: unexpected answer %v: %w", b.User, results[i].Val(), err)
+		if err != nil {
+			of := ofUser(b.User, err)
+			if of == nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			unreadable = append(unreadable, of)
+			continue
 		}
-		appended[i] = Appended{User: b.User, Version: answer[0], Added: int(answer[1])}
+		if len(answer) != 2 {
+			return nil, fmt.Errorf("append to the sequence of user %q: unexpected answer %v", b.User, results[i].Val())
+		}
+		appended[i].Version, appended[i].Added = answer[0], int(answer[1])
 	}
-	return appended, nil
+	return appended, unreadable.orNil(what)
 }
 
-// Sequences returns the sequences of users, in the same order. One that cannot be read
-// gives a *UserError.
+// Sequences returns the sequences of users, in the same order. Those that are unreadable
+// are reported together as UserErrors, and the others returned nonetheless.
 func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, error) {
 	stored := make([]*redis.StringCmd, len(users))
 	pipe := s.rdb.Pipeline()
 	for i, user := range users {
 		stored[i] = pipe.Get(ctx, s.keys.Sequence(user))
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return nil, fmt.Errorf("read the sequences of %d users: %w", len(users), err)
+	_, _ = pipe.Exec(ctx) // every answer has its own error
+	what := fmt.Sprintf("read the sequences of %d users", len(users))
+	failed := make([]*UserError, len(users))
+	for i, user := range users {
+		if err := stored[i].Err(); err != nil && !errors.Is(err, redis.Nil) {
+			if failed[i] = ofUser(user, err); failed[i] == nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+		}
 	}
 	sequences := make([]Sequence, len(users))
-	for i, user := range users {
-		value, err := stored[i].Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("read the sequence: %w", ofUser(user, err))
+	decodeEach(len(users), func(i int) {
+		sequences[i].User = users[i]
+		if failed[i] != nil {
+			return
 		}
-		sequences[i].User = user
-		sequences[i].Version, sequences[i].Interactions, err = decodeSequence(value, s.opts.Window)
+		version, newest, err := decodeSequence(stored[i].Val(), s.opts.Window)
 		if err != nil {
-			return nil, fmt.Errorf("decode the sequence: %w", &UserError{User: user, Err: err})
+			failed[i] = &UserError{User: users[i], Err: fmt.Errorf("decode the sequence: %w", err)}
+			return
 		}
-	}
-	return sequences, nil
+		sequences[i].Version, sequences[i].Interactions = version, newest
+	})
+	unreadable := UserErrors(slices.DeleteFunc(failed, func(e *UserError) bool { return e == nil }))
+	return sequences, unreadable.orNil(what)
 }
 
 func (s *Store) appendArgs(b UserEvents) ([]any, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// UserError says that Redis holds of a user what no Store wrote. Another attempt meets it
-// again, and other users do not.
+// UserError says that Redis holds data of a user that no Store wrote. A retry fails in the
+// same way; other users are not affected.
 type UserError struct {
 	User string
 	Err  error
@@ -20,12 +20,40 @@ func (e *UserError) Error() string { return fmt.Sprintf("user %q: %v", e.User, e
 // Unwrap returns what is wrong.
 func (e *UserError) Unwrap() error { return e.Err }
 
-// ofUser makes a UserError of an answer of Redis that is about what a key holds; others
-// are about Redis.
-func ofUser(user string, err error) error {
+// UserErrors are all of a batch, in its order; there is at least one. To errors.As it is
+// also the first *UserError.
+type UserErrors []*UserError
+
+func (e UserErrors) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	return fmt.Sprintf("%d users, the first of them %v", len(e), e[0])
+}
+
+// Unwrap returns them one by one.
+func (e UserErrors) Unwrap() []error {
+	all := make([]error, len(e))
+	for i, each := range e {
+		all[i] = each
+	}
+	return all
+}
+
+// orNil returns an error only if there is one.
+func (e UserErrors) orNil(what string) error {
+	if len(e) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, e)
+}
+
+// ofUser returns a UserError if Redis says that it is about what a key holds, and nil for
+// any other error.
+func ofUser(user string, err error) *UserError {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
-		return err
+		return nil
 	}
 	// The last two are Lua's about a script that takes for a number what is none.
 	for _, said := range []string{"WRONGTYPE", "attempt to ", "bad argument"} {
@@ -33,5 +61,5 @@ func ofUser(user string, err error) error {
 			return &UserError{User: user, Err: err}
 		}
 	}
-	return err
+	return nil
 }
