@@ -41,7 +41,7 @@ func (s *Store) Read(ctx context.Context, users []string) ([]UserState, error) {
 			states[i].decodeSequence(stored, s.opts.Window)
 		}
 		if stored, exists := value[1].(string); exists {
-			if list, err := recs.Decode([]byte(stored)); err == nil {
+			if list, err := recs.DecodeString(stored); err == nil {
 				states[i].Stored = list
 			}
 		}

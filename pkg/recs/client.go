@@ -117,7 +117,7 @@ func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) (
 	read := make([]user, len(users))
 	for i, value := range values {
 		if list, exists := value.Val()[0].(string); exists {
-			if l, err := Decode([]byte(list)); err == nil {
+			if l, err := DecodeString(list); err == nil {
 				read[i].list = l
 			}
 		}

@@ -4,6 +4,7 @@
 package recs
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -50,8 +51,18 @@ func (l List) Encode() ([]byte, error) {
 }
 
 // Decode reads the JSON form.
-func Decode(value []byte) (l List, err error) {
-	err = json.Unmarshal(value, &l)
+func Decode(value []byte) (List, error) { return decode(bytes.Clone(value)) }
+
+// DecodeString reads the JSON form.
+func DecodeString(value string) (List, error) { return decode([]byte(value)) }
+
+// decode returns a list whose strings share the memory of value: one allocation instead of
+// one per item.
+func decode(value []byte) (l List, err error) {
+	rest, err := json.Parse(value, &l, json.ZeroCopy)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%d bytes follow the JSON text", len(rest))
+	}
 	return l, err
 }
 
