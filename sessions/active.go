@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -52,10 +51,13 @@ func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.
 		newest[i] = pipe.GetRange(ctx, key, -timeWidth, -1)
 		lists[i] = pipe.GetRange(ctx, s.keys.List(s.userOf(key)), 0, recIDWithin)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return nil, fmt.Errorf("read when %d users were active: %w", len(sequenceKeys), err)
-	}
+	_, _ = pipe.Exec(ctx) // every answer has its own error
 	for i, key := range sequenceKeys {
+		for _, err := range []error{newest[i].Err(), lists[i].Err()} {
+			if err != nil && ofUser(key, err) == nil {
+				return nil, fmt.Errorf("read when %d users were active: %w", len(sequenceKeys), err)
+			}
+		}
 		ms, err := strconv.ParseInt(newest[i].Val(), timeBase, 64)
 		if err != nil || ms < since.UnixMilli() {
 			continue // gone meanwhile, if not inactive
