@@ -2,222 +2,175 @@ package inference
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
 
-// apply brings the recommendations of a batch up to date. Every effect comes
-// before the batch is finished, and can be repeated.
-func (r *run) apply(ctx context.Context, batch []pending) error {
-	began, span := time.Now(), beginBatch(ctx, batch)
-	defer span.End()
-	ctx = span.Context(ctx)
-	tasks, unreadable, err := r.outdated(ctx, batch)
-	if err != nil {
-		return err
-	}
-	traceBatch(ctx, "read", began, batch)
-	began = time.Now()
-	done, failed, err := r.generateAll(ctx, tasks)
-	if err != nil {
-		return err
-	}
-	traceTasks(ctx, "generate", began, tasks, span)
-	if err := r.bury(ctx, append(failed, unreadable...)...); err != nil {
-		return err
-	}
-	began = time.Now()
-	if err := r.write(ctx, done); err != nil {
-		return err
-	}
-	traceTasks(ctx, "write", began, done)
-	places := make([]ticket, len(batch))
-	for i, p := range batch {
-		places[i] = p.ticket
-		p.trace.End()
-	}
-	r.finish(places...)
-	return nil
-}
+// writers is how many batches are written at once.
+const writers = 2
 
-// maxFailures is how many users, each alone in a batch, may fail one after the other.
-const maxFailures = 3
+// batch is a number of users on their way through the pipeline.
+type batch struct {
+	users       []*pending
+	set         *servingSet
+	tasks       []*task // of users whose recommendations are outdated
+	deadLetters []kafka.Message
+	span        *stream.Trace
+	began       time.Time
+}
 
 // task is a user of a batch and what is to be written.
 type task struct {
-	pending
+	*pending
 	request  Request
 	result   sessions.Recommendations
 	replaces sessions.Recommendations
 	answers  []answer // to what is replaced
 }
 
-// outdated returns the users whose recommendations are of another sequence or another
-// model than their current ones, and dead letters for those whose sequence cannot be read.
-func (r *run) outdated(ctx context.Context, batch []pending) (tasks []task, unreadable []kafka.Message, err error) {
-	asked := len(batch)
-	var (
-		sequences []sessions.Sequence
-		stored    []sessions.Recommendations
-	)
-	for {
-		sequences, stored, err = r.read(ctx, batch)
-		var user *sessions.UserError
-		if !errors.As(err, &user) {
-			break
+// startBatches starts a batch whenever users wait and there is a slot: the models say how many
+// of those keep the device busy. A batch has whoever waits by then, up to the bound, and leaves
+// its slot when a writer takes it over, so that slow writes hold up new batches.
+func (r *run) startBatches(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range writers {
+		group.Go(func() error { return r.writeBatches(ctx) })
+	}
+	group.Go(func() error {
+		for {
+			b, err := r.start(ctx)
+			if err != nil {
+				return err
+			}
+			group.Go(func() error {
+				defer func() { <-b.set.slots }()
+				return r.generateBatch(ctx, b)
+			})
 		}
-		at := slices.IndexFunc(batch, func(p pending) bool { return p.refresh.User == user.User })
-		batch[at].trace.Fail(ReasonBadSequence)
-		unreadable = append(unreadable, stream.DeadLetter(batch[at].message, ReasonBadSequence, err.Error()))
-		batch = slices.Delete(slices.Clone(batch), at, at+1)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, p := range batch {
-		sequence, version := sequences[i], r.fleet.versionFor(p.refresh.User)
-		current := stored[i].SequenceVersion == sequence.Version && stored[i].ModelVersion == version
-		if current || len(sequence.Interactions) == 0 {
-			continue
-		}
-		tasks = append(tasks, task{
-			pending: p,
-			request: Request{User: sequence.User, Items: items(sequence)},
-			result: sessions.Recommendations{
-				RecID:           sessions.NewRecID(version),
-				User:            sequence.User,
-				ModelVersion:    version,
-				SequenceVersion: sequence.Version,
-				Source:          sessions.SourceModel,
-			},
-			replaces: stored[i],
-			answers:  answers(stored[i], sequence, r.served),
-		})
-	}
-	r.counters.update(func(s *Stats) { s.Skipped += int64(asked - len(unreadable) - len(tasks)) })
-	return tasks, unreadable, nil
+	})
+	return group.Wait()
 }
 
-// read retries for as long as it is Redis that fails, and not a user's data.
-func (r *run) read(ctx context.Context, batch []pending) (sequences []sessions.Sequence, stored []sessions.Recommendations, err error) {
-	users := make([]string, len(batch))
-	for i, p := range batch {
-		users[i] = p.refresh.User
+// start waits for users, a model and a slot, in this order: the later users are taken, the
+// more of them there are.
+func (r *run) start(ctx context.Context) (*batch, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.queue.ready:
+		}
+		set, err := r.serving.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		waits := time.Now()
+		select {
+		case <-ctx.Done():
+			set.batches.Done()
+			return nil, ctx.Err()
+		case set.slots <- struct{}{}:
+		}
+		b := &batch{set: set, users: r.queue.take(r.size.get()), began: time.Now()}
+		if len(b.users) > 0 {
+			r.metrics.stage("slot", b.began.Sub(waits))
+			r.metrics.waiting.Set(float64(r.queue.len()))
+			return b, nil
+		}
+		<-set.slots // their partition was lost
+		set.batches.Done()
 	}
-	what := fmt.Sprintf("read the sequences and recommendations of %d users", len(users))
-	err = backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
-		if sequences, err = r.sessions.Sequences(ctx, users); err == nil {
-			stored, err = r.sessions.RecommendationsOf(ctx, users)
+}
+
+// generateBatch is the part of a batch that takes a slot.
+func (r *run) generateBatch(ctx context.Context, b *batch) error {
+	for _, p := range b.users {
+		p.trace.Step(ctx, "wait", p.queued, b.began)
+	}
+	b.span = beginBatch(ctx, b.users)
+	err := r.read(b.span.Context(ctx), b)
+	if err == nil {
+		err = r.generateAll(b.span.Context(ctx), b)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case r.generated <- b:
+			return nil
 		}
-		if of := (*sessions.UserError)(nil); errors.As(err, &of) {
-			return backoff.Permanent(err)
-		}
+	}
+	r.abandon(b)
+	return err
+}
+
+// abandon ends a batch without effects: its refreshes stay uncommitted.
+func (r *run) abandon(b *batch) {
+	b.span.End()
+	b.set.batches.Done()
+}
+
+// read makes tasks of the users whose recommendations are of another sequence or another
+// model than their current ones, and dead letters for those whose sequence is corrupt.
+func (r *run) read(ctx context.Context, b *batch) error {
+	began := time.Now()
+	ids := make([]string, len(b.users))
+	for i, p := range b.users {
+		ids[i] = p.refresh.User
+	}
+	var states []sessions.UserState
+	what := fmt.Sprintf("read the sequences and recommendations of %d users", len(ids))
+	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
+		states, err = r.sessions.Read(ctx, ids)
 		return err
 	})
-	return sequences, stored, err
-}
-
-// generateAll generates for all, each by their model.
-func (r *run) generateAll(ctx context.Context, tasks []task) (done []task, failed []kafka.Message, err error) {
-	if len(r.fleet.models) == 1 {
-		return r.generateBy(ctx, r.fleet.models[r.fleet.leader], tasks)
-	}
-	for version, model := range r.fleet.models {
-		var own []task
-		for _, t := range tasks {
-			if t.result.ModelVersion == version {
-				own = append(own, t)
-			}
-		}
-		ownDone, ownFailed, err := r.generateBy(ctx, model, own)
-		if err != nil {
-			return nil, nil, err
-		}
-		done, failed = append(done, ownDone...), append(failed, ownFailed...)
-	}
-	return done, failed, nil
-}
-
-// generateBy generates for all at once, and if that fails for one after the
-// other. It returns dead letters for those who fail even so, unless all of several
-// fail, in this batch or alone one after the other: then the model is at fault, and the
-// users are to be answered by another one after a restart.
-func (r *run) generateBy(ctx context.Context, model Generator, tasks []task) (done []task, failed []kafka.Message, err error) {
-	if len(tasks) == 0 {
-		return nil, nil, nil
-	}
-	err = r.generateTasks(ctx, model, tasks)
-	if err == nil {
-		delete(r.failures, model.Version())
-		return tasks, nil, nil
-	}
-	if ctx.Err() != nil {
-		return nil, nil, err
-	}
-	r.cfg.Logger.WarnContext(ctx, "will try the users one by one", "err", err)
-	for i := range tasks {
-		err = r.generateTasks(ctx, model, tasks[i:i+1])
-		switch {
-		case err == nil:
-			delete(r.failures, model.Version())
-			done = append(done, tasks[i])
-		case ctx.Err() != nil:
-			return nil, nil, err
-		default:
-			r.failures[model.Version()]++
-			tasks[i].trace.Fail(ReasonGenerateFailed)
-			failed = append(failed, stream.DeadLetter(tasks[i].message, ReasonGenerateFailed, err.Error()))
-		}
-	}
-	if len(done) == 0 && (len(tasks) > 1 || r.failures[model.Version()] >= maxFailures) {
-		return nil, nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), r.failures[model.Version()], err)
-	}
-	return done, failed, nil
-}
-
-// generateTasks sets the results.
-func (r *run) generateTasks(ctx context.Context, model Generator, tasks []task) error {
-	requests := make([]Request, len(tasks))
-	for i, t := range tasks {
-		requests[i] = t.request
-	}
-	lists, err := generateSafely(ctx, model, requests)
-	if err == nil && len(lists) != len(requests) {
-		err = fmt.Errorf("got %d lists", len(lists))
-	}
-	for i := 0; err == nil && i < len(lists); i++ {
-		err = checkScores(lists[i])
-	}
 	if err != nil {
-		return fmt.Errorf("generate for %d users with model %q: %w", len(requests), model.Version(), err)
+		return err
 	}
-	now := time.Now().UTC()
-	for i := range tasks {
-		tasks[i].result.Items = lists[i]
-		tasks[i].result.GeneratedAt = now
+	for i, p := range b.users {
+		state := &states[i]
+		if state.Err != nil {
+			p.trace.Fail(ReasonBadSequence)
+			b.deadLetters = append(b.deadLetters, stream.DeadLetter(p.message, ReasonBadSequence, state.Err.Error()))
+			continue
+		}
+		if t := b.task(p, state); t != nil {
+			b.tasks = append(b.tasks, t)
+		}
 	}
-	r.counters.update(func(s *Stats) { s.Generated += int64(len(tasks)) })
+	r.counters.skipped.Add(int64(len(b.users) - len(b.deadLetters) - len(b.tasks)))
+	r.metrics.stage("read", time.Since(began))
+	traceBatch(ctx, "read", began, b.users)
 	return nil
 }
 
-// generateSafely makes an error of a panic: what one user's data leads to must not end the
-// worker again after each restart.
-func generateSafely(ctx context.Context, model Generator, requests []Request) (lists [][]sessions.ScoredItem, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return model.Generate(ctx, requests)
+// task returns what is to be done for a user, nil for nothing.
+func (b *batch) task(p *pending, state *sessions.UserState) *task {
+	sequence, version := state.Sequence, b.set.versionFor(p.refresh.User)
+	current := state.Stored.SequenceVersion == sequence.Version && state.Stored.ModelVersion == version
+	if current || len(sequence.Interactions) == 0 {
+		return nil
+	}
+	return &task{
+		pending: p,
+		request: Request{User: sequence.User, Items: items(sequence)},
+		result: sessions.Recommendations{
+			RecID:           sessions.NewRecID(version),
+			User:            sequence.User,
+			ModelVersion:    version,
+			SequenceVersion: sequence.Version,
+			Source:          sessions.SourceModel,
+		},
+		replaces: state.Stored,
+		answers:  answers(state.Stored, sequence, b.set.credited),
+	}
 }
 
 func items(s sessions.Sequence) []string {

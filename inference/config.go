@@ -39,7 +39,7 @@ type Config struct {
 	// none do. DefaultRefreshRate is for programs to offer.
 	RefreshRate int
 	ActiveFor   time.Duration
-	OnWritten   func(Written)        // called by the goroutine that generates, so it must be quick
+	OnWritten   func(Written)        // one call at a time, nil: none; writing waits for it, so it must be quick
 	Tracing     trace.TracerProvider // nil: no spans
 	Logger      *slog.Logger
 }
@@ -62,9 +62,6 @@ func (c Config) withDefaults() Config {
 	c.PollModels = cmp.Or(c.PollModels, DefaultPollModels)
 	c.ActiveFor = cmp.Or(c.ActiveFor, DefaultActiveFor)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	if c.OnWritten == nil {
-		c.OnWritten = func(Written) {}
-	}
 	return c
 }
 

@@ -190,15 +190,16 @@ func header(m kafka.Message, key string) string {
 
 // fakeModels publishes versions and makes a fakeGenerator of each.
 type fakeModels struct {
-	mu         sync.Mutex
-	shares     []registry.Share
-	looks      int                // at what is to be served
-	loads      []string           // versions, in order
-	broken     map[string]bool    // do not load
-	mute       map[string]bool    // recommend nothing
-	scores     map[string]float64 // in place of 1
-	generators []*fakeGenerator
-	hook       func(context.Context, []Request) error // before Generate answers
+	mu          sync.Mutex
+	shares      []registry.Share
+	looks       int                // at what is to be served
+	loads       []string           // versions, in order
+	broken      map[string]bool    // do not load
+	mute        map[string]bool    // recommend nothing
+	scores      map[string]float64 // in place of 1
+	generators  []*fakeGenerator
+	hook        func(context.Context, []Request) error // before Generate answers, maybe several at once
+	concurrency int                                    // of Generate; 0: 1
 }
 
 func (m *fakeModels) publish(version string) {
@@ -309,26 +310,28 @@ func (g *fakeGenerator) Near() iter.Seq2[string, recs.Near] {
 	return maps.All(map[string]recs.Near{"apple": {{Item: g.version + ":near", Score: 1}}})
 }
 
-func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error) {
+func (g *fakeGenerator) Concurrency() int { return max(1, g.models.concurrency) }
+
+func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) (Generated, error) {
 	g.models.mu.Lock()
 	hook, score, closed := g.models.hook, g.score, g.closed
 	g.models.mu.Unlock()
 	if closed {
-		return nil, errors.New("use of a closed model")
+		return Generated{}, errors.New("use of a closed model")
 	}
 	if warming := requests[0].User == ""; hook != nil && !warming {
 		if err := hook(ctx, requests); err != nil {
-			return nil, err
+			return Generated{}, err
 		}
 	}
 	lists := make([][]sessions.ScoredItem, len(requests))
 	if g.models.mute[g.version] {
-		return lists, nil
+		return Generated{Lists: lists}, nil
 	}
 	for i, r := range requests {
 		lists[i] = []sessions.ScoredItem{{Item: g.version + ":" + strings.Join(r.Items, " "), Score: score}}
 	}
-	return lists, nil
+	return Generated{Lists: lists, Stages: []Stage{{Name: "network", Took: time.Microsecond}}}, nil
 }
 
 func (g *fakeGenerator) Close() error {

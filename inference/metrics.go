@@ -13,6 +13,7 @@ const otherVersions = "other"
 // metrics are what Stats does not count.
 type metrics struct {
 	freshness, batchUsers, batchSeconds prometheus.Histogram
+	stageSeconds                        *prometheus.HistogramVec
 	waiting                             prometheus.Gauge
 	share                               *prometheus.GaugeVec
 	dead, interactions, hits            *prometheus.CounterVec
@@ -32,6 +33,11 @@ func newMetrics() metrics {
 			Name: "genrec_inference_batch_seconds", Help: "Time that a batch takes from its first read to its last write.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
+		stageSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "genrec_inference_stage_seconds",
+			Help:    "Time of a batch in each stage: slot (waiting for a batch before it), read (Redis), prepare, network, fuse, write (Redis).",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
+		}, []string{"stage"}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "genrec_inference_waiting_users", Help: "Users in the queue.",
 		}),
@@ -53,7 +59,7 @@ func newMetrics() metrics {
 // Metrics returns what Prometheus may collect of the worker.
 func (w *Worker) Metrics() []prometheus.Collector {
 	m := w.metrics
-	all := []prometheus.Collector{m.freshness, m.batchUsers, m.batchSeconds, m.waiting, m.share, m.dead, m.interactions, m.hits}
+	all := []prometheus.Collector{m.freshness, m.batchUsers, m.batchSeconds, m.stageSeconds, m.waiting, m.share, m.dead, m.interactions, m.hits}
 	for _, c := range []struct {
 		name, help string
 		count      func(Stats) int64
@@ -79,8 +85,12 @@ func (m metrics) batch(users int, took time.Duration) {
 	m.batchSeconds.Observe(took.Seconds())
 }
 
+func (m metrics) stage(name string, took time.Duration) {
+	m.stageSeconds.WithLabelValues(name).Observe(took.Seconds())
+}
+
 // serves tells of the models in use.
-func (m metrics) serves(f fleet) {
+func (m metrics) serves(f *servingSet) {
 	m.share.Reset()
 	for _, s := range f.shares {
 		if f.models[s.Version] != nil {

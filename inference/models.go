@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"time"
 
 	"genrec/pkg/recs"
 	"genrec/pkg/registry"
@@ -26,7 +27,19 @@ type Request struct {
 	Items []string // oldest first
 }
 
-// Generator is a loaded model version. It is used by one goroutine at a time.
+// Generated is what a Generator answers.
+type Generated struct {
+	Lists  [][]sessions.ScoredItem // in the order of the requests, best item first
+	Stages []Stage                 // in the order in which they ran
+}
+
+// Stage is a part of the work on a batch.
+type Stage struct {
+	Name string
+	Took time.Duration
+}
+
+// Generator is a loaded model version. It is safe for concurrent use.
 type Generator interface {
 	Version() string
 	// Popular returns the items for users without their own, best first.
@@ -34,9 +47,10 @@ type Generator interface {
 	// Near returns items, at most MostNear, with what is popular near each of them. It may be
 	// ranged over while the others are called, and after Close.
 	Near() iter.Seq2[string, recs.Near]
-	// Generate answers in the order of the requests, best item first.
-	Generate(ctx context.Context, requests []Request) ([][]sessions.ScoredItem, error)
-	Close() error
+	// Concurrency is how many calls of Generate at once keep its device busy.
+	Concurrency() int
+	Generate(ctx context.Context, requests []Request) (Generated, error)
+	Close() error // when no call is in progress
 }
 
 // checkScores refuses scores that JSON cannot express: retrying to write them

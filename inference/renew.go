@@ -32,7 +32,7 @@ const (
 )
 
 // announce tells renew what is served now.
-func (r *run) announce(f fleet) {
+func (r *run) announce(f *servingSet) {
 	select {
 	case <-r.swapped: // it has not begun with the one before
 	default:
@@ -46,7 +46,7 @@ func (r *run) renew(ctx context.Context) error {
 	if r.cfg.RefreshRate <= 0 {
 		return nil
 	}
-	var serving fleet
+	var serving *servingSet
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -75,7 +75,7 @@ func (r *run) renew(ctx context.Context) error {
 
 // renewFor returns when the users are renewed, by this worker or another one, or ctx ends.
 // A worker that takes over begins anew: who has been renewed is not renewed again.
-func (r *run) renewFor(ctx context.Context, serving fleet) {
+func (r *run) renewFor(ctx context.Context, serving *servingSet) {
 	for {
 		done, err := r.tryRenew(ctx, serving)
 		if done || ctx.Err() != nil {
@@ -93,7 +93,7 @@ func (r *run) renewFor(ctx context.Context, serving fleet) {
 // everybodyHasLooked is how long workers may take to serve new models.
 func (r *run) everybodyHasLooked() time.Duration { return 10 * r.cfg.PollModels }
 
-func (r *run) tryRenew(ctx context.Context, serving fleet) (done bool, err error) {
+func (r *run) tryRenew(ctx context.Context, serving *servingSet) (done bool, err error) {
 	if done, err = r.isRenewed(ctx, serving); done || err != nil {
 		return done, err
 	}
@@ -118,7 +118,7 @@ func (r *run) tryRenew(ctx context.Context, serving fleet) (done bool, err error
 	return true, r.sessions.SetRenewed(ctx, serving.String())
 }
 
-func (r *run) isRenewed(ctx context.Context, serving fleet) (bool, error) {
+func (r *run) isRenewed(ctx context.Context, serving *servingSet) (bool, error) {
 	renewed, err := r.sessions.Renewed(ctx)
 	return renewed == serving.String(), err
 }
@@ -126,7 +126,7 @@ func (r *run) isRenewed(ctx context.Context, serving fleet) (bool, error) {
 // renewal is the work of who has the lease.
 type renewal struct {
 	*run
-	serving fleet
+	serving *servingSet
 	lease   *sessions.Lease
 	limit   *rate.Limiter
 	held    time.Time // when the lease was last known to be
@@ -188,7 +188,7 @@ func (p *renewal) ask(ctx context.Context, users []string) (asked int64, err err
 			return asked, err
 		}
 		asked += int64(n)
-		p.counters.update(func(s *Stats) { s.Renewed += int64(n) })
+		p.counters.renewed.Add(int64(n))
 		users = users[n:]
 	}
 	return asked, nil

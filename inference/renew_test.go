@@ -192,13 +192,13 @@ func TestRenewalKeepsItsRate(t *testing.T) {
 func TestQueuePutsEventsFirst(t *testing.T) {
 	q := newQueue(100)
 	for i := range 4 {
-		q.add(pending{refresh: stream.Refresh{User: fmt.Sprint("renewed", i)}})
+		q.tryAdd(&pending{refresh: stream.Refresh{User: fmt.Sprint("renewed", i)}})
 	}
 	for i := range 4 {
-		q.add(refreshOf(fmt.Sprint("live", i), 1, 100))
+		q.tryAdd(refreshOf(fmt.Sprint("live", i), 1, 100))
 	}
-	q.add(refreshOf("renewed1", 2, 100))                   // an event of one who was to be renewed
-	q.add(pending{refresh: stream.Refresh{User: "live3"}}) // and the other way round
+	q.tryAdd(refreshOf("renewed1", 2, 100))                    // an event of one who was to be renewed
+	q.tryAdd(&pending{refresh: stream.Refresh{User: "live3"}}) // and the other way round
 	for i, want := range [][]string{
 		{"live0", "live1", "renewed0"}, // one of them each time
 		{"live2"},                      // unless there is room for one alone

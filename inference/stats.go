@@ -1,6 +1,6 @@
 package inference
 
-import "sync"
+import "sync/atomic"
 
 // Stats counts what a Worker has done. Redelivered refreshes count again.
 type Stats struct {
@@ -16,19 +16,15 @@ type Stats struct {
 	Renewed   int64 // refreshes asked for after a swap
 }
 
+// counters are Stats, counted from many goroutines.
 type counters struct {
-	mu    sync.Mutex
-	stats Stats
-}
-
-func (c *counters) update(change func(*Stats)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change(&c.stats)
+	read, coalesced, generated, written, stale, skipped, failed, swaps, refused, renewed atomic.Int64
 }
 
 func (c *counters) snapshot() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stats
+	return Stats{
+		Read: c.read.Load(), Coalesced: c.coalesced.Load(), Generated: c.generated.Load(), Written: c.written.Load(),
+		Stale: c.stale.Load(), Skipped: c.skipped.Load(), Failed: c.failed.Load(), Swaps: c.swaps.Load(),
+		Refused: c.refused.Load(), Renewed: c.renewed.Load(),
+	}
 }

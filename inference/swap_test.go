@@ -1,7 +1,6 @@
 package inference
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -124,20 +123,8 @@ func TestSwapsUnderLoad(t *testing.T) {
 func TestBrokenVersionsAreTriedAgain(t *testing.T) {
 	h := newHarness(t)
 	l := loader{run: New(Config{Kafka: h.kafka()}, h.models, h.store).open(), refused: make(map[string]time.Time)}
-	t.Cleanup(func() { _ = l.close() })
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	handed := make(chan fleet, 10)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case f := <-l.loaded:
-				handed <- f
-			}
-		}
-	}()
+	t.Cleanup(func() { _ = l.run.close() })
+	ctx := t.Context()
 	h.models.broken = map[string]bool{"v2": true}
 	shares := []registry.Share{{Version: "v1", Percent: 40}, {Version: "v2", Percent: 60}}
 	for range 3 {
@@ -145,8 +132,8 @@ func TestBrokenVersionsAreTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f := <-handed; f.leader != "v1" || len(f.models) != 1 || f.versionFor("anybody") != "v1" {
-		t.Errorf("got %+v, want v1 alone to lead", f)
+	if s := l.run.serving.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
+		t.Errorf("got %v, want v1 alone to lead", s)
 	}
 	if got := h.models.loaded(); !slices.Equal(got, []string{"v1", "v2"}) {
 		t.Errorf("loaded %v, want each once", got)
@@ -156,12 +143,13 @@ func TestBrokenVersionsAreTriedAgain(t *testing.T) {
 	if err := l.follow(ctx, shares); err != nil {
 		t.Fatal(err)
 	}
-	if f := <-handed; f.leader != "v2" || len(f.models) != 2 || len(handed) != 0 {
-		t.Errorf("got %+v, want both, v2 in the lead, handed over once", f)
+	both := l.run.serving.set
+	if both.leader != "v2" || len(both.models) != 2 || l.Stats().Swaps != 2 {
+		t.Errorf("got %v after %d swaps, want both, v2 in the lead, swapped once more", both, l.Stats().Swaps)
 	}
 	h.models.broken = map[string]bool{"v3": true}
-	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || len(handed) != 0 {
+	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.run.serving.set != both {
 		t.Errorf("a version that is broken took over (error %v)", err)
 	}
-	l.closeModels(ctx, l.fleet, fleet{})
+	l.close(ctx)
 }

@@ -11,7 +11,7 @@ import (
 
 // follow joins the trace of a refresh with that of one which waits already: the older goes
 // on, and both are linked.
-func (p *pending) follow(older pending) {
+func (p *pending) follow(older *pending) {
 	if older.trace == nil {
 		return
 	}
@@ -23,7 +23,7 @@ func (p *pending) follow(older pending) {
 
 // beginBatch begins the span of a batch, below that of its first user who is followed and
 // linked with the others', or none if nobody is.
-func beginBatch(ctx context.Context, batch []pending) (span *stream.Trace) {
+func beginBatch(ctx context.Context, batch []*pending) (span *stream.Trace) {
 	for _, p := range batch {
 		switch {
 		case !p.trace.Recording():
@@ -37,14 +37,14 @@ func beginBatch(ctx context.Context, batch []pending) (span *stream.Trace) {
 }
 
 // traceBatch adds what was done for the whole batch to each of its traces.
-func traceBatch(ctx context.Context, step string, began time.Time, batch []pending) {
+func traceBatch(ctx context.Context, step string, began time.Time, batch []*pending) {
 	now := time.Now()
 	for _, p := range batch {
 		p.trace.Step(ctx, step, began, now)
 	}
 }
 
-func traceTasks(ctx context.Context, step string, began time.Time, tasks []task, links ...*stream.Trace) {
+func traceTasks(ctx context.Context, step string, began time.Time, tasks []*task, links ...*stream.Trace) {
 	now := time.Now()
 	for _, t := range tasks {
 		t.trace.Step(ctx, step, began, now, links...)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"genrec/sessions"
 )
 
 // warmSizes are batches as the first ones after a swap are: a user alone, the least batch,
@@ -28,17 +31,11 @@ func warm(ctx context.Context, model Generator, maxBatch int) error {
 				requests[i].Items = append(requests[i].Items, popular[(i+j)%len(popular)].Item)
 			}
 		}
-		lists, err := generateSafely(ctx, model, requests)
-		if err == nil && len(lists) != len(requests) {
-			err = fmt.Errorf("got %d lists", len(lists))
-		}
-		for i := 0; err == nil && i < len(lists); i++ {
-			answered = answered || len(lists[i]) > 0
-			err = checkScores(lists[i])
-		}
+		generated, err := generate(ctx, model, requests)
 		if err != nil {
 			return fmt.Errorf("generate for %d users: %w", len(requests), err)
 		}
+		answered = answered || slices.ContainsFunc(generated.Lists, func(list []sessions.ScoredItem) bool { return len(list) > 0 })
 	}
 	if !answered && len(popular) > 1 {
 		return errors.New("it recommends nothing to anybody")

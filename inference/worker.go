@@ -1,8 +1,15 @@
 // Package inference generates recommendations for the users whose sequences
 // have changed.
 //
-// Delivery is at least once: a refresh is committed after the recommendations
-// are written, and writing them again does no harm.
+// A Worker is a pipeline. Refreshes of all partitions wait in one queue, each user once. A
+// batch takes users from it when there is a slot, reads their sequences and lists from Redis in
+// one round trip, has the model generate new lists, and writes them in one round trip. Several
+// batches are under way at once, so that reading, preparing, the device, fusing and writing
+// overlap; the number of slots and of writers bounds them.
+//
+// Delivery is at least once: a refresh is finished after the recommendations are written, and
+// offsets are committed up to the oldest unfinished refresh of their partition. Writing twice
+// does no harm.
 package inference
 
 import (
@@ -10,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
@@ -22,8 +30,7 @@ import (
 // Sessions keeps the sequences and the recommendations. PutRecommendations must
 // refuse what is of an older sequence than the stored one.
 type Sessions interface {
-	Sequences(ctx context.Context, users []string) ([]sessions.Sequence, error)
-	RecommendationsOf(ctx context.Context, users []string) ([]sessions.Recommendations, error)
+	Read(ctx context.Context, users []string) ([]sessions.UserState, error)
 	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
 	PutNear(ctx context.Context, near iter.Seq2[string, recs.Near]) error
@@ -61,7 +68,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{r.fetch, r.generate, r.commit, r.pollModels, r.putNear, r.renew, r.flush} {
+	for _, part := range []func(context.Context) error{r.consume, r.pollModels, r.startBatches, r.putNear, r.renew, r.flush} {
 		group.Go(func() error { return part(groupCtx) })
 	}
 	err := group.Wait()
@@ -74,43 +81,44 @@ func (w *Worker) Run(ctx context.Context) error {
 // run is what the goroutines of one Run share.
 type run struct {
 	*Worker
-	refreshes   *kafka.Reader
 	deadLetters *kafka.Writer
 	renewals    *kafka.Writer
 	queue       *queue
-	tracker     *tracker
-	finished    chan struct{}  // filled when there may be something to commit
-	loaded      chan fleet     // from pollModels to generate
-	swapped     chan fleet     // from generate to renew: the newest
-	leads       chan Generator // from generate to putNear: the newest
+	serving     *serving
+	size        *batchSize
+	generated   chan *batch      // from the slots to the writers
+	swapped     chan *servingSet // from pollModels to renew: the newest
+	leads       chan Generator   // from pollModels to putNear: the newest
+	failures    failures
+	reports     sync.Mutex // of OnWritten
 	feedback    feedback
 	unwritten   []sessions.Feedback
-
-	// Those of generate alone:
-	fleet    fleet
-	served   []string       // versions to be credited, newest last
-	failures map[string]int // of users alone, since one was generated, by version
 }
 
 func (w *Worker) open() *run {
 	return &run{
 		Worker:      w,
-		refreshes:   stream.NewReader(w.cfg.Kafka, w.cfg.Group, w.cfg.Topics.Refreshes),
 		deadLetters: stream.NewDeadLetterWriter(w.cfg.Kafka, w.cfg.Topics.DeadLetters),
-		queue:       newQueue(w.cfg.MaxPending),
-		tracker:     newTracker(),
 		renewals:    stream.NewWriter(w.cfg.Kafka, w.cfg.Topics.Refreshes),
-		finished:    make(chan struct{}, 1),
-		loaded:      make(chan fleet),
-		swapped:     make(chan fleet, 1),
+		queue:       newQueue(w.cfg.MaxPending),
+		serving:     newServing(),
+		size:        newBatchSize(w.cfg.LatencyTarget, w.cfg.MaxBatch),
+		generated:   make(chan *batch),
+		swapped:     make(chan *servingSet, 1),
 		leads:       make(chan Generator, 1),
 		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
-		failures:    make(map[string]int),
 	}
 }
 
+// consume moves refreshes into the queue while this process is a member of the group.
+func (r *run) consume(ctx context.Context) error {
+	return stream.Consume(ctx, stream.GroupConfig{
+		Kafka: r.cfg.Kafka, Group: r.cfg.Group, Topic: r.cfg.Topics.Refreshes, Logger: r.cfg.Logger,
+	}, r.own)
+}
+
 func (r *run) close() error {
-	if err := errors.Join(r.refreshes.Close(), r.deadLetters.Close(), r.renewals.Close()); err != nil {
+	if err := errors.Join(r.deadLetters.Close(), r.renewals.Close()); err != nil {
 		return fmt.Errorf("close Kafka clients: %w", err)
 	}
 	return nil

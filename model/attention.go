@@ -20,15 +20,22 @@ func (p *parameters) attention(name string, std float64, width int64, heads int)
 	}
 }
 
-// keysValues are (B, S, D) each, or packed (N, D), as the layout says.
+// keysValues are (B, S, D) each, or packed (N, D).
 type keysValues struct {
 	keys, values *tensor.Tensor
-	as           layout
+	packing      packing
 }
 
-// keysValues are those of x, which stands as the layout says.
-func (a attention) keysValues(g *graph, x *tensor.Tensor, as layout) keysValues {
-	return keysValues{keys: a.key.apply(g, x), values: a.value.apply(g, x), as: as}
+// packing is where rows begin among packed positions; its zero value is that of tensors that
+// are not packed.
+type packing struct {
+	starts *tensor.Tensor // (B+1) of int32: cumulative lengths
+	length int64          // of the longest row, at most
+}
+
+// keysValues are those of x (B, S, D), or packed (N, D).
+func (a attention) keysValues(g *graph, x *tensor.Tensor, p packing) keysValues {
+	return keysValues{keys: a.key.apply(g, x), values: a.value.apply(g, x), packing: p}
 }
 
 // over attends from x (B, T, D), or packed like the keys and values, to those, of S
@@ -36,8 +43,8 @@ func (a attention) keysValues(g *graph, x *tensor.Tensor, as layout) keysValues 
 // neither a mask nor causality.
 func (a attention) over(g *graph, x *tensor.Tensor, kv keysValues, mask *tensor.Tensor, causal bool) *tensor.Tensor {
 	query := a.query.apply(g, x)
-	if kv.as.packed() {
-		return a.join.apply(g, g.PackedAttention(query, kv.keys, kv.values, kv.as.starts, kv.as.length, a.heads))
+	if kv.packing.starts != nil {
+		return a.join.apply(g, g.PackedAttention(query, kv.keys, kv.values, kv.packing.starts, kv.packing.length, a.heads))
 	}
 	return a.join.apply(g, g.Attention(query, kv.keys, kv.values, mask, a.heads, g.dropout.attention, causal))
 }
@@ -63,14 +70,14 @@ func (b attentionBlock) fused() libtorch.AttentionBlock {
 	}
 }
 
-// itself lets the positions of x (B, T, D), or packed by the layout, attend to each other:
+// itself lets the positions of x (B, T, D), or packed (N, D), attend to each other:
 // x, and its keys and values. The mask is (B, 1, 1, T); causal hides later positions.
-func (b attentionBlock) itself(g *graph, x *tensor.Tensor, as layout, mask *tensor.Tensor, causal bool) (*tensor.Tensor, keysValues) {
+func (b attentionBlock) itself(g *graph, x *tensor.Tensor, p packing, mask *tensor.Tensor, causal bool) (*tensor.Tensor, keysValues) {
 	if g.fused {
 		y, keys, values := g.SelfAttention(b.fused(), x, nil, nil, mask, causal)
 		return y, keysValues{keys: keys, values: values}
 	}
-	own := b.keysValues(g, x, as)
+	own := b.keysValues(g, x, p)
 	return b.norm.addAndNorm(g, x, b.over(g, x, own, mask, causal)), own
 }
 
@@ -81,7 +88,7 @@ func (b attentionBlock) goOn(g *graph, x *tensor.Tensor, before keysValues, path
 		y, keys, values := g.SelfAttention(b.fused(), x, before.keys, before.values, paths, false)
 		return y, keysValues{keys: keys, values: values}
 	}
-	latest := b.keysValues(g, x, layout{}) // (B, K, D)
+	latest := b.keysValues(g, x, packing{}) // (B, K, D)
 	all := keysValues{
 		keys:   g.Cat(1, before.keys, latest.keys),     // (B, T+K, D)
 		values: g.Cat(1, before.values, latest.values), // (B, T+K, D)

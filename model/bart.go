@@ -90,8 +90,8 @@ type encoderLayer struct {
 }
 
 // apply maps x (B, S, D), or packed by the layout, to the same; mask is (B, 1, 1, S).
-func (l encoderLayer) apply(g *graph, x *tensor.Tensor, as layout, mask *tensor.Tensor) *tensor.Tensor {
-	x, _ = l.selfAttention.itself(g, x, as, mask, false)
+func (l encoderLayer) apply(g *graph, x *tensor.Tensor, p packing, mask *tensor.Tensor) *tensor.Tensor {
+	x, _ = l.selfAttention.itself(g, x, p, mask, false)
 	return l.feedForward.apply(g, x)
 }
 
@@ -105,7 +105,7 @@ type decoderLayer struct {
 // before it. It also returns the self-attention's keys and values, for a search
 // that goes on from here.
 func (l decoderLayer) apply(g *graph, x *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	x, own := l.selfAttention.itself(g, x, layout{}, tensor.None, true)
+	x, own := l.selfAttention.itself(g, x, packing{}, tensor.None, true)
 	return l.feedForward.apply(g, l.crossAttention.to(g, x, encoded, mask)), own
 }
 

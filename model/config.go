@@ -57,6 +57,13 @@ type Config struct {
 // where the model has fewer positions.
 func (c Config) MaxTokens() int { return min(512, c.MaxPositions) }
 
+// layerWeights is the number of weights in the matrices of all layers, which each position
+// is multiplied with.
+func (c Config) layerWeights() int64 {
+	width, encoderFFN, decoderFFN := int64(c.Width), int64(c.EncoderFFN), int64(c.DecoderFFN)
+	return int64(c.EncoderLayers)*width*(4*width+2*encoderFFN) + int64(c.DecoderLayers)*width*(8*width+2*decoderFFN)
+}
+
 // Validate says what is wrong with a shape that no model can have.
 func (c Config) Validate() error {
 	var errs []error

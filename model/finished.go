@@ -1,10 +1,6 @@
 package model
 
-import (
-	"math"
-
-	"genrec/model/tensor"
-)
+import "genrec/model/tensor"
 
 // finished are the best sequences that a search has ended so far: (B, K'), best
 // first. Places without a sequence have the score -inf.
@@ -25,19 +21,4 @@ func (f finished) with(g *graph, e expansion, keep int64) finished {
 	scores := g.Cat(1, f.scores, e.scores)
 	best, index := g.TopK(scores, min(keep, scores.Shape()[1]))
 	return finished{best, g.Gather(g.Cat(1, f.nodes, e.nodes), 1, index)}
-}
-
-// read copies the sequences to the host.
-func (s *Searcher) read(f finished, rows int64) [][]Candidate {
-	scores, nodes := f.scores.Floats(), f.nodes.Ints()
-	width := len(scores) / int(rows)
-	found := make([][]Candidate, rows)
-	for i, score := range scores {
-		if math.IsInf(float64(score), -1) {
-			continue
-		}
-		row := i / width
-		found[row] = append(found[row], Candidate{Leaf: int(nodes[i]) - s.tree.InnerNodes, LogProb: float64(score)})
-	}
-	return found
 }

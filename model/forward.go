@@ -10,10 +10,10 @@ import (
 
 // encoded is what the decoder reads of a batch.
 type encoded struct {
-	states *tensor.Tensor // (B, S, D) or (N, D), as the layout says
-	layout layout
-	mask   *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding; None if there is none
-	start  *tensor.Tensor // (B, 1, D): what the decoder starts from, nil for its marks alone
+	states  *tensor.Tensor // (B, S, D), or packed (N, D)
+	packing packing
+	mask    *tensor.Tensor // (B, 1, 1, S): 0 on tokens, -inf on padding; None if there is none
+	start   *tensor.Tensor // (B, 1, D): what the decoder starts from, nil for its marks alone
 }
 
 // encode runs the encoder on the sum of the token, position and ID embeddings
@@ -29,10 +29,25 @@ func (n *network) encode(g *graph, u uploaded) encoded {
 	start := n.start(g, u, items)
 	for _, layer := range n.encoder {
 		mark := g.Mark()
-		x = layer.apply(g, x, u.layout, u.mask)
+		x = layer.apply(g, x, u.packing, u.mask)
 		g.FreeSince(mark, x)
 	}
-	return encoded{states: x, layout: u.layout, mask: u.mask, start: start}
+	return encoded{states: x, packing: u.packing, mask: u.mask, start: start}
+}
+
+// embedWords maps the tokens at each position to the sum of their embeddings (B, S, D) or
+// (N, D), of which padding is no part.
+func (n *network) embedWords(g *graph, ids *tensor.Tensor, as layout) *tensor.Tensor {
+	embedded := g.Embedding(n.tokens, ids, tokens.Pad) // (B, S, D), or (B, S, P, D)
+	shape, perPosition := ids.Shape(), 2
+	if as.packed() {
+		perPosition = 1
+	}
+	if len(shape) == perPosition {
+		return embedded
+	}
+	present := g.View(g.As(g.Not(g.Equals(ids, tokens.Pad)), n.kind), append(shape, 1)...) // (B, S, P, 1)
+	return g.Sum(g.Multiply(embedded, present), -2)                                        // (B, S, D)
 }
 
 // start is the sum of what the configuration lets the decoder start from, given the ID
@@ -43,14 +58,21 @@ func (n *network) start(g *graph, u uploaded, items *tensor.Tensor) *tensor.Tens
 		start = g.Embedding(n.items, u.newest, noID) // (B, 1, D)
 	}
 	if u.shares != nil {
-		mean := g.Sum(g.Multiply(u.spread(g, items), u.shares), 1) // (B, D)
-		mean = g.View(mean, u.rows, 1, int64(n.config.Width))      // (B, 1, D)
+		mean := g.View(n.meanItem(g, u, items), u.rows, 1, int64(n.config.Width)) // (B, 1, D)
 		if start == nil {
 			return mean
 		}
 		start = g.Add(start, mean)
 	}
 	return start
+}
+
+// meanItem is the mean of the ID embeddings (B, S, D) or (N, D) of each row's items: (B, D).
+func (n *network) meanItem(g *graph, u uploaded, items *tensor.Tensor) *tensor.Tensor {
+	if u.packed() {
+		return g.SumOfRows(n.items, u.items, u.starts, u.shares)
+	}
+	return g.Sum(g.Multiply(items, g.View(u.shares, u.rows, u.length, 1)), 1)
 }
 
 // decode runs the decoder on whole texts, ids (B, T), and returns the states
@@ -60,7 +82,7 @@ func (n *network) decode(g *graph, ids *tensor.Tensor, e encoded) (states *tenso
 	x := n.embedTarget(g, ids, 0, e.start)
 	for _, layer := range n.decoder {
 		mark := g.Mark()
-		kv := layer.crossAttention.keysValues(g, e.states, e.layout)
+		kv := layer.crossAttention.keysValues(g, e.states, e.packing)
 		var self keysValues
 		x, self = layer.apply(g, x, kv, e.mask)
 		g.FreeSince(mark, x, self.keys, self.values, kv.keys, kv.values)

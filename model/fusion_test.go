@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/rank"
 	"genrec/model/rules"
 	"genrec/model/trie"
 )
@@ -42,25 +43,50 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 	return searcher, inputs
 }
 
-// ask gathers and weighs by the given weights.
+// byKind is what the rules of each kind say comes next.
+type byKind = [rules.Kinds]rules.Next
+
+// ask scores the inputs and fuses by the given weights: all candidates, best first.
 func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w Weights) [][]Candidate {
 	t.Helper()
-	requests := make([]request, len(inputs))
+	requests := make([]*rank.Request, len(inputs))
 	for i := range requests {
-		requests[i].input = inputs[i]
-		if next != nil {
-			requests[i].next = next[i]
+		requests[i] = &rank.Request{Input: inputs[i]}
+		if next == nil {
+			continue
+		}
+		requests[i].Next = next[i]
+		for kind, weight := range w.Rules() {
+			if weight > 0 {
+				for _, leaf := range requests[i].Next[kind].Top(nil, rank.Shortlist) {
+					requests[i].Proposals = append(requests[i].Proposals, int64(leaf))
+				}
+			}
 		}
 	}
-	gathered, err := s.gather(requests, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := make([][]Candidate, len(gathered))
-	for i, items := range gathered {
-		found[i] = w.weighed(items)
+	found := make([][]Candidate, len(inputs))
+	for i, items := range evidence(t, s, requests, w) {
+		found[i] = w.Top(nil, items, len(items))
 	}
 	return found
+}
+
+// evidence is what the components say of each candidate.
+func evidence(t *testing.T, s *Searcher, requests []*rank.Request, w Weights) [][]rank.Evidence {
+	t.Helper()
+	scores := make([]rank.Scores, len(requests))
+	if heads := w.Heads(); heads != (rank.Heads{}) {
+		var err error
+		if scores, err = s.Score(t.Context(), requests, heads); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := make([][]rank.Evidence, len(requests))
+	fuser := rank.NewFuser(max(s.tree.Leaves, s.network.config.Items))
+	for i, request := range requests {
+		fuser.Fuse(request, scores[i], w, func(items []rank.Evidence) { all[i] = slices.Clone(items) })
+	}
+	return all
 }
 
 var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Association: 1}

@@ -4,73 +4,69 @@ import (
 	"slices"
 
 	"genrec/model/examples"
-	"genrec/model/tensor"
 )
 
-// layout is how the encoder's positions stand in a tensor: row by row with the padding, as
-// (B, S, ...), or packed, as (N, ...): only those with a token, one row after the other.
-// Packed, nothing is spent on padding.
+// layout is how the encoder's positions stand in a tensor: row by row with padding, as
+// (B, S, ...), or packed, as (N, ...): only those with a token, one row after the other, so
+// that no work is spent on padding.
 type layout struct {
-	rows, length int64
-	places       []int64        // packed: where each of the N stands in the batch
-	starts       *tensor.Tensor // packed: (B+1), which of the N each row begins with, and the end of the last
+	rows   int64
+	length int64   // padded: S; packed: the longest row, at most
+	places []int64 // packed: which of the batch's (B, S) positions each of the N is
 }
 
 func padded(b examples.Batch) layout { return layout{rows: int64(b.Rows), length: int64(b.Length)} }
 
-func packed(g *graph, b examples.Batch) layout {
+func packed(b examples.Batch) layout {
 	l := padded(b)
-	starts := []int64{0}
 	for row, length := range b.Lengths {
 		for i := range length {
 			l.places = append(l.places, int64(row*b.Length)+i)
 		}
-		starts = append(starts, int64(len(l.places)))
 	}
-	l.starts = g.As(g.Ints(starts, l.rows+1), tensor.Int32)
 	return l
 }
 
-// upTo fills a packed layout up to a number of positions, which no row reads; every row is
-// then allowed to be as long.
-func (l layout) upTo(positions int) layout {
-	l.places = append(l.places, slices.Repeat(l.places[:1], positions-len(l.places))...)
-	l.length = int64(positions)
+// upTo fills a packed layout up to a number of positions, which belong to no row, and lets
+// rows be as long as given.
+func (l layout) upTo(positions, length int64) layout {
+	l.places = append(l.places, slices.Repeat(l.places[:1], int(positions)-len(l.places))...)
+	l.length = length
 	return l
 }
 
 func (l layout) packed() bool { return l.places != nil }
 
-// upload copies what a batch holds of each position, of the given sizes, to the device:
-// (B, S, sizes) or (N, sizes).
-func (l layout) upload(g *graph, data []int64, sizes ...int64) *tensor.Tensor {
+// shape is (B, S) or (N).
+func (l layout) shape() []int64 {
+	if l.packed() {
+		return []int64{int64(len(l.places))}
+	}
+	return []int64{l.rows, l.length}
+}
+
+// cumulativeLengths (B+1) are where the rows begin among packed positions, and the end of the
+// last one.
+func (l layout) cumulativeLengths(b examples.Batch) []int64 {
+	starts := make([]int64, 1, l.rows+1)
+	for _, length := range b.Lengths {
+		starts = append(starts, starts[len(starts)-1]+length)
+	}
+	return starts
+}
+
+// chosen picks from the batch's data (B, S, sizes) what stands in the layout.
+func chosen[T int64 | float32](l layout, data []T, sizes ...int64) []T {
 	if !l.packed() {
-		return g.Ints(data, append([]int64{l.rows, l.length}, sizes...)...)
+		return data
 	}
 	each := 1
 	for _, size := range sizes {
 		each *= int(size)
 	}
-	chosen := make([]int64, 0, len(l.places)*each)
+	picked := make([]T, 0, len(l.places)*each)
 	for _, place := range l.places {
-		chosen = append(chosen, data[int(place)*each:][:each]...)
+		picked = append(picked, data[int(place)*each:][:each]...)
 	}
-	return g.Ints(chosen, append([]int64{int64(len(l.places))}, sizes...)...)
-}
-
-// spreading is which of the N positions stands in each place of (B, S), any in the padding;
-// nil if they are not packed.
-func (l layout) spreading(g *graph, b examples.Batch) *tensor.Tensor {
-	if !l.packed() {
-		return nil
-	}
-	from := make([]int64, l.rows*l.length)
-	at := int64(0)
-	for row, length := range b.Lengths {
-		for i := range length {
-			from[int64(row)*l.length+i] = at
-			at++
-		}
-	}
-	return g.Ints(from, l.rows*l.length)
+	return picked
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/libtorch"
+	"genrec/model/rank"
 	"genrec/model/trie"
 )
 
@@ -41,18 +43,36 @@ func TestPackedIsPadded(t *testing.T) {
 		found := make(map[bool][][]Candidate)
 		for _, packed := range []bool{false, true} {
 			searcher.packed = packed
-			if found[packed], err = searcher.Search(inputs, 0); err != nil {
+			if found[packed], err = searcher.Search(t.Context(), inputs, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
-		g := newGraph(searcher.device)
-		defer g.Free()
-		batch := examples.NewBatch(inputs)
-		requests := make([]request, len(inputs))
-		roomy := searcher.upload(g, requests, batch, packed(g, batch).upTo(len(inputs)*batch.Length+3), 5)
-		longer := searcher.candidates(searcher.answer(g, roomy, questions{beams: true}, 5).ended, requests)
+		requests := make([]*rank.Request, len(inputs))
+		for i := range requests {
+			requests[i] = &rank.Request{Input: inputs[i]}
+		}
+		batch := padRows(requests, len(inputs)+2)
+		roomy := packed(batch).upTo(int64(len(inputs)+2)*int64(batch.Length)+3, int64(batch.Length)+1)
+		p := plan{Heads: rank.Heads{Beams: true}, rows: int64(batch.Rows), spare: 5}
+		var longer [][]Candidate
+		if err := searcher.crew.each(t.Context(), 1, func(int) {
+			defer libtorch.Inference()()
+			g := newGraph(searcher.device)
+			defer g.Free()
+			f := searcher.feed(requests, batch, roomy, p)
+			ints, numbers := f.upload(g)
+			for _, of := range searcher.read(searcher.compute(g, searcher.network.views(g, f, ints, numbers), p), requests) {
+				var candidates []Candidate
+				for i, leaf := range of.BeamLeaves {
+					candidates = append(candidates, Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[i])})
+				}
+				longer = append(longer, candidates)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
 		if !slices.EqualFunc(longer, found[true], func(a, b []Candidate) bool { return slices.EqualFunc(a, b, alike) }) {
-			t.Errorf("with positions that no row reads and places that nobody asks for, a search finds\n%+v, without\n%+v", longer, found[true])
+			t.Errorf("with rows, positions and candidates that no request reads, a search finds\n%+v, without\n%+v", longer, found[true])
 		}
 		for i, want := range found[false] {
 			if len(found[true][i]) != len(want) {
@@ -70,27 +90,16 @@ func TestPackedIsPadded(t *testing.T) {
 func alike(a, b Candidate) bool { return a.Leaf == b.Leaf && math.Abs(a.LogProb-b.LogProb) < 1e-4 }
 
 func TestLayoutLeavesOutPadding(t *testing.T) {
-	ownThread(t)
-	g := newGraph(CPU)
-	defer g.Free()
 	inputs := []examples.Input{
 		{Tokens: []int64{5, 6, 7}, Users: make([]int64, 3), Items: make([]int64, 3)},
 		{Tokens: []int64{8}, Users: make([]int64, 1), Items: make([]int64, 1)},
 	}
 	batch := examples.NewBatch(inputs)
-	l := packed(g, batch)
-	ids := l.upload(g, batch.Tokens)
-	if got := ids.Ints(); len(got) != 4 || got[2] != 7 || got[3] != 8 {
+	l := packed(batch)
+	if got := chosen(l, batch.Tokens); len(got) != 4 || got[2] != 7 || got[3] != 8 {
 		t.Errorf("packed tokens are %v, want 5 6 7 8", got)
 	}
-	if got := l.starts.Shape(); len(got) != 1 || got[0] != 3 {
-		t.Errorf("the starts of 2 rows and their end are %v", got)
-	}
-	spread := uploaded{layout: l, spreading: l.spreading(g, batch)}.spread(g, g.View(ids, -1, 1))
-	if shape := spread.Shape(); shape[0] != 2 || shape[1] != 3 {
-		t.Fatalf("spread, they are %v, want 2 rows of 3", shape)
-	}
-	if got := spread.Ints(); got[0] != 5 || got[2] != 7 || got[3] != 8 {
-		t.Errorf("spread, they are %v, want 5 6 7 8 and any", got)
+	if got := l.cumulativeLengths(batch); !slices.Equal(got, []int64{0, 3, 4}) {
+		t.Errorf("the rows begin at %v, want 0 and 3, and the end at 4", got)
 	}
 }

@@ -69,14 +69,14 @@ func TestOneSeedOneModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		weights, answers = append(weights, data), append(answers, rank(t, b, queries))
+		weights, answers = append(weights, data), append(answers, recommend(t, b, queries))
 
 		loaded, err := LoadBundle(dir, testDevice(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer loaded.Model.Drop()
-		answers = append(answers, rank(t, loaded, queries))
+		answers = append(answers, recommend(t, loaded, queries))
 	}
 	if !slices.Equal(weights[0], weights[1]) {
 		t.Error("two trainings with one seed gave different weights")
@@ -88,7 +88,7 @@ func TestOneSeedOneModel(t *testing.T) {
 	}
 }
 
-func rank(t *testing.T, b Bundle, queries []Query) [][]Ranked {
+func recommend(t *testing.T, b Bundle, queries []Query) [][]Ranked {
 	t.Helper()
 	ranker, err := NewRanker(b, DefaultRankerConfig())
 	if err != nil {
@@ -110,7 +110,7 @@ func TestRankingIsDistinctValidAndUnseen(t *testing.T) {
 	for _, s := range sequences[:20] {
 		queries = append(queries, Query{User: s.User, Items: s.Items})
 	}
-	for i, items := range rank(t, b, queries) {
+	for i, items := range recommend(t, b, queries) {
 		if len(items) != TopItems {
 			t.Errorf("query %d got %d items, want %d", i, len(items), TopItems)
 		}

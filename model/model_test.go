@@ -140,7 +140,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ranked, err := r.Recommend(t.Context(), []Query{{User: "user-1"}, {User: "nobody"}})
+	ranked, _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}, {User: "nobody"}})
 	if err != nil || len(ranked) != 2 || len(ranked[0]) == 0 {
 		t.Errorf("got %d lists (%v), want 2", len(ranked), err)
 	}
@@ -166,7 +166,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}}); !errors.Is(err, ErrClosed) {
+	if _, _, err := r.Recommend(t.Context(), []Query{{User: "user-1"}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: error %v, want ErrClosed", err)
 	}
 }

@@ -137,7 +137,7 @@ func compareBeams(t *testing.T, m *Model, want expected, batch examples.Batch) (
 		to := from + int(length)
 		inputs = append(inputs, examples.Input{Tokens: batch.Tokens[from:to], Users: batch.Users[from:to], Items: batch.Items[from:to]})
 	}
-	found, err := searcher.Search(inputs, 0)
+	found, err := searcher.Search(t.Context(), inputs, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,11 @@ package model
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
-	"genrec/model/examples"
 	"genrec/model/libtorch"
+	"genrec/model/rank"
 	"genrec/model/tensor"
 )
 
@@ -19,15 +20,15 @@ const mostOnGPU = 256
 
 // parts are the numbers of the requests that are searched together, those of about the same
 // length, the longest first; on a CPU in equally many parts for each thread.
-func (s *Searcher) parts(requests []request) [][]int {
+func (s *Searcher) parts(requests []*rank.Request) [][]int {
 	numbers := make([]int, len(requests))
 	for i := range numbers {
 		numbers[i] = i
 	}
 	slices.SortStableFunc(numbers, func(a, b int) int {
-		return cmp.Compare(requests[b].input.Positions(), requests[a].input.Positions())
+		return cmp.Compare(requests[b].Input.Positions(), requests[a].Input.Positions())
 	})
-	threads, most := max(1, len(s.crew)), mostTogether
+	threads, most := s.crew.size(), mostTogether
 	if s.device != CPU {
 		threads, most = 1, mostOnGPU
 	}
@@ -40,17 +41,13 @@ func (s *Searcher) parts(requests []request) [][]int {
 }
 
 // inParts does work on each of the parts, as many at a time as there are threads.
-func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int, part []request)) error {
-	if len(requests) == 0 {
-		return nil
-	}
-	tensor.Wait(s.device.libtorch) // for the weights, which another thread may have changed
+func (s *Searcher) inParts(ctx context.Context, requests []*rank.Request, work func(g *graph, numbers []int, part []*rank.Request)) error {
 	parts := s.parts(requests)
-	return s.crew.each(len(parts), func(i int) {
+	return s.crew.each(ctx, len(parts), func(i int) {
 		defer libtorch.Inference()()
 		g := s.newGraph()
 		defer g.Free()
-		part := make([]request, len(parts[i]))
+		part := make([]*rank.Request, len(parts[i]))
 		for j, number := range parts[i] {
 			part[j] = requests[number]
 		}
@@ -58,17 +55,10 @@ func (s *Searcher) inParts(requests []request, work func(g *graph, numbers []int
 	})
 }
 
-func batchOf(requests []request) examples.Batch {
-	inputs := make([]examples.Input, len(requests))
-	for i, r := range requests {
-		inputs[i] = r.input
-	}
-	return examples.NewBatch(inputs)
-}
-
-func mostSpare(requests []request) (most int) {
-	for _, r := range requests {
-		most = max(most, r.spare)
-	}
-	return most
+// awaitWeights returns when the device has done all that the calling thread and others gave it,
+// such as changes of the weights, which a searching thread's stream would not wait for.
+func (s *Searcher) awaitWeights() (err error) {
+	defer tensor.Catch(&err)
+	tensor.Wait(s.device.libtorch)
+	return nil
 }

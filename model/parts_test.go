@@ -9,21 +9,22 @@ import (
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/rank"
 	"genrec/model/tensor"
 	"genrec/model/trie"
 )
 
 func TestPartsHoldEachRequestOnce(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, threads := range []int{0, 1, 2, 5} {
-		s := &Searcher{device: CPU, crew: make(crew, threads)}
+	for _, threads := range []int{1, 2, 5} {
+		s := &Searcher{device: CPU, crew: testCrew(t, threads)}
 		for _, requests := range []int{1, 2, 3, 7, 8, 9, 64, 100} {
-			all := make([]request, requests)
+			all := make([]*rank.Request, requests)
 			for i := range all {
-				all[i].input = examples.Input{Users: make([]int64, 1+rng.IntN(60))}
+				all[i] = &rank.Request{Input: examples.Input{Users: make([]int64, 1+rng.IntN(60))}}
 			}
 			parts := s.parts(all)
-			if len(parts) != requests && len(parts)%max(1, threads) != 0 {
+			if len(parts) != requests && len(parts)%threads != 0 {
 				t.Errorf("%d requests, %d threads: %d parts, some threads have less to do", requests, threads, len(parts))
 			}
 			var numbers []int
@@ -33,10 +34,10 @@ func TestPartsHoldEachRequestOnce(t *testing.T) {
 					t.Errorf("%d requests, %d threads: a part of %d, want 1 to %d", requests, threads, len(part), mostTogether)
 				}
 				for _, n := range part {
-					if all[n].input.Positions() > shortest {
+					if all[n].Input.Positions() > shortest {
 						t.Errorf("%d requests, %d threads: lengths are mixed, which costs padding", requests, threads)
 					}
-					shortest = min(shortest, all[n].input.Positions())
+					shortest = min(shortest, all[n].Input.Positions())
 				}
 				numbers = append(numbers, part...)
 			}
@@ -50,15 +51,22 @@ func TestPartsHoldEachRequestOnce(t *testing.T) {
 	}
 }
 
+func testCrew(t *testing.T, threads int) crew {
+	t.Helper()
+	c, err := newCrew(CPU, threads, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
 func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 	for _, threads := range []int{0, 1, 3} {
-		c, err := newCrew(CPU, threads, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := testCrew(t, threads)
 		for _, n := range []int{0, 1, 2, 10} {
 			counts := make([]atomic.Int32, n)
-			if err := c.each(n, func(i int) { counts[i].Add(1) }); err != nil {
+			if err := c.each(t.Context(), n, func(i int) { counts[i].Add(1) }); err != nil {
 				t.Error(err)
 			}
 			for i := range counts {
@@ -68,7 +76,7 @@ func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 			}
 		}
 		var failure *tensor.Error
-		err = c.each(5, func(i int) {
+		err := c.each(t.Context(), 5, func(i int) {
 			if i == 3 {
 				panic(&tensor.Error{Message: "out of memory"})
 			}
@@ -76,7 +84,6 @@ func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 		if !errors.As(err, &failure) {
 			t.Errorf("%d threads: error %v, want that of the operation that failed", threads, err)
 		}
-		c.close()
 	}
 }
 
@@ -189,26 +196,22 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests := make([]request, 5)
+	requests := make([]*rank.Request, 5)
 	for i := range requests {
 		in := drawInput(rng)
 		in.Tokens, in.Newest = slices.Concat(in.Tokens, in.Tokens), int64(1+i) // two tokens a position
-		requests[i].input = in
+		requests[i] = &rank.Request{Input: in}
 	}
-	scores := func(m *Model) (all []map[int]evidence) {
+	scores := func(m *Model) (all []map[int]rank.Evidence) {
 		searcher, err := m.NewSearcher(tree, 60, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer searcher.Close()
-		gathered, err := searcher.gather(requests, Weights{Dense: 0.5})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, items := range gathered {
-			byLeaf := make(map[int]evidence)
+		for _, items := range evidence(t, searcher, requests, Weights{Dense: 0.5}) {
+			byLeaf := make(map[int]rank.Evidence)
 			for _, e := range items {
-				byLeaf[e.leaf] = e
+				byLeaf[e.Leaf] = e
 			}
 			all = append(all, byLeaf)
 		}
@@ -218,7 +221,7 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 	for i := range exact {
 		for leaf, want := range exact[i] {
 			got := inBFloat16[i][leaf]
-			if math.Abs(got.beams-want.beams) > 0.05 || math.Abs(got.dense-want.dense) > 0.05 {
+			if math.Abs(got.Beams-want.Beams) > 0.05 || math.Abs(got.Dense-want.Dense) > 0.05 {
 				t.Errorf("request %d, item %d: %+v in bfloat16, %+v in float32", i, leaf, got, want)
 			}
 		}

@@ -1,21 +1,32 @@
 package model
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/rank"
 	"genrec/model/rules"
 	"genrec/model/tokens"
 	"genrec/model/trie"
-	"genrec/pkg/cores"
 )
 
 // TopItems is how many recommendations a user gets (paper, section 4.1).
 const TopItems = 20
+
+// What a Ranker is asked and answers is package rank's.
+type (
+	// Query is a user with the items to continue from, oldest first, under external ids.
+	Query = rank.Query
+	// Ranked is a recommended item with its probability.
+	Ranked = rank.Ranked
+	// Found is what the components of a bundle found for some queries.
+	Found = rank.Found
+	// Weights are the shares of the components in the score of an item.
+	Weights = rank.Weights
+)
 
 // RankerConfig says how a ranker searches.
 type RankerConfig struct {
@@ -35,27 +46,16 @@ type RankerConfig struct {
 // DefaultRankerConfig is the paper's search, without what the user already has.
 func DefaultRankerConfig() RankerConfig { return RankerConfig{Beams: Beams, Items: TopItems} }
 
-// Query is a user with the items to go on from, oldest first, under external ids.
-type Query struct {
-	User  string
-	Items []string
-}
-
-// Ranked is a recommended item with the probability that the parts of the model give to
-// it, weighted in their logarithms.
-type Ranked struct {
-	Item        string
-	Probability float64
-}
-
-// Ranker answers queries with the items of a bundle's catalog. Like the model, it
-// belongs to one goroutine that is locked to its OS thread.
+// Ranker answers queries with the items of a bundle's catalog. It belongs to the goroutine that
+// owns the model, since the model's weights may change between two calls; a Recommender is for
+// several goroutines.
 type Ranker struct {
 	config   RankerConfig
 	bundle   Bundle
 	rounded  *Model // a copy in another precision than the bundle's, or nil
 	builder  *examples.Builder
 	searcher *Searcher
+	ranker   *rank.Ranker
 }
 
 // NewRanker prepares the search over the bundle's catalog.
@@ -73,6 +73,9 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	if err := r.prepare(tree); err != nil {
 		return nil, fmt.Errorf("prepare the search over %d items: %w", len(texts), errors.Join(err, r.Close()))
 	}
+	r.ranker = rank.New(rank.Config{
+		Catalog: b.Catalog, Builder: builder, Rules: b.Rules, Network: r.searcher, Items: c.Items, AllowSeen: c.AllowSeen,
+	})
 	return r, nil
 }
 
@@ -117,7 +120,7 @@ func (r *Ranker) weights() Weights {
 	return w
 }
 
-// Beams is how many search for each query: none where the weights leave nothing to them.
+// Beams is the width of the search: 0 where the weights leave nothing to it.
 func (r *Ranker) Beams() int {
 	if r.weights().Beams() == 0 {
 		return 0
@@ -146,47 +149,19 @@ func distinct(texts [][]int64) [][]int64 {
 // Rank answers each query with distinct items, best first. There are fewer than
 // asked for where the search finds no more that may be recommended.
 func (r *Ranker) Rank(queries []Query) ([][]Ranked, error) {
-	weights := r.weights()
-	found, err := r.Find(queries, weights)
-	if err != nil {
+	if err := r.searcher.awaitWeights(); err != nil {
 		return nil, err
 	}
-	return found.Rank(weights), nil
+	ranked, _, err := r.ranker.Rank(context.Background(), queries, r.weights())
+	return ranked, err
 }
 
-// Found is what the parts of a bundle found for some queries.
-type Found struct {
-	ranker   *Ranker
-	evidence [][]evidence
-	seen     []map[int]bool // by query: items that must not be recommended
-}
-
-// Find asks those parts that have a weight.
+// Find runs those components that have a weight.
 func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
-	found := Found{ranker: r, seen: make([]map[int]bool, len(queries))}
-	if len(queries) == 0 {
-		return found, nil
+	if err := r.searcher.awaitWeights(); err != nil {
+		return Found{}, err
 	}
-	requests := make([]request, len(queries))
-	cores.Each(len(queries), func(i int) {
-		q := queries[i]
-		history := examples.History{User: r.bundle.Catalog.UserNumber(q.User), Items: r.bundle.Catalog.Numbers(q.Items)}
-		requests[i].input = r.builder.Next(history)
-		for kind, weight := range w.Rules() {
-			if weight > 0 {
-				requests[i].next[kind] = r.bundle.Rules[kind].Next(Leaves(history.Items))
-			}
-		}
-		if !r.config.AllowSeen {
-			found.seen[i] = set(history.Items)
-			requests[i].spare = len(found.seen[i])
-		}
-	})
-	var err error
-	if found.evidence, err = r.searcher.gather(requests, w); err != nil {
-		return found, fmt.Errorf("search for %d users: %w", len(queries), err)
-	}
-	return found, nil
+	return r.ranker.Find(context.Background(), queries, w)
 }
 
 // Leaves numbers items from 0, as the trie's leaves, the rules and the dense head's
@@ -197,59 +172,6 @@ func Leaves[Number int | int64](items []Number) []Number {
 		leaves[i] = item - 1
 	}
 	return leaves
-}
-
-// Rank answers the queries with distinct items, best first, by weights of parts that
-// were asked.
-func (f Found) Rank(w Weights) [][]Ranked {
-	ranked := make([][]Ranked, len(f.evidence))
-	for i, items := range f.evidence {
-		for _, c := range w.weighed(items) {
-			number := c.Leaf + 1
-			if len(ranked[i]) == f.ranker.config.Items {
-				break
-			}
-			if !f.seen[i][number] {
-				ranked[i] = append(ranked[i], Ranked{Item: f.ranker.bundle.Catalog.Item(number), Probability: math.Exp(c.LogProb)})
-			}
-		}
-	}
-	return ranked
-}
-
-// Places says where answers stand among what Rank would return, from 0; -1 for one that
-// does not.
-func (f Found) Places(w Weights, answers []string) []int {
-	places := make([]int, len(answers))
-	for i, answer := range answers {
-		places[i] = f.place(w, i, f.ranker.bundle.Catalog.ItemNumber(answer)-1)
-	}
-	return places
-}
-
-func (f Found) place(w Weights, query, leaf int) int {
-	items := f.evidence[query]
-	at := slices.IndexFunc(items, func(e evidence) bool { return e.leaf == leaf })
-	if at < 0 || f.seen[query][leaf+1] {
-		return -1
-	}
-	place, score := 0, w.score(items[at])
-	for _, e := range items {
-		if better := cmp.Or(cmp.Compare(w.score(e), score), cmp.Compare(leaf, e.leaf)); better > 0 && !f.seen[query][e.leaf+1] {
-			if place++; place == f.ranker.config.Items {
-				return -1
-			}
-		}
-	}
-	return place
-}
-
-func set(numbers []int) map[int]bool {
-	members := make(map[int]bool, len(numbers))
-	for _, n := range numbers {
-		members[n] = true
-	}
-	return members
 }
 
 // Close frees the search's tensors; the bundle's model stays.

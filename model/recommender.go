@@ -5,94 +5,84 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+
+	"genrec/model/rank"
 )
 
-// Recommender serves a stored bundle to any number of goroutines: one goroutine of
-// its own owns the model and answers one call after the other.
+// Recommender serves a stored bundle to any number of goroutines. Calls overlap: while the
+// network scores the queries of one, those of others are prepared and fused.
 type Recommender struct {
-	bundle Bundle
-	beams  int
-	calls  chan call
-	stop   chan struct{}
-	done   chan struct{}
-	once   sync.Once
-}
+	bundle  Bundle
+	ranker  *Ranker
+	weights Weights
 
-type call struct {
-	queries []Query
-	answer  chan<- answer
-}
-
-type answer struct {
-	ranked [][]Ranked
-	err    error
+	mu     sync.RWMutex // held for reading by calls in progress
+	closed bool
 }
 
 // ErrClosed says that a recommender has been closed.
 var ErrClosed = errors.New("recommender is closed")
 
 // OpenRecommender loads a folder that Bundle.Save wrote.
-func OpenRecommender(dir string, device Device, c RankerConfig) (*Recommender, error) {
-	r := &Recommender{calls: make(chan call), stop: make(chan struct{}), done: make(chan struct{})}
-	opened := make(chan error)
-	go r.serve(dir, device, c, opened)
-	if err := <-opened; err != nil {
-		return nil, err
-	}
-	return r, nil
+func OpenRecommender(dir string, device Device, c RankerConfig) (r *Recommender, err error) {
+	onThread(func() { r, err = openRecommender(dir, device, c) })
+	return r, err
 }
 
-func (r *Recommender) serve(dir string, device Device, c RankerConfig, opened chan<- error) {
-	defer close(r.done)
-	runtime.LockOSThread() // for good: the thread ends with the goroutine
+func openRecommender(dir string, device Device, c RankerConfig) (*Recommender, error) {
 	bundle, err := LoadBundle(dir, device)
 	if err != nil {
-		opened <- err
-		return
+		return nil, err
 	}
-	defer bundle.Model.Drop()
 	ranker, err := NewRanker(bundle, c)
-	if err != nil {
-		opened <- err
-		return
+	if err == nil {
+		if err = ranker.searcher.awaitWeights(); err != nil {
+			err = errors.Join(err, ranker.Close())
+		}
 	}
-	defer ranker.Close()
+	if err != nil {
+		bundle.Model.Drop()
+		return nil, err
+	}
 	if c.Precision != Float32 {
 		bundle.Model.Drop() // the ranker has a copy
 	}
-	r.bundle, r.beams = bundle, ranker.Beams()
-	opened <- nil
-	for {
-		select {
-		case call := <-r.calls:
-			ranked, err := ranker.Rank(call.queries)
-			call.answer <- answer{ranked, err}
-		case <-r.stop:
-			return
-		}
-	}
+	return &Recommender{bundle: bundle, ranker: ranker, weights: ranker.weights()}, nil
 }
 
-// Recommend answers each query with distinct items, best first.
-func (r *Recommender) Recommend(ctx context.Context, queries []Query) ([][]Ranked, error) {
-	answers := make(chan answer, 1)
-	select {
-	case r.calls <- call{queries, answers}:
-	case <-r.done:
-		return nil, ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case a := <-answers:
-		return a.ranked, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+// onThread runs f on an OS thread of its own, where libtorch may keep state.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		f()
+	}()
+	<-done
 }
 
-// Beams is how many search for each query: none where the model's weights leave nothing to them.
-func (r *Recommender) Beams() int { return r.beams }
+// Recommend answers each query with distinct items, best first. It stops early when ctx ends,
+// on a CPU after the searches in progress.
+func (r *Recommender) Recommend(ctx context.Context, queries []Query) ([][]Ranked, rank.Timing, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.closed {
+		return nil, rank.Timing{}, ErrClosed
+	}
+	return r.ranker.ranker.Rank(ctx, queries, r.weights)
+}
+
+// Concurrency is how many calls of Recommend at once keep the device busy: one on each of its
+// threads, and another one that is prepared or fused meanwhile.
+func (r *Recommender) Concurrency() int {
+	if r.ranker.searcher.device == CPU {
+		return 2
+	}
+	return r.ranker.searcher.crew.size() + 1
+}
+
+// Beams is the width of the search: 0 where the model's weights leave nothing to it.
+func (r *Recommender) Beams() int { return r.ranker.Beams() }
 
 // Popular lists the most frequent items of the snapshot that the model was
 // trained on, with their share of all interactions.
@@ -106,9 +96,17 @@ func (r *Recommender) Popular(n int) []Ranked {
 	return ranked
 }
 
-// Close waits for the call in progress and frees the model.
-func (r *Recommender) Close() error {
-	r.once.Do(func() { close(r.stop) })
-	<-r.done
-	return nil
+// Close waits for the calls in progress and frees the model.
+func (r *Recommender) Close() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	onThread(func() {
+		err = r.ranker.Close()
+		r.bundle.Model.Drop()
+	})
+	return err
 }

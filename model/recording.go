@@ -2,85 +2,151 @@ package model
 
 import (
 	"log/slog"
-	"sync"
+	"math/bits"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"genrec/model/examples"
+	"genrec/model/libtorch"
+	"genrec/model/rank"
 	"genrec/model/tensor"
 )
 
-// What a GPU is asked about a few requests takes its host longer to start than the GPU to
-// do. It is recorded as a CUDA graph, which starts with one call: one for each plan, with
-// the positions and what is proposed beyond rounded up, so that there are few.
+// The kernels for a small model, or for few requests of a large one, take the host longer to
+// launch one by one than the GPU to compute. Such batches are recorded as CUDA graphs, which
+// launch with one call: one for each plan. Rows, positions and candidates are rounded up, so
+// that there are few plans.
 const (
-	mostRecorded          = 8 // requests
-	recordedPositions     = 128
-	mostRecordedPositions = 8 * recordedPositions
-	recordedSpare         = 64
+	recordedPositions = 32 // unit of rounding
+	recordedSpare     = 64 // unit of rounding, also of proposals
+	// mostRecordedWork is how many weights times positions a GPU multiplies in about the time that
+	// the launches take.
+	mostRecordedWork = 1 << 37
+	// mostRecordings bounds the recordings of a stream, and so the memory for their results.
+	mostRecordings = 48
 )
 
-// recordings are of one thread at a time.
+// recordings are the CUDA graphs of one stream's worth of work: one at a time is replayed, and
+// their intermediate results share memory.
 type recordings struct {
-	sync.Mutex
-	known map[plan]*recording // nil for what was asked once
-	off   bool                // they do not work on this GPU
+	known *lru.Cache[plan, *recording] // nil: a plan that was met once
+	pool  libtorch.GraphPool
+	off   bool // they do not work on this GPU
 }
 
-// recording is a question that can be asked again, about other requests.
+func newRecordings() *recordings {
+	known, err := lru.NewWithEvict(mostRecordings, func(_ plan, evicted *recording) { evicted.free() })
+	if err != nil {
+		panic(err) // the size is positive
+	}
+	return &recordings{known: known}
+}
+
+// recording is a computation that can be replayed on other feeds of the same shape.
 type recording struct {
-	g       *graph
-	inputs  uploaded
-	answers asked
-	run     *tensor.Recording
+	g             *graph
+	ints, numbers *tensor.Tensor // the feed, as uploaded
+	output        output
+	graph         *tensor.Recording
 }
 
-// ask asks once without a recording, which prepares what libtorch keeps from one time to
-// the next; then it records. The uploaded batch belongs to g.
-func (r *recordings) ask(s *Searcher, g *graph, p plan, u uploaded, read func(asked)) {
-	r.Lock()
-	defer r.Unlock()
-	known, repeated := r.known[p]
-	if known == nil {
-		read(s.answer(g, u, p.questions, p.spare))
-		if repeated && !r.off {
-			r.record(s, g, p, u)
-		} else if !repeated {
-			r.add(p, nil)
+func (r *recording) free() {
+	if r != nil {
+		r.graph.Free()
+		r.g.Free()
+	}
+}
+
+func (s *Searcher) scoreOnGPU(g *graph, requests []*rank.Request, p plan) []rank.Scores {
+	batch := batchOf(requests)
+	as := packed(batch)
+	if p.positions = roundUp(int64(len(as.places)), recordedPositions); !s.launchBound(p) {
+		f := s.feed(requests, batch, as, p)
+		ints, numbers := f.upload(g)
+		return s.read(s.compute(g, s.network.views(g, f, ints, numbers), p), requests)
+	}
+	if rows := roundUp(p.rows, 1); rows > p.rows {
+		batch = padRows(requests, int(rows))
+		as = packed(batch)
+		p.rows, p.positions = rows, roundUp(int64(len(as.places)), recordedPositions)
+	}
+	p.spare, p.proposals = roundUp(p.spare, recordedSpare), roundUp(p.proposals, recordedSpare)
+	f := s.feed(requests, batch, as.upTo(p.positions, min(p.positions, int64(s.network.config.MaxTokens()))), p)
+	own := <-s.recordings
+	defer func() { s.recordings <- own }()
+	return s.read(own.compute(s, g, f, p), requests)
+}
+
+// launchBound says whether launching the kernels one by one takes longer than they do.
+func (s *Searcher) launchBound(p plan) bool {
+	return (p.positions+p.rows*s.beams*int64(s.tree.Depth))*s.network.config.layerWeights() <= mostRecordedWork
+}
+
+// roundUp rounds to at least the unit, and further to a power of two or the middle between two
+// of them: at most a third more.
+func roundUp(n, unit int64) int64 {
+	if n = (n + unit - 1) / unit; n == 0 {
+		return 0
+	}
+	power := int64(1) << bits.Len64(uint64(n-1)) // >= n
+	if middle := power / 4 * 3; middle >= n {
+		power = middle
+	}
+	return power * unit
+}
+
+// padRows repeats the last request, which is the shortest.
+func padRows(requests []*rank.Request, rows int) examples.Batch {
+	all := make([]*rank.Request, rows)
+	for i := range all {
+		all[i] = requests[min(i, len(requests)-1)]
+	}
+	return batchOf(all)
+}
+
+// compute launches kernels one by one when it meets a plan for the first time, which also prepares
+// what libtorch keeps for later; the second time it records, and from then on it replays. The
+// result is valid until the next call.
+func (r *recordings) compute(s *Searcher, g *graph, f *feed, p plan) output {
+	known, met := r.known.Get(p)
+	if known != nil {
+		known.ints.SetInts(f.ints)
+		if known.numbers != nil {
+			known.numbers.SetFloats(f.numbers)
 		}
-		return
+		known.graph.Replay()
+		return known.output
 	}
-	known.inputs.set(u)
-	known.run.Again()
-	read(known.answers)
+	ints, numbers := f.upload(g)
+	out := s.compute(g, s.network.views(g, f, ints, numbers), p)
+	if !met {
+		r.known.Add(p, nil)
+	} else if !r.off {
+		r.record(s, g, f, p, ints, numbers)
+	}
+	return out
 }
 
-func (r *recordings) add(p plan, known *recording) {
-	if r.known == nil {
-		r.known = make(map[plan]*recording)
+// record takes over the uploaded feed.
+func (r *recordings) record(s *Searcher, g *graph, f *feed, p plan, ints, numbers *tensor.Tensor) {
+	made := &recording{g: newGraph(s.device), ints: ints, numbers: numbers}
+	g.Give(&made.g.Scope, ints)
+	if numbers != nil {
+		g.Give(&made.g.Scope, numbers)
 	}
-	r.known[p] = known
-}
-
-// record takes over the uploaded batch.
-func (r *recordings) record(s *Searcher, g *graph, p plan, u uploaded) {
-	made := &recording{g: newGraph(s.device), inputs: u}
-	g.Give(&made.g.Scope, u.tensors()...)
 	err := catch(func() {
-		made.run = tensor.Record(func() { made.answers = s.answer(made.g, u, p.questions, p.spare) })
+		made.graph = tensor.Record(&r.pool, func() {
+			made.output = s.compute(made.g, s.network.views(made.g, f, ints, numbers), p)
+			made.g.Free(ints, numbers, made.output.leaves, made.output.numbers) // others may take the memory of the rest
+		})
 	})
 	if err != nil {
-		slog.Warn("recommending to few users takes longer on this GPU", "cause", err)
+		slog.Warn("CUDA graphs do not work on this GPU: recommending takes longer", "err", err)
 		made.g.Free()
 		r.off = true
 		return
 	}
-	r.add(p, made)
+	r.known.Add(p, made)
 }
 
-func (r *recordings) free() {
-	for _, known := range r.known {
-		if known != nil {
-			known.run.Free()
-			known.g.Free()
-		}
-	}
-	r.known = nil
-}
+func (r *recordings) free() { r.known.Purge() }

@@ -1,10 +1,12 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"math"
 
 	"genrec/model/examples"
+	"genrec/model/rank"
 	"genrec/model/tensor"
 	"genrec/model/tokens"
 	"genrec/model/trie"
@@ -13,14 +15,11 @@ import (
 // Beams is the default width of the beam search (paper, section 7.1).
 const Beams = 20
 
-// Candidate is an item that a search found.
-type Candidate struct {
-	Leaf    int     // number of the sequence in the trie
-	LogProb float64 // log-probability of the item's text, in nats
-}
+// Candidate is an item that a search found, with the log-probability of its text.
+type Candidate = rank.Candidate
 
-// Searcher finds the most probable sequences of a trie by beam search. It belongs
-// to the goroutine that owns the model.
+// Searcher finds the most probable sequences of a trie by beam search, and scores them and
+// others by the dense head. It runs on threads of its own, and is safe for concurrent use.
 type Searcher struct {
 	network *network
 	device  Device
@@ -30,15 +29,15 @@ type Searcher struct {
 	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
 
 	owned        *graph
-	prefix       []int64        // what the decoder reads before the first free token
-	prefixTokens *tensor.Tensor // (1, T)
-	childToken   *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
-	childNode    *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
-	childBias    *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
-	itself       *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
-	numbers      *tensor.Tensor // (B, 1): 0 to B-1, for as many as are searched together
-	recordings   recordings
-	output       linear // D to V, or to a few more that have no probability
+	prefix       []int64          // what the decoder reads before the first free token
+	prefixTokens *tensor.Tensor   // (1, T)
+	childToken   *tensor.Tensor   // (N, A): tokens of the trie's inner nodes, 0 where there is none
+	childNode    *tensor.Tensor   // (N, A): nodes behind them, 0 where there is none
+	childBias    *tensor.Tensor   // (N, A): 0 where there is a child, -inf elsewhere
+	itself       *tensor.Tensor   // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
+	numbers      *tensor.Tensor   // (B, 1): 0 to B-1, for as many as are searched together
+	recordings   chan *recordings // free ones: as many as there are threads, on a GPU
+	output       linear           // D to V, or to a few more that have no probability
 }
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
@@ -74,6 +73,12 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	s.itself = s.network.floats(s.owned, diagonal(beams), 1, 1, s.beams, s.beams)
 	if s.crew, err = newCrew(m.device, searchingThreads(m), prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	s.recordings = make(chan *recordings, s.crew.size())
+	if m.device != CPU {
+		for range s.crew.size() {
+			s.recordings <- newRecordings()
+		}
 	}
 	return s, nil
 }
@@ -122,7 +127,9 @@ func diagonal(size int) []float32 {
 func (s *Searcher) Close() (err error) {
 	defer tensor.Catch(&err)
 	s.crew.close()
-	s.recordings.free()
+	for len(s.recordings) > 0 {
+		(<-s.recordings).free()
+	}
 	s.owned.Free()
 	return nil
 }
@@ -134,29 +141,22 @@ func (s *Searcher) Close() (err error) {
 // Beams that reach a leaf leave the search, as in Hugging Face's: at each step the
 // best continuations are taken of all, those that end a sequence are put aside, and
 // as many others go on as there are beams.
-func (s *Searcher) Search(inputs []examples.Input, spare int) (found [][]Candidate, err error) {
-	requests := make([]request, len(inputs))
+func (s *Searcher) Search(ctx context.Context, inputs []examples.Input, spare int) ([][]Candidate, error) {
+	requests := make([]*rank.Request, len(inputs))
 	for i, in := range inputs {
-		requests[i] = request{input: in, spare: spare}
+		requests[i] = &rank.Request{Input: in, Spare: spare}
 	}
-	found = make([][]Candidate, len(inputs))
-	err = s.inParts(requests, func(g *graph, numbers []int, part []request) {
-		s.ask(g, part, questions{beams: true}, func(a asked) {
-			for i, candidates := range s.candidates(a.ended, part) {
-				found[numbers[i]] = candidates
-			}
-		})
-	})
-	return found, err
-}
-
-// candidates keeps for each request as many as it asks for, whatever the others do.
-func (s *Searcher) candidates(ended finished, requests []request) [][]Candidate {
-	found := s.read(ended, int64(len(requests)))
-	for i, r := range requests {
-		found[i] = found[i][:min(len(found[i]), int(s.beams)+r.spare)]
+	scores, err := s.Score(ctx, requests, rank.Heads{Beams: true})
+	if err != nil {
+		return nil, err
 	}
-	return found
+	found := make([][]Candidate, len(inputs))
+	for i, of := range scores {
+		for j, leaf := range of.BeamLeaves {
+			found[i] = append(found[i], Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[j])})
+		}
+	}
+	return found, nil
 }
 
 // search goes on from the start until every beam has ended, and keeps the best: of those
@@ -197,7 +197,7 @@ type beams struct {
 func (b *beams) tensors() []*tensor.Tensor {
 	all := []*tensor.Tensor{b.requests, b.states, b.nodes, b.scores, b.paths, b.mask}
 	for i := range b.own {
-		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values, b.cross[i].as.starts)
+		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values, b.cross[i].packing.starts)
 	}
 	return all
 }

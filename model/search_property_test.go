@@ -44,7 +44,7 @@ func TestSearchIsThePlainSearch(t *testing.T) {
 		for i := range inputs {
 			inputs[i] = drawInput(rng)
 		}
-		found, err := searcher.Search(inputs, spare)
+		found, err := searcher.Search(t.Context(), inputs, spare)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,7 +65,7 @@ func TestWideSearchIsExhaustive(t *testing.T) {
 				}
 				inputs = append(inputs, in)
 			}
-			found, err := searcher.Search(inputs, 0)
+			found, err := searcher.Search(t.Context(), inputs, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,99 +1,74 @@
 package model
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"runtime/debug"
-	"sync"
-	"sync/atomic"
 
 	"genrec/model/libtorch"
 	"genrec/model/tensor"
+	"genrec/pkg/cores"
 )
 
-// crew is a number of OS threads on which libtorch's operations run alone: on a CPU one a
-// core, since most operations of a small model are too short to be shared by cores; on a
-// GPU a few with a stream each, which prepare its work while it does another's. A crew of
-// none works on its caller's thread, where all cores share an operation.
-type crew []chan func()
+// crew runs libtorch's operations on OS threads of its own, or on the caller's if it has none.
+type crew struct{ pool *cores.Pool }
 
 // newCrew starts threads for a device; prepare runs at the start of each, unless it is nil.
+// With several threads on a CPU, each operation has one core: most operations of a small model
+// are too short to be shared. On a GPU each thread has a stream.
 func newCrew(device Device, threads int, prepare func()) (crew, error) {
-	c := make(crew, threads)
-	ready := make(chan error)
-	for i := range c {
-		c[i] = make(chan func())
-		go func() {
-			runtime.LockOSThread() // for good: the thread ends with the goroutine
-			if prepare != nil {
-				prepare()
-			}
-			libtorch.SetGradients(true) // the thread may have had another life
-			err := libtorch.UseThreads(1)
-			if device != CPU {
-				err = errors.Join(err, libtorch.UseOwnStream())
-			}
-			ready <- err
-			for call := range c[i] {
-				call()
-			}
-		}()
+	if threads == 0 {
+		return crew{}, nil
 	}
-	var errs []error
-	for range c {
-		errs = append(errs, <-ready)
-	}
-	if err := errors.Join(errs...); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	pool, err := cores.NewPool(threads, func() error {
+		if prepare != nil {
+			prepare()
+		}
+		libtorch.SetGradients(true) // the thread may have been another one's before
+		var err error
+		if threads > 1 {
+			err = libtorch.UseThreads(1)
+		}
+		if device != CPU {
+			err = errors.Join(err, libtorch.UseOwnStream())
+		}
+		return err
+	})
+	return crew{pool}, err
 }
 
 // each runs f, which may panic as tensor.Catch expects, for 0 to n-1, as many at a time
-// as there are threads.
-func (c crew) each(n int, f func(i int)) error {
+// as there are threads. Other panics come back as a *cores.Panic.
+func (c crew) each(ctx context.Context, n int, f func(i int)) error {
 	errs := make([]error, n)
-	if len(c) == 0 {
-		for i := range n {
-			errs[i] = catch(func() { f(i) })
-		}
-		return errors.Join(errs...)
+	call := func(i int) { errs[i] = catch(func() { f(i) }) }
+	if c.pool != nil {
+		return errors.Join(c.pool.Each(ctx, n, call), errors.Join(errs...))
 	}
-	var (
-		next  atomic.Int64
-		group sync.WaitGroup
-	)
-	for _, calls := range c[:min(n, len(c))] {
-		group.Add(1)
-		calls <- func() {
-			defer group.Done()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				errs[i] = catch(func() { f(i) })
-			}
-		}
+	for i := range n {
+		call(i)
 	}
-	group.Wait()
 	return errors.Join(errs...)
 }
 
-// catch makes an error of a panic. Other threads' panics than libtorch's would end the
-// process, which one user's data must not do.
+// catch returns the error of an operation that failed.
 func catch(f func()) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
 	defer tensor.Catch(&err)
 	f()
 	return nil
 }
 
+// size is the number of threads that work at once.
+func (c crew) size() int {
+	if c.pool == nil {
+		return 1
+	}
+	return c.pool.Threads()
+}
+
 func (c crew) close() {
-	for _, calls := range c {
-		close(calls)
+	if c.pool != nil {
+		c.pool.Close()
 	}
 }
 
@@ -103,7 +78,8 @@ const (
 	// share.
 	mostThreads = 16
 	mostShared  = 32 << 20
-	// streams is how many searches a GPU is given at once.
+	// streams is how many batches a GPU is given at once: while it computes one, the host
+	// uploads another and reads the results of a third.
 	streams = 3
 )
 
@@ -115,9 +91,11 @@ func threadsOn(cores int, m *Model) int {
 	return 0
 }
 
+// searchingThreads is at least one: callers of a Searcher have threads of their own, which
+// libtorch must not see.
 func searchingThreads(m *Model) int {
 	if m.device != CPU {
 		return streams
 	}
-	return threadsOn(runtime.NumCPU(), m)
+	return max(1, threadsOn(runtime.NumCPU(), m))
 }

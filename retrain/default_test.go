@@ -227,7 +227,8 @@ func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
 	defer bundle.Model.Drop()
 	leadTo := make(map[string]bool)
 	for item := range bundle.Catalog.Items() {
-		for _, next := range bundle.Rules[rules.Sequential].Next([]int{item}).Best(bundle.Catalog.Items()) {
+		follows := bundle.Rules[rules.Sequential].Next([]int{item})
+		for _, next := range follows.Best(bundle.Catalog.Items()) {
 			leadTo[bundle.Catalog.Item(next+1)] = true
 		}
 	}

@@ -47,17 +47,19 @@ func (l likeness) Popular() []sessions.ScoredItem {
 
 func (l likeness) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.Near) bool) {} }
 
-func (l likeness) Generate(_ context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+func (l likeness) Concurrency() int { return 2 }
+
+func (l likeness) Generate(_ context.Context, requests []inference.Request) (inference.Generated, error) {
 	lists := make([][]sessions.ScoredItem, len(requests))
 	for i, r := range requests {
 		if slices.Contains(r.Items, "poison") {
-			return nil, errors.New("poison")
+			return inference.Generated{}, errors.New("poison")
 		}
 		for j, item := range slices.Backward(r.Items) {
 			lists[i] = append(lists[i], sessions.ScoredItem{Item: "like-" + item, Score: float64(j + 1)})
 		}
 	}
-	return lists, nil
+	return inference.Generated{Lists: lists}, nil
 }
 
 func (l likeness) Close() error { return nil }

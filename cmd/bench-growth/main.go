@@ -159,7 +159,7 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.searcher.Search(inputs, 0); err != nil { // warms up
+	if _, err := b.searcher.Search(ctx, inputs, 0); err != nil { // warms up
 		return 0, err
 	}
 	peak, err := process.Peak()
@@ -170,7 +170,7 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 	var times []float64
 	for range b.rounds {
 		began := time.Now()
-		if _, err := b.searcher.Search(inputs, 0); err != nil {
+		if _, err := b.searcher.Search(ctx, inputs, 0); err != nil {
 			return 0, err
 		}
 		times = append(times, time.Since(began).Seconds()*1e3/float64(p.batch))

@@ -31,7 +31,7 @@ func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 		}
 		p := base
 		p.history, p.batch = 1+rng.IntN(128), 1+rng.IntN(128)
-		if _, err := b.searcher.Search(b.draw(p), 0); err != nil {
+		if _, err := b.searcher.Search(ctx, b.draw(p), 0); err != nil {
 			return err
 		}
 		users += p.batch

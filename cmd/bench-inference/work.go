@@ -163,7 +163,7 @@ type here struct{ *work }
 func (h here) recommend(users, batch int) (a answer, err error) {
 	for part := range slices.Chunk(h.inputs[:users], batch) {
 		began := time.Now()
-		found, err := h.searcher.Search(part, 0)
+		found, err := h.searcher.Search(context.Background(), part, 0)
 		if err != nil {
 			return a, err
 		}

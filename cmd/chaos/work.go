@@ -65,19 +65,22 @@ func (echo) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.
 // Close implements inference.Generator.
 func (echo) Close() error { return nil }
 
+// Concurrency implements inference.Generator: several batches are under way when a kill comes.
+func (echo) Concurrency() int { return 3 }
+
 // Generate implements inference.Generator.
-func (echo) Generate(ctx context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+func (echo) Generate(ctx context.Context, requests []inference.Request) (inference.Generated, error) {
 	const pause = 10 * time.Millisecond // time to be killed in
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return inference.Generated{}, ctx.Err()
 	case <-time.After(pause):
 	}
 	answers := make([][]sessions.ScoredItem, len(requests))
 	for i, r := range requests {
 		answers[i] = echoOf(r.Items)
 	}
-	return answers, nil
+	return inference.Generated{Lists: answers}, nil
 }
 
 // echoOf are the newest items, the newest first.

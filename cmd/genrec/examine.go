@@ -119,12 +119,12 @@ func tryModel(ctx context.Context, all *versions.Versions, version string) (stri
 		return "", err
 	}
 	loaded := time.Since(start)
-	lists, err := generator.Generate(ctx, []inference.Request{{User: "doctor"}})
-	if err == nil && len(lists[0]) == 0 {
+	generated, err := generator.Generate(ctx, []inference.Request{{User: "doctor"}})
+	if err == nil && len(generated.Lists[0]) == 0 {
 		err = fmt.Errorf("model %q recommends nothing", version)
 	}
 	if err := errors.Join(err, generator.Close()); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("is whole, loads in %v and recommends %d items", loaded.Round(time.Millisecond), len(lists[0])), nil
+	return fmt.Sprintf("is whole, loads in %v and recommends %d items", loaded.Round(time.Millisecond), len(generated.Lists[0])), nil
 }

@@ -69,21 +69,25 @@ func (g *generator) Near() iter.Seq2[string, recs.Near] {
 	}
 }
 
-func (g *generator) Generate(ctx context.Context, requests []inference.Request) ([][]sessions.ScoredItem, error) {
+func (g *generator) Concurrency() int { return g.recommender.Concurrency() }
+
+func (g *generator) Generate(ctx context.Context, requests []inference.Request) (inference.Generated, error) {
 	queries := make([]model.Query, len(requests))
 	for i, r := range requests {
 		queries[i] = model.Query(r)
 	}
-	ranked, err := g.recommender.Recommend(ctx, queries)
+	ranked, took, err := g.recommender.Recommend(ctx, queries)
 	if err != nil {
-		return nil, err
+		return inference.Generated{}, err
 	}
 	g.beams.Add(int64(len(requests) * g.recommender.Beams()))
 	lists := make([][]sessions.ScoredItem, len(ranked))
 	for i, items := range ranked {
 		lists[i] = scored(items)
 	}
-	return lists, nil
+	return inference.Generated{Lists: lists, Stages: []inference.Stage{
+		{Name: "prepare", Took: took.Prepare}, {Name: "network", Took: took.Network}, {Name: "fuse", Took: took.Fuse},
+	}}, nil
 }
 
 func (g *generator) Close() error { return g.recommender.Close() }

@@ -1,7 +1,12 @@
 #include "loops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
 // No comparison of numbers here traps, and no function's errno is read: without that, loops
 // with either are not vectorized.
@@ -114,6 +119,43 @@ VECTORIZED void add_norm(const float *x, const float *block, const float *weight
 #pragma omp simd
     for (int64_t i = 0; i < width; i++) to[i] = (to[i] - mean) * scale * weight[i] + bias[i];
   }
+}
+
+namespace {
+
+constexpr int64_t block = 16;
+
+// The largest number of each block; NaN is smaller than any.
+VECTORIZED void block_maxima(const float *x, int64_t blocks, float *to) {
+  for (int64_t i = 0; i < blocks; i++, x += block) to[i] = maximum(x, block);
+}
+
+} // namespace
+
+// At least k numbers are as large as the kth largest of all blocks' largest ones, and with many
+// blocks not many more: only those are sorted.
+void largest(const float *x, int64_t count, int64_t k, int64_t *to) {
+  thread_local std::vector<float> maxima, ordered;
+  thread_local std::vector<std::pair<float, int64_t>> found;
+  const int64_t blocks = count / block;
+  float least = -INFINITY;
+  maxima.resize(blocks);
+  block_maxima(x, blocks, maxima.data());
+  if (blocks > 2 * k && k > 0) {
+    ordered = maxima;
+    std::nth_element(ordered.begin(), ordered.begin() + k - 1, ordered.end(), std::greater<float>());
+    least = ordered[k - 1];
+  }
+  found.clear();
+  for (int64_t b = 0; b <= blocks; b++) {
+    if (b < blocks && maxima[b] < least) continue;
+    for (int64_t i = b * block; i < std::min(count, (b + 1) * block); i++) {
+      if (x[i] >= least) found.emplace_back(-x[i], i);
+    }
+  }
+  if (static_cast<int64_t>(found.size()) < k) throw std::domain_error("scores of items are not numbers");
+  std::partial_sort(found.begin(), found.begin() + k, found.end());
+  for (int64_t i = 0; i < k; i++) to[i] = found[i].second;
 }
 
 VECTORIZED float log_sum_exp(const float *x, int64_t count) {

@@ -20,4 +20,8 @@ void add_norm(const float *x, const float *block, const float *weight, const flo
 // log(sum(exp(x))).
 float log_sum_exp(const float *x, int64_t count);
 
+// The places of the k largest numbers, k at most count, largest first, of equals the first. It
+// throws if there are fewer numbers than k among x.
+void largest(const float *x, int64_t count, int64_t k, int64_t *to);
+
 } // namespace loops

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 namespace {
@@ -14,6 +15,7 @@ using pool = std::pair<unsigned long long, unsigned long long>;
 // recording holds. Its header needs those of CUDA.
 struct functions {
   static constexpr auto library = "libtorch_cuda.so";
+  pool (*new_pool)() = cuda::find<pool()>(library, "_ZN2at4cuda17graph_pool_handleEv");
   void (*make)(void *, bool) = cuda::find<void(void *, bool)>(library, "_ZN2at4cuda9CUDAGraphC1Eb");
   void (*begin)(void *, pool, int) =
       cuda::find<void(void *, pool, int)>(library, "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
@@ -45,12 +47,13 @@ template <typename Operation> int guarded(char **error, Operation operation) {
 
 } // namespace
 
-void *genrec_graph_begin(char **error) {
+void *genrec_graph_begin(unsigned long long shared[2], char **error) {
   constexpr int this_thread = 1; // cudaStreamCaptureModeThreadLocal: others may go on
   std::unique_ptr<graph> g;
   return guarded(error, [&] {
+    if (shared[0] == 0 && shared[1] == 0) std::tie(shared[0], shared[1]) = functions::get().new_pool();
     g = std::make_unique<graph>();
-    functions::get().begin(g->of, {0, 0}, this_thread);
+    functions::get().begin(g->of, {shared[0], shared[1]}, this_thread);
   }) ? g.release() : nullptr;
 }
 

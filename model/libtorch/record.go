@@ -14,11 +14,15 @@ import (
 // Graph is a CUDA graph: a number of kernels that start with one call.
 type Graph struct{ c unsafe.Pointer }
 
+// GraphPool is memory that several graphs share for intermediate results. Only one of them may
+// run at a time. The zero value is a new pool.
+type GraphPool [2]C.ulonglong
+
 // Record records what f lets the calling thread's stream do, which must not be the default
 // one, instead of doing it.
-func Record(f func()) (g Graph, err error) {
+func Record(pool *GraphPool, f func()) (g Graph, err error) {
 	var message *C.char
-	if g.c = C.genrec_graph_begin(&message); g.c == nil {
+	if g.c = C.genrec_graph_begin(&pool[0], &message); g.c == nil {
 		return g, fmt.Errorf("begin to record a CUDA graph: %w", take(message))
 	}
 	defer func() {

@@ -1,7 +1,11 @@
 #include "search.h"
 #include "cuda.h"
+#include "loops.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <algorithm>
+#include <c10/core/InferenceMode.h>
 #include <cmath>
 #include <cstring>
 
@@ -89,7 +93,35 @@ at::Tensor add_norm(const at::Tensor &x, const at::Tensor &block, const at::Tens
   return out;
 }
 
+// Whether loops over float32 in memory may take the place of libtorch's operations.
+bool in_loops(const at::Tensor &x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && c10::InferenceMode::is_enabled();
+}
+
+// Calls each(row) for the rows of a matrix of a width.
+template <typename Each> void each_row(int64_t rows, int64_t width, Each each) {
+  constexpr int64_t worth_a_thread = 32 << 10; // numbers
+  at::parallel_for(0, rows, std::max<int64_t>(1, worth_a_thread / width), [&](int64_t from, int64_t to) {
+    for (int64_t row = from; row < to; row++) each(row);
+  });
+}
+
+at::Tensor log_probs_in_loops(const at::Tensor &logits, const at::Tensor &columns) {
+  const auto x = logits.contiguous(), chosen = columns.contiguous();
+  const int64_t width = x.size(1), count = chosen.size(1);
+  auto out = at::empty(chosen.sizes(), x.options());
+  each_row(x.size(0), width, [&](int64_t row) {
+    const float *from = x.const_data_ptr<float>() + row * width;
+    const auto *at = chosen.const_data_ptr<int64_t>() + row * count;
+    float *to = out.mutable_data_ptr<float>() + row * count;
+    const float whole = loops::log_sum_exp(from, width);
+    for (int64_t i = 0; i < count; i++) to[i] = from[at[i]] - whole;
+  });
+  return out;
+}
+
 at::Tensor log_probs(const at::Tensor &logits, const at::Tensor &columns) {
+  if (in_loops(logits)) return log_probs_in_loops(logits, columns);
   if (!cuda::compiled_for(logits)) return at::log_softmax(logits, -1, at::kFloat).gather(1, columns);
   const auto x = logits.contiguous();
   auto sums = at::empty({x.size(0), 1}, x.options().dtype(at::kFloat));
@@ -99,6 +131,17 @@ at::Tensor log_probs(const at::Tensor &logits, const at::Tensor &columns) {
   void *arguments[] = {&from, &to, &width};
   cuda::launch("log_sum_exp", x, x.size(0), 512, 0, arguments);
   return x.gather(1, columns).to(at::kFloat).sub_(sums);
+}
+
+at::Tensor largest(const at::Tensor &x, int64_t k) {
+  if (!in_loops(x)) return std::get<1>(at::topk(x, k, -1));
+  const auto all = x.contiguous();
+  const int64_t width = all.size(1);
+  auto out = at::empty({all.size(0), k}, at::TensorOptions().dtype(at::kLong));
+  each_row(all.size(0), width, [&](int64_t row) {
+    loops::largest(all.const_data_ptr<float>() + row * width, width, k, out.mutable_data_ptr<int64_t>() + row * k);
+  });
+  return out;
 }
 
 } // namespace
@@ -121,6 +164,10 @@ void *genrec_add_norm(void *x, void *block, void *weight, void *bias, double eps
 
 void *genrec_log_probs(void *logits, void *columns, char **error) {
   return guarded(error, [&] { return log_probs(tensor(logits), tensor(columns)); });
+}
+
+void *genrec_largest(void *x, int64_t k, char **error) {
+  return guarded(error, [&] { return largest(tensor(x), k); });
 }
 
 int genrec_compile_kernels(const char *source, char **error) {

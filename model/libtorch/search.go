@@ -67,6 +67,13 @@ func LogProbs(logits, columns unsafe.Pointer) (unsafe.Pointer, error) {
 	return result(C.genrec_log_probs(logits, columns, &message), message)
 }
 
+// Largest returns the indices (R, K) of the k largest elements of each row of x (R, N), largest
+// first.
+func Largest(x unsafe.Pointer, k int64) (unsafe.Pointer, error) {
+	var message *C.char
+	return result(C.genrec_largest(x, C.int64_t(k), &message), message)
+}
+
 // result is a tensor, or the error that there is in its place.
 func result(tensor unsafe.Pointer, message *C.char) (unsafe.Pointer, error) {
 	if tensor == nil {

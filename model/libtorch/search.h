@@ -17,6 +17,9 @@ void *genrec_path_attention(void *x, void *keys, void *values, void *mask, int64
 void *genrec_add_norm(void *x, void *block, void *weight, void *bias, double epsilon, char **error);
 // logits are (R, V), columns (R, A).
 void *genrec_log_probs(void *logits, void *columns, char **error);
+// x is (R, N); returns the indices (R, K) of the largest of each row, largest first, of equals
+// the first on a CPU.
+void *genrec_largest(void *x, int64_t k, char **error);
 // Compiles the kernels of the above for the GPU; 0 with an error to free.
 int genrec_compile_kernels(const char *source, char **error);
 

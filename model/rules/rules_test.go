@@ -30,12 +30,12 @@ func TestNextAddsUpVotes(t *testing.T) {
 		{"the last of all", sequential, []int{2}, nil},
 		{"backwards", association, []int{1}, map[int]float64{0: 2. / one, 2: 1. / one}},
 		{"older items have less of a say", sequential, []int{1, 0}, map[int]float64{
-			1: ofZero * 2 / (ofZero*zero + older[Sequential]), 2: (ofZero*fading + older[Sequential]) / (ofZero*zero + older[Sequential]),
+			1: ofZero * 2 / (ofZero*zero + float64(older[Sequential])), 2: (ofZero*fading + float64(older[Sequential])) / (ofZero*zero + float64(older[Sequential])),
 		}},
 		{"but more in association", association, []int{1, 0}, map[int]float64{
-			0: older[Association] * ofOne * 2 / (ofZero*zero + older[Association]*ofOne*one),
-			1: ofZero * 2 / (ofZero*zero + older[Association]*ofOne*one),
-			2: (ofZero*fading + older[Association]*ofOne) / (ofZero*zero + older[Association]*ofOne*one),
+			0: float64(older[Association]) * ofOne * 2 / (ofZero*zero + float64(older[Association])*ofOne*one),
+			1: ofZero * 2 / (ofZero*zero + float64(older[Association])*ofOne*one),
+			2: (ofZero*fading + float64(older[Association])*ofOne) / (ofZero*zero + float64(older[Association])*ofOne*one),
 		}},
 		{"a repeated item follows itself", sequential, []int{3}, map[int]float64{3: 1}},
 		{"one that stood alone", association, []int{4}, nil},
@@ -88,8 +88,76 @@ func TestNextIsADistribution(t *testing.T) {
 		}
 		// What is older than the items asked changes nothing.
 		older := append([]int{rng.IntN(items)}, history...)
-		if len(history) >= asked && r.Next(older).LogProb(7) != next.LogProb(7) {
+		longer := r.Next(older)
+		if len(history) >= asked && longer.LogProb(7) != next.LogProb(7) {
 			t.Fatalf("the item before the newest %d of %v has a vote", asked, older)
+		}
+	}
+}
+
+// A table says what LogProb says, and the top is the beginning of the best, for any count.
+func TestTableAndTop(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	const items = 2000
+	histories := randomHistories(rng, 3000, items)
+	all := []*Rules{Learn(Sequential, histories, items), Learn(Association, histories, items)}
+	var next Next // its memory is used again
+	for i := range 200 {
+		history := make([]int, rng.IntN(100))
+		for j := range history {
+			history[j] = rng.IntN(items)
+		}
+		next.Ask(all[i%2], history)
+		table := next.Table()
+		for range 50 {
+			if item := rng.IntN(items); table.LogProb(item) != next.LogProb(item) {
+				t.Fatalf("after %v the table says %v of item %d, want %v", history, table.LogProb(item), item, next.LogProb(item))
+			}
+		}
+		table.Release()
+		best := next.Best(items)
+		for _, count := range []int{0, 1, rng.IntN(300), len(best), items} {
+			var top []int
+			for _, item := range next.Top(nil, count) {
+				top = append(top, int(item))
+			}
+			want := slices.Clone(best[:min(count, len(best))])
+			slices.Sort(top)
+			slices.Sort(want)
+			if !slices.Equal(top, want) {
+				t.Fatalf("after %v the top %d are %v, want %v", history, count, top, want)
+			}
+		}
+	}
+}
+
+func TestLargestOfAnyKeys(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for i := range 2000 {
+		keys := make([]uint64, rng.IntN(200))
+		for j := range keys {
+			switch i % 4 {
+			case 0:
+				keys[j] = rng.Uint64()
+			case 1:
+				keys[j] = rng.Uint64N(3) // many equal ones
+			case 2:
+				keys[j] = uint64(j)
+			default:
+				keys[j] = uint64(max(j, len(keys)-j))
+			}
+		}
+		want := slices.Clone(keys)
+		slices.Sort(want)
+		slices.Reverse(want)
+		count := rng.IntN(len(keys) + 2)
+		largest(keys, count)
+		count = min(count, len(keys))
+		got := slices.Clone(keys[:count])
+		slices.Sort(got)
+		slices.Reverse(got)
+		if !slices.Equal(got, want[:count]) {
+			t.Fatalf("the largest %d are %v, want %v", count, got, want[:count])
 		}
 	}
 }

@@ -104,6 +104,36 @@ func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
 	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
 }
 
+// Plus is integers plus a number.
+func (s *Scope) Plus(x *Tensor, number int64) *Tensor {
+	c := lib.AtsInt(number)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgAddScalar(out, x.c, c) })
+}
+
+// AtLeastZero is x with 0 in place of negative integers.
+func (s *Scope) AtLeastZero(x *Tensor) *Tensor {
+	c := lib.AtsInt(0)
+	defer lib.AtsFree(c)
+	return s.run(func(out *lib.Ctensor) { lib.AtgClampMin(out, x.c, c) })
+}
+
+// SumOfRows looks up rows of a table (R, D) by ids (N) and sums them by segments, weighted by
+// weights (N) of the table's kind: (B, D). The segments begin at starts (B+1), the end of the
+// last among them. It is for inference alone.
+func (s *Scope) SumOfRows(table, ids, starts, weights *Tensor) *Tensor {
+	const sum = 0
+	var out [4]lib.Ctensor // libtorch stores further results behind the first
+	bag := s.run(func(first *lib.Ctensor) {
+		lib.AtgEmbeddingBag(&out[0], table.c, ids.c, starts.c, 0, sum, 0, weights.c, 1)
+		*first = out[0]
+	})
+	for _, further := range out[1:] {
+		handle(further).Drop()
+	}
+	return bag
+}
+
 // Times is integers times a number.
 func (s *Scope) Times(x *Tensor, factor int64) *Tensor {
 	c := lib.AtsInt(factor)
@@ -208,6 +238,9 @@ func (s *Scope) TopK(x *Tensor, k int64) (values, indices *Tensor) {
 	})
 	return values, s.own(handle(pair[1]))
 }
+
+// Largest returns the indices of the k largest elements of each row of x (R, N), largest first.
+func (s *Scope) Largest(x *Tensor, k int64) *Tensor { return s.made(libtorch.Largest(pointer(x), k)) }
 
 // LogSoftmax is the log-probability over the last dimension.
 func (s *Scope) LogSoftmax(x *Tensor) *Tensor {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/sugarme/gotch"
 	lib "github.com/sugarme/gotch/libtch"
 
 	"genrec/model/libtorch"
@@ -16,6 +17,18 @@ func (t *Tensor) Zero() { inPlace(func(out *lib.Ctensor) { lib.AtgZero_(out, t.c
 func (t *Tensor) Set(from *Tensor) {
 	lib.AtCopy_(t.c, from.c)
 	check()
+}
+
+// SetInts overwrites the elements of an int64 tensor (N).
+func (t *Tensor) SetInts(data []int64) { setElements(t, data, gotch.Int64) }
+
+// SetFloats overwrites the elements of a float32 tensor (N).
+func (t *Tensor) SetFloats(data []float32) { setElements(t, data, gotch.Float) }
+
+func setElements[E int64 | float32](t *Tensor, data []E, kind gotch.DType) {
+	near := upload(data, kind, gotch.CPU, []int64{int64(len(data))})
+	defer near.Drop()
+	t.Set(near)
 }
 
 // Alias is another handle on the elements of a weight, with a gradient of its own.

@@ -2,7 +2,10 @@
 package cores
 
 import (
+	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -10,23 +13,67 @@ import (
 // blockRows is how many rows are worked on at a time: they stay in the cache.
 const blockRows = 256
 
-// InBlocks calls f for the rows 0..n-1 in blocks, on all cores.
+// InBlocks calls f for the rows 0..n-1 in blocks, on all cores. Panics are Each's.
 func InBlocks(n int, f func(from, to int)) {
 	Each((n+blockRows-1)/blockRows, func(block int) {
 		f(block*blockRows, min(n, (block+1)*blockRows))
 	})
 }
 
-// Each calls f for 0..n-1 on all cores. What f computes must not depend on the order.
+// Each calls f for 0..n-1 on all cores. What f computes must not depend on the order. If
+// a call panics, Each panics with a *Panic on the caller's goroutine once all running calls
+// have returned: there it can be recovered, which it cannot on a goroutine of Each's.
 func Each(n int, f func(i int)) {
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+	if workers := min(n, runtime.GOMAXPROCS(0)); workers > 1 {
+		if err := share(context.Background(), n, workers, f, func(loop func()) { go loop() }); err != nil {
+			panic(err)
+		}
+		return
+	}
+	for i := range n {
+		f(i)
+	}
+}
+
+// Panic is a panic on another goroutine.
+type Panic struct {
+	Value any
+	Stack []byte // of the goroutine that panicked
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
+
+// Unwrap returns the value of the panic if that is an error.
+func (p *Panic) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
+
+// share runs a number of loops, each started by start, that call f for 0..n-1, and waits for
+// them. It stops early and returns a *Panic after a panic, or the context's error at its end.
+func share(ctx context.Context, n, loops int, f func(i int), start func(loop func())) error {
+	var (
+		next    atomic.Int64
+		failed  atomic.Pointer[Panic]
+		running sync.WaitGroup
+	)
+	running.Add(loops)
+	for range loops {
+		start(func() {
+			defer running.Done()
+			defer func() {
+				if p := recover(); p != nil {
+					failed.CompareAndSwap(nil, &Panic{Value: p, Stack: debug.Stack()})
+				}
+			}()
+			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				f(i)
 			}
 		})
 	}
-	workers.Wait()
+	running.Wait()
+	if p := failed.Load(); p != nil {
+		return p
+	}
+	return ctx.Err()
 }

@@ -1,6 +1,9 @@
 package cores
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -19,5 +22,95 @@ func TestEachCallsOnce(t *testing.T) {
 				t.Errorf("of %d, number %d was called %d times, and as a row %d times", n, i, calls[i].Load(), rows[i].Load())
 			}
 		}
+	}
+}
+
+// A panic on a goroutine of Each could not be recovered by anyone and would end the process.
+func TestEachPanicsOnTheCallersGoroutine(t *testing.T) {
+	for _, n := range []int{1, 100} {
+		func() {
+			defer func() {
+				p := recover()
+				if n == 1 && p == "broken" {
+					return // called directly
+				}
+				if got, ok := p.(*Panic); !ok || got.Value != "broken" || len(got.Stack) == 0 {
+					t.Errorf("%d calls: recovered %v, want the panic of the call with its stack", n, p)
+				}
+			}()
+			Each(n, func(i int) {
+				if i == n/2 {
+					panic("broken")
+				}
+			})
+			t.Errorf("%d calls: Each returned after a panic", n)
+		}()
+	}
+}
+
+func TestPoolServesManyCallers(t *testing.T) {
+	var started atomic.Int64
+	p, err := NewPool(3, func() error { started.Add(1); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if started.Load() != 3 || p.Threads() != 3 {
+		t.Errorf("%d of %d threads were prepared, want 3", started.Load(), p.Threads())
+	}
+	var callers sync.WaitGroup
+	var running, most atomic.Int64
+	for n := range 20 {
+		callers.Go(func() {
+			calls := make([]atomic.Int64, n)
+			if err := p.Each(t.Context(), n, func(i int) {
+				most.Store(max(most.Load(), running.Add(1)))
+				calls[i].Add(1)
+				running.Add(-1)
+			}); err != nil {
+				t.Error(err)
+			}
+			for i := range calls {
+				if got := calls[i].Load(); got != 1 {
+					t.Errorf("%d of %d was called %d times", i, n, got)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if most.Load() > 3 {
+		t.Errorf("%d calls ran at once on 3 threads", most.Load())
+	}
+}
+
+func TestPoolReportsPanicsAndGoesOn(t *testing.T) {
+	p, err := NewPool(2, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	broken := errors.New("out of memory")
+	err = p.Each(t.Context(), 5, func(i int) {
+		if i == 3 {
+			panic(broken)
+		}
+	})
+	if got := (*Panic)(nil); !errors.As(err, &got) || !errors.Is(err, broken) {
+		t.Errorf("error %v, want the panic's", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Each(ended, 5, func(int) { t.Error("called after the end of the context") }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if err := p.Each(t.Context(), 5, func(int) {}); err != nil {
+		t.Errorf("after a panic: %v", err)
+	}
+}
+
+func TestPoolWithoutItsThreads(t *testing.T) {
+	broken := errors.New("no device")
+	if p, err := NewPool(2, func() error { return broken }); p != nil || !errors.Is(err, broken) {
+		t.Errorf("got %v and error %v, want none and the thread's error", p, err)
 	}
 }

@@ -18,18 +18,18 @@ const reloadAfter = time.Minute
 // loader follows what is to be served.
 type loader struct {
 	*run
-	fleet   fleet // handed over last
+	set     *servingSet // in use, nil before the first
 	refused map[string]time.Time
 }
 
-// pollModels loads new versions beside the old ones and hands them over to generate, which
-// owns them from then on.
+// pollModels loads new versions beside the old ones, and swaps to them between two batches.
 func (r *run) pollModels(ctx context.Context) error {
 	l := loader{run: r, refused: make(map[string]time.Time)}
+	defer l.close(ctx)
 	tick := time.NewTicker(r.cfg.PollModels)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		shares, err := r.serving(ctx)
+		shares, err := r.wanted(ctx)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (r *run) pollModels(ctx context.Context) error {
 	}
 }
 
-func (r *run) serving(ctx context.Context) (shares []registry.Share, err error) {
+func (r *run) wanted(ctx context.Context) (shares []registry.Share, err error) {
 	err = backoff.Retry(ctx, r.cfg.Logger, "look up the model versions to serve", func() (err error) {
 		shares, err = r.models.Serving(ctx)
 		return err
@@ -55,43 +55,43 @@ func (r *run) serving(ctx context.Context) (shares []registry.Share, err error) 
 	return shares, err
 }
 
-// follow hands over a fleet if there is a change, unless none of its models can be loaded:
+// close closes the models in use, after the last batch.
+func (l *loader) close(ctx context.Context) {
+	if l.set != nil {
+		l.set.batches.Wait()
+		l.closeModels(ctx, l.set, nil)
+	}
+}
+
+// follow swaps to another set if there is a change, unless none of its models can be loaded:
 // then the one before goes on.
-func (l *loader) follow(ctx context.Context, shares []registry.Share) (err error) {
+func (l *loader) follow(ctx context.Context, shares []registry.Share) error {
 	maps.DeleteFunc(l.refused, func(version string, _ time.Time) bool {
 		return !slices.ContainsFunc(shares, func(s registry.Share) bool { return s.Version == version })
 	})
+	before := l.set
+	if before == nil {
+		before = &servingSet{}
+	}
 	models := make(map[string]Generator)
-	next := fleet{models: models}
-	defer func() {
-		if err != nil {
-			l.closeModels(ctx, next, l.fleet)
-		}
-	}()
 	for _, s := range shares {
-		if model := l.fleet.models[s.Version]; model != nil {
-			models[s.Version] = model
-			continue
-		}
-		model, err := l.try(ctx, s)
-		if err != nil {
-			return err
+		model := before.models[s.Version]
+		if model == nil {
+			var err error
+			if model, err = l.try(ctx, s); err != nil {
+				l.closeModels(ctx, &servingSet{models: models}, l.set)
+				return err
+			}
 		}
 		if model != nil {
 			models[s.Version] = model
 		}
 	}
-	if len(models) == 0 || slices.Equal(shares, l.fleet.shares) && maps.Equal(models, l.fleet.models) {
+	if len(models) == 0 || slices.Equal(shares, before.shares) && maps.Equal(models, before.models) {
 		return nil
 	}
-	next = newFleet(shares, models)
-	select {
-	case l.loaded <- next:
-		l.fleet = next
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	l.set = newServingSet(shares, models, credit(before.credited, slices.Collect(maps.Keys(models))...))
+	return l.swap(ctx, l.set)
 }
 
 // try loads a version, or returns nil if it is broken. One that was is not tried again at
@@ -111,11 +111,18 @@ func (l *loader) try(ctx context.Context, s registry.Share) (Generator, error) {
 	}
 	if !again {
 		l.cfg.Logger.ErrorContext(ctx, "refused a model version: others serve its users",
-			"version", s.Version, "percent", s.Percent, "serving", l.fleet.String(), "err", err)
-		l.counters.update(func(s *Stats) { s.Refused++ })
+			"version", s.Version, "percent", s.Percent, "serving", l.served(), "err", err)
+		l.counters.refused.Add(1)
 	}
 	l.refused[s.Version] = time.Now()
 	return nil, nil
+}
+
+func (l *loader) served() string {
+	if l.set == nil {
+		return ""
+	}
+	return l.set.String()
 }
 
 func (r *run) load(ctx context.Context, version string) (Generator, error) {

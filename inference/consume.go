@@ -1,0 +1,113 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/backoff"
+	"genrec/pkg/stream"
+)
+
+// Reasons of dead letters.
+const (
+	ReasonBadRefresh     = "bad_refresh"
+	ReasonGenerateFailed = "generate_failed"
+	ReasonBadSequence    = "bad_sequence"
+)
+
+// maxRefreshBytes bounds what waits in the queue. It is far above the largest
+// refresh of a valid user id.
+const maxRefreshBytes = 16 << 10
+
+// commitEvery is the least time between two commits of a partition. What a kill leaves
+// uncommitted is read again, and skipped because its recommendations are up to date.
+const commitEvery = 100 * time.Millisecond
+
+// own moves the refreshes of a partition into the queue, and commits what is finished, until
+// the partition is lost. Batches in progress then still write their results, which does no
+// harm, but nothing more is committed.
+func (r *run) own(ctx context.Context, p *stream.Partition) error {
+	o := newOffsets()
+	defer r.queue.drop(o)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.fetch(ctx, p, o) })
+	group.Go(func() error { return r.commit(ctx, p, o) })
+	return group.Wait()
+}
+
+func (r *run) fetch(ctx context.Context, p *stream.Partition, o *offsets) error {
+	for {
+		m, err := p.Fetch(ctx)
+		if err != nil {
+			return err
+		}
+		at := o.add(m.Offset)
+		trace, queued := r.tracer.Continue(ctx, m), time.Now()
+		refresh, err := decode(m.Value)
+		if err != nil {
+			trace.Fail(ReasonBadRefresh)
+			if err := r.deadLetter(ctx, stream.DeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
+				return err
+			}
+			trace.End()
+			at.finish()
+			r.counters.read.Add(1)
+			continue
+		}
+		older, coalesced, err := r.queue.add(ctx, &pending{refresh: refresh, message: m, offset: at, trace: trace, queued: queued})
+		if err != nil {
+			return err
+		}
+		r.counters.read.Add(1)
+		if coalesced {
+			older.finish()
+			r.counters.coalesced.Add(1)
+		}
+	}
+}
+
+func decode(value []byte) (stream.Refresh, error) {
+	if len(value) > maxRefreshBytes {
+		return stream.Refresh{}, fmt.Errorf("decode refresh: %d bytes, more than %d", len(value), maxRefreshBytes)
+	}
+	return stream.DecodeRefresh(value)
+}
+
+// commit commits the offsets of a partition up to the oldest unfinished message.
+func (r *run) commit(ctx context.Context, p *stream.Partition, o *offsets) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-o.changed:
+		}
+		if next, advanced := o.advance(); advanced {
+			if err := p.Commit(ctx, next); err != nil {
+				return err
+			}
+			if err := backoff.Sleep(ctx, commitEvery); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// deadLetter writes dead letters.
+func (r *run) deadLetter(ctx context.Context, messages ...kafka.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	if err := stream.Publish(ctx, r.cfg.Logger, r.deadLetters, messages...); err != nil {
+		return err
+	}
+	for _, m := range messages {
+		r.metrics.dead.WithLabelValues(stream.ReasonOf(m)).Inc()
+	}
+	r.counters.failed.Add(int64(len(messages)))
+	r.cfg.Logger.WarnContext(ctx, "dead-lettered refreshes", "topic", r.deadLetters.Topic, "refreshes", len(messages))
+	return nil
+}
