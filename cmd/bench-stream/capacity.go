@@ -11,7 +11,7 @@ const (
 	step      = 1.25 // to a bound that is not known yet
 )
 
-// tested is what became of a rate.
+// tested is the result of a rate.
 type tested struct {
 	steady bool
 	served float64 // lists a second, which is the most that can be done while the backlog grows

@@ -54,8 +54,8 @@ func (g *generator) run(ctx context.Context, stop <-chan struct{}) {
 			return
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			for due := g.dueAt(now); n < due; n++ {
+		case <-ticker.C:
+			for due := g.dueAt(time.Now()); n < due; n++ {
 				g.produce(ctx, g.start.Add(time.Duration(float64(n+1)/g.rate*float64(time.Second))))
 			}
 		}

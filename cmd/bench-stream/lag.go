@@ -20,6 +20,8 @@ type lagMeter struct {
 	partitions []int
 }
 
+const readTimeout = 30 * time.Second
+
 // lag counts messages that are not committed.
 type lag struct{ events, refreshes int64 }
 
@@ -36,9 +38,21 @@ func newLagMeter(cluster stream.Cluster, partitions int) *lagMeter {
 
 func (m *lagMeter) close() { m.transport.CloseIdleConnections() }
 
-// read returns the lag now. Events that ingest has committed are refreshes by then, so that
-// none is missed between the two.
+// read returns the lag now, retrying for a while: a Kafka that has just started may not know
+// the coordinator of a group yet.
 func (m *lagMeter) read(ctx context.Context) (l lag, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err = retry(ctx, "read the lag", func() (err error) {
+		l, err = m.readOnce(ctx)
+		return err
+	})
+	return l, err
+}
+
+// readOnce reads what is committed first: an event that ingest has committed by then is a
+// refresh, so that none is missed between the two topics.
+func (m *lagMeter) readOnce(ctx context.Context) (l lag, err error) {
 	topics := stream.DefaultTopics()
 	var committed [2]int64
 	for i, of := range []struct{ group, topic string }{

@@ -5,24 +5,14 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
 	sampleEvery  = 250 * time.Millisecond
 	warmUp       = 4 * time.Second // at each rate, at most a third of the window
 	drainTimeout = 2 * time.Minute
+	recurrence   = 4.0 // seconds within which no user should recur: more than diverged
 )
-
-// turn is a genrec build that runs to be measured.
-type turn struct {
-	*rig
-	services *services
-	meter    *lagMeter
-	producer *kgo.Client
-	baseline *baseline
-}
 
 // load is a rate to produce at.
 type load struct {
@@ -33,13 +23,13 @@ type load struct {
 	observed []observer // of the window
 }
 
-// observer watches a window from its begin to its end.
+// observer watches a window from its beginning to its end.
 type observer interface {
 	begin(ctx context.Context) error
 	end(ctx context.Context) error
 }
 
-// loaded is what became of a load.
+// loaded is the result of a load.
 type loaded struct {
 	trend
 	served   float64 // lists a second
@@ -64,6 +54,9 @@ func (l loaded) String() string {
 
 // run produces at a rate, watches the backlog, and works it off afterwards.
 func (t *turn) run(ctx context.Context, l load) (result loaded, err error) {
+	if users := float64(len(t.baseline.audience.users)); users < recurrence*l.rate {
+		fmt.Printf("  note: at %.0f events/s a user recurs after %.1f s: refreshes of one user may coalesce; raise -users\n", l.rate, users/l.rate)
+	}
 	if err := t.baseline.restore(ctx); err != nil {
 		return result, err
 	}
@@ -165,39 +158,6 @@ func (t *turn) sample(ctx context.Context, g *generator, l load, window time.Dur
 		}
 		if time.Since(began) >= window || l.exceeded(samples[len(samples)-1]) {
 			return samples, nil
-		}
-	}
-}
-
-// burst returns how many users a second are worked off of a backlog, which is an upper
-// estimate of the steady capacity.
-func (t *turn) burst(ctx context.Context) (perSecond float64, err error) {
-	const (
-		firstBurst = 2000
-		longEnough = 3 * time.Second
-	)
-	users := len(t.baseline.audience.users)
-	g := &generator{client: t.producer, audience: t.baseline.audience}
-	work := func(n int) (time.Duration, error) {
-		start := time.Now()
-		if err := g.burst(ctx, n); err != nil {
-			return 0, err
-		}
-		err := t.meter.drain(ctx, t.services, drainTimeout)
-		return time.Since(start), err
-	}
-	if _, err := work(min(firstBurst/4, users)); err != nil { // caches, batch sizes, Kafka's JIT
-		return 0, err
-	}
-	for n := min(firstBurst, users); ; n = min(4*n, users) {
-		took, err := work(n)
-		if err != nil {
-			return 0, err
-		}
-		perSecond = float64(n) / took.Seconds()
-		fmt.Printf("  burst of %d users: %.0f lists/s\n", n, perSecond)
-		if took >= longEnough || n == users {
-			return perSecond, nil
 		}
 	}
 }

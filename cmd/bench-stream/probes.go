@@ -17,8 +17,8 @@ import (
 const (
 	probesPerSecond = 100
 	lookEvery       = 2 * time.Millisecond
-	// looksPerGet bounds the load of looking: with more open probes, they are read less often,
-	// which makes the error no larger in proportion to their latency.
+	// openAtFullRate bounds the load of looking: more open probes, which wait for longer, are
+	// read less often.
 	openAtFullRate = 16
 )
 

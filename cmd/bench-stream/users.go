@@ -49,6 +49,15 @@ func newAudience(s settings) (*audience, error) {
 	return a, nil
 }
 
+// meanHistory returns how many events a user has before the measurement.
+func (a *audience) meanHistory() float64 {
+	sum := 0
+	for _, u := range a.users {
+		sum += len(u.Items)
+	}
+	return float64(sum) / float64(len(a.users))
+}
+
 // next returns an event of the user whose last one is the longest ago, and the number of that user.
 func (a *audience) next(now time.Time) (e event.Event, user int) {
 	user = a.produced % len(a.users)
