@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,7 +122,10 @@ func (r *rig) compactAOF(ctx context.Context) error {
 		mu.Lock()
 		defer mu.Unlock()
 		masters = append(masters, master)
-		return master.BgRewriteAOF(ctx).Err()
+		if err := master.BgRewriteAOF(ctx).Err(); err != nil && !strings.Contains(err.Error(), "already in progress") {
+			return err
+		}
+		return nil
 	})
 	for _, master := range masters {
 		for err == nil {

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	if err := s.complete(); err != nil {
+	if err := errors.Join(s.complete(), s.checkBinaries()); err != nil {
 		return err
 	}
 	folder, err := os.MkdirTemp("", "bench-stream-*")
@@ -134,6 +135,21 @@ func (s *settings) complete() error {
 		return errors.New("-rate: only with -memory")
 	case s.workers < len(s.deviceNames()):
 		return fmt.Errorf("-workers: %d are fewer than the devices", s.workers)
+	}
+	return nil
+}
+
+// checkBinaries reports programs that are missing before anything is measured.
+func (s *settings) checkBinaries() error {
+	for _, f := range []struct{ name, path string }{
+		{"genrec", s.genrec}, {"engine", s.engine}, {"against", s.against}, {"against-engine", s.againstEngine},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := exec.LookPath(f.path); err != nil {
+			return fmt.Errorf("-%s: %w", f.name, err)
+		}
 	}
 	return nil
 }
