@@ -137,8 +137,10 @@ bench-snapshot: ## Time writing and reading a snapshot of 10 M events, and its m
 	@go run ./cmd/bench-snapshot $(ARGS)
 
 .PHONY: bench-stream
-bench-stream: build ## Measure the stream on a real Kafka and Redis; ARGS= flags
-	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench-stream -jars "$$kafka" $(ARGS)
+bench-stream: build ## Measure the stream on a real Kafka and Redis; DATA= is a dataset, ARGS= flags
+	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); built=$$(mktemp -d); trap 'rm -rf "$$built"' EXIT; \
+	go build -o "$$built" ./cmd/bench-stream ./cmd/bench-stream/engine; \
+	"$$built/bench-stream" -jars "$$kafka" -engine "$$built/engine" -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
 
 .PHONY: bench-serve
 bench-serve: build ## Ask genrec serve 5,000 times a second on a real Redis; ARGS= flags

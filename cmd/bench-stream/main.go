@@ -1,185 +1,159 @@
-// Command bench-stream measures the stream on a Kafka and a Redis of its own: events a second
-// through ingest beside what the same Redis does with the same scripts sent by nobody but a
-// pipeline, how that grows with partitions and processes, how soon recommendations are
-// there, and what a backlog does to memory.
+// Command bench-stream measures genrec on a Kafka and a Redis of its own.
+//
+// With -measure infer, the default, it measures the product's main job, from an event in Kafka
+// to the user's list in Redis: the highest steady rate, its latency, and where the time goes.
+// With -measure ingest it measures how fast ingest works off a backlog of events.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
-
-	"github.com/redis/go-redis/v9"
+	"os/exec"
+	"strings"
+	"time"
 
 	"genrec/cmd/internal/program"
-	"genrec/pkg/realservers"
-	"genrec/pkg/stream"
 )
 
 type settings struct {
-	genrec, jars, kafka, redis, models, data string
-	events, users, backlog, partitions       int
-	rounds                                   int
-	curve                                    bool
+	measure                    string
+	genrec, jars, kafka, redis string
+	partitions, users, rounds  int
+
+	// Of -measure ingest:
+	events, backlog int
+	curve           bool
+
+	// Of -measure infer:
+	engine, against, againstEngine string
+	models, data, ids              string
+	devices, inferArgs             string
+	workers, masters               int
+	window                         time.Duration
+	rate                           float64
+	memory                         time.Duration
 }
 
 func main() {
 	var s settings
-	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "program to measure")
-	flag.StringVar(&s.jars, "jars", "", "folder of Kafka's jars, as deploy/kafka/setup.sh prints it")
-	flag.StringVar(&s.kafka, "kafka", "", "HOST:PORT of a Kafka to use in place of one of its own")
-	flag.StringVar(&s.redis, "redis", "", "HOST:PORT of a Redis to use in place of one of its own, which it EMPTIES")
-	flag.StringVar(&s.models, "models", "", "folder of the model versions for freshness; none: no freshness")
-	flag.StringVar(&s.data, "data", "../shared/data/Beauty.txt", "dataset of the users for freshness, one of those that the model was trained on")
-	flag.IntVar(&s.events, "events", 400_000, "events of a measurement of throughput")
-	flag.IntVar(&s.users, "users", 100_000, "users that they are of")
-	flag.IntVar(&s.partitions, "partitions", 4, "partitions of the topics")
-	flag.IntVar(&s.backlog, "backlog", 0, "events of a backlog to work off; 0: none")
-	flag.IntVar(&s.rounds, "rounds", 3, "times that Redis alone and ingest are measured by turns")
-	flag.BoolVar(&s.curve, "curve", false, "measure several numbers of partitions and processes")
-	program.Main("bench-stream", func(ctx context.Context) error { return run(ctx, s) })
-}
+	flag.StringVar(&s.measure, "measure", "infer", "infer: from events to recommendations; ingest: from events to sequences")
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY` to measure")
+	flag.StringVar(&s.jars, "jars", "", "`FOLDER` of Kafka's jars, as printed by deploy/kafka/setup.sh")
+	flag.StringVar(&s.kafka, "kafka", "", "`HOST:PORT` of an existing Kafka, whose genrec topics are DELETED; default is to start one")
+	flag.StringVar(&s.redis, "redis", "", "`HOST:PORT` of an existing Redis, several for a Redis Cluster, which is EMPTIED; default is to start one")
+	flag.IntVar(&s.partitions, "partitions", 0, "partitions of each topic; default is 8, and 4 with -measure ingest")
+	flag.IntVar(&s.users, "users", 0, "distinct users; default is 50,000 on CPUs, 200,000 on GPUs, and 100,000 with -measure ingest")
+	flag.IntVar(&s.rounds, "rounds", 0, "measurements of which the median counts; default is 1, and 3 with -measure ingest")
 
-// rig is what everything is measured on.
-type rig struct {
-	settings
-	cluster stream.Cluster
-	rdb     *redis.Client
-	servers processors // of its own
+	flag.IntVar(&s.events, "events", 400_000, "ingest: events of one measurement")
+	flag.IntVar(&s.backlog, "backlog", 0, "ingest: also work off a backlog of this many events; 0: none")
+	flag.BoolVar(&s.curve, "curve", false, "ingest: also measure several numbers of partitions and processes")
+
+	flag.StringVar(&s.engine, "engine", "", "`BINARY` of cmd/bench-stream/engine; default is not to measure the engine alone")
+	flag.StringVar(&s.against, "against", "", "another genrec `BINARY`, measured by turns with the first")
+	flag.StringVar(&s.againstEngine, "against-engine", "", "`BINARY` of the engine benchmark of that build; default is the one of -engine")
+	flag.StringVar(&s.models, "models", "", "model registry `FOLDER`; default is a small model trained on -data and kept in the cache folder")
+	flag.StringVar(&s.data, "data", "../shared/data/Beauty.txt", "dataset `FILE` with the users' histories, one user a line: user item item ...")
+	flag.StringVar(&s.ids, "ids", "permuted", "permuted or published: item ids of the dataset that the model was trained on")
+	flag.StringVar(&s.devices, "device", "cpu", "cpu, cuda or cuda:N; several, separated by commas, start an infer process on each")
+	flag.StringVar(&s.inferArgs, "infer-args", "", "more `FLAGS` of genrec infer, such as \"--precision bfloat16\"")
+	flag.IntVar(&s.workers, "workers", 0, "infer processes, dealt out to the devices; default is one on each device")
+	flag.IntVar(&s.masters, "masters", 1, "Redis masters; more than one form a Redis Cluster")
+	flag.DurationVar(&s.window, "window", 30*time.Second, "how long lag must not grow for a rate to be steady")
+	flag.Float64Var(&s.rate, "rate", 0, "events a second for -memory; default is 90 % of the steady capacity")
+	flag.DurationVar(&s.memory, "memory", 0, "watch the resident memory of infer for this long, such as 10m; with -rate, measure nothing else")
+	program.Main("bench-stream", func(ctx context.Context) error {
+		err := run(ctx, s)
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		return err
+	})
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	r := &rig{settings: s}
+	if err := errors.Join(s.complete(), s.checkBinaries()); err != nil {
+		return err
+	}
 	folder, err := os.MkdirTemp("", "bench-stream-*")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	stop, err := r.start(ctx, folder)
-	defer stop()
-	if err != nil {
-		return err
+	if s.measure == "ingest" {
+		return measureIngest(ctx, s, folder)
 	}
-	defer r.rdb.Close()
+	return measureInfer(ctx, s, folder)
+}
 
-	if s.rounds < 1 {
-		return fmt.Errorf("-rounds: %d is not positive", s.rounds)
+// complete sets the defaults that depend on other flags, and validates.
+func (s *settings) complete() error {
+	partitions, users, rounds := 8, 50_000, 1
+	switch {
+	case s.measure == "ingest":
+		partitions, users, rounds = 4, 100_000, 3
+	case s.measure != "infer":
+		return fmt.Errorf("-measure: %q is neither infer nor ingest", s.measure)
+	case s.onGPU():
+		users = 200_000
 	}
-	typical, err := r.byTurns(ctx)
-	if err != nil {
-		return err
-	}
-	if s.curve {
-		if err := r.growth(ctx); err != nil {
-			return err
+	for _, f := range []struct {
+		name      string
+		value     *int
+		byDefault int
+	}{
+		{"partitions", &s.partitions, partitions},
+		{"users", &s.users, users},
+		{"rounds", &s.rounds, rounds},
+		{"workers", &s.workers, len(s.deviceNames())},
+		{"masters", &s.masters, 1},
+	} {
+		if *f.value == 0 {
+			*f.value = f.byDefault
+		}
+		if *f.value < 1 {
+			return fmt.Errorf("-%s: %d is not positive", f.name, *f.value)
 		}
 	}
-	if s.backlog > 0 {
-		worked, err := r.throughput(ctx, s.partitions, 1, s.backlog)
-		if err != nil {
-			return err
+	if s.measure == "ingest" {
+		if s.masters > 1 || strings.Contains(s.redis, ",") {
+			return errors.New("-masters: ingest is measured on a single Redis")
 		}
-		fmt.Println("backlog:", worked)
+		return nil
 	}
-	line := fmt.Sprintf("stream events_per_s=%.0f redis_ceiling=%.0f ratio=%.2f", typical.rate, typical.ceiling, typical.ratio())
-	if s.models != "" {
-		fresh, err := r.freshness(ctx)
-		if err != nil {
-			return err
-		}
-		line += fmt.Sprintf(" freshness_p50_ms=%.1f freshness_p99_ms=%.1f", fresh.p50, fresh.p99)
+	switch {
+	case s.ids != "permuted" && s.ids != "published":
+		return fmt.Errorf("-ids: %q is neither permuted nor published", s.ids)
+	case s.window <= 0:
+		return fmt.Errorf("-window: %v is not positive", s.window)
+	case s.rate < 0 || s.memory < 0:
+		return errors.New("-rate, -memory: negative")
+	case s.rate > 0 && s.memory == 0:
+		return errors.New("-rate: only with -memory")
+	case s.workers < len(s.deviceNames()):
+		return fmt.Errorf("-workers: %d are fewer than the devices", s.workers)
 	}
-	fmt.Println(line)
 	return nil
 }
 
-// start starts the servers that are not given.
-func (r *rig) start(ctx context.Context, folder string) (stop func(), err error) {
-	var stops []func()
-	stop = func() {
-		for _, s := range stops {
-			s()
+// checkBinaries reports programs that are missing before anything is measured.
+func (s *settings) checkBinaries() error {
+	for _, f := range []struct{ name, path string }{
+		{"genrec", s.genrec}, {"engine", s.engine}, {"against", s.against}, {"against-engine", s.againstEngine},
+	} {
+		if f.path == "" {
+			continue
 		}
-	}
-	if r.kafka == "" {
-		at := filepath.Join(folder, "kafka")
-		if err := os.Mkdir(at, 0o700); err != nil {
-			return stop, err
-		}
-		k, err := realservers.StartKafka(ctx, realservers.KafkaConfig{Jars: r.jars, Folder: at})
-		if err != nil {
-			return stop, err
-		}
-		stops, r.kafka = append(stops, k.Close), k.Address()
-		r.servers.add("Kafka", k.Process())
-	}
-	if r.redis == "" {
-		at := filepath.Join(folder, "redis")
-		if err := os.Mkdir(at, 0o700); err != nil {
-			return stop, err
-		}
-		server, err := realservers.StartRedis(ctx, realservers.RedisConfig{Folder: at})
-		if err != nil {
-			return stop, err
-		}
-		stops, r.redis = append(stops, server.Close), server.Address()
-		r.servers.add("Redis", server.Process())
-	}
-	r.cluster = stream.Cluster{Brokers: []string{r.kafka}}
-	r.rdb = redis.NewClient(&redis.Options{Addr: r.redis, ContextTimeoutEnabled: true})
-	return stop, r.rdb.Ping(ctx).Err()
-}
-
-// round is ingest beside Redis alone.
-type round struct{ rate, ceiling float64 }
-
-func (r round) ratio() float64 { return r.rate / r.ceiling }
-
-// byTurns measures both, one after the other, several times, and returns the round of the
-// median ratio. A Kafka that has just started is busy compiling itself, so that a first
-// backlog does not count.
-func (r *rig) byTurns(ctx context.Context) (round, error) {
-	first, err := r.throughput(ctx, r.partitions, 1, r.events)
-	if err != nil {
-		return round{}, err
-	}
-	fmt.Println("to warm up:", first)
-	rounds := make([]round, r.rounds)
-	for i := range rounds {
-		if rounds[i].ceiling, err = r.ceiling(ctx); err != nil {
-			return round{}, err
-		}
-		through, err := r.throughput(ctx, r.partitions, 1, r.events)
-		if err != nil {
-			return round{}, err
-		}
-		rounds[i].rate = through.rate
-		fmt.Printf("round %d: Redis alone %.0f events/s by %d connections that send prepared scripts; %v; ratio %.2f\n",
-			i+1, rounds[i].ceiling, ceilingConnections, through, rounds[i].ratio())
-	}
-	slices.SortFunc(rounds, func(a, b round) int { return cmp.Compare(a.ratio(), b.ratio()) })
-	return rounds[len(rounds)/2], nil
-}
-
-// growth prints how throughput grows.
-func (r *rig) growth(ctx context.Context) error {
-	fmt.Println("| partitions | processes | events/s | most memory, MiB |\n| --- | --- | --- | --- |")
-	for _, processes := range []int{1, 2} {
-		for _, partitions := range []int{1, 2, 4, 16} {
-			if processes > partitions {
-				continue
-			}
-			got, err := r.throughput(ctx, partitions, processes, r.events)
-			if err != nil {
-				return err
-			}
-			fmt.Printf("| %d | %d | %.0f | %.0f |\n", partitions, processes, got.rate, got.most)
+		if _, err := exec.LookPath(f.path); err != nil {
+			return fmt.Errorf("-%s: %w", f.name, err)
 		}
 	}
 	return nil
 }
+
+func (s *settings) deviceNames() []string { return strings.Split(s.devices, ",") }
+
+func (s *settings) onGPU() bool { return strings.Contains(s.devices, "cuda") }

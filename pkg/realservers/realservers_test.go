@@ -1,7 +1,9 @@
 package realservers
 
 import (
+	"context"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,5 +72,40 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	}
 	if _, err := StartKafka(t.Context(), KafkaConfig{Jars: t.TempDir(), Folder: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "apt install") {
 		t.Errorf("without Java the error is %v, want one that says what to install", err)
+	}
+}
+
+func TestRedisClusterServesAllSlots(t *testing.T) {
+	if os.Getenv("GENREC_TEST_KAFKA_JARS") == "" {
+		t.Skip("make test-real runs this")
+	}
+	const masters = 2
+	c, err := StartRedisCluster(t.Context(), RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if n := len(c.Processes()); n != masters {
+		t.Errorf("it has %d processes, want %d", n, masters)
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addresses()})
+	defer client.Close()
+	const keys = 100
+	for i := range keys {
+		if err := client.Set(t.Context(), strconv.Itoa(i), "kept", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := client.DBSize(t.Context()).Result(); err != nil || n != keys {
+		t.Errorf("the masters hold %d keys (error %v), want %d", n, err, keys)
+	}
+	err = client.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error {
+		if n := master.DBSize(ctx).Val(); n < keys/10 {
+			t.Errorf("%v holds %d of %d keys: the slots are not shared evenly", master, n, keys)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -16,6 +16,8 @@ type RedisConfig struct {
 	Folder string    // where it keeps its data
 	TLS    *TLS      // nil: not encrypted
 	Users  []ACLUser // with any, the default user is off
+
+	bus string // port where the other nodes of a Redis Cluster reach it; empty: no cluster
 }
 
 // ACLUser is a user of Redis.
@@ -67,6 +69,9 @@ func (r *Redis) writeConfig() error {
 		lines = append(lines, "port 0", "tls-port "+port, "tls-ca-cert-file "+t.CA, "tls-cert-file "+t.Cert, "tls-key-file "+t.Key)
 	} else {
 		lines = append(lines, "port "+port)
+	}
+	if r.cfg.bus != "" {
+		lines = append(lines, "cluster-enabled yes", "cluster-port "+r.cfg.bus)
 	}
 	for _, u := range r.cfg.Users {
 		lines = append(lines, fmt.Sprintf("user %s on >%s %s", u.Name, u.Password, u.Rules))

@@ -26,9 +26,14 @@ func Start(stderr io.Writer, program string, args ...string) (*Child, error) {
 func StartPrinting(stdout, stderr io.Writer, program string, args ...string) (*Child, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return StartCommand(cmd)
+}
+
+// StartCommand starts a prepared command, such as one with an environment of its own.
+func StartCommand(cmd *exec.Cmd) (*Child, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	c := &Child{cmd: cmd, ended: make(chan struct{})}
 	go func() {
@@ -49,6 +54,12 @@ func (c *Child) Failed() error {
 	default:
 		return nil
 	}
+}
+
+// Wait returns how it ended, once it has.
+func (c *Child) Wait() error {
+	<-c.ended
+	return c.err
 }
 
 // Stop asks it to end, and returns how it did.

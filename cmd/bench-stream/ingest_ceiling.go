@@ -20,7 +20,7 @@ const (
 	ceilingDepth       = 512 // scripts in a pipeline
 )
 
-// recorded is a connection that remembers what is written to it.
+// recorded is a connection that records what is written to it.
 type recorded struct {
 	net.Conn
 	written *bytes.Buffer
@@ -31,21 +31,21 @@ func (r recorded) Write(p []byte) (int, error) {
 	return r.Conn.Write(p)
 }
 
-// pipeline is a number of commands as they go over the wire.
+// pipeline holds commands as they are sent.
 type pipeline struct {
 	bytes    []byte
 	commands int
 }
 
-// ceiling measures how many events a second Redis appends when the commands that a Store
-// sends, bytes for bytes, come from connections that do nothing else.
+// ceiling measures how many events a second Redis appends when connections replay, byte for
+// byte, the commands of a Store and do nothing else.
 func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
-	if err := r.rdb.FlushAll(ctx).Err(); err != nil {
+	if err := r.flushRedis(ctx); err != nil {
 		return 0, err
 	}
 	var written bytes.Buffer
 	recording := redis.NewClient(&redis.Options{
-		Addr: r.redis, PoolSize: 1, MaxRetries: -1, ReadTimeout: time.Minute, // a second attempt would be recorded too
+		Addr: r.redis, PoolSize: 1, MaxRetries: -1, ReadTimeout: time.Minute, // a retry would be recorded too
 		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 			var d net.Dialer
 			conn, err := d.DialContext(ctx, network, address)
@@ -57,7 +57,7 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// Users of a connection are its own, as those of a partition are.
+	// Each connection has users of its own, like a partition.
 	pipelines := make([][]pipeline, ceilingConnections)
 	batches := make([][]sessions.UserEvents, ceilingConnections)
 	began := time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Millisecond)
@@ -73,13 +73,13 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 			return 0, err
 		}
 		scripts := written.Bytes()
-		if name := bytes.Index(scripts, []byte("evalsha")); name > 0 { // without the greeting of a new connection
+		if name := bytes.Index(scripts, []byte("evalsha")); name > 0 { // without the handshake of a new connection
 			scripts = scripts[bytes.LastIndexByte(scripts[:name], '*'):]
 		}
 		pipelines[at] = append(pipelines[at], pipeline{bytes.Clone(scripts), len(batches[at])})
 		batches[at] = batches[at][:0]
 	}
-	if err := r.rdb.FlushAll(ctx).Err(); err != nil {
+	if err := r.flushRedis(ctx); err != nil {
 		return 0, err
 	}
 
@@ -98,43 +98,43 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 	took := time.Since(start)
 	users, err := r.rdb.DBSize(ctx).Result()
 	if err != nil || int(users) < min(commands, r.users)*9/10 {
-		return 0, errors.Join(err, fmt.Errorf("the ceiling left %d keys: the commands were not done", users))
+		return 0, errors.Join(err, fmt.Errorf("the replay left %d keys: the commands were not executed", users))
 	}
 	return float64(commands) / took.Seconds(), nil
 }
 
-// send keeps two pipelines under way.
+// send keeps two pipelines in flight.
 func (r *rig) send(pipelines []pipeline) (err error) {
 	conn, err := net.Dial("tcp", r.redis)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	answered := make(chan error, 1)
+	replied := make(chan error, 1)
 	sent := make(chan struct{}, 2)
 	go func() {
 		buffer := make([]byte, 64<<10)
 		left := 0
 		for _, p := range pipelines {
-			for left += p.commands; left > 0; { // a read can go on into the next pipeline's
+			for left += p.commands; left > 0; { // a read may extend into the next pipeline's replies
 				n, err := conn.Read(buffer)
 				if err != nil {
-					answered <- err
+					replied <- err
 					return
 				}
 				if bytes.IndexByte(buffer[:n], '-') >= 0 {
-					answered <- fmt.Errorf("an answer of Redis is %.100q", buffer[:n])
+					replied <- fmt.Errorf("Redis replied %.100q", buffer[:n])
 					return
 				}
-				left -= bytes.Count(buffer[:n], []byte("*")) // each answer is an array of numbers
+				left -= bytes.Count(buffer[:n], []byte("*")) // each reply is an array of numbers
 			}
 			<-sent
 		}
-		answered <- nil
+		replied <- nil
 	}()
 	for _, p := range pipelines {
 		select {
-		case err := <-answered:
+		case err := <-replied:
 			return err
 		case sent <- struct{}{}:
 		}
@@ -142,5 +142,5 @@ func (r *rig) send(pipelines []pipeline) (err error) {
 			return err
 		}
 	}
-	return <-answered
+	return <-replied
 }

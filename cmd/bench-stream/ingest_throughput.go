@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -13,7 +11,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-// worked is what became of a backlog.
+// worked is the result of working off a backlog.
 type worked struct {
 	events      int
 	rate        float64 // events a second
@@ -26,7 +24,7 @@ func (w worked) String() string {
 		w.events, w.rate, w.least, w.most, w.processors)
 }
 
-// throughput lets processes work off a backlog of events.
+// throughput measures ingest processes that work off a backlog of events.
 func (r *rig) throughput(ctx context.Context, partitions, processes, events int) (worked, error) {
 	if err := r.emptyServers(ctx, partitions); err != nil {
 		return worked{}, err
@@ -35,10 +33,10 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 		return worked{}, err
 	}
 	var children []*process.Child
-	defer func() { stop(children) }()
+	defer func() { stopAll(children) }()
 	times := processors{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
 	for range processes {
-		c, err := r.command("ingest")
+		c, err := r.startGenrec(ctx, r.genrec, "ingest", nil)
 		if err != nil {
 			return worked{}, err
 		}
@@ -48,7 +46,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 	result := worked{events: events}
 	var (
 		start time.Time
-		first int64 // lag when the time began
+		first int64 // lag when the measurement began
 	)
 	for {
 		lag, err := r.lag(ctx)
@@ -91,24 +89,14 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 	}
 }
 
-// lag is how many events ingest has left. A Kafka that has just started may not know yet
-// who looks after a group.
+// lag returns how many events ingest has not committed. A Kafka that has just started may not
+// know the coordinator of a group yet.
 func (r *rig) lag(ctx context.Context) (lag int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err = retry(ctx, "look up what is left", func() (err error) {
+	err = retry(ctx, "look up the lag of ingest", func() (err error) {
 		lag, err = stream.Lag(ctx, r.cluster, ingest.DefaultGroup, stream.DefaultTopics().Interactions)
 		return err
 	})
 	return lag, err
-}
-
-func (r *rig) command(name string, args ...string) (*process.Child, error) {
-	return process.Start(os.Stderr, r.genrec, append([]string{"--log-level", "error", name, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
-}
-
-func stop(children []*process.Child) {
-	for _, c := range children {
-		slog.Debug("genrec ended", "cause", c.Stop())
-	}
 }

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// build is a genrec binary to measure.
+type build struct {
+	name, binary string
+	engine       float64 // users a second of its engine alone
+	outcomes     []outcome
+}
+
+// measureInfer measures one build, or two by turns, and prints the last line
+//
+//	infer device=… steady_per_s=… engine_per_s=… redis_per_s=… ratio=… p50_ms=… p99_ms=… p99_at_90_ms=… cores=… device_busy=…
+//
+// With -against, the last line goes on with against_steady_per_s=… speedup=…
+func measureInfer(ctx context.Context, s settings, folder string) error {
+	began := time.Now()
+	model, err := prepareModel(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := newAudience(s)
+	if err != nil {
+		return err
+	}
+	r, err := startServers(ctx, s, folder)
+	defer r.close()
+	if err != nil {
+		return err
+	}
+	b, err := r.fill(ctx, a, model.version)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("users: %d, each with a history of %.1f events on average and a list of %d items\n", len(a.users), a.meanHistory(), listItems)
+	if s.rate > 0 {
+		return r.watchMemory(ctx, model, b, s.rate)
+	}
+	builds, err := r.builds(ctx, model, a)
+	if err != nil {
+		return err
+	}
+	if err := r.measureByTurns(ctx, builds, model, b); err != nil {
+		return err
+	}
+	this := medians(builds[0].outcomes)
+	if s.memory > 0 {
+		if err := r.watchMemory(ctx, model, b, 0.9*this.steady); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("took %v\n", time.Since(began).Round(time.Second))
+	line := this.line(s.devices)
+	if len(builds) > 1 {
+		other := medians(builds[1].outcomes)
+		fmt.Printf("%s:\n%s\n", builds[1].name, other.line(s.devices))
+		line += fmt.Sprintf(" against_steady_per_s=%.0f speedup=%.2f", other.steady, this.steady/other.steady)
+	}
+	fmt.Println(line)
+	return nil
+}
+
+// builds returns the builds to measure, the one of -genrec first, with their engines measured.
+func (r *rig) builds(ctx context.Context, model servedModel, a *audience) ([]*build, error) {
+	this := &build{name: "this build", binary: r.genrec}
+	var err error
+	if this.engine, err = r.engineRate(ctx, r.engine, model, a); err != nil {
+		return nil, err
+	}
+	if r.against == "" {
+		return []*build{this}, nil
+	}
+	other := &build{name: "against " + r.against, binary: r.against, engine: this.engine}
+	if r.againstEngine == "" {
+		fmt.Println("note: without -against-engine, both builds are compared with this build's engine")
+	} else if other.engine, err = r.engineRate(ctx, r.againstEngine, model, a); err != nil {
+		return nil, err
+	}
+	return []*build{this, other}, nil
+}
+
+// measureByTurns measures Redis alone and then all builds, round by round.
+func (r *rig) measureByTurns(ctx context.Context, builds []*build, model servedModel, b *baseline) error {
+	redis, err := r.redisRate(ctx, b)
+	if err != nil {
+		return err
+	}
+	for round := range r.rounds {
+		for _, of := range builds {
+			fmt.Printf("round %d, %s:\n", round+1, of.name)
+			o, err := r.measureBuild(ctx, of.binary, model, b)
+			if err != nil {
+				return fmt.Errorf("measure %s: %w", of.name, err)
+			}
+			o.engine, o.redis = of.engine, redis
+			of.outcomes = append(of.outcomes, o)
+		}
+	}
+	return nil
+}
