@@ -164,7 +164,7 @@ func (e *engine) work(ctx context.Context, batch, callers int, d time.Duration) 
 	for i := range callers {
 		wait.Go(func() {
 			for {
-				lists, err := e.recommender.Recommend(ctx, e.take(batch))
+				lists, _, err := e.recommender.Recommend(ctx, e.take(batch))
 				if err == nil && len(lists) != batch {
 					err = fmt.Errorf("%d lists for %d users", len(lists), batch)
 				}
