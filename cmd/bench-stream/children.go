@@ -34,10 +34,12 @@ type untilDone struct {
 }
 
 func (w untilDone) Write(p []byte) (int, error) {
-	if w.ctx.Err() != nil {
+	select {
+	case <-w.ctx.Done():
 		return len(p), nil
+	default:
+		return w.to.Write(p)
 	}
-	return w.to.Write(p)
 }
 
 func stopAll(children []*process.Child) {

@@ -123,7 +123,7 @@ func (r *rig) send(pipelines []pipeline) (err error) {
 					return
 				}
 				if bytes.IndexByte(buffer[:n], '-') >= 0 {
-					replied <- fmt.Errorf("Redis replied %.100q", buffer[:n])
+					replied <- fmt.Errorf("error reply of Redis: %.100q", buffer[:n])
 					return
 				}
 				left -= bytes.Count(buffer[:n], []byte("*")) // each reply is an array of numbers

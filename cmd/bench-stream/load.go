@@ -125,9 +125,11 @@ func (t *turn) watch(ctx context.Context, g *generator, l load) (result loaded, 
 	first, last := samples[0], samples[len(samples)-1]
 	result.trend = trendOf(samples, l.rate)
 	if spent := (last.at - first.at).Seconds(); spent > 0 {
-		result.served = l.rate - (last.backlog-first.backlog)/spent
+		result.served = max(0, l.rate-(last.backlog-first.backlog)/spent)
 	}
-	result.diverged = l.exceeded(last)
+	if result.diverged = l.exceeded(last); result.diverged {
+		result.last = last.backlog / l.rate
+	}
 	result.behind = float64(g.dueAt(now)-g.acknowledged.Load()) > maxUnsent*l.rate
 	return result, nil
 }

@@ -50,7 +50,7 @@ func skipReply(r *bufio.Reader) error {
 	case '+', ':':
 		return nil
 	case '-':
-		return fmt.Errorf("Redis replied %q", text)
+		return fmt.Errorf("error reply of Redis: %q", text)
 	case '$', '*':
 	default:
 		return fmt.Errorf("unexpected reply %.100q", line)
