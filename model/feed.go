@@ -78,7 +78,11 @@ func (n *network) feed(b examples.Batch, as layout) *feed {
 		f.newest = f.putInts(b.Newest, as.rows, 1)
 	}
 	if n.config.StartFromMean {
-		f.shares = f.putNumbers(chosen(as, itemShares(b)), as.shape()...)
+		shares := chosen(as, itemShares(b))
+		if as.packed() {
+			clear(shares[as.cumulativeLengths(b)[as.rows]:]) // positions of no row, which the last one must not count
+		}
+		f.shares = f.putNumbers(shares, as.shape()...)
 	}
 	return f
 }

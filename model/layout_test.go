@@ -55,7 +55,7 @@ func TestPackedIsPadded(t *testing.T) {
 		roomy := packed(batch).upTo(int64(len(inputs)+2)*int64(batch.Length)+3, int64(batch.Length)+1)
 		p := plan{Heads: rank.Heads{Beams: true}, rows: int64(batch.Rows), spare: 5}
 		var longer [][]Candidate
-		if err := searcher.crew.each(t.Context(), 1, func(int) {
+		if err := searcher.crew.each(t.Context(), 1, func(int, int) {
 			defer libtorch.Inference()()
 			g := newGraph(searcher.device)
 			defer g.Free()

@@ -41,9 +41,9 @@ func (s *Searcher) parts(requests []*rank.Request) [][]int {
 }
 
 // inParts does work on each of the parts, as many at a time as there are threads.
-func (s *Searcher) inParts(ctx context.Context, requests []*rank.Request, work func(g *graph, numbers []int, part []*rank.Request)) error {
+func (s *Searcher) inParts(ctx context.Context, requests []*rank.Request, work func(thread int, g *graph, numbers []int, part []*rank.Request)) error {
 	parts := s.parts(requests)
-	return s.crew.each(ctx, len(parts), func(i int) {
+	return s.crew.each(ctx, len(parts), func(thread, i int) {
 		defer libtorch.Inference()()
 		g := s.newGraph()
 		defer g.Free()
@@ -51,7 +51,7 @@ func (s *Searcher) inParts(ctx context.Context, requests []*rank.Request, work f
 		for j, number := range parts[i] {
 			part[j] = requests[number]
 		}
-		work(g, parts[i], part)
+		work(thread, g, parts[i], part)
 	})
 }
 

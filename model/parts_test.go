@@ -66,7 +66,7 @@ func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 		c := testCrew(t, threads)
 		for _, n := range []int{0, 1, 2, 10} {
 			counts := make([]atomic.Int32, n)
-			if err := c.each(t.Context(), n, func(i int) { counts[i].Add(1) }); err != nil {
+			if err := c.each(t.Context(), n, func(_, i int) { counts[i].Add(1) }); err != nil {
 				t.Error(err)
 			}
 			for i := range counts {
@@ -76,7 +76,7 @@ func TestCrewDoesEachOnceAndReportsFailures(t *testing.T) {
 			}
 		}
 		var failure *tensor.Error
-		err := c.each(t.Context(), 5, func(i int) {
+		err := c.each(t.Context(), 5, func(_, i int) {
 			if i == 3 {
 				panic(&tensor.Error{Message: "out of memory"})
 			}

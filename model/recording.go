@@ -26,8 +26,9 @@ const (
 	mostRecordings = 48
 )
 
-// recordings are the CUDA graphs of one stream's worth of work: one at a time is replayed, and
-// their intermediate results share memory.
+// recordings are the CUDA graphs of one thread. They are replayed in the stream that they were
+// recorded in: kernels of cuBLAS in a graph use a workspace of that stream. One at a time is
+// replayed, so that their intermediate results share memory.
 type recordings struct {
 	known *lru.Cache[plan, *recording] // nil: a plan that was met once
 	pool  libtorch.GraphPool
@@ -57,7 +58,7 @@ func (r *recording) free() {
 	}
 }
 
-func (s *Searcher) scoreOnGPU(g *graph, requests []*rank.Request, p plan) []rank.Scores {
+func (s *Searcher) scoreOnGPU(own *recordings, g *graph, requests []*rank.Request, p plan) []rank.Scores {
 	batch := batchOf(requests)
 	as := packed(batch)
 	if p.positions = roundUp(int64(len(as.places)), recordedPositions); !s.launchBound(p) {
@@ -72,8 +73,6 @@ func (s *Searcher) scoreOnGPU(g *graph, requests []*rank.Request, p plan) []rank
 	}
 	p.spare, p.proposals = roundUp(p.spare, recordedSpare), roundUp(p.proposals, recordedSpare)
 	f := s.feed(requests, batch, as.upTo(p.positions, min(p.positions, int64(s.network.config.MaxTokens()))), p)
-	own := <-s.recordings
-	defer func() { s.recordings <- own }()
 	return s.read(own.compute(s, g, f, p), requests)
 }
 

@@ -56,8 +56,8 @@ func TestRecordingAnswersWhoeverAsks(t *testing.T) {
 		}
 	}
 	recorded := 0
-	for range searcher.crew.size() {
-		for _, known := range (<-searcher.recordings).known.Values() {
+	for _, r := range searcher.recordings {
+		for _, known := range r.known.Values() {
 			if known != nil {
 				recorded++
 			}

@@ -14,8 +14,8 @@ var _ rank.Network = (*Searcher)(nil)
 // Score runs the beam search, the dense head or both.
 func (s *Searcher) Score(ctx context.Context, requests []*rank.Request, heads rank.Heads) ([]rank.Scores, error) {
 	scores := make([]rank.Scores, len(requests))
-	err := s.inParts(ctx, requests, func(g *graph, numbers []int, part []*rank.Request) {
-		for i, of := range s.score(g, part, heads) {
+	err := s.inParts(ctx, requests, func(thread int, g *graph, numbers []int, part []*rank.Request) {
+		for i, of := range s.score(thread, g, part, heads) {
 			scores[numbers[i]] = of
 		}
 	})
@@ -38,7 +38,7 @@ type output struct {
 	dense   int64          // H
 }
 
-func (s *Searcher) score(g *graph, requests []*rank.Request, heads rank.Heads) []rank.Scores {
+func (s *Searcher) score(thread int, g *graph, requests []*rank.Request, heads rank.Heads) []rank.Scores {
 	p := plan{Heads: heads, rows: int64(len(requests))}
 	for _, r := range requests {
 		p.spare = max(p.spare, int64(r.Spare))
@@ -47,7 +47,7 @@ func (s *Searcher) score(g *graph, requests []*rank.Request, heads rank.Heads) [
 		}
 	}
 	if s.device != CPU && s.packed {
-		return s.scoreOnGPU(g, requests, p)
+		return s.scoreOnGPU(s.recordings[thread], g, requests, p)
 	}
 	batch := batchOf(requests)
 	as := padded(batch)

@@ -29,15 +29,15 @@ type Searcher struct {
 	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
 
 	owned        *graph
-	prefix       []int64          // what the decoder reads before the first free token
-	prefixTokens *tensor.Tensor   // (1, T)
-	childToken   *tensor.Tensor   // (N, A): tokens of the trie's inner nodes, 0 where there is none
-	childNode    *tensor.Tensor   // (N, A): nodes behind them, 0 where there is none
-	childBias    *tensor.Tensor   // (N, A): 0 where there is a child, -inf elsewhere
-	itself       *tensor.Tensor   // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
-	numbers      *tensor.Tensor   // (B, 1): 0 to B-1, for as many as are searched together
-	recordings   chan *recordings // free ones: as many as there are threads, on a GPU
-	output       linear           // D to V, or to a few more that have no probability
+	prefix       []int64        // what the decoder reads before the first free token
+	prefixTokens *tensor.Tensor // (1, T)
+	childToken   *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
+	childNode    *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
+	childBias    *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
+	itself       *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
+	numbers      *tensor.Tensor // (B, 1): 0 to B-1, for as many as are searched together
+	recordings   []*recordings  // of each thread, on a GPU
+	output       linear         // D to V, or to a few more that have no probability
 }
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
@@ -74,11 +74,8 @@ func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Sear
 	if s.crew, err = newCrew(m.device, searchingThreads(m), prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.recordings = make(chan *recordings, s.crew.size())
-	if m.device != CPU {
-		for range s.crew.size() {
-			s.recordings <- newRecordings()
-		}
+	for range s.crew.size() {
+		s.recordings = append(s.recordings, newRecordings())
 	}
 	return s, nil
 }
@@ -127,8 +124,8 @@ func diagonal(size int) []float32 {
 func (s *Searcher) Close() (err error) {
 	defer tensor.Catch(&err)
 	s.crew.close()
-	for len(s.recordings) > 0 {
-		(<-s.recordings).free()
+	for _, r := range s.recordings {
+		r.free()
 	}
 	s.owned.Free()
 	return nil

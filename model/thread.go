@@ -38,15 +38,15 @@ func newCrew(device Device, threads int, prepare func()) (crew, error) {
 }
 
 // each runs f, which may panic as tensor.Catch expects, for 0 to n-1, as many at a time
-// as there are threads. Other panics come back as a *cores.Panic.
-func (c crew) each(ctx context.Context, n int, f func(i int)) error {
+// as there are threads, with the number of the thread. Other panics come back as a *cores.Panic.
+func (c crew) each(ctx context.Context, n int, f func(thread, i int)) error {
 	errs := make([]error, n)
-	call := func(i int) { errs[i] = catch(func() { f(i) }) }
+	call := func(thread, i int) { errs[i] = catch(func() { f(thread, i) }) }
 	if c.pool != nil {
 		return errors.Join(c.pool.Each(ctx, n, call), errors.Join(errs...))
 	}
 	for i := range n {
-		call(i)
+		call(0, i)
 	}
 	return errors.Join(errs...)
 }

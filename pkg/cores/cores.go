@@ -25,7 +25,8 @@ func InBlocks(n int, f func(from, to int)) {
 // have returned: there it can be recovered, which it cannot on a goroutine of Each's.
 func Each(n int, f func(i int)) {
 	if workers := min(n, runtime.GOMAXPROCS(0)); workers > 1 {
-		if err := share(context.Background(), n, workers, f, func(loop func()) { go loop() }); err != nil {
+		call := func(_, i int) { f(i) }
+		if err := share(context.Background(), n, workers, call, func(loop func(int)) { go loop(0) }); err != nil {
 			panic(err)
 		}
 		return
@@ -49,9 +50,10 @@ func (p *Panic) Unwrap() error {
 	return err
 }
 
-// share runs a number of loops, each started by start, that call f for 0..n-1, and waits for
-// them. It stops early and returns a *Panic after a panic, or the context's error at its end.
-func share(ctx context.Context, n, loops int, f func(i int), start func(loop func())) error {
+// share runs a number of loops, each started by start on a thread, that call f with the thread
+// and 0..n-1, and waits for them. It stops early and returns a *Panic after a panic, or the
+// context's error at its end.
+func share(ctx context.Context, n, loops int, f func(thread, i int), start func(loop func(thread int))) error {
 	var (
 		next    atomic.Int64
 		failed  atomic.Pointer[Panic]
@@ -59,7 +61,7 @@ func share(ctx context.Context, n, loops int, f func(i int), start func(loop fun
 	)
 	running.Add(loops)
 	for range loops {
-		start(func() {
+		start(func(thread int) {
 			defer running.Done()
 			defer func() {
 				if p := recover(); p != nil {
@@ -67,7 +69,7 @@ func share(ctx context.Context, n, loops int, f func(i int), start func(loop fun
 				}
 			}()
 			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				f(i)
+				f(thread, i)
 			}
 		})
 	}

@@ -60,10 +60,16 @@ func TestPoolServesManyCallers(t *testing.T) {
 	}
 	var callers sync.WaitGroup
 	var running, most atomic.Int64
+	var perThread [3]atomic.Int64
 	for n := range 20 {
 		callers.Go(func() {
 			calls := make([]atomic.Int64, n)
-			if err := p.Each(t.Context(), n, func(i int) {
+			if err := p.Each(t.Context(), n, func(thread, i int) {
+				perThread[thread].Add(1) // a thread runs one call at a time
+				defer perThread[thread].Add(-1)
+				if perThread[thread].Load() != 1 {
+					t.Errorf("thread %d runs two calls at once", thread)
+				}
 				most.Store(max(most.Load(), running.Add(1)))
 				calls[i].Add(1)
 				running.Add(-1)
@@ -90,7 +96,7 @@ func TestPoolReportsPanicsAndGoesOn(t *testing.T) {
 	}
 	defer p.Close()
 	broken := errors.New("out of memory")
-	err = p.Each(t.Context(), 5, func(i int) {
+	err = p.Each(t.Context(), 5, func(_, i int) {
 		if i == 3 {
 			panic(broken)
 		}
@@ -100,10 +106,10 @@ func TestPoolReportsPanicsAndGoesOn(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.Each(ended, 5, func(int) { t.Error("called after the end of the context") }); !errors.Is(err, context.Canceled) {
+	if err := p.Each(ended, 5, func(int, int) { t.Error("called after the end of the context") }); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
-	if err := p.Each(t.Context(), 5, func(int) {}); err != nil {
+	if err := p.Each(t.Context(), 5, func(int, int) {}); err != nil {
 		t.Errorf("after a panic: %v", err)
 	}
 }

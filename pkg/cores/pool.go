@@ -11,20 +11,20 @@ import (
 // libraries that keep state per thread.
 type Pool struct {
 	threads int
-	work    chan func()
+	work    chan func(thread int)
 	close   sync.Once
 }
 
 // NewPool starts the threads. Each of them calls start first; if one fails, none is left.
 func NewPool(threads int, start func() error) (*Pool, error) {
-	p := &Pool{threads: threads, work: make(chan func())}
+	p := &Pool{threads: threads, work: make(chan func(int))}
 	ready := make(chan error)
-	for range threads {
+	for thread := range threads {
 		go func() {
 			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 			ready <- start()
 			for f := range p.work {
-				f()
+				f(thread)
 			}
 		}()
 	}
@@ -42,11 +42,11 @@ func NewPool(threads int, start func() error) (*Pool, error) {
 // Threads is the number of threads.
 func (p *Pool) Threads() int { return p.threads }
 
-// Each calls f for 0..n-1, as many at a time as there are threads. Several goroutines may call
-// it at once: their calls take turns. After a panic of f, or the end of ctx, no more calls
-// begin, and the error is a *Panic or the context's.
-func (p *Pool) Each(ctx context.Context, n int, f func(i int)) error {
-	return share(ctx, n, min(n, p.threads), f, func(loop func()) { p.work <- loop })
+// Each calls f for 0..n-1, as many at a time as there are threads, with the number of the
+// thread. Several goroutines may call it at once: their calls take turns. After a panic of f,
+// or the end of ctx, no more calls begin, and the error is a *Panic or the context's.
+func (p *Pool) Each(ctx context.Context, n int, f func(thread, i int)) error {
+	return share(ctx, n, min(n, p.threads), f, func(loop func(int)) { p.work <- loop })
 }
 
 // Close ends the threads. No call of Each may be running or follow.
