@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -82,14 +81,25 @@ func (b *batch) add(m decoded) {
 // ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
 const ReasonBadSequence event.Reason = "bad_sequence"
 
-// giveUp buries the events of a user in place of appending them.
-func (b *batch) giveUp(user *sessions.UserError) {
-	at := slices.IndexFunc(b.users, func(u sessions.UserEvents) bool { return u.User == user.User })
-	for _, m := range b.sources[at] {
-		b.bury(m, ReasonBadSequence, user.Error())
+// giveUp dead-letters the events of the users that were not appended to, and returns the
+// answers for the others.
+func (b *batch) giveUp(unreadable sessions.UserErrors, answers []sessions.Appended) (appended []sessions.Appended) {
+	why := make(map[string]*sessions.UserError, len(unreadable))
+	for _, e := range unreadable {
+		why[e.User] = e
 	}
-	b.users = slices.Delete(b.users, at, at+1)
-	b.sources = slices.Delete(b.sources, at, at+1)
+	users, sources := b.users[:0], b.sources[:0]
+	for i, u := range b.users {
+		if e := why[u.User]; e != nil {
+			for _, m := range b.sources[i] {
+				b.bury(m, ReasonBadSequence, e.Error())
+			}
+			continue
+		}
+		users, sources, appended = append(users, u), append(sources, b.sources[i]), append(appended, answers[i])
+	}
+	b.users, b.sources = users, sources
+	return appended
 }
 
 func (b *batch) bury(m source, reason event.Reason, detail string) {

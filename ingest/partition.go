@@ -96,11 +96,7 @@ func (w *worker) append(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		versions, err := w.appendUsers(ctx, b.users)
-		for user := (*sessions.UserError)(nil); errors.As(err, &user); {
-			b.giveUp(user)
-			versions, err = w.appendUsers(ctx, b.users)
-		}
+		versions, err := w.appendUsers(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -115,18 +111,24 @@ func (w *worker) append(ctx context.Context) error {
 	}
 }
 
-func (w *worker) appendUsers(ctx context.Context, users []sessions.UserEvents) (versions []sessions.Appended, err error) {
-	if len(users) == 0 {
+// appendUsers appends the events of a batch, and dead-letters those of users whose sequence
+// is unreadable.
+func (w *worker) appendUsers(ctx context.Context, b *batch) (versions []sessions.Appended, err error) {
+	if len(b.users) == 0 {
 		return nil, nil
 	}
-	what := fmt.Sprintf("append to the sequences of %d users", len(users))
+	var unreadable sessions.UserErrors
+	what := fmt.Sprintf("append to the sequences of %d users", len(b.users))
 	err = backoff.Retry(ctx, w.cfg.Logger, what, func() (err error) {
-		versions, err = w.sessions.Append(ctx, users)
-		if user := (*sessions.UserError)(nil); errors.As(err, &user) {
-			return backoff.Permanent(err)
+		versions, err = w.sessions.Append(ctx, b.users)
+		if errors.As(err, &unreadable) {
+			return nil
 		}
 		return err
 	})
+	if err == nil && len(unreadable) > 0 {
+		versions = b.giveUp(unreadable, versions)
+	}
 	return versions, err
 }
 
