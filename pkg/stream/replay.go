@@ -41,7 +41,7 @@ const replayBatch = 500
 func Replay(ctx context.Context, cfg ReplayConfig) (Replayed, error) {
 	r := &replay{
 		ReplayConfig: cfg,
-		client:       &kafka.Client{Addr: kafka.TCP(cfg.Kafka.Brokers...), Transport: cfg.Kafka.transport()},
+		client:       cfg.Kafka.client(),
 		writers:      make(map[string]*kafka.Writer),
 		done:         make(map[place]int64),
 	}
