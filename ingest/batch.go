@@ -78,8 +78,15 @@ func (b *batch) add(m decoded) {
 	b.sources[at] = append(b.sources[at], m.source)
 }
 
-// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
-const ReasonBadSequence event.Reason = "bad_sequence"
+// Reasons beside those of package event.
+const (
+	// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
+	ReasonBadSequence event.Reason = "bad_sequence"
+	// These count messages that the topic does not take. The event is in its sequence in the
+	// one case, and lost but for its place in the log in the other.
+	ReasonRefreshRejected    event.Reason = "refresh_rejected"
+	ReasonDeadLetterRejected event.Reason = "dead_letter_rejected"
+)
 
 // giveUp dead-letters the events of the users that were not appended to, and returns the
 // answers for the others.
@@ -107,11 +114,15 @@ func (b *batch) bury(m source, reason event.Reason, detail string) {
 		m.trace.Fail(string(reason))
 		b.buried = append(b.buried, m.trace)
 	}
+	b.count(reason, 1)
+	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
+}
+
+func (b *batch) count(reason event.Reason, n int) {
 	if b.dead == nil {
 		b.dead = make(map[event.Reason]int64)
 	}
-	b.dead[reason]++
-	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
+	b.dead[reason] += int64(n)
 }
 
 // refreshes has one for every user, also for those whose events were all known:

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/event"
 	"genrec/sessions"
@@ -166,6 +169,27 @@ func TestEventsOfABrokenSequenceAreBuried(t *testing.T) {
 		if reason := header(m, "genrec-reason"); reason != string(ReasonBadSequence) {
 			t.Errorf("got a letter with reason %q", reason)
 		}
+	}
+}
+
+// What Kafka never takes must not stop the events behind it, before and after a restart.
+func TestRejectedMessagesAreGivenUp(t *testing.T) {
+	h := newHarness(t)
+	for _, topic := range []string{h.topics.Refreshes, h.topics.DeadLetters} {
+		h.servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.InvalidRecord, Count: -1})
+	}
+	h.produce(h.event("ann", "apple", 0), kafka.Message{Key: []byte("bob"), Value: []byte("{")}, h.event("cid", "beer", 0))
+	r := h.run()
+	h.finished(r, 3)
+	r.Stop()
+	h.wantItems("ann", "apple")
+	h.wantItems("cid", "beer")
+	dead := r.Stats().Dead
+	if dead[ReasonRefreshRejected] != 2 || dead[ReasonDeadLetterRejected] != 1 || dead[event.NotJSON] != 1 {
+		t.Errorf("got %+v, want two refreshes and a dead letter rejected", dead)
+	}
+	if n := h.committed(); n != 3 {
+		t.Errorf("%d messages are committed, want 3", n)
 	}
 }
 

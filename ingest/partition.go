@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -145,7 +146,7 @@ func (w *worker) publish(ctx context.Context) error {
 			return err
 		}
 		sent := b.send(ctx, w.refreshes.Topic, refreshes)
-		if err := stream.Publish(ctx, w.cfg.Logger, w.refreshes, refreshes...); err != nil {
+		if err := w.write(ctx, b.batch, w.refreshes, ReasonRefreshRejected, refreshes); err != nil {
 			return err
 		}
 		endAll(sent)
@@ -164,11 +165,24 @@ func (w *worker) publish(ctx context.Context) error {
 	}
 }
 
+// write publishes messages. One that the topic never takes is logged and counted: it must not
+// end the process again after each restart.
+func (w *worker) write(ctx context.Context, b *batch, to *kafka.Writer, rejected event.Reason, messages []kafka.Message) error {
+	err := stream.Publish(ctx, w.cfg.Logger, to, messages...)
+	var refused *stream.RejectedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	b.count(rejected, len(refused.Messages))
+	w.cfg.Logger.ErrorContext(ctx, "gave up messages that Kafka rejects", "topic", refused.Topic, "messages", len(refused.Messages), "err", refused)
+	return nil
+}
+
 func (w *worker) bury(ctx context.Context, b *batch) error {
 	if len(b.deadLetters) == 0 {
 		return nil
 	}
-	if err := stream.Publish(ctx, w.cfg.Logger, w.deadLetters, b.deadLetters...); err != nil {
+	if err := w.write(ctx, b, w.deadLetters, ReasonDeadLetterRejected, b.deadLetters); err != nil {
 		return err
 	}
 	if len(b.buried) > 0 {

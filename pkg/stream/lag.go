@@ -56,8 +56,8 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 	}
 	lags = make(map[int]int64)
 	for _, p := range offsets.Topics[topic] {
-		if p.Error != nil {
-			return nil, p.Error
+		if err := partitionError(p); err != nil {
+			return nil, err
 		}
 		lags[p.Partition] = p.LastOffset - max(p.FirstOffset, committed[p.Partition])
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -98,8 +99,8 @@ func bounds(ctx context.Context, client *kafka.Client, topic string, partition i
 		return 0, 0, kafka.UnknownTopicOrPartition
 	}
 	p := offsets.Topics[topic][0]
-	if p.Error != nil {
-		return 0, 0, p.Error
+	if err := partitionError(p); err != nil {
+		return 0, 0, err
 	}
 	start, end = p.FirstOffset, p.LastOffset
 	if from != Earliest {
@@ -111,4 +112,15 @@ func bounds(ctx context.Context, client *kafka.Client, topic string, partition i
 		}
 	}
 	return start, end, nil
+}
+
+var errNoAnswer = errors.New("the leader of the partition does not answer")
+
+// partitionError returns the error of a partition. kafka-go has a code in place of the error
+// of a broker that is away, which would pass for a refusal.
+func partitionError(p kafka.PartitionOffsets) error {
+	if errors.Is(p.Error, kafka.Unknown) {
+		return errNoAnswer
+	}
+	return p.Error
 }
