@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -79,17 +78,35 @@ func (b *batch) add(m decoded) {
 	b.sources[at] = append(b.sources[at], m.source)
 }
 
-// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
-const ReasonBadSequence event.Reason = "bad_sequence"
+// Reasons beside those of package event.
+const (
+	// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
+	ReasonBadSequence event.Reason = "bad_sequence"
+	// These count messages that the topic does not take. The event is in its sequence in the
+	// one case, and lost but for its place in the log in the other.
+	ReasonRefreshRejected    event.Reason = "refresh_rejected"
+	ReasonDeadLetterRejected event.Reason = "dead_letter_rejected"
+)
 
-// giveUp buries the events of a user in place of appending them.
-func (b *batch) giveUp(user *sessions.UserError) {
-	at := slices.IndexFunc(b.users, func(u sessions.UserEvents) bool { return u.User == user.User })
-	for _, m := range b.sources[at] {
-		b.bury(m, ReasonBadSequence, user.Error())
+// giveUp dead-letters the events of the users that were not appended to, and returns the
+// answers for the others.
+func (b *batch) giveUp(unreadable sessions.UserErrors, answers []sessions.Appended) (appended []sessions.Appended) {
+	why := make(map[string]*sessions.UserError, len(unreadable))
+	for _, e := range unreadable {
+		why[e.User] = e
 	}
-	b.users = slices.Delete(b.users, at, at+1)
-	b.sources = slices.Delete(b.sources, at, at+1)
+	users, sources := b.users[:0], b.sources[:0]
+	for i, u := range b.users {
+		if e := why[u.User]; e != nil {
+			for _, m := range b.sources[i] {
+				b.bury(m, ReasonBadSequence, e.Error())
+			}
+			continue
+		}
+		users, sources, appended = append(users, u), append(sources, b.sources[i]), append(appended, answers[i])
+	}
+	b.users, b.sources = users, sources
+	return appended
 }
 
 func (b *batch) bury(m source, reason event.Reason, detail string) {
@@ -97,11 +114,15 @@ func (b *batch) bury(m source, reason event.Reason, detail string) {
 		m.trace.Fail(string(reason))
 		b.buried = append(b.buried, m.trace)
 	}
+	b.count(reason, 1)
+	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
+}
+
+func (b *batch) count(reason event.Reason, n int) {
 	if b.dead == nil {
 		b.dead = make(map[event.Reason]int64)
 	}
-	b.dead[reason]++
-	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
+	b.dead[reason] += int64(n)
 }
 
 // refreshes has one for every user, also for those whose events were all known:

@@ -2,14 +2,21 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/event"
+	"genrec/sessions"
 )
 
 func TestEventsReachSequencesAndRefreshes(t *testing.T) {
@@ -161,6 +168,77 @@ func TestEventsOfABrokenSequenceAreBuried(t *testing.T) {
 	for _, m := range dead {
 		if reason := header(m, "genrec-reason"); reason != string(ReasonBadSequence) {
 			t.Errorf("got a letter with reason %q", reason)
+		}
+	}
+}
+
+// What Kafka never takes must not stop the events behind it, before and after a restart.
+func TestRejectedMessagesAreGivenUp(t *testing.T) {
+	h := newHarness(t)
+	for _, topic := range []string{h.topics.Refreshes, h.topics.DeadLetters} {
+		h.servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.InvalidRecord, Count: -1})
+	}
+	h.produce(h.event("ann", "apple", 0), kafka.Message{Key: []byte("bob"), Value: []byte("{")}, h.event("cid", "beer", 0))
+	r := h.run()
+	h.finished(r, 3)
+	r.Stop()
+	h.wantItems("ann", "apple")
+	h.wantItems("cid", "beer")
+	dead := r.Stats().Dead
+	if dead[ReasonRefreshRejected] != 2 || dead[ReasonDeadLetterRejected] != 1 || dead[event.NotJSON] != 1 {
+		t.Errorf("got %+v, want two refreshes and a dead letter rejected", dead)
+	}
+	if n := h.committed(); n != 3 {
+		t.Errorf("%d messages are committed, want 3", n)
+	}
+}
+
+// recorded counts the calls with events of each user.
+type recorded struct {
+	Sessions
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (r *recorded) Append(ctx context.Context, batch []sessions.UserEvents) ([]sessions.Appended, error) {
+	r.mu.Lock()
+	for _, b := range batch {
+		r.calls[b.User]++
+	}
+	r.mu.Unlock()
+	return r.Sessions.Append(ctx, batch)
+}
+
+// However many sequences of a batch are broken, it is appended once.
+func TestBrokenSequencesRepeatNothing(t *testing.T) {
+	h := newHarness(t)
+	const users, broken = 40, 10
+	var messages []kafka.Message
+	for i := range users {
+		user := fmt.Sprint("user-", i)
+		messages = append(messages, h.event(user, "apple", 0))
+		if i < broken {
+			if err := h.rdb.Set(t.Context(), "genrec:seq:{"+user+"}", "what no Store writes, and long enough to be taken for a sequence", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h.produce(messages...)
+	calls := &recorded{Sessions: h.store, calls: make(map[string]int)}
+	r := h.startLingering(Config{}, calls, 100*time.Millisecond)
+	h.finished(r, users)
+	r.Stop()
+	if n := len(h.messages(h.topics.DeadLetters)); n != broken || r.Stats().Appended != users-broken {
+		t.Errorf("got %+v and %d dead letters, want %d", r.Stats(), n, broken)
+	}
+	for i := range users {
+		user := fmt.Sprint("user-", i)
+		if n := calls.calls[user]; n != 1 {
+			t.Errorf("events of %s were appended %d times, want once", user, n)
+		}
+		if i >= broken {
+			h.wantItems(user, "apple")
+			h.wantRefreshed(user)
 		}
 	}
 }

@@ -26,8 +26,9 @@ const (
 )
 
 // Sessions keeps the sequences. Append must be idempotent per event id and
-// answer with the version of every user's sequence. It is called by several
-// goroutines, each with other partitions' users.
+// answer with the version of every user's sequence, in the order of the batch; if it
+// returns sessions.UserErrors, it has appended to the sequences of the other users. It is
+// called by several goroutines, each with other partitions' users.
 type Sessions interface {
 	Append(ctx context.Context, batch []sessions.UserEvents) ([]sessions.Appended, error)
 }

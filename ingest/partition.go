@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/event"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -96,11 +97,7 @@ func (w *worker) append(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		versions, err := w.appendUsers(ctx, b.users)
-		for user := (*sessions.UserError)(nil); errors.As(err, &user); {
-			b.giveUp(user)
-			versions, err = w.appendUsers(ctx, b.users)
-		}
+		versions, err := w.appendUsers(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -115,18 +112,24 @@ func (w *worker) append(ctx context.Context) error {
 	}
 }
 
-func (w *worker) appendUsers(ctx context.Context, users []sessions.UserEvents) (versions []sessions.Appended, err error) {
-	if len(users) == 0 {
+// appendUsers appends the events of a batch, and dead-letters those of users whose sequence
+// is unreadable.
+func (w *worker) appendUsers(ctx context.Context, b *batch) (versions []sessions.Appended, err error) {
+	if len(b.users) == 0 {
 		return nil, nil
 	}
-	what := fmt.Sprintf("append to the sequences of %d users", len(users))
+	var unreadable sessions.UserErrors
+	what := fmt.Sprintf("append to the sequences of %d users", len(b.users))
 	err = backoff.Retry(ctx, w.cfg.Logger, what, func() (err error) {
-		versions, err = w.sessions.Append(ctx, users)
-		if user := (*sessions.UserError)(nil); errors.As(err, &user) {
-			return backoff.Permanent(err)
+		versions, err = w.sessions.Append(ctx, b.users)
+		if errors.As(err, &unreadable) {
+			return nil
 		}
 		return err
 	})
+	if err == nil && len(unreadable) > 0 {
+		versions = b.giveUp(unreadable, versions)
+	}
 	return versions, err
 }
 
@@ -143,7 +146,7 @@ func (w *worker) publish(ctx context.Context) error {
 			return err
 		}
 		sent := b.send(ctx, w.refreshes.Topic, refreshes)
-		if err := stream.Publish(ctx, w.cfg.Logger, w.refreshes, refreshes...); err != nil {
+		if err := w.write(ctx, b.batch, w.refreshes, ReasonRefreshRejected, refreshes); err != nil {
 			return err
 		}
 		endAll(sent)
@@ -162,11 +165,24 @@ func (w *worker) publish(ctx context.Context) error {
 	}
 }
 
+// write publishes messages. One that the topic never takes is logged and counted: it must not
+// end the process again after each restart.
+func (w *worker) write(ctx context.Context, b *batch, to *kafka.Writer, rejected event.Reason, messages []kafka.Message) error {
+	err := stream.Publish(ctx, w.cfg.Logger, to, messages...)
+	var refused *stream.RejectedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	b.count(rejected, len(refused.Messages))
+	w.cfg.Logger.ErrorContext(ctx, "gave up messages that Kafka rejects", "topic", refused.Topic, "messages", len(refused.Messages), "err", refused)
+	return nil
+}
+
 func (w *worker) bury(ctx context.Context, b *batch) error {
 	if len(b.deadLetters) == 0 {
 		return nil
 	}
-	if err := stream.Publish(ctx, w.cfg.Logger, w.deadLetters, b.deadLetters...); err != nil {
+	if err := w.write(ctx, b, w.deadLetters, ReasonDeadLetterRejected, b.deadLetters); err != nil {
 		return err
 	}
 	if len(b.buried) > 0 {

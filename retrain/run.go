@@ -25,6 +25,7 @@ type Report struct {
 	Users        int    `json:"users"`
 	Items        int    `json:"items"`
 	Interactions int64  `json:"interactions"`
+	SkippedUsers int64  `json:"skipped_users,omitempty"` // whose sequence in Redis was unreadable
 	// Watermark is the time of the newest interaction, where times are known.
 	Watermark  time.Time `json:"watermark,omitzero"`
 	Parameters int       `json:"parameters"`
@@ -157,6 +158,9 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 func (r *run) makeVersion(ctx context.Context) (report Report, err error) {
 	report = Report{
 		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
+	}
+	if r.config.Snapshot != nil {
+		report.SkippedUsers = r.config.Snapshot.Skipped
 	}
 	bundle, err := r.begin(ctx)
 	if err != nil {

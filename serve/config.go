@@ -34,7 +34,8 @@ type Event struct {
 
 // Publisher brings events into the stream. *Producer is one.
 type Publisher interface {
-	// Publish returns when all of them are there for good.
+	// Publish returns when all of them are there for good, with a *stream.RejectedError all
+	// but those that no retry can bring there.
 	Publish(ctx context.Context, events []Event) error
 }
 

@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"genrec/pkg/event"
+	"genrec/pkg/stream"
 )
 
 // maxEvents of one request.
@@ -31,7 +34,14 @@ func (s *Server) acceptEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTime)
 	defer cancel()
-	if err := s.publisher.Publish(ctx, events); err != nil {
+	err = s.publisher.Publish(ctx, events)
+	if rejected := (*stream.RejectedError)(nil); errors.As(err, &rejected) && errors.Is(err, kafka.MessageSizeTooLarge) {
+		s.failures.Do(func() { s.cfg.Logger.ErrorContext(ctx, "answered 413", "err", err) })
+		Refuse(w, http.StatusRequestEntityTooLarge, "%d of %d events are larger than Kafka's topic takes; the others are accepted",
+			len(rejected.Messages), len(events))
+		return
+	}
+	if err != nil {
 		s.unavailable(ctx, w, "it is not known whether Kafka has the events, and events that come twice count once", err)
 		return
 	}

@@ -10,8 +10,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/segmentio/kafka-go"
+
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/recs"
+	"genrec/pkg/stream"
 	"genrec/serve"
 	"genrec/serve/servetest"
 )
@@ -45,6 +48,29 @@ func TestOutagesAreSaidInWords(t *testing.T) {
 	if response, _ := servetest.Ask(t, servetest.Request(t, "GET", url+"/healthz", "")); response.StatusCode != http.StatusOK {
 		t.Errorf("healthz is %d: a restart would not bring Redis back", response.StatusCode)
 	}
+}
+
+// small is a Kafka whose topic takes no event that large.
+type small struct{ broken }
+
+func (small) Publish(_ context.Context, events []serve.Event) error {
+	return &stream.RejectedError{Topic: "interactions", Messages: []stream.Rejected{
+		{Message: kafka.Message{Key: []byte(events[0].User), Value: events[0].JSON}, Err: kafka.MessageSizeTooLarge},
+	}}
+}
+
+// To send again what Kafka never takes is no use.
+func TestRejectedEventsAreNotSentAgain(t *testing.T) {
+	url := servetest.Start(t, serve.Config{}, small{}, small{}).URL
+	send := func() *http.Request {
+		return servetest.Request(t, "POST", url+"/v1/events", `[{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000},
+			{"event_id": "2", "user_id": "bob", "item_id": "i", "timestamp": 1750000000000}]`)
+	}
+	response, body := servetest.Ask(t, send())
+	if response.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(body, "1 of 2 events") {
+		t.Errorf("got %d %s; want 413 for 1 of 2 events", response.StatusCode, body)
+	}
+	compareWithOpenAPI(t, send(), response, body)
 }
 
 func TestReadyAgainWhenRedisIsBack(t *testing.T) {

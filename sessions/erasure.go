@@ -39,28 +39,34 @@ func (s *Store) Forget(ctx context.Context, users []string, now time.Time) (foun
 	return found, nil
 }
 
+// forever is the erasure of a user whose own is unreadable.
+var forever = time.UnixMilli(maxMilli).UTC()
+
 // Erasures returns up to when users were forgotten, in the same order: the zero time
-// for those who never were.
+// for those who never were. An unreadable erasure is logged and counts as one of all events,
+// so that it keeps no other user out of a training and brings nobody back.
 func (s *Store) Erasures(ctx context.Context, users []string) ([]time.Time, error) {
 	stored := make([]*redis.StringCmd, len(users))
 	pipe := s.rdb.Pipeline()
 	for i, user := range users {
 		stored[i] = pipe.Get(ctx, s.erasureKey(user))
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read the erasures of %d users: %w", len(users), err)
-	}
+	_, _ = pipe.Exec(ctx) // every answer has its own error
 	erased := make([]time.Time, len(users))
 	for i, user := range users {
 		value, err := stored[i].Result()
 		if errors.Is(err, redis.Nil) {
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read the erasure of user %q: %w", user, err)
+		if err == nil {
+			erased[i], err = decodeErasure(value)
+		} else if ofUser(user, err) == nil {
+			return nil, fmt.Errorf("read the erasures of %d users: %w", len(users), err)
 		}
-		if erased[i], err = decodeErasure(value); err != nil {
-			return nil, fmt.Errorf("decode the erasure of user %q: %w", user, err)
+		if err != nil {
+			erased[i] = forever
+			s.opts.Logger.WarnContext(ctx, "left out all events of a user whose erasure is unreadable: run genrec forget",
+				"user", user, "key", s.erasureKey(user), "err", err)
 		}
 	}
 	return erased, nil

@@ -1,6 +1,9 @@
 package sessions
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +123,73 @@ func TestRecommendationsUnderWayAreNotWritten(t *testing.T) {
 	s.mustForget(t, "ann")
 	if a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+2, "e4")); a.Version != r.SequenceVersion+1 {
 		t.Errorf("the version after the second erasure is %d, want it after %d", a.Version, r.SequenceVersion)
+	}
+}
+
+// Forgetting repairs a user of whom Redis holds what no Store wrote.
+func TestForgetRepairs(t *testing.T) {
+	s := newStore(t, Options{})
+	for name, stored := range map[string]string{
+		"short":                          "x",
+		"a text":                         "what no Store writes, and long enough for a footer",
+		"digits that end in year 4500":   strings.Repeat("0", 40) + "sssssssss",
+		"more entries than it counts":    "\x1ee1\x1f000000001hat\x1fv" + "\x1ee2\x1f000000001hat\x1fv" + "00000007001000000" + "sssssssss",
+		"entries after more than it has": "\x1ee1\x1f000000001hat\x1fv" + "00000007001ffffff" + "sssssssss",
+	} {
+		if err := s.rdb.Set(t.Context(), s.keys.Sequence("ann"), stored, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if !s.mustForget(t, "ann") {
+			t.Errorf("%s: nothing was found", name)
+		}
+		if erased, err := s.Erasures(t.Context(), []string{"ann"}); err != nil || !erased[0].Equal(erasedAt) {
+			t.Errorf("%s: the erasure is up to %v (error %v), want %v", name, erased, err, erasedAt)
+		}
+	}
+	breakSequence(t, s, "ann", true)
+	if !s.mustForget(t, "ann") {
+		t.Error("a key of another type was not found")
+	}
+	for _, stored := range []string{"", "7", "yesterday 3", "-1 -1"} {
+		if err := s.rdb.Set(t.Context(), s.erasureKey("ann"), stored, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.mustForget(t, "ann")
+		if erased, err := s.Erasures(t.Context(), []string{"ann"}); err != nil || !erased[0].Equal(erasedAt) {
+			t.Errorf("over %q the erasure is up to %v (error %v), want %v", stored, erased, err, erasedAt)
+		}
+	}
+	if a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+1, "e4")); a.Added != 1 {
+		t.Errorf("got %+v, want the new event added", a)
+	}
+}
+
+// An unreadable erasure brings nobody back, and keeps no other user waiting.
+func TestUnreadableErasures(t *testing.T) {
+	var logged bytes.Buffer
+	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	s.mustForget(t, "bob")
+	if err := errors.Join(
+		s.rdb.Set(t.Context(), s.erasureKey("ann"), "yesterday", 0).Err(),
+		s.rdb.HSet(t.Context(), s.erasureKey("cid"), "field", "value").Err(),
+	); err != nil {
+		t.Fatal(err)
+	}
+	erased, err := s.Erasures(t.Context(), []string{"ann", "bob", "cid", "dan"})
+	if err != nil || !erased[0].Equal(forever) || !erased[1].Equal(erasedAt) || !erased[2].Equal(forever) || !erased[3].IsZero() {
+		t.Errorf("got %v, error %v; want all events of ann and cid erased, those of bob up to %v, and none of dan", erased, err, erasedAt)
+	}
+	for _, user := range []string{"ann", "cid"} {
+		if !strings.Contains(logged.String(), "user="+user) {
+			t.Errorf("%q is not logged:\n%s", user, &logged)
+		}
+	}
+	appended, err := s.Append(t.Context(), []UserEvents{
+		{User: "ann", Events: []event.Event{eventAt(1, "e1")}}, {User: "dan", Events: []event.Event{eventAt(1, "e1")}},
+	})
+	var unreadable UserErrors
+	if !errors.As(err, &unreadable) || len(unreadable) != 1 || unreadable[0].User != "ann" || appended[1].Added != 1 {
+		t.Errorf("got %+v, error %v; want dan's event added and ann reported", appended, err)
 	}
 }
 

@@ -53,8 +53,10 @@ func breakSequence(tb testing.TB, s *Store, user string, wrongType bool) {
 }
 
 // An unreadable sequence fails its user alone, and all of them are reported at once.
-func TestUnreadableSequences(t *testing.T) {
-	s := newStore(t, Options{})
+func TestUnreadableSequences(t *testing.T) { checkUnreadableSequences(t, newStore(t, Options{})) }
+
+func checkUnreadableSequences(t *testing.T, s *Store) {
+	t.Helper()
 	var users, want []string
 	for i := range 100 { // enough to be decoded on several cores
 		user := fmt.Sprint("user-", i)
@@ -112,9 +114,8 @@ func TestAppendReportsAllUnreadableSequences(t *testing.T) {
 	for i := range 10 {
 		batch = append(batch, UserEvents{User: fmt.Sprint("user-", i), Events: randomEvents(rand.New(rand.NewPCG(1, 2)), 2)})
 	}
-	for _, broken := range []string{"user-0", "user-7"} {
-		breakSequence(t, s, broken, false)
-	}
+	breakSequence(t, s, "user-0", false)
+	breakSequence(t, s, "user-7", true)
 	appended, err := s.Append(t.Context(), batch)
 	var each UserErrors
 	if !errors.As(err, &each) || len(each) != 2 || each[0].User != "user-0" || each[1].User != "user-7" {
@@ -124,6 +125,20 @@ func TestAppendReportsAllUnreadableSequences(t *testing.T) {
 		if broken := i == 0 || i == 7; broken != (a.Version == 0) || !broken && a.Added != 2 {
 			t.Errorf("got %+v", a)
 		}
+	}
+}
+
+// A list for a user whose sequence is unreadable is not written, and the others are.
+func TestPutSkipsUnreadableSequences(t *testing.T) {
+	s := newStore(t, Options{})
+	for _, user := range []string{"ann", "bob", "cid"} {
+		s.at(t, user, 7)
+	}
+	breakSequence(t, s, "ann", true)
+	breakSequence(t, s, "bob", false)
+	puts, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), sample("bob"), sample("cid")})
+	if want := []Put{{}, {}, {Written: true}}; err != nil || !slices.Equal(puts, want) {
+		t.Errorf("got %+v, error %v; want %+v", puts, err, want)
 	}
 }
 

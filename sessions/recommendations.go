@@ -33,8 +33,8 @@ type Put struct {
 }
 
 // PutRecommendations writes the recommendations of users, each unless those
-// stored are of a newer sequence or its own sequence is gone, expired or forgotten.
-// After an error, any of them may have been written.
+// stored are of a newer sequence or its own sequence is gone, expired, forgotten or
+// unreadable. After an error, any of them may have been written.
 func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) ([]Put, error) {
 	calls := make([]call, len(recs))
 	for i, r := range recs {
@@ -48,11 +48,14 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 		}
 	}
 	results, err := s.evalEach(ctx, putScript, calls)
-	if err != nil {
+	if err != nil && results == nil {
 		return nil, fmt.Errorf("write the recommendations of %d users: %w", len(recs), err)
 	}
 	puts := make([]Put, len(recs))
 	for i, result := range results {
+		if err := result.Err(); err != nil && ofUser(recs[i].User, err) == nil {
+			return nil, fmt.Errorf("write the recommendations of %d users: %w", len(recs), err)
+		}
 		puts[i].Replaced, puts[i].Written = result.Val().(string)
 	}
 	return puts, nil

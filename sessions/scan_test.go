@@ -1,9 +1,13 @@
 package sessions
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
@@ -26,7 +30,7 @@ func TestScanVisitsEveryUserOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	visits := make(map[string]int)
-	err := s.Scan(t.Context(), func(sequence Sequence) error {
+	_, err := s.Scan(t.Context(), func(sequence Sequence) error {
 		visits[sequence.User]++
 		if n := len(sequence.Interactions); int64(n) != sequence.Version {
 			return fmt.Errorf("user %q has version %d with %d interactions", sequence.User, sequence.Version, n)
@@ -45,12 +49,12 @@ func TestScanVisitsEveryUserOnce(t *testing.T) {
 		t.Errorf("%d users were visited, want %d", len(visits), users)
 	}
 	walked := make(map[string]bool)
-	if err := s.Walk(t.Context(), func(sequence Sequence) error { walked[sequence.User] = true; return nil }); err != nil || len(walked) != users {
+	if _, err := s.Walk(t.Context(), func(sequence Sequence) error { walked[sequence.User] = true; return nil }); err != nil || len(walked) != users {
 		t.Errorf("a walk comes to %d users (error %v), want %d", len(walked), err, users)
 	}
 
 	seen := 0
-	if err := other.Scan(t.Context(), func(Sequence) error { seen++; return nil }); err != nil || seen != 1 {
+	if _, err := other.Scan(t.Context(), func(Sequence) error { seen++; return nil }); err != nil || seen != 1 {
 		t.Errorf("the store with * in its prefix sees %d users (error %v), want its own one", seen, err)
 	}
 }
@@ -62,11 +66,11 @@ func TestScanIgnoresRepeatedKeys(t *testing.T) {
 	visits := make(map[string]int)
 	seen := make(userSet)
 	for range 2 { // a repeated key looks like a second scan
-		err := s.scanNode(t.Context(), s.rdb, seen.add, func(sequence Sequence) error {
+		v := visitor{store: s, wanted: seen.add, skipped: make(userSet), fn: func(sequence Sequence) error {
 			visits[sequence.User]++
 			return nil
-		})
-		if err != nil {
+		}}
+		if err := v.node(t.Context(), s.rdb); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,8 +85,46 @@ func TestScanStopsAtAnError(t *testing.T) {
 	s.mustAppend(t, "bob", eventAt(1, "e1"))
 	broken := errors.New("broken")
 	visits := 0
-	err := s.Scan(t.Context(), func(Sequence) error { visits++; return broken })
+	_, err := s.Scan(t.Context(), func(Sequence) error { visits++; return broken })
 	if !errors.Is(err, broken) || visits != 1 {
 		t.Errorf("got error %v after %d visits, want fn's error after the first", err, visits)
+	}
+}
+
+// An unreadable sequence keeps no other user out of a training or an export.
+func TestScanSkipsUnreadableSequences(t *testing.T) {
+	var logged bytes.Buffer
+	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	for i := range 20 {
+		s.mustAppend(t, fmt.Sprint("user-", i), eventAt(1, "e1"))
+	}
+	breakSequence(t, s, "user-3", false)
+	breakSequence(t, s, "user-7", true)
+	for name, scan := range map[string]func(context.Context, func(Sequence) error) (int64, error){"Scan": s.Scan, "Walk": s.Walk} {
+		logged.Reset()
+		visited := make(map[string]bool)
+		skipped, err := scan(t.Context(), func(sequence Sequence) error { visited[sequence.User] = true; return nil })
+		if err != nil || skipped != 2 || len(visited) != 18 {
+			t.Errorf("%s visited %d users and skipped %d (error %v), want 18 and 2", name, len(visited), skipped, err)
+		}
+		for _, user := range []string{"user-3", "user-7"} {
+			if n := strings.Count(logged.String(), "user="+user+" "); n != 1 {
+				t.Errorf("%s logged %q %d times, want once:\n%s", name, user, n, &logged)
+			}
+		}
+	}
+}
+
+// Scans of a Redis in which all is foreign must not drown the log.
+func TestScanBoundsItsLog(t *testing.T) {
+	var logged bytes.Buffer
+	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	const users = skippedLogged + 50
+	for i := range users {
+		breakSequence(t, s, fmt.Sprint("user-", i), false)
+	}
+	skipped, err := s.Scan(t.Context(), func(Sequence) error { return nil })
+	if lines := strings.Count(logged.String(), "\n"); err != nil || skipped != users || lines != skippedLogged+1 {
+		t.Errorf("%d users were skipped with %d lines (error %v), want %d and %d", skipped, lines, err, users, skippedLogged+1)
 	}
 }

@@ -206,7 +206,7 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 			return err
 		}},
 		{"read the sequences of 2 users", func() error { _, err := s.Sequences(ctx, []string{"ann", "bob"}); return err }},
-		{"scan the sequences", func() error { return s.Scan(ctx, func(Sequence) error { return nil }) }},
+		{"scan the sequences", func() error { _, err := s.Scan(ctx, func(Sequence) error { return nil }); return err }},
 		{"write the recommendations of 1 users", func() error {
 			_, err := s.PutRecommendations(ctx, []Recommendations{{User: "ann"}})
 			return err

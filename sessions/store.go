@@ -20,6 +20,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -47,6 +48,7 @@ type Options struct {
 	Window             int           // interactions kept per user: the newest, at most MaxWindow
 	SequenceTTL        time.Duration // sequences without a new event for that long expire; 0: never
 	RecommendationsTTL time.Duration // recommendations not renewed for that long expire; 0: never
+	Logger             *slog.Logger  // warns of what is skipped; nil: slog.Default()
 }
 
 // Store keeps sequences and recommendations. It is safe for concurrent use.
@@ -64,6 +66,7 @@ type Store struct {
 func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, error) {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.Window = cmp.Or(o.Window, DefaultWindow)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if err := o.validate(); err != nil {
 		return nil, err
 	}

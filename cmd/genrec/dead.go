@@ -223,14 +223,15 @@ func printReplayed(cmd *cli.Command, done stream.Replayed) error {
 			Replayed int  `json:"replayed"` // in a dry run, to be replayed
 			Before   int  `json:"replayed_before"`
 			Cut      int  `json:"cut"`
+			Rejected int  `json:"rejected"`
 			Foreign  int  `json:"foreign"`
-		}{dry, done.Replayed, done.Before, done.Cut, done.Foreign})
+		}{dry, done.Replayed, done.Before, done.Cut, done.Rejected, done.Foreign})
 	}
 	what := "replayed"
 	if dry {
 		what = "to be replayed"
 	}
-	_, err := fmt.Fprintf(out, "%d %s, %d were before, %d cannot be: cut, %d cannot be: not from a topic of genrec\n",
-		done.Replayed, what, done.Before, done.Cut, done.Foreign)
+	_, err := fmt.Fprintf(out, "%d %s, %d were before, %d cannot be: cut, %d cannot be: rejected by their topic, %d cannot be: not from a topic of genrec\n",
+		done.Replayed, what, done.Before, done.Cut, done.Rejected, done.Foreign)
 	return err
 }

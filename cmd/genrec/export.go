@@ -49,7 +49,7 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 				done, err := export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
 				shown.Finish()
 				if err == nil {
-					slog.Info("exported", "users", done.Users, "events", done.Events, "took", time.Since(began).Round(time.Millisecond))
+					slog.Info("exported", "users", done.Users, "events", done.Events, "skipped_users", done.Skipped, "took", time.Since(began).Round(time.Millisecond))
 				}
 				return err
 			}
@@ -58,7 +58,7 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 			if err != nil {
 				return err
 			}
-			return printExported(cmd, exportReport{path, done.Users, done.Events, time.Since(began).Seconds()})
+			return printExported(cmd, exportReport{path, done.Users, done.Events, done.Skipped, time.Since(began).Seconds()})
 		},
 	}
 }
@@ -68,9 +68,10 @@ type exportReport struct {
 	File    string  `json:"file"`
 	Users   int64   `json:"users"`
 	Events  int64   `json:"events"`
+	Skipped int64   `json:"skipped_users"` // whose sequence is unreadable
 	Seconds float64 `json:"seconds"`
 }
 
 func printExported(cmd *cli.Command, e exportReport) error {
-	return printResult(cmd, e, fmt.Sprintf("export users=%d events=%d seconds=%.1f", e.Users, e.Events, e.Seconds))
+	return printResult(cmd, e, fmt.Sprintf("export users=%d events=%d skipped_users=%d seconds=%.1f", e.Users, e.Events, e.Skipped, e.Seconds))
 }

@@ -245,6 +245,11 @@ func printReport(out io.Writer, r retrain.Report, asJSON bool) error {
 		r.Version, r.Users, r.Items, r.Interactions, r.Parameters, r.TrainSeconds, r.Device, r.PeakMemoryMB); err != nil {
 		return err
 	}
+	if r.SkippedUsers > 0 {
+		if _, err := fmt.Fprintf(out, "skipped %d users whose sequence in Redis is unreadable: the log names them\n", r.SkippedUsers); err != nil {
+			return err
+		}
+	}
 	if r.Serves() { // else it is the command's error
 		if _, err := fmt.Fprintln(out, r.Outcome()); err != nil {
 			return err

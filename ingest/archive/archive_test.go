@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/stream"
 )
 
 const soon = 100 * time.Millisecond
@@ -30,6 +31,18 @@ func TestSegmentsCloseByAge(t *testing.T) {
 	if n := r.Archived(); n != 10 {
 		t.Errorf("%d events are said to be archived, want 10", n)
 	}
+}
+
+// One of the brokers that it is given may be away, also where a start has to be looked up.
+func TestDeadBroker(t *testing.T) {
+	h := newHarness(t)
+	h.produce(5)
+	cluster := h.servers.Cluster()
+	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
+	r := h.run(Config{Kafka: cluster, MaxAge: soon, Start: stream.Since(time.Now().Add(-time.Hour))})
+	h.awaitCommits(0)
+	r.Stop()
+	h.wantAll(false)
 }
 
 func TestSegmentsCloseBySize(t *testing.T) {

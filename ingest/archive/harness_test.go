@@ -45,7 +45,10 @@ type running struct {
 }
 
 func (h *harness) run(cfg Config) *running {
-	cfg.Kafka, cfg.Logger = h.servers.Cluster(), slog.New(slog.DiscardHandler)
+	if len(cfg.Kafka.Brokers) == 0 {
+		cfg.Kafka = h.servers.Cluster()
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	a := New(cfg, h.archive)
 	return &running{Archiver: a, Service: embeddedtest.Run(h.t, a.Run)}
 }

@@ -28,11 +28,14 @@ const (
 	allRefused = 1000
 )
 
-// ReasonBadRow is that of rows that are no row of their format. Others have those of
-// package event.
-const ReasonBadRow = "bad_row"
+// Reasons for refusing a row beside those of package event.
+const (
+	ReasonBadRow      = "bad_row"      // it is no row of its format
+	ReasonBadSequence = "bad_sequence" // the sequence of its user in Redis is unreadable
+)
 
-// Sessions keeps the sequences. Append must be idempotent per event id.
+// Sessions keeps the sequences. Append must be idempotent per event id, and append to the
+// others if it returns sessions.UserErrors.
 type Sessions interface {
 	Append(ctx context.Context, batch []sessions.UserEvents) ([]sessions.Appended, error)
 }
@@ -118,6 +121,7 @@ type batch struct {
 	last          int64 // number of the last row
 	size          int
 	events        []event.Event
+	sources       []row // of the events
 	skippedUsers  []string
 	refused       []Refused
 }
@@ -218,16 +222,37 @@ func (b *batch) add(next row, path string, done int64, limits event.Limits) {
 		b.skippedUsers = append(b.skippedUsers, e.User)
 	case refused.Reason == "":
 		b.events = append(b.events, e)
+		b.sources = append(b.sources, next)
 	}
+}
+
+// refuseUsers refuses the events of users whose sequence is unreadable.
+func (b *batch) refuseUsers(path string, unreadable sessions.UserErrors) {
+	why := make(map[string]string, len(unreadable))
+	for _, e := range unreadable {
+		why[e.User] = e.Error()
+	}
+	events, sources := b.events[:0], b.sources[:0]
+	for i, e := range b.events {
+		if detail, refused := why[e.User]; refused {
+			b.refused = append(b.refused, Refused{
+				File: path, Line: b.sources[i].number, Value: b.sources[i].value, Reason: ReasonBadSequence, Detail: detail,
+			})
+			continue
+		}
+		events, sources = append(events, e), append(sources, b.sources[i])
+	}
+	b.events, b.sources = events, sources
 }
 
 func (r *run) apply(ctx context.Context, path string, size int64, b *batch) error {
 	byUser := group(b.events)
 	if len(byUser) > 0 {
 		what := fmt.Sprintf("append to the sequences of %d users", len(byUser))
+		var unreadable sessions.UserErrors
 		err := backoff.Retry(ctx, r.Logger, what, func() error {
 			appended, err := r.sessions.Append(ctx, byUser)
-			if err != nil {
+			if err != nil && !errors.As(err, &unreadable) {
 				return err
 			}
 			for _, a := range appended {
@@ -238,6 +263,10 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 		})
 		if err != nil {
 			return err
+		}
+		if len(unreadable) > 0 {
+			b.refuseUsers(path, unreadable)
+			byUser = group(b.events)
 		}
 	}
 	if len(b.refused) > 0 {

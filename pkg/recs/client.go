@@ -125,10 +125,7 @@ func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) (
 			continue
 		}
 		if sequence, exists := value.Val()[1].(string); exists {
-			var err error
-			if read[i].seen, err = c.opts.Seen(sequence); err != nil {
-				return nil, fmt.Errorf("read the sequence of user %q: %w", users[i], err)
-			}
+			read[i].seen, _ = c.opts.Seen(sequence) // an unreadable one counts as none
 		}
 	}
 	return read, nil

@@ -5,8 +5,9 @@ import (
 )
 
 // Read answers a query for each of the users, in the same order. A user whose stored list
-// cannot be read counts as one without. The own lists take one round trip; only those
-// whom they leave with too few items ask for more.
+// is unreadable counts as one without, and so does one whose sequence is: as for a user whose
+// sequence has expired, seen items cannot be left out then. The own lists take one round
+// trip; only those whom they leave with too few items ask for more.
 func (c *Client) Read(ctx context.Context, users []string, q Query) ([]Answer, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err

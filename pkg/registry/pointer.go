@@ -55,6 +55,18 @@ func standing(moves []Move) [][]Share {
 	return newestFirst
 }
 
+// indexOf returns where in the moves those are that were written once, -1 if they are gone.
+// Moves are told apart by all that were before them, as two can be alike.
+func indexOf(moves, written []Move) int {
+	for at := range moves {
+		n := min(len(written), len(moves)-at) // the oldest are cut off
+		if bytes.Equal(formatMoves(moves[at:at+n]), formatMoves(written[:n])) && (n == len(written) || len(moves) >= historyLength) {
+			return at
+		}
+	}
+	return -1
+}
+
 func checkShares(shares []Share) error {
 	sum := 0
 	seen := make(map[string]bool, len(shares))

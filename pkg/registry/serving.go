@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -95,18 +96,39 @@ func (r *Registry) SetServing(ctx context.Context, shares []Share) error {
 
 // serve changes what is served, if what is served lets it.
 func (r *Registry) serve(ctx context.Context, shares []Share, let func([]Move) error) error {
-	if err := r.move(ctx, func(moves []Move) (Move, error) {
+	written, err := r.move(ctx, func(moves []Move) (Move, error) {
 		return Move{Kind: Promote, Serving: shares}, errors.Join(let(moves), r.exist(ctx, shares))
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if err := r.settle(ctx, shares); err != nil { // Prune was faster, or may have been
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTakes)
 		defer cancel()
-		_, undone := r.Rollback(late)
-		return errors.Join(err, undone)
+		if undone := r.undo(late, written); undone != nil {
+			err = errors.Join(err, fmt.Errorf("undo: %w", undone))
+		}
+		return err
 	}
 	return nil
+}
+
+// undo takes back a promotion that did not settle: the newest of the moves that it has
+// written. If another process has moved the pointer since, what that serves stays, and the
+// promotion is taken out of the history, so that a rollback does not return to it. Behind a
+// rollback it stays there, which has returned from it, or to it.
+func (r *Registry) undo(ctx context.Context, written []Move) error {
+	return r.rewrite(ctx, func(moves []Move) ([]Move, error) {
+		at := indexOf(moves, written)
+		if at == 0 {
+			m, err := r.back(ctx, moves)
+			return prepend(m, moves), err
+		}
+		if at < 0 || slices.ContainsFunc(moves[:at], func(m Move) bool { return m.Kind == Rollback }) {
+			return moves, nil
+		}
+		return slices.Delete(moves, at, at+1), nil
+	})
 }
 
 // settle says whether the versions outlast the removals that have begun.
@@ -131,18 +153,20 @@ func (r *Registry) exist(ctx context.Context, shares []Share) error {
 // Rollback returns to what was served before, and says what that is. Another one goes
 // back one step more. The error is ErrNothingBefore if there is nothing to return to.
 func (r *Registry) Rollback(ctx context.Context) (shares []Share, err error) {
-	err = r.move(ctx, func(moves []Move) (Move, error) {
-		before := standing(moves)
-		if len(before) < 2 {
-			return Move{}, ErrNothingBefore
-		}
-		shares = before[1]
-		return Move{Kind: Rollback, Serving: shares}, r.exist(ctx, shares)
-	})
+	written, err := r.move(ctx, func(moves []Move) (Move, error) { return r.back(ctx, moves) })
 	if err != nil {
 		return nil, fmt.Errorf("roll back: %w", err)
 	}
-	return shares, nil
+	return written[0].Serving, nil
+}
+
+// back is the move that returns to what was served before.
+func (r *Registry) back(ctx context.Context, moves []Move) (Move, error) {
+	before := standing(moves)
+	if len(before) < 2 {
+		return Move{}, ErrNothingBefore
+	}
+	return Move{Kind: Rollback, Serving: before[1]}, r.exist(ctx, before[1])
 }
 
 // History lists what was served, newest first. It goes back some hundred moves.
@@ -161,8 +185,23 @@ func (r *Registry) History(ctx context.Context) ([]Move, error) {
 	return moves, nil
 }
 
-// move adds to the history what next makes of it.
-func (r *Registry) move(ctx context.Context, next func([]Move) (Move, error)) error {
+// move adds to the history what next makes of it, and returns what it has written.
+func (r *Registry) move(ctx context.Context, next func([]Move) (Move, error)) (written []Move, err error) {
+	err = r.rewrite(ctx, func(moves []Move) ([]Move, error) {
+		m, err := next(moves)
+		written = prepend(m, moves)
+		return written, err
+	})
+	return written, err
+}
+
+func prepend(m Move, moves []Move) []Move {
+	m.Time = time.Now().UTC().Truncate(time.Second)
+	return append([]Move{m}, moves...)
+}
+
+// rewrite replaces the history by what next makes of it.
+func (r *Registry) rewrite(ctx context.Context, next func([]Move) ([]Move, error)) error {
 	err := r.storage.movePointer(ctx, func(old []byte) ([]byte, error) {
 		var moves []Move
 		if len(old) > 0 {
@@ -171,12 +210,11 @@ func (r *Registry) move(ctx context.Context, next func([]Move) (Move, error)) er
 				return nil, err
 			}
 		}
-		m, err := next(moves)
+		moves, err := next(moves)
 		if err != nil {
 			return nil, err
 		}
-		m.Time = time.Now().UTC().Truncate(time.Second)
-		return formatMoves(append([]Move{m}, moves...)), nil
+		return formatMoves(moves), nil
 	})
 	if err != nil {
 		return fmt.Errorf("write %s of %s: %w", pointerFile, r.location, err)

@@ -54,9 +54,8 @@ func await(ctx context.Context, logger *slog.Logger, cluster Cluster, attempt fu
 
 // CheckAccess asks the cluster whether it allows all of that, and changes nothing.
 func CheckAccess(ctx context.Context, cluster Cluster, access Access) error {
-	transport := cluster.NewTransport()
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
+	client, done := cluster.freshClient()
+	defer done()
 
 	if access.Reads != "" {
 		if err := checkRead(ctx, client, access.Reads); err != nil {

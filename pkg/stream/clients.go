@@ -1,15 +1,9 @@
 package stream
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-
-	"genrec/pkg/backoff"
 )
 
 // NewReader returns a reader of topic in a consumer group. It starts at the
@@ -58,29 +52,4 @@ func newWriter(cluster Cluster, topic string, maxBytes int64) *kafka.Writer {
 		BatchBytes:   maxBytes - batchHeader,
 		MaxAttempts:  3, // Publish goes on, and unlike the writer it stops when its context ends
 	}
-}
-
-// Publish writes the messages, retrying until ctx ends those that the broker
-// has not acknowledged.
-func Publish(ctx context.Context, logger *slog.Logger, w *kafka.Writer, messages ...kafka.Message) error {
-	what := fmt.Sprintf("write %d messages to topic %q", len(messages), w.Topic)
-	pending := messages
-	return backoff.Retry(ctx, logger, what, func() error {
-		err := w.WriteMessages(ctx, pending...)
-		var each kafka.WriteErrors
-		if errors.As(err, &each) {
-			pending = unwritten(pending, each)
-		}
-		return err
-	})
-}
-
-func unwritten(messages []kafka.Message, each kafka.WriteErrors) []kafka.Message {
-	var left []kafka.Message
-	for i, err := range each {
-		if err != nil {
-			left = append(left, messages[i])
-		}
-	}
-	return left
 }

@@ -2,7 +2,9 @@ package stream
 
 import (
 	"crypto/tls"
+	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -30,13 +32,38 @@ func (c Cluster) NewTransport() *kafka.Transport {
 	return &kafka.Transport{DialTimeout: dialTimeout, TLS: c.TLS, SASL: c.SASL}
 }
 
-// transport returns the connections of writers, which do not close their own:
-// without secrets, all share those of the process.
+// transport returns connections that the process shares among all that use the same
+// credentials: kafka-go's writers do not close theirs, and connections of each call would
+// cost it the handshakes of TLS and SASL. Metadata is cached for up to 6 s.
 func (c Cluster) transport() kafka.RoundTripper {
 	if c.TLS == nil && c.SASL == nil {
 		return kafka.DefaultTransport
 	}
-	return c.NewTransport()
+	if t := reflect.TypeOf(c.SASL); t != nil && !t.Comparable() {
+		return c.NewTransport() // none of NewSASL's
+	}
+	shared, _ := transports.LoadOrStore(credentials{c.TLS, c.SASL}, c.NewTransport())
+	return shared.(*kafka.Transport)
+}
+
+type credentials struct {
+	tls  *tls.Config
+	sasl sasl.Mechanism
+}
+
+var transports sync.Map // by credentials
+
+// client returns a client that uses transport. It reaches the cluster as long as one of the
+// brokers answers.
+func (c Cluster) client() *kafka.Client {
+	return &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: c.transport()}
+}
+
+// freshClient returns a client like client's with connections and metadata of its own,
+// which last until done is called.
+func (c Cluster) freshClient() (client *kafka.Client, done func()) {
+	transport := c.NewTransport()
+	return &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: transport}, transport.CloseIdleConnections
 }
 
 // String says how the cluster is reached, without secrets.

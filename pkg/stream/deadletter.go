@@ -70,6 +70,27 @@ func DeadLetter(m kafka.Message, reason, detail string) kafka.Message {
 	return dead
 }
 
+// cutLetter returns a dead letter with less of the original than before: without its headers,
+// and with half of its value. ok is false for any other message, and if nothing is
+// left of the original.
+func cutLetter(m kafka.Message) (shorter kafka.Message, ok bool) {
+	const least = 1 << 10 // bytes that are worth another attempt
+	own, others := splitHeaders(m.Headers)
+	if own[HeaderReason] == "" || own[HeaderTopic] == "" || len(m.Value) == 0 && len(others) == 0 {
+		return kafka.Message{}, false
+	}
+	kept := len(m.Value) / 2
+	if kept < least {
+		kept = 0
+	}
+	shorter = m
+	shorter.Value, shorter.Headers = m.Value[:kept], slices.Clone(m.Headers[len(others):])
+	if own[HeaderCut] == "" {
+		shorter.Headers = append(shorter.Headers, kafka.Header{Key: HeaderCut, Value: []byte(strconv.Itoa(len(m.Value)))})
+	}
+	return shorter, true
+}
+
 // ReasonOf returns the reason of what DeadLetter returned.
 func ReasonOf(dead kafka.Message) string { return headers{&dead}.Get(HeaderReason) }
 
@@ -87,16 +108,7 @@ type Letter struct {
 // OpenLetter takes a message of the dead-letter topic apart.
 func OpenLetter(m kafka.Message) (Letter, error) {
 	l := Letter{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Buried: m.Time}
-	own := make(map[string]string)
-	headers := m.Headers
-	for ; len(headers) > 0; headers = headers[:len(headers)-1] {
-		// The original can have had headers of the same names before.
-		last := headers[len(headers)-1]
-		if _, have := own[last.Key]; have || !slices.Contains(letterHeaders, last.Key) {
-			break
-		}
-		own[last.Key] = string(last.Value)
-	}
+	own, headers := splitHeaders(m.Headers)
 	l.Reason, l.Detail = own[HeaderReason], own[HeaderDetail]
 	l.Original = kafka.Message{Topic: own[HeaderTopic], Value: m.Value, Headers: slices.Clone(headers)}
 	if l.Reason == "" || l.Original.Topic == "" {
@@ -126,6 +138,20 @@ func OpenLetter(m kafka.Message) (Letter, error) {
 		l.Original.Key = m.Key // letters of before had the original's
 	}
 	return l, nil
+}
+
+// splitHeaders returns the letter's own headers, which come last, and those of the original.
+func splitHeaders(all []kafka.Header) (own map[string]string, original []kafka.Header) {
+	own = make(map[string]string)
+	for original = all; len(original) > 0; original = original[:len(original)-1] {
+		// The original can have had headers of the same names before.
+		last := original[len(original)-1]
+		if _, have := own[last.Key]; have || !slices.Contains(letterHeaders, last.Key) {
+			break
+		}
+		own[last.Key] = string(last.Value)
+	}
+	return own, original
 }
 
 var letterHeaders = []string{HeaderReason, HeaderDetail, HeaderKey, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCut}

@@ -20,9 +20,8 @@ type TopicState struct {
 // ExamineTopics looks at the topics and changes nothing. What a broker does not tell of
 // their settings is taken to be right.
 func ExamineTopics(ctx context.Context, cluster Cluster, topics Topics) ([]TopicState, error) {
-	transport := cluster.NewTransport()
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
+	client, done := cluster.freshClient()
+	defer done()
 
 	var states []TopicState
 	for _, wanted := range topics.configs(0) {

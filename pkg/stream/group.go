@@ -146,7 +146,7 @@ func (p *Partition) seek(ctx context.Context, committed int64) error {
 	var start int64
 	what := fmt.Sprintf("look up offset %s of partition %d of topic %q", p.cfg.Start, p.Number, p.cfg.Topic)
 	err := backoff.Retry(ctx, p.cfg.Logger, what, func() (err error) {
-		start, _, err = bounds(ctx, p.cfg.Kafka, p.cfg.Topic, p.Number, p.cfg.Start)
+		start, _, err = bounds(ctx, p.cfg.Kafka.client(), p.cfg.Topic, p.Number, p.cfg.Start)
 		return err
 	})
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 
 // Lag returns how many messages of a topic a group has not committed yet.
 func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, error) {
-	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: cluster.transport()}
-	lags, err := lagsOf(ctx, cluster, client, group, topic)
+	lags, err := lagsOf(ctx, cluster.client(), group, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -26,23 +25,19 @@ func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, erro
 }
 
 // lagsOf returns the lag of each partition.
-func lagsOf(ctx context.Context, cluster Cluster, client *kafka.Client, group, topic string) (lags map[int]int64, err error) {
+func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lags map[int]int64, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("look up how far group %q is in topic %q: %w", group, topic, err)
 		}
 	}()
-	partitions, err := cluster.Dialer().LookupPartitions(ctx, "tcp", cluster.Brokers[0], topic)
+	ids, err := partitionsOf(ctx, client, topic)
 	if err != nil {
 		return nil, err
 	}
-	var (
-		ids   []int
-		asked []kafka.OffsetRequest
-	)
-	for _, p := range partitions {
-		ids = append(ids, p.ID)
-		asked = append(asked, kafka.FirstOffsetOf(p.ID), kafka.LastOffsetOf(p.ID))
+	var asked []kafka.OffsetRequest
+	for _, id := range ids {
+		asked = append(asked, kafka.FirstOffsetOf(id), kafka.LastOffsetOf(id))
 	}
 	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
 	if err != nil {
@@ -61,8 +56,8 @@ func lagsOf(ctx context.Context, cluster Cluster, client *kafka.Client, group, t
 	}
 	lags = make(map[int]int64)
 	for _, p := range offsets.Topics[topic] {
-		if p.Error != nil {
-			return nil, p.Error
+		if err := partitionError(p); err != nil {
+			return nil, err
 		}
 		lags[p.Partition] = p.LastOffset - max(p.FirstOffset, committed[p.Partition])
 	}
@@ -73,7 +68,6 @@ func lagsOf(ctx context.Context, cluster Cluster, client *kafka.Client, group, t
 const lagTimeout = 5 * time.Second
 
 type lagCollector struct {
-	cluster      Cluster
 	client       *kafka.Client
 	group, topic string
 	lag          *prometheus.Desc
@@ -84,8 +78,7 @@ type lagCollector struct {
 // that is stuck. Each member tells it of all partitions.
 func NewLagCollector(cluster Cluster, group, topic string) prometheus.Collector {
 	return &lagCollector{
-		cluster: cluster, group: group, topic: topic,
-		client: &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: cluster.transport()},
+		client: cluster.client(), group: group, topic: topic,
 		lag: prometheus.NewDesc("genrec_kafka_lag_messages", "Messages that the consumer group has not committed yet.",
 			[]string{"partition"}, prometheus.Labels{"group": group, "topic": topic}),
 	}
@@ -98,7 +91,7 @@ func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.lag }
 func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
 	defer cancel()
-	lags, err := lagsOf(ctx, c.cluster, c.client, c.group, c.topic)
+	lags, err := lagsOf(ctx, c.client, c.group, c.topic)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(c.lag, err)
 		return

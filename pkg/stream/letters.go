@@ -96,9 +96,8 @@ const cleanupPolicy = "cleanup.policy"
 // Compacts says whether Kafka removes from the disk what EraseLetters erases, before the
 // topic's retention ends.
 func Compacts(ctx context.Context, c Cluster, topic string) (bool, error) {
-	transport := c.NewTransport()
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: transport}
+	client, done := c.freshClient()
+	defer done()
 	set, err := topicSettings(ctx, client, topic, cleanupPolicy)
 	return compacts(set), err
 }

@@ -22,6 +22,10 @@ func Remedy(err error) string {
 		return "let this user Read as that consumer group"
 	case errors.Is(err, kafka.ClusterAuthorizationFailed):
 		return "create the topics for this user, or let it Create them"
+	case isTooLarge(err):
+		return "raise max.message.bytes of the topic to what genrec doctor says"
+	case errors.Is(err, kafka.InvalidTopic):
+		return "name the topic by letters, digits, dots, hyphens and underscores"
 	}
 	return tlsfiles.Remedy(err)
 }

@@ -26,6 +26,7 @@ type Replayed struct {
 	Replayed int
 	Before   int // replayed before, or the letter of a replay
 	Cut      int // only the beginning of the original is left
+	Rejected int // the topic does not take the original: too large, for example
 	Foreign  int // from a topic that is none of ours, or no dead letter at all
 }
 
@@ -37,11 +38,12 @@ const replayBatch = 500
 
 // Replay writes the originals of dead letters to the topics that they were in. A letter
 // is replayed once, whatever ends the command in between, except that those of the last
-// batch before a kill are replayed again.
+// batch before a kill are replayed again. One that its topic rejects counts as replayed, so
+// that the others do not wait for it.
 func Replay(ctx context.Context, cfg ReplayConfig) (Replayed, error) {
 	r := &replay{
 		ReplayConfig: cfg,
-		client:       &kafka.Client{Addr: kafka.TCP(cfg.Kafka.Brokers...), Transport: cfg.Kafka.transport()},
+		client:       cfg.Kafka.client(),
 		writers:      make(map[string]*kafka.Writer),
 		done:         make(map[place]int64),
 	}
@@ -136,9 +138,14 @@ func (r *replay) flush(ctx context.Context) error {
 		m.Topic = "" // the writer has it
 		byTopic[topic] = append(byTopic[topic], m)
 	}
+	rejected := 0
 	if !r.DryRun {
 		for topic, messages := range byTopic {
-			if err := Publish(ctx, r.Logger, r.writers[topic], messages...); err != nil {
+			err := Publish(ctx, r.Logger, r.writers[topic], messages...)
+			if refused := (*RejectedError)(nil); errors.As(err, &refused) {
+				r.Logger.ErrorContext(ctx, "passed over dead letters", "topic", topic, "letters", len(refused.Messages), "err", err)
+				rejected += len(refused.Messages)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -146,7 +153,8 @@ func (r *replay) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	r.count.Replayed += len(r.batch)
+	r.count.Replayed += len(r.batch) - rejected
+	r.count.Rejected += rejected
 	r.batch = r.batch[:0]
 	return nil
 }

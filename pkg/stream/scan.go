@@ -1,8 +1,8 @@
 package stream
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,22 +14,40 @@ import (
 // returns its first error. What arrives meanwhile is left out, so that it ends. It holds
 // a few messages in memory.
 func Scan(ctx context.Context, c Cluster, topic string, from Start, fn func(kafka.Message) error) error {
-	dialer := c.Dialer()
-	partitions, err := dialer.LookupPartitions(ctx, "tcp", c.Brokers[0], topic)
+	client, done := c.freshClient()
+	defer done()
+	partitions, err := partitionsOf(ctx, client, topic)
 	if err != nil {
 		return fmt.Errorf("look up the partitions of topic %q: %w", topic, err)
 	}
-	slices.SortFunc(partitions, func(a, b kafka.Partition) int { return cmp.Compare(a.ID, b.ID) })
-	for _, p := range partitions {
-		if err := scanPartition(ctx, c, topic, p.ID, from, fn); err != nil {
+	for _, partition := range partitions {
+		if err := scanPartition(ctx, c, client, topic, partition, from, fn); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func scanPartition(ctx context.Context, c Cluster, topic string, partition int, from Start, fn func(kafka.Message) error) error {
-	next, end, err := bounds(ctx, c, topic, partition, from)
+// partitionsOf returns the numbers of a topic's partitions, in order.
+func partitionsOf(ctx context.Context, client *kafka.Client, topic string) (numbers []int, err error) {
+	metadata, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range metadata.Topics {
+		if t.Error != nil {
+			return nil, t.Error
+		}
+		for _, p := range t.Partitions {
+			numbers = append(numbers, p.ID)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+func scanPartition(ctx context.Context, c Cluster, client *kafka.Client, topic string, partition int, from Start, fn func(kafka.Message) error) error {
+	next, end, err := bounds(ctx, client, topic, partition, from)
 	if err != nil {
 		return fmt.Errorf("look up the offsets of partition %d of topic %q: %w", partition, topic, err)
 	}
@@ -67,15 +85,42 @@ func fetchSoon(ctx context.Context, r *kafka.Reader) (kafka.Message, error) {
 	return r.FetchMessage(ctx)
 }
 
-func bounds(ctx context.Context, c Cluster, topic string, partition int, from Start) (start, end int64, err error) {
-	conn, err := c.Dialer().DialLeader(ctx, "tcp", c.Brokers[0], topic, partition)
+// bounds returns the offset to start from, and the one behind the newest message.
+func bounds(ctx context.Context, client *kafka.Client, topic string, partition int, from Start) (start, end int64, err error) {
+	asked := []kafka.OffsetRequest{kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}
+	if !from.at.IsZero() {
+		asked = append(asked, kafka.TimeOffsetOf(partition, from.at))
+	}
+	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
 	if err != nil {
 		return 0, 0, err
 	}
-	defer conn.Close()
-	if start, end, err = conn.ReadOffsets(); err != nil || from == Earliest {
-		return start, end, err
+	if len(offsets.Topics[topic]) != 1 {
+		return 0, 0, kafka.UnknownTopicOrPartition
 	}
-	start, err = from.offset(conn)
-	return start, end, err
+	p := offsets.Topics[topic][0]
+	if err := partitionError(p); err != nil {
+		return 0, 0, err
+	}
+	start, end = p.FirstOffset, p.LastOffset
+	if from != Earliest {
+		start = end
+	}
+	for offset := range p.Offsets {
+		if offset >= 0 { // else nothing is as new as that
+			start = offset
+		}
+	}
+	return start, end, nil
+}
+
+var errNoAnswer = errors.New("the leader of the partition does not answer")
+
+// partitionError returns the error of a partition. kafka-go has a code in place of the error
+// of a broker that is away, which would pass for a refusal.
+func partitionError(p kafka.PartitionOffsets) error {
+	if errors.Is(p.Error, kafka.Unknown) {
+		return errNoAnswer
+	}
+	return p.Error
 }

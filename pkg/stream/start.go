@@ -3,8 +3,6 @@ package stream
 import (
 	"fmt"
 	"time"
-
-	"github.com/segmentio/kafka-go"
 )
 
 // Start says where in a partition to begin.
@@ -42,17 +40,6 @@ func (s Start) String() string {
 		return "earliest"
 	}
 	return s.at.Format(time.RFC3339)
-}
-
-// offset looks up which offset that is now.
-func (s Start) offset(partition *kafka.Conn) (int64, error) {
-	if !s.latest {
-		if offset, err := partition.ReadOffset(s.at); err != nil || offset >= 0 {
-			return offset, err
-		}
-		// Nothing is as new as that.
-	}
-	return partition.ReadLastOffset()
 }
 
 // Since returns the start at a time.

@@ -42,10 +42,8 @@ func DefaultTopics() Topics {
 // alone; a dead-letter topic made elsewhere needs a max.message.bytes of at
 // least MaxDeadLetterBytes.
 func EnsureTopics(ctx context.Context, cluster Cluster, topics Topics, partitions int) error {
-	// An own transport, because the shared one answers from a cache.
-	transport := cluster.NewTransport()
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(cluster.Brokers...), Transport: transport}
+	client, done := cluster.freshClient()
+	defer done()
 
 	missing, err := missingTopics(ctx, client, topics.configs(partitions))
 	if err != nil {

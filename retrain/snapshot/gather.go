@@ -66,7 +66,8 @@ func (t *taking) gatherFile(ctx context.Context, s *spools, open func() (*histor
 }
 
 func (t *taking) gatherHot(ctx context.Context, s *spools) error {
-	err := t.Hot.Walk(ctx, func(sequence sessions.Sequence) error {
+	var err error
+	t.skipped, err = t.Hot.Walk(ctx, func(sequence sessions.Sequence) error {
 		for _, i := range sequence.Interactions {
 			r := history.Row{ID: i.EventID, User: sequence.User, Item: i.Item, Time: i.Time.UnixMilli(), Type: i.Type}
 			if err := s.add(newRow(r)); err != nil {

@@ -48,7 +48,7 @@ func newWorld(t *testing.T) *world {
 // hot are sequences by user; a walk meets each twice.
 type hot map[string][]event.Event
 
-func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) error {
+func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) (skipped int64, err error) {
 	for range 2 {
 		for user, events := range h {
 			s := sessions.Sequence{User: user}
@@ -56,11 +56,11 @@ func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) error {
 				s.Interactions = append(s.Interactions, sessions.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
 			}
 			if err := each(s); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // erasures are times by user.

@@ -31,6 +31,9 @@ type Snapshot struct {
 	Manifest
 	Dir  string
 	Hash string // SHA-256 of the manifest, and so of everything
+	// Skipped counts the users whose sequence in Redis was unreadable, so that at most older
+	// events of theirs are here. It is not stored: Take alone sets it.
+	Skipped int64
 }
 
 // ErrNone says that there is no snapshot.

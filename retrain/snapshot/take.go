@@ -18,9 +18,10 @@ import (
 	"genrec/sessions"
 )
 
-// Source is where the newest events of all users are. A user may come twice.
+// Source is where the newest events of all users are. A user may come twice. Users whose
+// sequence is unreadable are skipped and counted.
 type Source interface {
-	Walk(ctx context.Context, each func(sessions.Sequence) error) error
+	Walk(ctx context.Context, each func(sessions.Sequence) error) (skipped int64, err error)
 }
 
 // Erasures says up to when users were forgotten, in the same order: the zero time for
@@ -74,6 +75,7 @@ type taking struct {
 	users, later *files
 	items        map[string]struct{}
 	forgotten    int64 // events left out
+	skipped      int64 // users of Hot
 }
 
 // Take makes a snapshot. It reads all events once or twice, on disk, and holds some
@@ -129,8 +131,9 @@ func (t *taking) take(ctx context.Context) (s *Snapshot, err error) {
 	if s, err = t.publish(); err != nil {
 		return nil, err
 	}
+	s.Skipped = t.skipped
 	t.Logger.InfoContext(ctx, "took a snapshot", "in", s.Dir, "users", s.Users, "items", s.Items, "events", s.Events,
-		"forgotten_events", t.forgotten, "segments", len(segments), "seconds", int(time.Since(started).Seconds()))
+		"forgotten_events", t.forgotten, "skipped_users", t.skipped, "segments", len(segments), "seconds", int(time.Since(started).Seconds()))
 	if t.History != nil {
 		err = t.History.Remove(segments)
 	}

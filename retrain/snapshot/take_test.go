@@ -1,13 +1,16 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -159,8 +162,32 @@ type failing struct{ hot }
 
 var errAway = errors.New("away")
 
-func (f failing) Walk(ctx context.Context, each func(sessions.Sequence) error) error {
-	return errors.Join(f.hot.Walk(ctx, each), errAway)
+func (f failing) Walk(ctx context.Context, each func(sessions.Sequence) error) (int64, error) {
+	skipped, err := f.hot.Walk(ctx, each)
+	return skipped, errors.Join(err, errAway)
+}
+
+// partly is a Redis in which some sequences are unreadable.
+type partly struct{ hot }
+
+func (p partly) Walk(ctx context.Context, each func(sessions.Sequence) error) (int64, error) {
+	_, err := p.hot.Walk(ctx, each)
+	return 3, err
+}
+
+func TestSkippedUsersAreReported(t *testing.T) {
+	w := newWorld(t)
+	w.hot["ann"] = []event.Event{{ID: "1", Item: "apple", Type: "view", Time: at(1)}}
+	c := w.config(at(10))
+	var logged bytes.Buffer
+	c.Hot, c.Logger = partly{w.hot}, slog.New(slog.NewTextHandler(&logged, nil))
+	s, err := Take(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Skipped != 3 || s.Users != 1 || !strings.Contains(logged.String(), "skipped_users=3") {
+		t.Errorf("a snapshot of %d users tells of %d skipped and logs %s; want 1 and 3", s.Users, s.Skipped, &logged)
+	}
 }
 
 func TestFailureLeavesEverything(t *testing.T) {

@@ -25,12 +25,13 @@ import (
 
 // Source is where the sequences of all users are.
 type Source interface {
-	Scan(ctx context.Context, each func(sessions.Sequence) error) error
+	Scan(ctx context.Context, each func(sessions.Sequence) error) (skipped int64, err error)
 }
 
 // Counts says what was written so far.
 type Counts struct {
 	Users, Events int64
+	Skipped       int64 // users whose sequence is unreadable; counted at the end
 }
 
 // ToFile writes to a file, whose name says the format: .jsonl, .ndjson or .csv, each
@@ -59,7 +60,7 @@ func To(ctx context.Context, source Source, out io.Writer, name string, progress
 	if err != nil {
 		return done, fmt.Errorf("export to %s: %w", name, err)
 	}
-	err = source.Scan(ctx, func(s sessions.Sequence) error {
+	done.Skipped, err = source.Scan(ctx, func(s sessions.Sequence) error {
 		for _, i := range s.Interactions {
 			e := event.Event{ID: i.EventID, User: s.User, Item: i.Item, Type: i.Type, Time: i.Time}
 			if err := events.write(e); err != nil {

@@ -120,3 +120,21 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 		t.Errorf("there are %d files (error %v), want the older export alone", len(left), err)
 	}
 }
+
+// An unreadable sequence keeps nobody else out of an export.
+func TestExportSkipsUnreadableSequences(t *testing.T) {
+	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	t.Cleanup(func() { rdb.Close() })
+	s, err := sessions.Open(t.Context(), rdb, sessions.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := fill(t, s)
+	if err := rdb.Set(t.Context(), "genrec:seq:{a}", "what no Store writes, and long enough for a footer", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	done, err := ToFile(t.Context(), s, filepath.Join(t.TempDir(), "all.jsonl"), func(Counts) {})
+	if want := (Counts{Users: int64(len(odd)) - 1, Events: events - int64(len(odd)), Skipped: 1}); err != nil || done != want {
+		t.Errorf("got %+v, error %v; want %+v", done, err, want)
+	}
+}

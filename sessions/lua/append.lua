@@ -11,6 +11,9 @@ local time_width, footer_width, long = 9, 26, 1024
 local entries, version, count, skipped, newest = '', 0, 0, 0, -1
 local newest_time, erased_at = nil, -1
 local stored = redis.call('MGET', sequence, erasure)
+if not stored[1] then
+  stored[1] = redis.call('GET', sequence) -- fails for a key that is no string, which MGET takes for none
+end
 if stored[2] then
   local at, last = string.match(stored[2], '^(%d+) (%d+)$')
   erased_at, version = tonumber(at), tonumber(last)
