@@ -41,33 +41,42 @@ func (r *run) own(ctx context.Context, p *stream.Partition) error {
 
 func (r *run) fetch(ctx context.Context, p *stream.Partition, o *offsets) error {
 	for {
-		m, err := p.Fetch(ctx)
+		messages, err := p.FetchBatch(ctx)
 		if err != nil {
 			return err
 		}
-		at := o.add(m.Offset)
-		trace, queued := r.tracer.Continue(ctx, m), time.Now()
-		refresh, err := decode(m.Value)
-		if err != nil {
-			trace.Fail(ReasonBadRefresh)
-			if err := r.deadLetter(ctx, stream.DeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
+		for _, m := range messages {
+			if err := r.receive(ctx, m, o); err != nil {
 				return err
 			}
-			trace.End()
-			at.finish()
-			r.counters.read.Add(1)
-			continue
-		}
-		older, coalesced, err := r.queue.add(ctx, &pending{refresh: refresh, message: m, offset: at, trace: trace, queued: queued})
-		if err != nil {
-			return err
-		}
-		r.counters.read.Add(1)
-		if coalesced {
-			older.finish()
-			r.counters.coalesced.Add(1)
 		}
 	}
+}
+
+func (r *run) receive(ctx context.Context, m kafka.Message, o *offsets) error {
+	at := o.add(m.Offset)
+	trace, queued := r.tracer.Continue(ctx, m), time.Now()
+	refresh, err := decode(m.Value)
+	if err != nil {
+		trace.Fail(ReasonBadRefresh)
+		if err := r.deadLetter(ctx, stream.DeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
+			return err
+		}
+		trace.End()
+		at.finish()
+		r.counters.read.Add(1)
+		return nil
+	}
+	older, coalesced, err := r.queue.add(ctx, &pending{refresh: refresh, message: m, offset: at, trace: trace, queued: queued})
+	if err != nil {
+		return err
+	}
+	r.counters.read.Add(1)
+	if coalesced {
+		older.finish()
+		r.counters.coalesced.Add(1)
+	}
+	return nil
 }
 
 func decode(value []byte) (stream.Refresh, error) {

@@ -57,9 +57,9 @@ func (r *run) wanted(ctx context.Context) (shares []registry.Share, err error) {
 
 // close closes the models in use, after the last batch.
 func (l *loader) close(ctx context.Context) {
-	if l.set != nil {
-		l.set.batches.Wait()
-		l.closeModels(ctx, l.set, nil)
+	if set := l.run.serving.swap(nil); set != nil {
+		set.batches.Wait()
+		l.closeModels(ctx, set, nil)
 	}
 }
 

@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,17 +84,22 @@ func (s *serving) acquire(ctx context.Context) (*servingSet, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.set == nil {
+		return nil, errStopped
+	}
 	s.set.batches.Add(1)
 	return s.set, nil
 }
 
-// swap puts another set to use and returns the one before, if any: batches that have acquired
-// it go on with it.
+var errStopped = errors.New("the worker is stopping")
+
+// swap puts another set to use, nil for none any more, and returns the one before, if any:
+// batches that have acquired it go on with it, and no further ones acquire it.
 func (s *serving) swap(next *servingSet) (before *servingSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, s.set = s.set, next
-	if before == nil {
+	if before == nil && next != nil {
 		close(s.first)
 	}
 	return before

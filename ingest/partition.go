@@ -23,11 +23,12 @@ import (
 // idempotent, and nothing is skipped.
 type worker struct {
 	*run
-	partition *stream.Partition
-	inbox     *inbox
-	appended  chan appended
-	published chan finished
-	held      atomic.Int64 // bytes of the budget
+	partition  *stream.Partition
+	inbox      *inbox
+	appended   chan appended
+	published  chan finished
+	held       atomic.Int64 // bytes of the budget
+	appendTook atomic.Int64 // ns, of the last append
 }
 
 // appended is a batch that is in the sequences.
@@ -64,21 +65,45 @@ func (r *run) work(ctx context.Context, p *stream.Partition) error {
 
 func (w *worker) fetch(ctx context.Context) error {
 	for {
-		m, err := w.partition.Fetch(ctx)
+		messages, err := w.partition.FetchBatch(ctx)
 		if err != nil {
 			return err
 		}
-		d := w.decode(ctx, m)
-		d.cost = min(d.cost, w.cfg.MaxBytes) // a larger one would wait for ever
-		if err := w.budget.Acquire(ctx, d.cost); err != nil {
-			return err
+		fetched := time.Now()
+		for _, m := range messages {
+			if err := w.receive(ctx, m); err != nil {
+				return err
+			}
 		}
-		w.held.Add(d.cost)
-		w.metrics.heldBytes.Add(float64(d.cost))
-		if err := w.inbox.add(ctx, d); err != nil {
-			return err
+		if len(messages) < largeBatch {
+			if err := backoff.Sleep(ctx, w.pause()-time.Since(fetched)); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// largeBatch is when a request for messages costs little for each of them.
+const largeBatch = 256
+
+// pause is how long to let messages gather before the next request, so that few of them do not
+// cost a request to the broker, a round trip to Redis and another request each. It follows the
+// time that an append takes, which is short while there are cores to spare, and grows with the
+// load; a quiet partition's next message is not held up, since it comes later than that.
+func (w *worker) pause() time.Duration {
+	const times, longest = 4, 10 * time.Millisecond
+	return min(times*time.Duration(w.appendTook.Load()), longest)
+}
+
+func (w *worker) receive(ctx context.Context, m kafka.Message) error {
+	d := w.decode(ctx, m)
+	d.cost = min(d.cost, w.cfg.MaxBytes) // a larger one would wait for ever
+	if err := w.budget.Acquire(ctx, d.cost); err != nil {
+		return err
+	}
+	w.held.Add(d.cost)
+	w.metrics.heldBytes.Add(float64(d.cost))
+	return w.inbox.add(ctx, d)
 }
 
 func (w *worker) decode(ctx context.Context, m kafka.Message) decoded {
@@ -103,6 +128,7 @@ func (w *worker) append(ctx context.Context) error {
 		}
 		ended := time.Now()
 		w.metrics.appendSeconds.Observe(ended.Sub(began).Seconds())
+		w.appendTook.Store(int64(ended.Sub(began)))
 		b.trace(ctx, "append", began, ended)
 		select {
 		case <-ctx.Done():
@@ -192,6 +218,10 @@ func (w *worker) bury(ctx context.Context, b *batch) error {
 	return nil
 }
 
+// commitEvery is the least time between two commits of a partition: what a kill leaves
+// uncommitted is read again, and changes nothing.
+const commitEvery = 100 * time.Millisecond
+
 // commit commits for all batches that have been published since the last time.
 func (w *worker) commit(ctx context.Context) error {
 	for {
@@ -211,6 +241,9 @@ func (w *worker) commit(ctx context.Context) error {
 		for _, b := range batches {
 			w.counters.add(b.stats)
 			w.metrics.finished(b.stats)
+		}
+		if err := backoff.Sleep(ctx, commitEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/backoff"
 )
 
 // Scan calls fn with each message that a topic holds now, partition by partition, and
 // returns its first error. What arrives meanwhile is left out, so that it ends. It holds
-// a few messages in memory.
+// one response of the broker in memory.
 func Scan(ctx context.Context, c Cluster, topic string, from Start, fn func(kafka.Message) error) error {
 	client, done := c.freshClient()
 	defer done()
@@ -21,7 +24,7 @@ func Scan(ctx context.Context, c Cluster, topic string, from Start, fn func(kafk
 		return fmt.Errorf("look up the partitions of topic %q: %w", topic, err)
 	}
 	for _, partition := range partitions {
-		if err := scanPartition(ctx, c, client, topic, partition, from, fn); err != nil {
+		if err := scanPartition(ctx, client, topic, partition, from, fn); err != nil {
 			return err
 		}
 	}
@@ -46,7 +49,7 @@ func partitionsOf(ctx context.Context, client *kafka.Client, topic string) (numb
 	return numbers, nil
 }
 
-func scanPartition(ctx context.Context, c Cluster, client *kafka.Client, topic string, partition int, from Start, fn func(kafka.Message) error) error {
+func scanPartition(ctx context.Context, client *kafka.Client, topic string, partition int, from Start, fn func(kafka.Message) error) error {
 	next, end, err := bounds(ctx, client, topic, partition, from)
 	if err != nil {
 		return fmt.Errorf("look up the offsets of partition %d of topic %q: %w", partition, topic, err)
@@ -54,35 +57,34 @@ func scanPartition(ctx context.Context, c Cluster, client *kafka.Client, topic s
 	if next >= end {
 		return nil
 	}
-	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: c.Brokers, Dialer: c.Dialer(), Topic: topic, Partition: partition,
-		MinBytes: 1, MaxBytes: MaxDeadLetterBytes, MaxWait: maxWait, QueueCapacity: maxQueued,
-	})
-	defer closeReader(r)
-	if err := r.SetOffset(next); err != nil {
-		return err
-	}
-	for next < end {
-		m, err := fetchSoon(ctx, r)
+	p := &Partition{Number: partition, cfg: GroupConfig{Topic: topic, Logger: slog.New(slog.DiscardHandler)}, client: client, next: next}
+	for p.next < end {
+		messages, err := p.requestSoon(ctx)
 		if err != nil {
-			return fmt.Errorf("read offset %d of partition %d of topic %q, which ends at %d: %w", next, partition, topic, end, err)
+			return fmt.Errorf("read offset %d of partition %d of topic %q, which ends at %d: %w", p.next, partition, topic, end, err)
 		}
-		if next = m.Offset + 1; next > end {
-			return nil
-		}
-		if err := fn(m); err != nil {
-			return err
+		for _, m := range messages {
+			if m.Offset >= end {
+				return nil
+			}
+			if err := fn(m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// fetchSoon gives up on a broker that is away.
-func fetchSoon(ctx context.Context, r *kafka.Reader) (kafka.Message, error) {
+// requestSoon gives up on a broker that is away.
+func (p *Partition) requestSoon(ctx context.Context) (messages []kafka.Message, err error) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return r.FetchMessage(ctx)
+	err = backoff.Retry(ctx, p.cfg.Logger, "read messages", func() (err error) {
+		messages, err = p.request(ctx)
+		return err
+	})
+	return messages, err
 }
 
 // bounds returns the offset to start from, and the one behind the newest message.

@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"genrec/pkg/backoff"
+)
+
+// Partition is a partition of a topic while a member of a group owns it. It asks the broker for
+// messages when they are wanted and not before, unlike kafka-go's Reader: a consumer that takes
+// its time gets more messages for each request, which is what a broker's CPU time goes to.
+type Partition struct {
+	Number int
+
+	cfg        GroupConfig
+	generation *kafka.Generation
+	client     *kafka.Client
+	next       int64 // offset to ask for, or kafka.FirstOffset
+	fetched    []kafka.Message
+}
+
+const (
+	// maxWait is how long a broker holds a request while there are no messages.
+	maxWait = 2 * time.Second
+	// answerTimeout is how much longer than that its answer may take.
+	answerTimeout = 10 * time.Second
+)
+
+// seek goes to where the group is. A start that moves with time is committed at once:
+// what arrives before the first commit must not be passed over after a restart.
+func (p *Partition) seek(ctx context.Context, committed int64) error {
+	if committed >= 0 || p.cfg.Start == Earliest {
+		p.next = committed
+		return nil
+	}
+	var start int64
+	what := fmt.Sprintf("look up offset %s of partition %d of topic %q", p.cfg.Start, p.Number, p.cfg.Topic)
+	err := backoff.Retry(ctx, p.cfg.Logger, what, func() (err error) {
+		start, _, err = bounds(ctx, p.cfg.Kafka.client(), p.cfg.Topic, p.Number, p.cfg.Start)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.Commit(ctx, start); err != nil {
+		return err
+	}
+	p.next = start
+	return nil
+}
+
+// Fetch waits for the next message.
+func (p *Partition) Fetch(ctx context.Context) (kafka.Message, error) {
+	if len(p.fetched) == 0 {
+		var err error
+		if p.fetched, err = p.FetchBatch(ctx); err != nil {
+			return kafka.Message{}, err
+		}
+	}
+	m := p.fetched[0]
+	p.fetched = p.fetched[1:]
+	return m, nil
+}
+
+// FetchBatch waits for messages and returns those of one response, at least one and, unless the
+// first ones are larger, at most MaxBytes in total. It retries until ctx ends.
+func (p *Partition) FetchBatch(ctx context.Context) (messages []kafka.Message, err error) {
+	for len(messages) == 0 {
+		if messages, err = p.request(ctx); err == nil {
+			continue
+		}
+		what := fmt.Sprintf("read partition %d of topic %q", p.Number, p.cfg.Topic)
+		if err = backoff.Retry(ctx, p.cfg.Logger, what, func() (err error) {
+			messages, err = p.request(ctx)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return messages, nil
+}
+
+// request returns what the broker has, or nothing if nothing came in time.
+func (p *Partition) request(ctx context.Context) ([]kafka.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxWait+answerTimeout)
+	defer cancel()
+	response, err := p.client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: p.cfg.Topic, Partition: p.Number, Offset: p.next, MinBytes: 1, MaxBytes: MaxBytes, MaxWait: maxWait,
+	})
+	if err == nil {
+		err = response.Error
+	}
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		return nil, p.recover(ctx, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	messages, end, err := p.read(response)
+	switch {
+	case end > p.next:
+		p.next = end
+	case err == nil && p.next >= 0 && end >= 0 && response.HighWatermark > p.next:
+		p.next++ // compaction has removed the last messages of the batch that the offset is in
+	}
+	if len(messages) > 0 {
+		return messages, nil // a later request meets the error again
+	}
+	return nil, err
+}
+
+// read returns the messages of a response, and the offset behind the last record in it, or -1
+// without a record. A broker answers with whole batches, which may begin before the offset that
+// was asked for, and with records that mark the ends of transactions.
+func (p *Partition) read(response *kafka.FetchResponse) (messages []kafka.Message, end int64, err error) {
+	end = -1
+	batches := []protocol.RecordReader{response.Records}
+	if stream, ok := response.Records.(*protocol.RecordStream); ok {
+		batches = stream.Records
+	}
+	for _, batch := range batches {
+		_, control := batch.(*protocol.ControlBatch)
+		for {
+			record, err := batch.ReadRecord()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return messages, end, fmt.Errorf("read a record: %w", err)
+			}
+			m, err := message(p, record)
+			if err != nil {
+				return messages, end, err
+			}
+			end = record.Offset + 1
+			if !control && record.Offset >= p.next {
+				messages = append(messages, m)
+			}
+		}
+	}
+	return messages, end, nil
+}
+
+func message(p *Partition, record *kafka.Record) (m kafka.Message, err error) {
+	m = kafka.Message{Topic: p.cfg.Topic, Partition: p.Number, Offset: record.Offset, Time: record.Time, Headers: slices.Clone(record.Headers)}
+	if m.Key, err = content(record.Key); err == nil {
+		m.Value, err = content(record.Value)
+	}
+	if err != nil {
+		return m, fmt.Errorf("read the record at offset %d: %w", record.Offset, err)
+	}
+	return m, nil
+}
+
+// content copies a key or value, nil if there is none, and gives the memory behind it back.
+func content(b protocol.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	defer b.Close()
+	return protocol.ReadAll(b)
+}
+
+// recover goes on at the first message that there is, if those up to it were deleted before
+// they were read. Otherwise the broker is behind, and may catch up.
+func (p *Partition) recover(ctx context.Context, outOfRange error) error {
+	first, _, err := bounds(ctx, p.client, p.cfg.Topic, p.Number, Earliest)
+	if err != nil {
+		return err
+	}
+	if first <= p.next {
+		return fmt.Errorf("offset %d: %w", p.next, outOfRange)
+	}
+	p.cfg.Logger.ErrorContext(ctx, "messages were deleted before they were read: raise the topic's retention or add consumers",
+		"topic", p.cfg.Topic, "partition", p.Number, "from", p.next, "to", first)
+	p.next = first
+	return nil
+}
+
+// Commit commits that all messages before next are finished, retrying until ctx ends.
+// Of two calls at once, the lower offset could come last and win.
+func (p *Partition) Commit(ctx context.Context, next int64) error {
+	what := fmt.Sprintf("commit offset %d of partition %d of topic %q", next, p.Number, p.cfg.Topic)
+	return backoff.Retry(ctx, p.cfg.Logger, what, func() error {
+		return p.generation.CommitOffsets(map[string]map[int]int64{p.cfg.Topic: {p.Number: next}})
+	})
+}
