@@ -12,7 +12,7 @@ import (
 
 // mostTogether is how many requests a CPU searches at once: enough for products of
 // matrices, few enough that one operation finds in the caches what the one before it left.
-const mostTogether = 8
+const mostTogether = 16
 
 // mostOnGPU is how many requests a stream of a GPU searches at once: enough to be busy, few
 // enough that the largest model's searches fit into its memory.
