@@ -70,7 +70,7 @@ func TestCallsLeaveNoConnections(t *testing.T) {
 	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
-	all := slices.DeleteFunc(publicCalls(t, cluster), func(c call) bool { return c.slow })
+	all := slices.DeleteFunc(publicCalls(cluster), func(c call) bool { return c.slow })
 	run := func(c call) {
 		if err := c.do(t.Context()); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -106,7 +106,7 @@ func TestDeadBrokerIsPassedOver(t *testing.T) {
 	servers := startWithTopics(t)
 	cluster := servers.Cluster()
 	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
-	for _, call := range publicCalls(t, cluster) {
+	for _, call := range publicCalls(cluster) {
 		t.Run(call.name, func(t *testing.T) {
 			for range 3 { // in whichever order brokers are tried
 				if err := call.do(t.Context()); err != nil {
@@ -125,7 +125,7 @@ type call struct {
 }
 
 // publicCalls are all of the package that reach a cluster.
-func publicCalls(t *testing.T, cluster stream.Cluster) []call {
+func publicCalls(cluster stream.Cluster) []call {
 	topics := stream.DefaultTopics()
 	lag := stream.NewLagCollector(cluster, "readers", topics.Refreshes)
 	write := func(ctx context.Context, w *kafka.Writer, messages ...kafka.Message) error {
