@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/pprof"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -244,5 +246,31 @@ func TestScanStarts(t *testing.T) {
 		if got := fmt.Sprint(values); err != nil || got != want {
 			t.Errorf("from %v there is %s (error %v), want %s", start, got, err, want)
 		}
+	}
+}
+
+// A partition whose commits cannot be read is no partition without commits.
+func TestLagReportsErrorsOfPartitions(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Refreshes
+	if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); err != nil || lag != 0 {
+		t.Fatalf("the lag is %d (%v), want 0", lag, err)
+	}
+	servers.Faults().ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		servers.Faults().KeepControl()
+		asked, answer := request.(*kmsg.OffsetFetchRequest), request.ResponseKind().(*kmsg.OffsetFetchResponse)
+		for _, t := range asked.Topics {
+			of := kmsg.OffsetFetchResponseTopic{Topic: t.Topic}
+			for _, partition := range t.Partitions {
+				of.Partitions = append(of.Partitions, kmsg.OffsetFetchResponseTopicPartition{
+					Partition: partition, Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code,
+				})
+			}
+			answer.Topics = append(answer.Topics, of)
+		}
+		return answer, nil, true
+	})
+	if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); !errors.Is(err, kafka.TopicAuthorizationFailed) {
+		t.Errorf("the lag is %d (%v), want the error", lag, err)
 	}
 }
