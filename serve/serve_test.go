@@ -59,7 +59,7 @@ func (small) Publish(_ context.Context, events []serve.Event) error {
 	}}
 }
 
-// To send again what Kafka never takes is no use.
+// A retry cannot deliver events that Kafka rejects.
 func TestRejectedEventsAreNotSentAgain(t *testing.T) {
 	url := servetest.Start(t, serve.Config{}, small{}, small{}).URL
 	send := func() *http.Request {

@@ -161,6 +161,9 @@ func splitSequence(stored string, window int) (version int64, count int, entries
 		return 0, 0, "", fmt.Errorf("corrupt footer: entries begin after %d bytes of %d", skipped, len(entries))
 	}
 	entries = entries[skipped:]
+	if count > 0 && !strings.HasPrefix(entries, recordSeparator) {
+		return 0, 0, "", fmt.Errorf("corrupt footer: no entry begins after %d bytes", skipped)
+	}
 	for ; count > window && entries != ""; count-- {
 		_, entries = cutEntry(entries)
 	}
@@ -245,6 +248,8 @@ func parseDigits(text string, base int64) (n int64) {
 			digit = int64(c - '0')
 		case 'a' <= c && c <= 'z':
 			digit = int64(c-'a') + 10
+		case 'A' <= c && c <= 'Z':
+			digit = int64(c-'A') + 10
 		default:
 			return -1
 		}

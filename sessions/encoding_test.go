@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -54,6 +55,7 @@ func FuzzDecodeSequence(f *testing.F) {
 	f.Add("", 1)
 	f.Add("0"+strings.Repeat("\x1e\x1f000000000\x1f", 3)+"00000000003000000000000000", 2)
 	f.Add(strings.Repeat("0", footerWidth), 1)
+	f.Add("no entry\x1e\x1f000000000\x1f"+"00000001002000000000000000", 1)
 	f.Fuzz(func(t *testing.T, stored string, window int) {
 		if window < 1 || window > MaxWindow {
 			return
@@ -75,6 +77,38 @@ func FuzzDecodeSequence(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCorruptSequencesAreRefused(t *testing.T) {
+	entry := "\x1ee1\x1f000000001hat\x1fv"
+	footer := func(count, skipped int) string { return fmt.Sprintf("%08x%03x%06x%s", 7, count, skipped, "000000001") }
+	for name, stored := range map[string]string{
+		"too short":                     "x",
+		"no number":                     entry + "0000000g001000000000000001",
+		"a sign":                        entry + "+0000007001000000000000001",
+		"fewer entries":                 entry + footer(2, 0),
+		"more entries":                  entry + entry + footer(1, 0),
+		"many entries":                  entry + footer(0xfff, 0),
+		"skips all":                     entry + footer(1, 100),
+		"begins within an entry":        entry + entry + footer(2, 1),
+		"begins before the window":      "x" + entry + entry + entry + footer(4, 0),
+		"no event id":                   "\x1e000000001hat" + footer(1, 0),
+		"no item":                       "\x1ee1\x1f000000001hat" + footer(1, 0),
+		"no time":                       "\x1ee1\x1f00000*001hat\x1fv" + footer(1, 0),
+		"a UUID of too few characters":  "\x1e\x1cAAAA\x1f000000001hat\x1fv" + footer(1, 0),
+		"a UUID of other characters":    "\x1e\x1cAAAAAAAAAAAAAAAAAAAAA*\x1f000000001hat\x1fv" + footer(1, 0),
+		"entries where there were none": entry + footer(0, 0),
+	} {
+		if version, newest, err := decodeSequence(stored, 3); err == nil {
+			t.Errorf("%s: %q reads as version %d with %+v", name, stored, version, newest)
+		}
+		if items, err := Seen(stored); err == nil && !strings.Contains(name, "UUID") {
+			t.Errorf("%s: %q reads as the items %q", name, stored, items)
+		}
+	}
+	if _, newest, err := decodeSequence(entry+entry+footer(2, 0), 1); err != nil || len(newest) != 1 {
+		t.Errorf("got %+v, error %v; want the newest of two entries", newest, err)
+	}
 }
 
 func FuzzEventID(f *testing.F) {

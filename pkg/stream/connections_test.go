@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/pprof"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -70,7 +72,7 @@ func TestCallsLeaveNoConnections(t *testing.T) {
 	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
-	all := slices.DeleteFunc(publicCalls(t, cluster), func(c call) bool { return c.slow })
+	all := slices.DeleteFunc(publicCalls(cluster), func(c call) bool { return c.slow })
 	run := func(c call) {
 		if err := c.do(t.Context()); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -106,7 +108,7 @@ func TestDeadBrokerIsPassedOver(t *testing.T) {
 	servers := startWithTopics(t)
 	cluster := servers.Cluster()
 	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
-	for _, call := range publicCalls(t, cluster) {
+	for _, call := range publicCalls(cluster) {
 		t.Run(call.name, func(t *testing.T) {
 			for range 3 { // in whichever order brokers are tried
 				if err := call.do(t.Context()); err != nil {
@@ -125,7 +127,7 @@ type call struct {
 }
 
 // publicCalls are all of the package that reach a cluster.
-func publicCalls(t *testing.T, cluster stream.Cluster) []call {
+func publicCalls(cluster stream.Cluster) []call {
 	topics := stream.DefaultTopics()
 	lag := stream.NewLagCollector(cluster, "readers", topics.Refreshes)
 	write := func(ctx context.Context, w *kafka.Writer, messages ...kafka.Message) error {
@@ -244,5 +246,31 @@ func TestScanStarts(t *testing.T) {
 		if got := fmt.Sprint(values); err != nil || got != want {
 			t.Errorf("from %v there is %s (error %v), want %s", start, got, err, want)
 		}
+	}
+}
+
+// A partition whose commits cannot be read is no partition without commits.
+func TestLagReportsErrorsOfPartitions(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Refreshes
+	if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); err != nil || lag != 0 {
+		t.Fatalf("the lag is %d (%v), want 0", lag, err)
+	}
+	servers.Faults().ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		servers.Faults().KeepControl()
+		asked, answer := request.(*kmsg.OffsetFetchRequest), request.ResponseKind().(*kmsg.OffsetFetchResponse)
+		for _, t := range asked.Topics {
+			of := kmsg.OffsetFetchResponseTopic{Topic: t.Topic}
+			for _, partition := range t.Partitions {
+				of.Partitions = append(of.Partitions, kmsg.OffsetFetchResponseTopicPartition{
+					Partition: partition, Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code,
+				})
+			}
+			answer.Topics = append(answer.Topics, of)
+		}
+		return answer, nil, true
+	})
+	if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); !errors.Is(err, kafka.TopicAuthorizationFailed) {
+		t.Errorf("the lag is %d (%v), want the error", lag, err)
 	}
 }

@@ -52,6 +52,9 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 	}
 	committed := make(map[int]int64)
 	for _, p := range fetched.Topics[topic] {
+		if p.Error != nil {
+			return nil, p.Error
+		}
 		committed[p.Partition] = p.CommittedOffset
 	}
 	lags = make(map[int]int64)
