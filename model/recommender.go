@@ -72,11 +72,12 @@ func (r *Recommender) Recommend(ctx context.Context, queries []Query) ([][]Ranke
 	return r.ranker.ranker.Rank(ctx, queries, r.weights)
 }
 
-// Concurrency is how many calls of Recommend at once keep the device busy: one on each of its
-// threads, and another one that is prepared or fused meanwhile.
+// Concurrency is how many calls of Recommend at once keep the device busy: on a GPU one on each
+// of its streams, and another one that is prepared or fused meanwhile. On a CPU one call uses
+// all cores, and larger calls are more efficient than several.
 func (r *Recommender) Concurrency() int {
 	if r.ranker.searcher.device == CPU {
-		return 2
+		return 1
 	}
 	return r.ranker.searcher.crew.size() + 1
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,5 +185,44 @@ func TestScoresMustBeFinite(t *testing.T) {
 	r.Items[0].Score = math.NaN()
 	if _, err := s.PutRecommendations(t.Context(), []Recommendations{r}); err == nil {
 		t.Error("JSON has no NaN, so it must be refused")
+	}
+}
+
+// The script reads a list's first fields with a pattern, or decodes it where those have escapes
+// or another program has written it.
+func TestStoredListsAreReadInAnyForm(t *testing.T) {
+	for _, user := range []string{"ann", `a"b`, `a\b`, "<ann>", "Zoë", `","sequence_version":99,"`} {
+		s := newStore(t, Options{})
+		s.at(t, user, 7)
+		r := sample(user)
+		s.mustPut(t, r)
+		value, err := s.rdb.Get(t.Context(), s.keys.List(user)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, stored := range map[string]string{
+			"as it is written": value,
+			"with blanks":      strings.ReplaceAll(value, `":`, `" : `),
+			"truncated":        value[:len(value)-1],
+		} {
+			if err := s.rdb.Set(t.Context(), s.keys.List(user), stored, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			readable := name != "truncated"
+			older := r
+			older.RecID, older.SequenceVersion = "older", r.SequenceVersion-1
+			puts, err := s.PutRecommendations(t.Context(), []Recommendations{older})
+			if err != nil || puts[0].Written == readable {
+				t.Errorf("user %q, list %s: an older list is written: %t (error %v)", user, name, puts[0].Written, err)
+			}
+			if !readable {
+				continue
+			}
+			again := r
+			again.RecID = "again"
+			if puts, err = s.PutRecommendations(t.Context(), []Recommendations{again}); err != nil || puts[0] != (Put{Written: true, Replaced: r.RecID}) {
+				t.Errorf("user %q, list %s: got %+v (error %v), want the id of the list that was replaced", user, name, puts, err)
+			}
+		}
 	}
 }

@@ -35,7 +35,7 @@ func startServers(ctx context.Context, s settings, folder string) (*rig, error) 
 		if err != nil {
 			return r, err
 		}
-		k, err := realservers.StartKafka(ctx, realservers.KafkaConfig{Jars: s.jars, Folder: at})
+		k, err := realservers.StartKafka(ctx, realservers.KafkaConfig{Jars: s.jars, Folder: at, Optimized: true})
 		if err != nil {
 			return r, err
 		}

@@ -21,6 +21,9 @@ type KafkaConfig struct {
 	// Advertised is where clients without TLS are told to connect, such as a proxy's
 	// HOST:PORT; empty: to the Kafka itself.
 	Advertised string
+	// Optimized lets the JVM compile and collect as in production. Without it, Kafka starts
+	// sooner and takes about twice the processor time for a request.
+	Optimized bool
 }
 
 // Secure adds addresses with TLS to a Kafka, and lets its users do only what they are
@@ -108,12 +111,14 @@ func (k *Kafka) properties() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// java returns a command that runs a class of Kafka, tuned to start quickly.
+// java returns a command that runs a class of Kafka.
 func (k *Kafka) java(class string, args ...string) []string {
-	return append([]string{
-		"java", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.cfg.Jars, "*"), class,
-	}, args...)
+	command := []string{"java", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"} // starts quickly
+	if k.cfg.Optimized {
+		command = []string{"java", "-Xmx1g", "-XX:+UseG1GC"}
+	}
+	return append(append(command, "-Xshare:auto",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.cfg.Jars, "*"), class), args...)
 }
 
 // format prepares the folder, with the keystore and the users.
