@@ -78,8 +78,14 @@ func (r *run) start(ctx context.Context) (*batch, error) {
 			return nil, ctx.Err()
 		case set.slots <- struct{}{}:
 		}
+		if err := r.queue.gather(ctx, r.size.get(), time.Until(r.lastStart.Add(r.size.spacing()))); err != nil {
+			<-set.slots
+			set.batches.Done()
+			return nil, err
+		}
 		b := &batch{set: set, users: r.queue.take(r.size.get()), began: time.Now()}
 		if len(b.users) > 0 {
+			r.lastStart = b.began
 			r.metrics.stage("slot", b.began.Sub(waits))
 			r.metrics.waiting.Set(float64(r.queue.len()))
 			return b, nil

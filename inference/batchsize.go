@@ -23,6 +23,7 @@ type batchSize struct {
 	mu      sync.Mutex
 	perUser float64 // moving average, in seconds; 0: unknown
 	size    int
+	last    time.Duration // of the last batch
 }
 
 func newBatchSize(target time.Duration, most int) *batchSize {
@@ -36,11 +37,22 @@ func (b *batchSize) get() int {
 	return b.size
 }
 
+// spacing is how long after the beginning of a batch the next one should begin, if fewer users
+// wait than the bound: twice as long as the last batch took, at most a quarter of the latency
+// target. A device that is idle half of the time can let users gather: fewer and larger batches
+// leave more of the machine to what runs beside. A device that is busy longer need not wait.
+func (b *batchSize) spacing() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return min(2*b.last, b.perBatch/2)
+}
+
 // observe learns from a batch. The bound at most doubles or halves.
 func (b *batchSize) observe(users int, took time.Duration) {
 	const newest = 0.3 // weight in the average
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.last = took
 	if 2*users < b.size || users == 0 || took <= 0 {
 		return
 	}

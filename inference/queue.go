@@ -152,6 +152,25 @@ func (q *queue) first(line int) *pending {
 	return p
 }
 
+// gather waits until n users could be taken, at most for a linger.
+func (q *queue) gather(ctx context.Context, n int, linger time.Duration) error {
+	if linger <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	for q.size() < n {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return nil
+		case <-q.ready:
+		}
+	}
+	return nil
+}
+
 // written ends the batch of users: refreshes that were held for them join the line.
 func (q *queue) written(batch []*pending) {
 	q.mu.Lock()
@@ -193,6 +212,13 @@ func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.count()
+}
+
+// size is the number of users who could be taken.
+func (q *queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 func (q *queue) count() int { return len(q.waiting) + q.held }

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
@@ -86,6 +87,7 @@ type run struct {
 	queue       *queue
 	serving     *serving
 	size        *batchSize
+	lastStart   time.Time        // of a batch; startBatches' alone
 	generated   chan *batch      // from the slots to the writers
 	swapped     chan *servingSet // from pollModels to renew: the newest
 	leads       chan Generator   // from pollModels to putNear: the newest
