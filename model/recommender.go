@@ -73,11 +73,10 @@ func (r *Recommender) Recommend(ctx context.Context, queries []Query) ([][]Ranke
 }
 
 // Concurrency is how many calls of Recommend at once keep the device busy: on a GPU one on each
-// of its streams, and another one that is prepared or fused meanwhile. On a CPU one call uses
-// all cores, and larger calls are more efficient than several.
+// of its streams, on a CPU one for all cores, and another one that is prepared or fused meanwhile.
 func (r *Recommender) Concurrency() int {
 	if r.ranker.searcher.device == CPU {
-		return 1
+		return 2
 	}
 	return r.ranker.searcher.crew.size() + 1
 }
