@@ -14,7 +14,7 @@ import (
 )
 
 // writers is how many batches are written at once.
-const writers = 2
+const writers = 4
 
 // batch is a number of users on their way through the pipeline.
 type batch struct {
@@ -78,7 +78,7 @@ func (r *run) start(ctx context.Context) (*batch, error) {
 			return nil, ctx.Err()
 		case set.slots <- struct{}{}:
 		}
-		if err := r.queue.gather(ctx, r.size.get(), time.Until(r.lastStart.Add(r.size.spacing()))); err != nil {
+		if err := r.queue.gather(ctx, r.size.get(), time.Until(r.lastStart.Add(r.size.spacing(cap(set.slots))))); err != nil {
 			<-set.slots
 			set.batches.Done()
 			return nil, err

@@ -38,13 +38,14 @@ func (b *batchSize) get() int {
 }
 
 // spacing is how long after the beginning of a batch the next one should begin, if fewer users
-// wait than the bound: twice as long as the last batch took, at most a quarter of the latency
-// target. A device that is idle half of the time can let users gather: fewer and larger batches
-// leave more of the machine to what runs beside. A device that is busy longer need not wait.
-func (b *batchSize) spacing() time.Duration {
+// wait than the bound: so long that a device which takes as long for each batch as for the last
+// one is busy half of the time, at most a quarter of the latency target. Letting users gather
+// for fewer and larger batches leaves more of the machine to what runs beside. A device that is
+// busy longer need not wait.
+func (b *batchSize) spacing(concurrency int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return min(2*b.last, b.perBatch/2)
+	return min(2*b.last/time.Duration(concurrency), b.perBatch/2)
 }
 
 // observe learns from a batch. The bound at most doubles or halves.

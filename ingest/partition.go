@@ -91,7 +91,7 @@ const largeBatch = 256
 // time that an append takes, which is short while there are cores to spare, and grows with the
 // load; a quiet partition's next message is not held up, since it comes later than that.
 func (w *worker) pause() time.Duration {
-	const times, longest = 10, 25 * time.Millisecond
+	const times, longest = 4, 25 * time.Millisecond
 	return min(times*time.Duration(w.appendTook.Load()), longest)
 }
 

@@ -34,7 +34,7 @@ func (s *Store) Read(ctx context.Context, users []string) ([]UserState, error) {
 		return nil, fmt.Errorf("read the sequences and recommendations of %d users: %w", len(users), err)
 	}
 	states := make([]UserState, len(users))
-	decodeEach(len(users), func(i int) {
+	inBlocks(len(users), func(i int) {
 		value := values[i].Val()
 		states[i].Sequence.User = users[i]
 		if stored, exists := value[0].(string); exists {
@@ -90,18 +90,18 @@ func (s *Store) readMissing(ctx context.Context, states []UserState, values []*r
 	return nil
 }
 
-// decodeEach calls decode for 0..n-1, on all cores where that is worth it.
-func decodeEach(n int, decode func(i int)) {
+// inBlocks calls f for 0..n-1, on all cores where that is worth it.
+func inBlocks(n int, f func(i int)) {
 	const atOnce = 16 // some tenths of a millisecond
 	if n < 2*atOnce {
 		for i := range n {
-			decode(i)
+			f(i)
 		}
 		return
 	}
 	cores.Each((n+atOnce-1)/atOnce, func(block int) {
 		for i := block * atOnce; i < min(n, (block+1)*atOnce); i++ {
-			decode(i)
+			f(i)
 		}
 	})
 }

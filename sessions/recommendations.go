@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -36,16 +37,18 @@ type Put struct {
 // stored are of a newer sequence or its own sequence is gone, expired, forgotten or
 // unreadable. After an error, any of them may have been written.
 func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) ([]Put, error) {
-	calls := make([]call, len(recs))
-	for i, r := range recs {
-		value, err := r.Encode()
-		if err != nil {
-			return nil, err
-		}
+	calls, errs := make([]call, len(recs)), make([]error, len(recs))
+	inBlocks(len(recs), func(i int) {
+		r := recs[i]
+		var value []byte
+		value, errs[i] = r.Encode()
 		calls[i] = call{
 			keys: []string{s.keys.List(r.User), s.keys.Sequence(r.User), s.erasureKey(r.User)},
 			args: []any{strconv.FormatInt(r.SequenceVersion, 10), value, s.opts.RecommendationsTTL.Milliseconds()},
 		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	results, err := s.evalEach(ctx, putScript, calls)
 	if err != nil && results == nil {

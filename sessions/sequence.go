@@ -107,7 +107,7 @@ func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, erro
 		}
 	}
 	sequences := make([]Sequence, len(users))
-	decodeEach(len(users), func(i int) {
+	inBlocks(len(users), func(i int) {
 		sequences[i].User = users[i]
 		if failed[i] != nil {
 			return
