@@ -43,7 +43,9 @@ func (r *run) writeBatch(ctx context.Context, b *batch) error {
 		p.offset.finish()
 	}
 	r.queue.written(b.users)
-	r.metrics.batch(len(b.users), time.Since(b.began))
+	took := time.Since(b.began)
+	r.size.written(took)
+	r.metrics.batch(len(b.users), took)
 	b.span.End()
 	b.set.batches.Done()
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -64,14 +63,14 @@ func (r *rig) startRedis(ctx context.Context) error {
 		return err
 	}
 	if r.masters == 1 {
-		server, err := realservers.StartRedis(ctx, realservers.RedisConfig{Folder: at, IOThreads: r.redisThreads()})
+		server, err := realservers.StartRedis(ctx, realservers.RedisConfig{Folder: at})
 		if err != nil {
 			return err
 		}
 		r.stops, r.nodes = append(r.stops, server.Close), []string{server.Address()}
 		r.servers.add("Redis", server.Process())
 	} else {
-		cluster, err := realservers.StartRedisCluster(ctx, realservers.RedisClusterConfig{Folder: at, Masters: r.masters, IOThreads: r.redisThreads()})
+		cluster, err := realservers.StartRedisCluster(ctx, realservers.RedisClusterConfig{Folder: at, Masters: r.masters})
 		if err != nil {
 			return err
 		}
@@ -83,10 +82,6 @@ func (r *rig) startRedis(ctx context.Context) error {
 	r.redis = strings.Join(r.nodes, ",")
 	return nil
 }
-
-// redisThreads is what Redis recommends for a host of so many cores: 4 of 16 for one master,
-// and none beside the main thread on few cores.
-func (r *rig) redisThreads() int { return min(4, runtime.NumCPU()/4/r.masters) }
 
 func (r *rig) subfolder(name string) (string, error) {
 	path := filepath.Join(r.folder, name)

@@ -16,9 +16,6 @@ type RedisConfig struct {
 	Folder string    // where it keeps its data
 	TLS    *TLS      // nil: not encrypted
 	Users  []ACLUser // with any, the default user is off
-	// IOThreads read and write for clients; the main thread, which runs the commands, is one of
-	// them. 0: 1.
-	IOThreads int
 
 	bus string // port where the other nodes of a Redis Cluster reach it; empty: no cluster
 }
@@ -75,9 +72,6 @@ func (r *Redis) writeConfig() error {
 	}
 	if r.cfg.bus != "" {
 		lines = append(lines, "cluster-enabled yes", "cluster-port "+r.cfg.bus)
-	}
-	if r.cfg.IOThreads > 1 {
-		lines = append(lines, fmt.Sprintf("io-threads %d", r.cfg.IOThreads), "io-threads-do-reads yes")
 	}
 	for _, u := range r.cfg.Users {
 		lines = append(lines, fmt.Sprintf("user %s on >%s %s", u.Name, u.Password, u.Rules))

@@ -19,8 +19,6 @@ const clusterSlots = 16384
 type RedisClusterConfig struct {
 	Folder  string // where the masters keep their data, each in a folder of its own
 	Masters int    // without replicas
-	// IOThreads of each master, as in RedisConfig.
-	IOThreads int
 }
 
 // RedisCluster is a Redis Cluster of masters that share the hash slots evenly.
@@ -47,7 +45,7 @@ func StartRedisCluster(ctx context.Context, cfg RedisClusterConfig) (c *RedisClu
 			return c, err
 		}
 		_, port, _ := net.SplitHostPort(free)
-		master, err := StartRedis(ctx, RedisConfig{Folder: folder, IOThreads: cfg.IOThreads, bus: port})
+		master, err := StartRedis(ctx, RedisConfig{Folder: folder, bus: port})
 		if err != nil {
 			return c, err
 		}
