@@ -57,7 +57,7 @@ func (r *run) wanted(ctx context.Context) (shares []registry.Share, err error) {
 
 // close closes the models in use, after the last batch.
 func (l *loader) close(ctx context.Context) {
-	if set := l.run.serving.swap(nil); set != nil {
+	if set := l.serving.swap(nil); set != nil {
 		set.batches.Wait()
 		l.closeModels(ctx, set, nil)
 	}

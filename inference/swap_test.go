@@ -132,7 +132,7 @@ func TestBrokenVersionsAreTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s := l.run.serving.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
+	if s := l.serving.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
 		t.Errorf("got %v, want v1 alone to lead", s)
 	}
 	if got := h.models.loaded(); !slices.Equal(got, []string{"v1", "v2"}) {
@@ -143,12 +143,12 @@ func TestBrokenVersionsAreTriedAgain(t *testing.T) {
 	if err := l.follow(ctx, shares); err != nil {
 		t.Fatal(err)
 	}
-	both := l.run.serving.set
+	both := l.serving.set
 	if both.leader != "v2" || len(both.models) != 2 || l.Stats().Swaps != 2 {
 		t.Errorf("got %v after %d swaps, want both, v2 in the lead, swapped once more", both, l.Stats().Swaps)
 	}
 	h.models.broken = map[string]bool{"v3": true}
-	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.run.serving.set != both {
+	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.serving.set != both {
 		t.Errorf("a version that is broken took over (error %v)", err)
 	}
 	l.close(ctx)

@@ -34,7 +34,7 @@ func TestLearnsRepeatingPatterns(t *testing.T) {
 			for i := range 4 {
 				q.Items = append(q.Items, ringItem(ring, (place+i)%ringSize))
 			}
-			ranked, err := ranker.Rank([]Query{q})
+			ranked, err := ranker.Rank(t.Context(), []Query{q})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func recommend(t *testing.T, b Bundle, queries []Query) [][]Ranked {
 		t.Fatal(err)
 	}
 	defer ranker.Close()
-	ranked, err := ranker.Rank(queries)
+	ranked, err := ranker.Rank(t.Context(), queries)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,12 +105,12 @@ func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 	for _, s := range sequences[:40] {
 		queries = append(queries, Query{User: s.User, Items: s.Items})
 	}
-	together, err := ranker.Rank(queries)
+	together, err := ranker.Rank(t.Context(), queries)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, q := range queries {
-		alone, err := ranker.Rank([]Query{q})
+		alone, err := ranker.Rank(t.Context(), []Query{q})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,20 +148,20 @@ func distinct(texts [][]int64) [][]int64 {
 
 // Rank answers each query with distinct items, best first. There are fewer than
 // asked for where the search finds no more that may be recommended.
-func (r *Ranker) Rank(queries []Query) ([][]Ranked, error) {
+func (r *Ranker) Rank(ctx context.Context, queries []Query) ([][]Ranked, error) {
 	if err := r.searcher.awaitWeights(); err != nil {
 		return nil, err
 	}
-	ranked, _, err := r.ranker.Rank(context.Background(), queries, r.weights())
+	ranked, _, err := r.ranker.Rank(ctx, queries, r.weights())
 	return ranked, err
 }
 
 // Find runs those components that have a weight.
-func (r *Ranker) Find(queries []Query, w Weights) (Found, error) {
+func (r *Ranker) Find(ctx context.Context, queries []Query, w Weights) (Found, error) {
 	if err := r.searcher.awaitWeights(); err != nil {
 		return Found{}, err
 	}
-	return r.ranker.Find(context.Background(), queries, w)
+	return r.ranker.Find(ctx, queries, w)
 }
 
 // Leaves numbers items from 0, as the trie's leaves, the rules and the dense head's

@@ -121,7 +121,7 @@ func bestItems(t *testing.T, b Bundle, c RankerConfig, sequences []catalog.Seque
 	for i, s := range sequences {
 		queries[i] = Query{User: s.User, Items: s.Items}
 	}
-	ranked, err := ranker.Rank(queries)
+	ranked, err := ranker.Rank(t.Context(), queries)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,11 +39,21 @@ func newCrew(device Device, threads int, prepare func()) (crew, error) {
 
 // each runs f, which may panic as tensor.Catch expects, for 0 to n-1, as many at a time
 // as there are threads, with the number of the thread. Other panics come back as a *cores.Panic.
+// It ends early with ctx.
 func (c crew) each(ctx context.Context, n int, f func(thread, i int)) error {
+	return c.run(n, f, func(call func(thread, i int)) error { return c.pool.Each(ctx, n, call) })
+}
+
+// all is each without an early end.
+func (c crew) all(n int, f func(i int)) error {
+	return c.run(n, func(_, i int) { f(i) }, func(call func(thread, i int)) error { return c.pool.All(n, call) })
+}
+
+func (c crew) run(n int, f func(thread, i int), inPool func(call func(thread, i int)) error) error {
 	errs := make([]error, n)
 	call := func(thread, i int) { errs[i] = catch(func() { f(thread, i) }) }
 	if c.pool != nil {
-		return errors.Join(c.pool.Each(ctx, n, call), errors.Join(errs...))
+		return errors.Join(inPool(call), errors.Join(errs...))
 	}
 	for i := range n {
 		call(0, i)

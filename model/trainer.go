@@ -2,7 +2,6 @@ package model
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -146,7 +145,7 @@ const stepsBetweenReleases = 100
 func (t *Trainer) update() error {
 	t.optimizer.Begin(t.config.Group != nil)
 	norms := make([]float64, len(t.workers))
-	if err := t.crew.each(context.Background(), len(t.workers), func(_, i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
+	if err := t.crew.all(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
 		return err
 	}
 	if t.config.Group != nil {
@@ -155,7 +154,7 @@ func (t *Trainer) update() error {
 		if err := t.config.Group.Add(t.optimizer.Gradients(&g.Scope)); err != nil {
 			return err
 		}
-		if err := t.crew.each(context.Background(), len(t.workers), func(_, i int) { norms[i] = t.optimizer.Norm(i) }); err != nil {
+		if err := t.crew.all(len(t.workers), func(i int) { norms[i] = t.optimizer.Norm(i) }); err != nil {
 			return err
 		}
 	}
@@ -165,7 +164,7 @@ func (t *Trainer) update() error {
 	}
 	const tiny = 1e-6 // as torch.nn.utils.clip_grad_norm_
 	rate, scale := t.Rate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
-	return t.crew.each(context.Background(), len(t.workers), func(_, i int) { t.optimizer.Apply(i, rate, scale) })
+	return t.crew.all(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
 }
 
 // gradients lets this rank's workers compute those of their shares, side by side, and
@@ -187,7 +186,7 @@ func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) 
 		}
 	}
 	losses := make([]float64, len(shares))
-	err = t.crew.each(context.Background(), len(shares), func(_, i int) { losses[i] = t.workers[i].gradients(shares[i]) })
+	err = t.crew.all(len(shares), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
 	for _, l := range losses {
 		loss += l
 	}

@@ -75,7 +75,7 @@ func withStored(dir string, device model.Device, c model.RankerConfig, use func(
 // evaluate measures the ranker as it is.
 func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (metrics Metrics, err error) {
 	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
-		ranked, err := ranker.Rank(queries)
+		ranked, err := ranker.Rank(ctx, queries)
 		for i, items := range ranked {
 			metrics.add(batch[i].place(items))
 		}
@@ -91,7 +91,7 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
 	needed := needs(mixtures)
 	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
-		found, err := ranker.Find(queries, needed)
+		found, err := ranker.Find(ctx, queries, needed)
 		if err != nil {
 			return err
 		}

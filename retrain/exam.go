@@ -88,7 +88,7 @@ func (e exam) grade(answers *gate.Answers, i, place int) {
 func (e exam) sit(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, answers gate.Answers, err error) {
 	tally, i, started := gate.NewTally(e.popular), 0, time.Now()
 	err = inBatches(ctx, e.questions, stage, progress, func(batch []question, queries []model.Query) error {
-		ranked, err := ranker.Rank(queries)
+		ranked, err := ranker.Rank(ctx, queries)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ type scratch struct {
 	marks    []uint32
 	epoch    uint32
 	evidence []Evidence
-	top      []Candidate
 }
 
 // NewFuser returns a Fuser for items 0..items-1.

@@ -2,7 +2,6 @@
 package cores
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -26,7 +25,7 @@ func InBlocks(n int, f func(from, to int)) {
 func Each(n int, f func(i int)) {
 	if workers := min(n, runtime.GOMAXPROCS(0)); workers > 1 {
 		call := func(_, i int) { f(i) }
-		if err := share(context.Background(), n, workers, call, func(loop func(int)) { go loop(0) }); err != nil {
+		if err := share(func() error { return nil }, n, workers, call, func(loop func(int)) { go loop(0) }); err != nil {
 			panic(err)
 		}
 		return
@@ -52,8 +51,8 @@ func (p *Panic) Unwrap() error {
 
 // share runs a number of loops, each started by start on a thread, that call f with the thread
 // and 0..n-1, and waits for them. It stops early and returns a *Panic after a panic, or the
-// context's error at its end.
-func share(ctx context.Context, n, loops int, f func(thread, i int), start func(loop func(thread int))) error {
+// error of ended once there is one.
+func share(ended func() error, n, loops int, f func(thread, i int), start func(loop func(thread int))) error {
 	var (
 		next    atomic.Int64
 		failed  atomic.Pointer[Panic]
@@ -68,7 +67,7 @@ func share(ctx context.Context, n, loops int, f func(thread, i int), start func(
 					failed.CompareAndSwap(nil, &Panic{Value: p, Stack: debug.Stack()})
 				}
 			}()
-			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil && ended() == nil; i = int(next.Add(1)) - 1 {
 				f(thread, i)
 			}
 		})
@@ -77,5 +76,5 @@ func share(ctx context.Context, n, loops int, f func(thread, i int), start func(
 	if p := failed.Load(); p != nil {
 		return p
 	}
-	return ctx.Err()
+	return ended()
 }

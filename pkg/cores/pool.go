@@ -46,7 +46,16 @@ func (p *Pool) Threads() int { return p.threads }
 // thread. Several goroutines may call it at once: their calls take turns. After a panic of f,
 // or the end of ctx, no more calls begin, and the error is a *Panic or the context's.
 func (p *Pool) Each(ctx context.Context, n int, f func(thread, i int)) error {
-	return share(ctx, n, min(n, p.threads), f, func(loop func(int)) { p.work <- loop })
+	return p.share(ctx.Err, n, f)
+}
+
+// All is Each without an end before the last call.
+func (p *Pool) All(n int, f func(thread, i int)) error {
+	return p.share(func() error { return nil }, n, f)
+}
+
+func (p *Pool) share(ended func() error, n int, f func(thread, i int)) error {
+	return share(ended, n, min(n, p.threads), f, func(loop func(int)) { p.work <- loop })
 }
 
 // Close ends the threads. No call of Each may be running or follow.
