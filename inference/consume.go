@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,9 @@ const (
 	ReasonGenerateFailed = "generate_failed"
 	ReasonBadSequence    = "bad_sequence"
 )
+
+// reasonRejected counts dead letters that their topic takes in no form.
+const reasonRejected = "dead_letter_rejected"
 
 // maxRefreshBytes bounds what waits in the queue. It is far above the largest
 // refresh of a valid user id.
@@ -110,7 +114,12 @@ func (r *run) deadLetter(ctx context.Context, messages ...kafka.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := stream.Publish(ctx, r.cfg.Logger, r.deadLetters, messages...); err != nil {
+	err := stream.Publish(ctx, r.cfg.Logger, r.deadLetters, messages...)
+	if rejected := (*stream.RejectedError)(nil); errors.As(err, &rejected) {
+		// It must not end the process again after each restart.
+		r.metrics.dead.WithLabelValues(reasonRejected).Add(float64(len(rejected.Messages)))
+		r.cfg.Logger.ErrorContext(ctx, "gave up messages that Kafka rejects", "topic", rejected.Topic, "messages", len(rejected.Messages), "err", rejected)
+	} else if err != nil {
 		return err
 	}
 	for _, m := range messages {

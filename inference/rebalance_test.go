@@ -1,8 +1,13 @@
 package inference
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // TestRebalance lets a second worker join and the first one leave while both
@@ -41,4 +46,68 @@ func TestRebalance(t *testing.T) {
 	if n := h.buried(); n != 0 {
 		t.Errorf("%d refreshes were given up", n)
 	}
+}
+
+// A worker that loses partitions while it generates for their users still writes the results,
+// but the offsets of those partitions are their next owner's to commit.
+func TestLostPartitionsAreNotCommitted(t *testing.T) {
+	h := newHarness(t)
+	h.models.publish("v1")
+	h.models.concurrency = 4
+	partitions := len(h.servers.Ends(h.topics.Refreshes))
+	var messages []kafka.Message // one for each partition
+	for u, found := 0, make(map[int]bool); len(found) < partitions; u++ {
+		user := fmt.Sprint("user-", u)
+		all := make([]int, partitions)
+		for i := range all {
+			all[i] = i
+		}
+		if p := (&kafka.Hash{}).Balance(kafka.Message{Key: []byte(user)}, all...); !found[p] {
+			found[p] = true
+			messages = append(messages, h.see(user, "apple"))
+		}
+	}
+	release := make(chan struct{})
+	hold := func(until <-chan struct{}, held *atomic.Int64) func(context.Context, []Request) error {
+		return func(ctx context.Context, requests []Request) error {
+			held.Add(int64(len(requests)))
+			select {
+			case <-until:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	var byFirst, bySecond atomic.Int64
+	h.models.hook = hold(release, &byFirst)
+	first := h.run()
+	h.produce(messages...)
+	h.eventually(func() string {
+		if n := byFirst.Load(); n < int64(partitions) {
+			return fmt.Sprintf("the first worker generates for %d of %d users", n, partitions)
+		}
+		return ""
+	})
+
+	h.models = &fakeModels{concurrency: 4, hook: hold(nil, &bySecond)} // never answers
+	h.models.publish("v1")
+	second := h.run()
+	h.eventually(func() string {
+		if bySecond.Load() == 0 {
+			return "the second worker got no partition with work"
+		}
+		return ""
+	})
+	lost := bySecond.Load()
+	close(release)
+	h.written(first, int64(partitions))
+	kept := int64(partitions) - lost
+	h.reachCommitted(kept)
+	time.Sleep(3 * commitEvery) // in which a wrong commit would come
+	if got := h.committed(); got != kept {
+		t.Errorf("%d messages are committed, but the first worker owns %d partitions of %d", got, kept, partitions)
+	}
+	second.Stop()
+	first.Stop()
 }

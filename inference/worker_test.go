@@ -12,6 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"genrec/pkg/cores"
 	"genrec/pkg/stream"
 	"genrec/sessions"
 )
@@ -221,14 +222,29 @@ func TestUnreadableSequenceIsBuried(t *testing.T) {
 }
 
 func TestPanicIsTheUsersFailure(t *testing.T) {
+	for name, loop := range map[string]func(n int, f func(i int)){
+		"on the caller's goroutine": func(n int, f func(i int)) {
+			for i := range n {
+				f(i)
+			}
+		},
+		"while preparing or fusing on all cores": func(n int, f func(i int)) {
+			cores.Each(max(n, 2), func(i int) { f(min(i, n-1)) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) { panicForOneUser(t, loop) })
+	}
+}
+
+func panicForOneUser(t *testing.T, loop func(n int, f func(i int))) {
 	h := newHarness(t)
 	h.models.hook = func(_ context.Context, requests []Request) error {
-		for _, r := range requests {
-			if r.User == "poison" {
+		loop(len(requests), func(i int) {
+			if requests[i].User == "poison" {
 				var none []int
 				_ = none[len(requests)]
 			}
-		}
+		})
 		return nil
 	}
 	h.models.publish("v1")

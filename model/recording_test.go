@@ -78,3 +78,15 @@ func TestRoundUp(t *testing.T) {
 		t.Errorf("65 in units of 32 is rounded up to %d, want 96", got)
 	}
 }
+
+// However many plans are met, a thread keeps few of them.
+func TestRecordingsAreBounded(t *testing.T) {
+	r := newRecordings()
+	defer r.free()
+	for rows := range int64(10 * mostRecordings) {
+		r.known.Add(plan{rows: rows}, nil)
+	}
+	if n := r.known.Len(); n != mostRecordings {
+		t.Errorf("%d plans are remembered, want %d", n, mostRecordings)
+	}
+}
