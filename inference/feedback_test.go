@@ -78,6 +78,7 @@ func TestFeedbackIsCountedOnce(t *testing.T) {
 	h.written(r, 1)
 	h.produce(h.see("ann", "v1:apple")) // what was recommended
 	h.written(r, 2)
+	h.reachCommitted(3) // or a refresh that is still on its way gets a list of v2
 	h.models.publish("v2")
 	h.swapped(r, 2)
 	refresh = h.see("ann", "bread", "cake") // what was not

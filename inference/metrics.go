@@ -19,9 +19,12 @@ type metrics struct {
 	dead, interactions, hits            *prometheus.CounterVec
 }
 
+// stages of a batch, which metrics have from the start.
+var stages = []string{"slot", "read", "prepare", "network", "fuse", "write"}
+
 func newMetrics() metrics {
 	byVersion := []string{"version"}
-	return metrics{
+	m := metrics{
 		freshness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "genrec_freshness_seconds", Help: "Time from an event's production to the recommendations written after it.",
 			Buckets: []float64{.01, .025, .05, .1, .15, .25, .5, 1, 2, 5, 10, 30, 60, 300, 1800},
@@ -54,6 +57,10 @@ func newMetrics() metrics {
 			Name: "genrec_recommendations_hit_total", Help: "Interactions with an item that was recommended, by the model version that did.",
 		}, byVersion),
 	}
+	for _, stage := range stages {
+		m.stageSeconds.WithLabelValues(stage)
+	}
+	return m
 }
 
 // Metrics returns what Prometheus may collect of the worker.
