@@ -23,7 +23,7 @@ type batchSize struct {
 	mu      sync.Mutex
 	perUser float64 // moving average, in seconds; 0: unknown
 	size    int
-	whole   time.Duration // of the last batch, from its read to its write
+	last    time.Duration // that generating the last batch took
 }
 
 func newBatchSize(target time.Duration, most int) *batchSize {
@@ -38,21 +38,14 @@ func (b *batchSize) get() int {
 }
 
 // spacing is how long after the beginning of a batch the next one should begin, if fewer users
-// wait than the bound: so long that about half of the concurrent batches are under way, going
-// by how long the last one took from its read to its write, at most a quarter of the latency
-// target. When Redis or the device is slow, batches become fewer and larger, which costs both
-// less for each user.
+// wait than the bound: so long that the device is busy half of the time with batches like the
+// last one, at most a quarter of the latency target. Letting users gather for fewer and larger
+// batches leaves more of the machine to what runs beside. A device that is busy longer need not
+// wait.
 func (b *batchSize) spacing(concurrency int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return min(2*b.whole/time.Duration(concurrency), b.perBatch/2)
-}
-
-// written learns how long a batch took from its read to its write.
-func (b *batchSize) written(took time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.whole = took
+	return min(2*b.last/time.Duration(concurrency), b.perBatch/2)
 }
 
 // observe learns how long the generation of a batch took. The bound at most doubles or halves.
@@ -60,6 +53,7 @@ func (b *batchSize) observe(users int, took time.Duration) {
 	const newest = 0.3 // weight in the average
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.last = took
 	if 2*users < b.size || users == 0 || took <= 0 {
 		return
 	}

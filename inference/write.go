@@ -43,9 +43,7 @@ func (r *run) writeBatch(ctx context.Context, b *batch) error {
 		p.offset.finish()
 	}
 	r.queue.written(b.users)
-	took := time.Since(b.began)
-	r.size.written(took)
-	r.metrics.batch(len(b.users), took)
+	r.metrics.batch(len(b.users), time.Since(b.began))
 	b.span.End()
 	b.set.batches.Done()
 	return nil
