@@ -69,8 +69,9 @@ func (n *network) feed(b examples.Batch, as layout) *feed {
 		f.tokens = put(b.Tokens, int64(b.Depth))
 	}
 	f.users, f.items, f.positions = put(b.Users), put(b.Items), put(n.positions(b))
+	starts := as.cumulativeLengths(b)
 	if as.packed() {
-		f.starts = f.putInts(as.cumulativeLengths(b), as.rows+1)
+		f.starts = f.putInts(starts, as.rows+1)
 	} else {
 		f.mask = f.putNumbers(paddingMask(b, as), as.rows, 1, 1, as.length)
 	}
@@ -80,7 +81,7 @@ func (n *network) feed(b examples.Batch, as layout) *feed {
 	if n.config.StartFromMean {
 		shares := chosen(as, itemShares(b))
 		if as.packed() {
-			clear(shares[as.cumulativeLengths(b)[as.rows]:]) // positions of no row, which the last one must not count
+			clear(shares[starts[as.rows]:]) // positions of no row, which the last one must not count
 		}
 		f.shares = f.putNumbers(shares, as.shape()...)
 	}
