@@ -27,10 +27,6 @@ const reasonRejected = "dead_letter_rejected"
 // refresh of a valid user id.
 const maxRefreshBytes = 16 << 10
 
-// commitEvery is the least time between two commits of a partition. What a kill leaves
-// uncommitted is read again, and skipped because its recommendations are up to date.
-const commitEvery = 100 * time.Millisecond
-
 // own moves the refreshes of a partition into the queue, and commits what is finished, until
 // the partition is lost. Batches in progress then still write their results, which does no
 // harm, but nothing more is committed.
@@ -102,7 +98,7 @@ func (r *run) commit(ctx context.Context, p *stream.Partition, o *offsets) error
 			if err := p.Commit(ctx, next); err != nil {
 				return err
 			}
-			if err := backoff.Sleep(ctx, commitEvery); err != nil {
+			if err := backoff.Sleep(ctx, stream.CommitEvery); err != nil {
 				return err
 			}
 		}

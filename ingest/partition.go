@@ -218,10 +218,6 @@ func (w *worker) bury(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// commitEvery is the least time between two commits of a partition: what a kill leaves
-// uncommitted is read again, and changes nothing.
-const commitEvery = 100 * time.Millisecond
-
 // commit commits for all batches that have been published since the last time.
 func (w *worker) commit(ctx context.Context) error {
 	for {
@@ -242,7 +238,7 @@ func (w *worker) commit(ctx context.Context) error {
 			w.counters.add(b.stats)
 			w.metrics.finished(b.stats)
 		}
-		if err := backoff.Sleep(ctx, commitEvery); err != nil {
+		if err := backoff.Sleep(ctx, stream.CommitEvery); err != nil {
 			return err
 		}
 	}

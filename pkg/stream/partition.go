@@ -185,6 +185,10 @@ func (p *Partition) recover(ctx context.Context, outOfRange error) error {
 	return nil
 }
 
+// CommitEvery is the least time that consumers leave between two commits of a partition. What a
+// kill leaves uncommitted is read again, and changes nothing.
+const CommitEvery = 100 * time.Millisecond
+
 // Commit commits that all messages before next are finished, retrying until ctx ends.
 // Of two calls at once, the lower offset could come last and win.
 func (p *Partition) Commit(ctx context.Context, next int64) error {
