@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/redisconn"
 )
 
 // Active is a user who did something lately.
@@ -20,15 +22,15 @@ type Active struct {
 // the other, in no order, and returns its first error. A user may come twice. It holds
 // nothing but a page: of the users' data, Redis sends some bytes.
 func (s *Store) ScanActive(ctx context.Context, since time.Time, fn func([]Active) error) error {
-	nodes, err := s.nodes(ctx)
+	masters, err := redisconn.Masters(ctx, s.rdb)
 	if err != nil {
 		return err
 	}
 	pattern := escapeGlob(s.sequencePrefix()) + "*"
-	for _, node := range nodes {
+	for _, master := range masters {
 		for cursor, more := uint64(0), true; more; more = cursor != 0 {
 			var keys []string
-			if keys, cursor, err = node.Scan(ctx, cursor, pattern, scanPage).Result(); err != nil {
+			if keys, cursor, err = master.Scan(ctx, cursor, pattern, scanPage).Result(); err != nil {
 				return fmt.Errorf("scan the sequences in Redis: %w", err)
 			}
 			page, err := s.activeOf(ctx, keys, since)

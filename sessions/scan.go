@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/redisconn"
 )
 
 const scanPage = 512 // users read at a time
@@ -29,13 +30,13 @@ func (s *Store) Walk(ctx context.Context, fn func(Sequence) error) (skipped int6
 
 // scan visits the users that are wanted.
 func (s *Store) scan(ctx context.Context, wanted func(user string) bool, fn func(Sequence) error) (skipped int64, err error) {
-	nodes, err := s.nodes(ctx)
+	masters, err := redisconn.Masters(ctx, s.rdb) // SCAN covers one of them
 	if err != nil {
 		return 0, err
 	}
 	v := visitor{store: s, wanted: wanted, fn: fn, skipped: make(userSet)}
-	for _, node := range nodes {
-		if err := v.node(ctx, node); err != nil {
+	for _, master := range masters {
+		if err := v.node(ctx, master); err != nil {
 			return int64(len(v.skipped)), err
 		}
 	}
@@ -50,28 +51,6 @@ type visitor struct {
 	skipped userSet // users whose sequence is unreadable
 }
 
-// nodes returns what to scan: SCAN covers one node of a cluster.
-func (s *Store) nodes(ctx context.Context) ([]redis.Cmdable, error) {
-	cluster, ok := s.rdb.(*redis.ClusterClient)
-	if !ok {
-		return []redis.Cmdable{s.rdb}, nil
-	}
-	var (
-		mu      sync.Mutex
-		masters []redis.Cmdable
-	)
-	err := cluster.ForEachMaster(ctx, func(_ context.Context, master *redis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		masters = append(masters, master)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the masters of the Redis cluster: %w", err)
-	}
-	return masters, nil
-}
-
 func (v *visitor) node(ctx context.Context, node redis.Cmdable) error {
 	pattern := escapeGlob(v.store.sequencePrefix()) + "*"
 	for cursor := uint64(0); ; {
@@ -81,7 +60,7 @@ func (v *visitor) node(ctx context.Context, node redis.Cmdable) error {
 		}
 		var users []string
 		for _, key := range keys {
-			if user := v.store.userOf(key); v.wanted(user) {
+			if user := v.store.userOf(key); !isProbed(user) && v.wanted(user) {
 				users = append(users, user)
 			}
 		}

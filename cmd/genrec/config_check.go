@@ -62,10 +62,7 @@ func checkSettings(cmd *cli.Command) error {
 	_, _, rankerErr := rankerSettings(cmd)
 	_, recipeErr := chosenRecipe(cmd)
 	_, serveErr := serveConfig(cmd)
-	redis, redisErr := redisClient(cmd, cmd.String("redis"))
-	if redisErr == nil {
-		redisErr = redis.Close()
-	}
+	_, redisErr := redisConfig(cmd, cmd.String("redis"))
 	return settings.Join(kafkaErr, redisErr, rankerErr, recipeErr, serveErr)
 }
 

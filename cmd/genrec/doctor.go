@@ -15,14 +15,20 @@ import (
 
 // finding is what an examination says of one thing.
 type finding struct {
-	Subject string `json:"subject"`
-	OK      bool   `json:"ok"`
-	Text    string `json:"text"`
-	Remedy  string `json:"remedy,omitempty"` // what to do
+	Subject   string `json:"subject"`
+	OK        bool   `json:"ok"`
+	Unchecked bool   `json:"unchecked,omitempty"` // nothing was found wrong because it could not be examined
+	Text      string `json:"text"`
+	Remedy    string `json:"remedy,omitempty"` // what to do
 }
 
 func healthy(subject, format string, args ...any) finding {
 	return finding{Subject: subject, OK: true, Text: fmt.Sprintf(format, args...)}
+}
+
+// unchecked says what could not be examined, and how it can be.
+func unchecked(subject, text, remedy string) finding {
+	return finding{Subject: subject, OK: true, Unchecked: true, Text: text, Remedy: remedy}
 }
 
 // ill tells what to do; without a remedy, the error does so of a setting.
@@ -41,8 +47,10 @@ func doctorCommand(given *settings.Settings) *cli.Command {
 		Name:  "doctor",
 		Usage: "look whether all that genrec needs is there, and say what to do",
 		Description: `Examines the settings, libtorch and the GPU of this machine, and the Kafka with its topics, the Redis,
-the models and the history that are named, without changing anything. What is wrong is
-followed by what to do, and ends it with exit code 1.
+the models and the history that are named. In Redis it does what services do, for users that
+cannot be, and removes what it has written; it changes nothing else. What is wrong is
+followed by what to do, and ends it with exit code 1; what it has no right to examine is
+"unchecked".
 
 Example:   genrec doctor --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(clusterFlags(), redisFlags(), historyFlag(), modelFlags(), precisionFlag(), []cli.Flag{jsonFlag()}),
@@ -90,8 +98,11 @@ func printFindings(w io.Writer, all []finding, asJSON bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range all {
 		state := "ok"
-		if !f.OK {
+		switch {
+		case !f.OK:
 			state = "WRONG"
+		case f.Unchecked:
+			state = "unchecked"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", state, f.Subject, f.Text)
 		if f.Remedy != "" {

@@ -30,7 +30,7 @@ func kafkaFlags() []cli.Flag {
 
 func clusterFlags() []cli.Flag {
 	return join([]cli.Flag{
-		&cli.StringSliceFlag{Name: "kafka", Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process", Validator: addresses},
+		&cli.StringSliceFlag{Name: "kafka", Config: cli.StringConfig{TrimSpace: true}, Usage: "`HOST:PORT` of Kafka brokers; without it, services have a Kafka inside the process", Validator: addresses},
 	}, accessFlags("kafka"), []cli.Flag{
 		&cli.StringFlag{Name: "kafka-sasl", Usage: "`MECHANISM` to log in by: plain, scram-sha-256 or scram-sha-512", Validator: optional(aMechanism)},
 	})
@@ -46,7 +46,7 @@ func redisFlags() []cli.Flag {
 
 func redisAddressFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT`, several of a Redis Cluster, or a redis:// or rediss:// URL; without it, services have a Redis inside the process", Validator: optional(parsable(redisOptions))},
+		&cli.StringFlag{Name: "redis", Usage: "`HOST:PORT` of a Redis or of any node of a Redis Cluster, several of its nodes, or a redis:// or rediss:// URL; without it, services have a Redis inside the process", Validator: optional(parsable(redisOptions))},
 		&cli.StringFlag{Name: "prefix", Value: sessions.DefaultPrefix, Usage: "of all keys in Redis"},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net/url"
@@ -12,11 +13,12 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
+	"genrec/pkg/redisconn"
+	"genrec/sessions"
 )
 
-// redisClient connects to one Redis, or to a Redis Cluster if address names several
-// of its nodes.
-func redisClient(cmd *cli.Command, address string) (redis.UniversalClient, error) {
+// redisConfig is how to reach the Redis or the Redis Cluster at address.
+func redisConfig(cmd *cli.Command, address string) (*redis.UniversalOptions, error) {
 	options, err := redisOptions(address)
 	a, refused := readAccess(cmd, "redis")
 	if err := settings.Join(settings.Wrong(cmd, err, "redis"), refused); err != nil {
@@ -26,18 +28,33 @@ func redisClient(cmd *cli.Command, address string) (redis.UniversalClient, error
 	options.Username, options.Password = cmp.Or(a.user, options.Username), a.password
 	options.ContextTimeoutEnabled = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewUniversalClient(options), nil
+	return options, nil
+}
+
+// connectRedis connects to --redis for a command that works once.
+func connectRedis(ctx context.Context, cmd *cli.Command) (redis.UniversalClient, error) {
+	options, err := redisConfig(cmd, cmd.String("redis"))
+	if err != nil {
+		return nil, err
+	}
+	client, err := redisconn.Connect(ctx, options)
+	return client, sessions.WithRemedy(err)
 }
 
 // redisOptions reads HOST:PORT,HOST:PORT or a URL. Its errors do not quote the
 // address, which may hold a password.
 func redisOptions(address string) (*redis.UniversalOptions, error) {
+	address = strings.TrimSpace(address)
 	scheme, nodes, isURL := strings.Cut(address, "://")
 	if !isURL {
-		return &redis.UniversalOptions{Addrs: strings.Split(address, ",")}, nil
+		all := strings.Split(address, ",")
+		for i := range all {
+			all[i] = strings.TrimSpace(all[i])
+		}
+		return &redis.UniversalOptions{Addrs: all}, nil
 	}
 	if strings.Contains(nodes, ",") {
-		return nil, errors.New("a URL names one Redis: give the nodes of a Redis Cluster as HOST:PORT,HOST:PORT, with --redis-tls for TLS")
+		return nil, errors.New("a URL names one Redis: give several nodes of a Redis Cluster as HOST:PORT,HOST:PORT, with --redis-tls for TLS")
 	}
 	if u, err := url.Parse(address); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +16,9 @@ func TestRedisAddressesNameOneRedisOrACluster(t *testing.T) {
 		tls     bool
 	}{
 		{"redis:6379", false, false},
+		{" redis:6379\n", false, false},
+		{"\trediss://redis:6380 ", false, true},
+		{"a:6379, b:6379\n", true, false},
 		{"redis://redis:6379/2", false, false},
 		{"rediss://genrec@redis:6380", false, true},
 		{"a:6379,b:6379,c:6379", true, false},
@@ -27,6 +32,11 @@ func TestRedisAddressesNameOneRedisOrACluster(t *testing.T) {
 		defer client.Close()
 		if _, isCluster := client.(*redis.ClusterClient); isCluster != c.cluster {
 			t.Errorf("%s is taken for a %T", c.address, client)
+		}
+		for _, address := range options.Addrs {
+			if strings.TrimSpace(address) != address {
+				t.Errorf("%q: an address is %q", c.address, address)
+			}
 		}
 		if (options.TLSConfig != nil) != c.tls {
 			t.Errorf("%s: TLS is %v, want %v", c.address, options.TLSConfig != nil, c.tls)
@@ -43,6 +53,35 @@ func TestRedisAddressesThatAreRefused(t *testing.T) {
 		_, err := redisOptions(address)
 		if err == nil || !strings.Contains(err.Error(), remedy) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: error %v, want one that tells of %s and no secret", address, err, remedy)
+		}
+	}
+}
+
+func TestSecretsAreReadWithoutBlanksAround(t *testing.T) {
+	const variable = "GENREC_TEST_SECRET"
+	for _, text := range []string{"hunter2", "hunter2\n", " hunter2\r\n\n", "\thunter2 "} {
+		t.Setenv(variable, text)
+		if got, err := readSecret("", variable); err != nil || got != "hunter2" {
+			t.Errorf("the variable %q is read as %q (error %v)", text, got, err)
+		}
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(variable, "\n")
+		if got, err := readSecret(path, variable); err != nil || got != "hunter2" {
+			t.Errorf("the file %q is read as %q (error %v)", text, got, err)
+		}
+	}
+}
+
+// Blanks around the addresses of brokers are no part of them.
+func TestKafkaAddressesAreReadWithoutBlanksAround(t *testing.T) {
+	for _, text := range []string{"a:9092, b:9092\n", " a:9092 ,b:9092"} {
+		t.Setenv("GENREC_KAFKA", text)
+		out, err := runCommand(t, "config")
+		if err != nil || !strings.Contains(out, " a:9092,b:9092 ") {
+			t.Errorf("%q: error %v, printed\n%s", text, err, out)
 		}
 	}
 }

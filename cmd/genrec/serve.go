@@ -13,6 +13,7 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/pkg/recs"
+	"genrec/pkg/redisconn"
 	"genrec/pkg/stream"
 	"genrec/pkg/tlsfiles"
 	"genrec/serve"
@@ -123,9 +124,10 @@ func openReader(cmd *cli.Command) (redis.UniversalClient, *recs.Client, error) {
 	if err := needed(cmd, "redis", "where are the recommendations?"); err != nil {
 		return nil, nil, settings.Join(err)
 	}
-	rdb, err := redisClient(cmd, cmd.String("redis"))
+	options, err := redisConfig(cmd, cmd.String("redis"))
 	if err != nil {
 		return nil, nil, err
 	}
+	rdb := redisconn.Lazy(options)
 	return rdb, recs.New(rdb, recs.Options{Prefix: cmd.String("prefix"), Seen: sessions.Seen}), nil
 }

@@ -58,7 +58,11 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s 
 			return s, err
 		}
 	}
-	if s.redis, err = redisClient(cmd, address); err != nil {
+	options, err := redisConfig(cmd, address)
+	if err != nil {
+		return s, err
+	}
+	if s.redis, err = sessions.AwaitClient(ctx, slog.Default(), options); err != nil {
 		return s, err
 	}
 	s.store, err = sessions.Await(ctx, slog.Default(), s.redis, storeOptions(cmd))
@@ -67,7 +71,7 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s 
 
 // openStore connects to --redis for a command that works once.
 func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
-	if s.redis, err = redisClient(cmd, cmd.String("redis")); err != nil {
+	if s.redis, err = connectRedis(ctx, cmd); err != nil {
 		return err
 	}
 	s.store, err = sessions.Open(ctx, s.redis, storeOptions(cmd))

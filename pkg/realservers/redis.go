@@ -16,6 +16,7 @@ type RedisConfig struct {
 	Folder string    // where it keeps its data
 	TLS    *TLS      // nil: not encrypted
 	Users  []ACLUser // with any, the default user is off
+	Lines  []string  // further ones of its configuration, such as maxmemory 1mb
 
 	bus string // port where the other nodes of a Redis Cluster reach it; empty: no cluster
 }
@@ -70,6 +71,7 @@ func (r *Redis) writeConfig() error {
 	} else {
 		lines = append(lines, "port "+port)
 	}
+	lines = append(lines, r.cfg.Lines...)
 	if r.cfg.bus != "" {
 		lines = append(lines, "cluster-enabled yes", "cluster-port "+r.cfg.bus)
 	}

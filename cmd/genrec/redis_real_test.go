@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded"
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/realservers"
+	"genrec/pkg/stream"
+	"genrec/sessions"
+)
+
+func needRedisServer(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("this needs redis-server, which is not installed: apt install redis-server")
+	}
+}
+
+// embeddedKafka has the topics.
+func embeddedKafka(t *testing.T) stream.Cluster {
+	t.Helper()
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+	cluster := stream.Cluster{Brokers: servers.KafkaBrokers()}
+	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+// Every command finds the whole Redis Cluster by the address of one node, as a user with the
+// documented rights.
+func TestRedisClusterByOneAddress(t *testing.T) {
+	needRedisServer(t)
+	for _, masters := range []int{1, 3} {
+		t.Run(fmt.Sprint(masters), func(t *testing.T) {
+			cluster, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			for _, address := range cluster.Addresses() {
+				allowDocumented(t, address)
+			}
+			useRedisCluster(t, cluster.Addresses()[masters-1], masters)
+		})
+	}
+}
+
+// allowDocumented adds a user with the rights of docs/SECURITY.md.
+func allowDocumented(t *testing.T, address string) {
+	t.Helper()
+	rdb := redis.NewClient(&redis.Options{Addr: address})
+	defer rdb.Close()
+	line := []any{"ACL", "SETUSER", "genrec", "on", ">" + goodPassword}
+	for _, rule := range strings.Fields(documentedRules(t)) {
+		line = append(line, rule)
+	}
+	if err := rdb.Do(t.Context(), line...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func useRedisCluster(t *testing.T, address string, masters int) {
+	t.Helper()
+	const users = 60
+	kafkaCluster := embeddedKafka(t)
+	t.Setenv("GENREC_REDIS_PASSWORD", goodPassword)
+	flags := []string{"--redis", address, "--redis-user", "genrec"}
+	withKafka := append([]string{"--kafka", kafkaCluster.Brokers[0]}, flags...)
+
+	if out, err := runCommand(t, append([]string{"config", "check"}, withKafka...)...); err != nil {
+		t.Errorf("config check: %v\n%s", err, out)
+	}
+	found := examine(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, withKafka...))
+	if f := found["Redis"]; !f.OK || f.Unchecked || !strings.Contains(f.Text, fmt.Sprintf("a Redis Cluster (masters: %d)", masters)) {
+		t.Errorf("doctor says %+v", f)
+	}
+	var rows strings.Builder
+	rows.WriteString("user_id,item_id,timestamp\n")
+	for i := range users {
+		fmt.Fprintf(&rows, "user-%d,item-%d,2026-03-01\n", i, i)
+	}
+	file := filepath.Join(t.TempDir(), "events.csv")
+	if err := os.WriteFile(file, []byte(rows.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := runCommand(t, append(append([]string{"import"}, withKafka...), file)...)
+	if err != nil || !strings.Contains(out, fmt.Sprintf("appended=%d", users)) {
+		t.Errorf("import: %v\n%s", err, out)
+	}
+	ingestOne(t, kafkaCluster, withKafka, address)
+	serveFrom(t, flags, address)
+	if out, err := runCommand(t, append([]string{"recommend", "--user", "user-1"}, flags...)...); err != nil || !strings.Contains(out, "apple") {
+		t.Errorf("recommend: %v\n%s", err, out)
+	}
+}
+
+// ingestOne has an event ingested.
+func ingestOne(t *testing.T, cluster stream.Cluster, flags []string, address string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- newApp().Run(ctx, append([]string{"genrec", "ingest"}, flags...)) }()
+	w := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
+	defer w.Close()
+	event := `{"event_id": "1", "user_id": "ann", "item_id": "apple", "timestamp": 1750000000000}`
+	if err := w.WriteMessages(t.Context(), kafka.Message{Key: []byte("ann"), Value: []byte(event)}); err != nil {
+		t.Fatal(err)
+	}
+	store := clusterStore(t, address)
+	embeddedtest.Eventually(t, func() string {
+		if sequences, err := store.Sequences(t.Context(), []string{"ann"}); err != nil || len(sequences[0].Interactions) != 1 {
+			return fmt.Sprintf("the event did not arrive in Redis (error %v)", err)
+		}
+		return ""
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("ingest ended with %v", err)
+	}
+}
+
+func clusterStore(t *testing.T, address string) *sessions.Store {
+	t.Helper()
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{address}})
+	t.Cleanup(func() { rdb.Close() })
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// serveFrom asks a server for the recommendations of users in all slots.
+func serveFrom(t *testing.T, flags []string, address string) {
+	t.Helper()
+	list := sessions.Recommendations{ModelVersion: "v1", GeneratedAt: time.Now(), Items: []sessions.ScoredItem{{Item: "apple", Score: 1}}}
+	if err := clusterStore(t, address).PutPopular(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	listen := freeAddress(t)
+	go func() { done <- newApp().Run(ctx, append([]string{"genrec", "serve", "--listen", listen}, flags...)) }()
+	embeddedtest.Eventually(t, func() string {
+		if status, body := httpGet(t, "http://"+listen+"/readyz"); status != http.StatusOK {
+			return fmt.Sprintf("/readyz answers %d: %s", status, body)
+		}
+		return ""
+	})
+	for i := range 20 {
+		if status, body := httpGet(t, fmt.Sprintf("http://%s/v1/users/user-%d/recommendations", listen, i)); status != http.StatusOK || !strings.Contains(body, "apple") {
+			t.Errorf("user %d gets %d: %s", i, status, body)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("serve ended with %v", err)
+	}
+}
+
+func httpGet(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// The doctor does what services do, with their rights, and says what it may not look at.
+func TestDoctorTriesWhatServicesDo(t *testing.T) {
+	needRedisServer(t)
+	master := startRedisWith(t, realservers.RedisConfig{})
+	documented := documentedRules(t)
+	without := func(rules ...string) []realservers.ACLUser {
+		left := documented
+		for _, rule := range rules {
+			left = strings.ReplaceAll(left, " "+rule, "")
+		}
+		return []realservers.ACLUser{{Name: "genrec", Password: goodPassword, Rules: left}}
+	}
+	t.Setenv("GENREC_REDIS_PASSWORD", goodPassword)
+	for name, c := range map[string]struct {
+		cfg    realservers.RedisConfig
+		redis  string // in what is said of Redis; "" is that all is in order
+		remedy string
+		clock  string // in what is said of the clock, if that is not in order
+	}{
+		"documented rights":     {cfg: realservers.RedisConfig{Users: without()}},
+		"no CONFIG":             {cfg: realservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
+		"no INFO and no TIME":   {realservers.RedisConfig{Users: without("+info", "+time")}, "not checked: whether it evicts keys", "+info", "not compared"},
+		"INFO disabled":         {realservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: whether it evicts keys", "", ""},
+		"no transactions":       {realservers.RedisConfig{Users: without("+@transaction")}, "NOPERM", "docs/SECURITY.md", ""},
+		"no scripts":            {realservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
+		"no writes":             {realservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
+		"a replica":             {realservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
+		"no memory":             {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
+		"a limit that is close": {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "drops sequences", "noeviction", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := startRedisWith(t, c.cfg)
+			found := examineAll(t, []string{"doctor", "--json", "--redis", address, "--redis-user", "genrec", "--models", t.TempDir()})
+			said := ""
+			matches := c.redis == ""
+			for _, f := range found["Redis"] {
+				said += fmt.Sprintf("\n%+v", f)
+				switch {
+				case c.redis == "" && (!f.OK || f.Unchecked):
+					matches = false
+				case c.redis != "" && (!f.OK || f.Unchecked) && strings.Contains(f.Text, c.redis) && strings.Contains(f.Remedy, c.remedy):
+					matches = true
+				}
+			}
+			if !matches {
+				t.Errorf("of Redis it says:%s\nwant %q and the remedy %q", said, c.redis, c.remedy)
+			}
+			for _, f := range found["clock"] {
+				if f.Unchecked != (c.clock != "") || !f.OK || !strings.Contains(f.Text, c.clock) {
+					t.Errorf("of the clock it says %+v, want %q", f, c.clock)
+				}
+			}
+			if keys := leftKeys(t, address); len(keys) > 0 {
+				t.Errorf("the doctor leaves the keys %q", keys)
+			}
+		})
+	}
+}
+
+func startRedisWith(t *testing.T, cfg realservers.RedisConfig) string {
+	t.Helper()
+	cfg.Folder = t.TempDir()
+	r, err := realservers.StartRedis(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r.Address()
+}
+
+func leftKeys(t *testing.T, address string) []string {
+	t.Helper()
+	rdb := redis.NewClient(&redis.Options{Addr: address, Username: "genrec", Password: goodPassword})
+	defer rdb.Close()
+	keys, err := rdb.Keys(t.Context(), "*").Result()
+	if err != nil && !redis.IsPermissionError(err) {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// TLS that a server does not speak is told at once.
+func TestTLSToAPlainPort(t *testing.T) {
+	needRedisServer(t)
+	address := startRedisWith(t, realservers.RedisConfig{})
+	kafkaCluster := embeddedKafka(t)
+	for _, line := range []string{
+		"export --redis rediss://" + address + " " + filepath.Join(t.TempDir(), "x.jsonl"),
+		"serve --listen localhost:0 --redis " + address + " --redis-tls",
+		"ingest --redis rediss://" + address + " --kafka " + kafkaCluster.Brokers[0],
+		"config check --redis rediss://" + address + " --kafka " + kafkaCluster.Brokers[0],
+		"recommend --user ann --redis rediss://" + address,
+	} {
+		began := time.Now()
+		_, err := runCommand(t, strings.Fields(line)...)
+		if err == nil || !strings.Contains(err.Error(), "does not use TLS at this port") || time.Since(began) > 5*time.Second {
+			t.Errorf("%s: %v after %v", line, err, time.Since(began))
+		}
+	}
+	if f := examine(t, []string{"doctor", "--json", "--redis", "rediss://" + address, "--models", t.TempDir()})["Redis"]; f.OK || !strings.Contains(f.Remedy, "connect without TLS") {
+		t.Errorf("doctor says %+v", f)
+	}
+}

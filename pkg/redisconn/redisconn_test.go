@@ -1,0 +1,243 @@
+package redisconn_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/realservers"
+	"genrec/pkg/redisconn"
+)
+
+func needRedis(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("this needs redis-server, which is not installed: apt install redis-server")
+	}
+}
+
+func startRedis(t *testing.T, cfg realservers.RedisConfig) string {
+	t.Helper()
+	needRedis(t)
+	cfg.Folder = t.TempDir()
+	r, err := realservers.StartRedis(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r.Address()
+}
+
+func startCluster(t *testing.T, masters int) []string {
+	t.Helper()
+	needRedis(t)
+	c, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.Addresses()
+}
+
+func options(addresses ...string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{Addrs: addresses, ContextTimeoutEnabled: true}
+}
+
+// writeAndRead uses keys of all slots, alone, in a pipeline and by a script.
+func writeAndRead(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	script := redis.NewScript("return redis.call('INCR', KEYS[1])")
+	if err := script.Load(t.Context(), client).Err(); err != nil {
+		t.Fatal(err)
+	}
+	const keys = 100
+	pipe := client.Pipeline()
+	for i := range keys {
+		key := fmt.Sprint("key-", i)
+		if err := client.Set(t.Context(), key, i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		script.EvalSha(t.Context(), pipe, []string{key})
+	}
+	answers, err := pipe.Exec(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, answer := range answers {
+		if n, _ := answer.(*redis.Cmd).Int(); n != i+1 {
+			t.Errorf("key %d is %d, want %d", i, n, i+1)
+		}
+	}
+}
+
+// One address is enough, whatever is behind it.
+func TestConnectFindsOutWhatIsThere(t *testing.T) {
+	one, small, large := startRedis(t, realservers.RedisConfig{}), startCluster(t, 1), startCluster(t, 3)
+	for name, c := range map[string]struct {
+		addresses []string
+		masters   int // 0: no cluster
+	}{
+		"one Redis":                          {[]string{one}, 0},
+		"embedded":                           {[]string{miniredis.RunT(t).Addr()}, 0},
+		"a cluster of one":                   {small, 1},
+		"one node of a cluster":              {large[1:2], 3},
+		"all nodes of a cluster":             {large, 3},
+		"a node that is away, and two nodes": {append([]string{"127.0.0.1:1"}, large[:2]...), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, err := redisconn.Connect(t.Context(), options(c.addresses...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			_, isCluster := client.(*redis.ClusterClient)
+			masters, err := redisconn.Masters(t.Context(), client)
+			if isCluster != (c.masters > 0) || err != nil || len(masters) != max(c.masters, 1) {
+				t.Errorf("it is a cluster: %v, with %d masters (error %v), want %d", isCluster, len(masters), err, c.masters)
+			}
+			writeAndRead(t, client)
+		})
+	}
+}
+
+// A reader's client is there before its server, and finds out then.
+func TestLazyFindsOutWhenTheServerAnswers(t *testing.T) {
+	for _, masters := range []int{0, 1, 3} {
+		var addresses []string
+		if masters == 0 {
+			addresses = []string{startRedis(t, realservers.RedisConfig{})}
+		} else {
+			addresses = startCluster(t, masters)
+		}
+		door := startDoor(t, addresses[0])
+		client := redisconn.Lazy(options(door.address))
+		defer client.Close()
+		if err := client.Ping(t.Context()).Err(); err == nil {
+			t.Fatalf("%d masters: Redis answers behind a closed door", masters)
+		}
+		if _, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error { p.Get(t.Context(), "a"); return nil }); err == nil {
+			t.Fatalf("%d masters: Redis answers a pipeline behind a closed door", masters)
+		}
+		door.open(t)
+		pipe := client.Pipeline()
+		for i := range 100 {
+			key := fmt.Sprint("key-", i)
+			if err := client.Set(t.Context(), key, i, 0).Err(); err != nil {
+				t.Fatalf("%d masters: %v", masters, err)
+			}
+			pipe.MGet(t.Context(), key)
+		}
+		answers, err := pipe.Exec(t.Context())
+		if err != nil {
+			t.Fatalf("%d masters: %v", masters, err)
+		}
+		for i, answer := range answers {
+			if got := answer.(*redis.SliceCmd).Val()[0]; got != fmt.Sprint(i) {
+				t.Errorf("%d masters: key %d is %v", masters, i, got)
+			}
+		}
+	}
+}
+
+func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
+	authority, err := realservers.NewAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := authority.Issue("server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, secret := startRedis(t, realservers.RedisConfig{}), startRedis(t, realservers.RedisConfig{Users: []realservers.ACLUser{{Name: "ann", Password: "x", Rules: "+@all"}}})
+	encrypted, cluster := startRedis(t, realservers.RedisConfig{TLS: &issued}), startCluster(t, 1)
+	another := startRedis(t, realservers.RedisConfig{})
+	withTLS := func(address string) *redis.UniversalOptions {
+		o := options(address)
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		return o
+	}
+	database := options(cluster...)
+	database.DB = 2
+	for name, c := range map[string]struct {
+		options *redis.UniversalOptions
+		want    error
+	}{
+		"TLS to a plain port":                {withTLS(plain), redisconn.ErrPlainText},
+		"TLS to a plain port with passwords": {withTLS(secret), redisconn.ErrPlainText},
+		"TLS to a cluster's plain port":      {withTLS(cluster[0]), redisconn.ErrPlainText},
+		"plain text to a port for TLS":       {options(encrypted), redisconn.ErrTLS},
+		"two that are no cluster":            {options(plain, another), redisconn.ErrNoCluster},
+		"a database of a cluster":            {database, redisconn.ErrNoDatabase},
+		"no password":                        {options(secret), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, connect := range []func(context.Context) error{
+				func(ctx context.Context) error { _, err := redisconn.Connect(ctx, c.options); return err },
+				func(ctx context.Context) error {
+					client := redisconn.Lazy(c.options)
+					defer client.Close()
+					return client.Get(ctx, "a").Err()
+				},
+			} {
+				began := time.Now()
+				err := connect(t.Context())
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if c.want != nil && !errors.Is(err, c.want) || redisconn.Refusal(err) == "" {
+					t.Errorf("the error is %v with the remedy %q, want %v with one", err, redisconn.Refusal(err), c.want)
+				}
+			}
+		})
+	}
+	if _, err := redisconn.Connect(t.Context(), options("127.0.0.1:1")); err == nil || redisconn.Refusal(err) != "" || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("a server that is away gives the error %v, which is no refusal", err)
+	}
+}
+
+// door is a port that leads to a server once it is open.
+type door struct{ address, to string }
+
+func startDoor(t *testing.T, to string) door {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return door{address: listener.Addr().String(), to: to}
+}
+
+func (d door) open(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", d.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", d.to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(out, in); out.Close() }()
+			go func() { _, _ = io.Copy(in, out); in.Close() }()
+		}
+	}()
+}
