@@ -55,10 +55,10 @@ func readAccess(cmd *cli.Command, server string) (a access, err error) {
 
 const maxSecret = 64 << 10
 
-// readSecret takes one from a file, without the end of its line, or else
-// from a variable.
+// readSecret takes one from a file, or else from a variable, without the blanks and ends of
+// lines around it.
 func readSecret(path, variable string) (string, error) {
-	set := os.Getenv(variable)
+	set := strings.TrimSpace(os.Getenv(variable))
 	switch {
 	case path == "":
 		return set, nil
@@ -69,7 +69,7 @@ func readSecret(path, variable string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	value = bytes.TrimRight(value, "\r\n")
+	value = bytes.TrimSpace(value)
 	if len(value) == 0 || len(value) > maxSecret {
 		return "", errors.New("the file " + path + " is empty, or too long for a secret")
 	}

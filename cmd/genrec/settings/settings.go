@@ -108,10 +108,11 @@ func (s *Settings) Read() Problems {
 // Problems are what Read found wrong.
 func (s *Settings) Problems() Problems { return s.problems }
 
-// lookUp takes a variable, if it is not empty.
+// lookUp takes a variable, if it is not empty, without the blanks and ends of lines around it
+// that variables made from files have.
 func (s *Settings) lookUp(values map[string]value, name string) bool {
 	variable := s.Variable(name)
-	text := os.Getenv(variable)
+	text := strings.TrimSpace(os.Getenv(variable))
 	if text != "" {
 		values[name] = value{text: text, from: variable}
 	}

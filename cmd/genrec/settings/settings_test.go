@@ -101,6 +101,19 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// Variables that are made from files end with their last line.
+func TestBlanksAroundVariables(t *testing.T) {
+	path := write(t, "window: 9\n")
+	t.Setenv("PROGRAM_CONFIG", " "+path+"\n")
+	t.Setenv("PROGRAM_NAME", "\tvar \r\n")
+	t.Setenv("PROGRAM_SEED", "7\n")
+	t.Setenv("PROGRAM_RATE", " \n")
+	values, origins, err := run(t, "run")
+	if err != nil || values["name"] != "var" || values["seed"] != int64(7) || values["window"] != 9 || origins["rate"] != "default" {
+		t.Errorf("the values are %v by %v (error %v), want them without the blanks", values, origins, err)
+	}
+}
+
 // The file that --config names is read wherever the flag stands.
 func TestTheFlagNamesTheFile(t *testing.T) {
 	t.Setenv("PROGRAM_CONFIG", "/no/such/file")
