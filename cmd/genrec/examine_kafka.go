@@ -65,12 +65,19 @@ func examineTopics(ctx context.Context, cluster stream.Cluster) (all []finding) 
 		return []finding{ill(subject, err, cmp.Or(stream.Remedy(err), reachable))}
 	}
 	for _, topic := range states {
+		if topic.Compacted {
+			all = append(all, ill(subject, fmt.Errorf("topic %q is compacted: Kafka drops all but the newest event of a user", topic.Name), "set its cleanup.policy to delete"))
+		}
 		switch {
 		case topic.Partitions == 0:
 			all = append(all, ill(subject, fmt.Errorf("there is no topic %q", topic.Name), "start ingest, which creates the topics, or create them"))
 		case len(topic.Wrong) > 0:
 			all = append(all, ill(subject, fmt.Errorf("topic %q has %s", topic.Name, strings.Join(topic.Wrong, ", ")),
 				fmt.Sprintf("set max.message.bytes to %d or more, and of the dead letters to %d with cleanup.policy=compact,delete", stream.MaxBytes, stream.MaxDeadLetterBytes)))
+		case topic.Compacted: // told above
+		case topic.Untold != nil:
+			all = append(all, unchecked(subject, fmt.Sprintf("%q has %d partitions; its max.message.bytes and cleanup.policy are not checked: %v", topic.Name, topic.Partitions, topic.Untold),
+				"permit DescribeConfigs of the topic to this user"))
 		default:
 			all = append(all, healthy(subject, "%q has %d partitions, for as many processes", topic.Name, topic.Partitions))
 		}

@@ -15,10 +15,11 @@ type TopicState struct {
 	Name       string
 	Partitions int      // 0: there is no such topic
 	Wrong      []string // settings that genrec needs otherwise, as NAME=VALUE
+	Compacted  bool     // although each message is needed, not only the newest of a key
+	Untold     error    // why the settings are not known, if they are not
 }
 
-// ExamineTopics looks at the topics and changes nothing. What a broker does not tell of
-// their settings is taken to be right.
+// ExamineTopics looks at the topics and changes nothing.
 func ExamineTopics(ctx context.Context, cluster Cluster, topics Topics) ([]TopicState, error) {
 	client, done := cluster.freshClient()
 	defer done()
@@ -37,7 +38,7 @@ func ExamineTopics(ctx context.Context, cluster Cluster, topics Topics) ([]Topic
 			state.Partitions = len(topic.Partitions)
 		}
 		if state.Partitions > 0 {
-			if state.Wrong, err = wrongSettings(ctx, client, wanted); err != nil {
+			if err := state.examineSettings(ctx, client, wanted); err != nil {
 				return nil, err
 			}
 		}
@@ -46,13 +47,14 @@ func ExamineTopics(ctx context.Context, cluster Cluster, topics Topics) ([]Topic
 	return states, nil
 }
 
-func wrongSettings(ctx context.Context, client *kafka.Client, wanted kafka.TopicConfig) (wrong []string, err error) {
+func (t *TopicState) examineSettings(ctx context.Context, client *kafka.Client, wanted kafka.TopicConfig) error {
 	set, err := topicSettings(ctx, client, wanted.Topic, cleanupPolicy, maxMessageBytes)
-	if errors.Is(err, kafka.TopicAuthorizationFailed) {
-		return nil, nil // to look at them is no right that a service needs
+	if errors.Is(err, kafka.TopicAuthorizationFailed) || errors.Is(err, kafka.ClusterAuthorizationFailed) {
+		t.Untold = err // to look at them is no right that a service needs
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, want := range wanted.ConfigEntries {
 		is, told := set[want.ConfigName]
@@ -61,13 +63,15 @@ func wrongSettings(ctx context.Context, client *kafka.Client, wanted kafka.Topic
 		case want.ConfigName == maxMessageBytes:
 			least, _ := strconv.Atoi(want.ConfigValue)
 			if most, err := strconv.Atoi(is); err == nil && most < least {
-				wrong = append(wrong, want.ConfigName+"="+is)
+				t.Wrong = append(t.Wrong, want.ConfigName+"="+is)
 			}
+		case want.ConfigName == cleanupPolicy && want.ConfigValue == cleanupDelete:
+			t.Compacted = compacts(set)
 		case want.ConfigName == cleanupPolicy && !compacts(set):
-			wrong = append(wrong, want.ConfigName+"="+is)
+			t.Wrong = append(t.Wrong, want.ConfigName+"="+is)
 		}
 	}
-	return wrong, nil
+	return nil
 }
 
 // topicSettings asks for some of a topic's.

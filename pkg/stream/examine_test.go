@@ -38,7 +38,17 @@ func TestExamineTopics(t *testing.T) {
 	if err := stream.EnsureTopics(t.Context(), servers.Cluster(), topics, 3); err != nil {
 		t.Fatal(err)
 	}
+	set, err := servers.Client().IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: topics.Interactions,
+		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "cleanup.policy", Value: "compact,delete", ConfigOperation: kafka.ConfigOperationSet}},
+	}}})
+	if err = errors.Join(err, set.Resources[0].Error); err != nil {
+		t.Fatal(err)
+	}
 	got, err := stream.ExamineTopics(t.Context(), servers.Cluster(), topics)
+	if err != nil || !got[0].Compacted || got[0].Wrong != nil || got[1].Compacted {
+		t.Errorf("of a compacted topic it finds %+v (%v)", got[0], err)
+	}
 	if err != nil || got[2].Partitions != 3 || got[2].Wrong != nil {
 		t.Errorf("after genrec has made it, it finds %+v (%v)", got, err)
 	}

@@ -91,7 +91,10 @@ func EraseLetters(ctx context.Context, logger *slog.Logger, c Cluster, topic str
 	return erased, nil
 }
 
-const cleanupPolicy = "cleanup.policy"
+const (
+	cleanupPolicy = "cleanup.policy"
+	cleanupDelete = "delete"
+)
 
 // Compacts says whether Kafka removes from the disk what EraseLetters erases, before the
 // topic's retention ends.

@@ -76,7 +76,8 @@ func (t Topics) configs(partitions int) []kafka.TopicConfig {
 		}
 	}
 	return []kafka.TopicConfig{
-		config(t.Interactions, MaxBytes),
+		// A broker's default may be to compact, which leaves a user's newest event alone.
+		config(t.Interactions, MaxBytes, kafka.ConfigEntry{ConfigName: cleanupPolicy, ConfigValue: cleanupDelete}),
 		config(t.DeadLetters, MaxDeadLetterBytes,
 			// Erased letters go within a day.
 			kafka.ConfigEntry{ConfigName: cleanupPolicy, ConfigValue: "compact,delete"},
