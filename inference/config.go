@@ -20,6 +20,8 @@ const (
 	DefaultPollModels    = time.Second
 	DefaultRefreshRate   = 200
 	DefaultActiveFor     = 7 * 24 * time.Hour
+
+	defaultRestoreEvery = 5 * time.Second // as long as readers remember what they have read
 )
 
 // Config configures a Worker. Every field but Kafka may be left zero and then
@@ -42,6 +44,8 @@ type Config struct {
 	OnWritten   func(Written)        // one call at a time, nil: none; writing waits for it, so it must be quick
 	Tracing     trace.TracerProvider // nil: no spans
 	Logger      *slog.Logger
+
+	restoreEvery time.Duration // between looks whether Redis has what is there for all users
 }
 
 // Written is a user's recommendations that have just been written.
@@ -61,6 +65,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.PollModels = cmp.Or(c.PollModels, DefaultPollModels)
 	c.ActiveFor = cmp.Or(c.ActiveFor, DefaultActiveFor)
+	c.restoreEvery = cmp.Or(c.restoreEvery, defaultRestoreEvery)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }

@@ -131,24 +131,27 @@ func (r *run) activated(ctx context.Context, before, next *servingSet) error {
 	}
 	r.metrics.serves(next)
 	if before == nil || next.leader != before.leader {
-		leader := next.models[next.leader]
-		if err := r.putPopular(ctx, leader); err != nil {
+		l := newLeader(next.models[next.leader])
+		if err := r.putPopular(ctx, l.popular); err != nil {
 			return err
 		}
-		r.lead(leader)
+		r.lead(l)
 	}
 	r.announce(next)
 	return nil
 }
 
-func (r *run) putPopular(ctx context.Context, model Generator) error {
-	popular := sessions.Recommendations{
+func newLeader(model Generator) leader {
+	return leader{near: model.Near(), popular: sessions.Recommendations{
 		RecID:        sessions.NewRecID(""), // of no version: nobody is credited
 		ModelVersion: model.Version(),
 		GeneratedAt:  time.Now(),
 		Source:       sessions.SourcePopular,
 		Items:        model.Popular(),
-	}
+	}}
+}
+
+func (r *run) putPopular(ctx context.Context, popular sessions.Recommendations) error {
 	return backoff.Retry(ctx, r.cfg.Logger, "write the popular items", func() error {
 		return r.sessions.PutPopular(ctx, popular)
 	})

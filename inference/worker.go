@@ -36,6 +36,8 @@ type Sessions interface {
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
 	PutNear(ctx context.Context, near iter.Seq2[string, recs.Near]) error
 	AddFeedback(ctx context.Context, f sessions.Feedback) error
+	Shared(ctx context.Context) (sessions.Shared, error)
+	Claim(ctx context.Context) error
 	Renewals
 }
 
@@ -69,7 +71,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{r.consume, r.pollModels, r.startBatches, r.putNear, r.renew, r.flush} {
+	for _, part := range []func(context.Context) error{r.consume, r.pollModels, r.startBatches, r.keepShared, r.renew, r.flush} {
 		group.Go(func() error { return part(groupCtx) })
 	}
 	err := group.Wait()
@@ -90,7 +92,7 @@ type run struct {
 	lastStart   time.Time        // of a batch; startBatches' alone
 	generated   chan *batch      // from the slots to the writers
 	swapped     chan *servingSet // from pollModels to renew: the newest
-	leads       chan Generator   // from pollModels to putNear: the newest
+	leads       chan leader      // from pollModels to keepShared: the newest
 	failures    failures
 	reports     sync.Mutex // of OnWritten
 	feedback    feedback
@@ -107,7 +109,7 @@ func (w *Worker) open() *run {
 		size:        newBatchSize(w.cfg.LatencyTarget, w.cfg.MaxBatch),
 		generated:   make(chan *batch),
 		swapped:     make(chan *servingSet, 1),
-		leads:       make(chan Generator, 1),
+		leads:       make(chan leader, 1),
 		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,9 @@ import (
 
 	"genrec/model"
 	"genrec/pkg/embedded"
+	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/sessions"
 )
 
 func TestDoctor(t *testing.T) {
@@ -96,8 +99,19 @@ func TestDoctorExaminesServers(t *testing.T) {
 	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 1); err != nil {
 		t.Fatal(err)
 	}
+	set, err := (&kafka.Client{Addr: kafka.TCP(servers.KafkaBrokers()...)}).IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: stream.DefaultTopics().Interactions,
+		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "cleanup.policy", Value: "compact", ConfigOperation: kafka.ConfigOperationSet}},
+	}}})
+	if err := errors.Join(err, set.Resources[0].Error); err != nil {
+		t.Fatal(err)
+	}
 	servers.Redis().SetTime(time.Now().Add(-time.Minute))
-	found := examine(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
+	all := examineAll(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
+	if f := all["topics"][0]; f.OK || !strings.Contains(f.Text, `"interactions" is compacted`) {
+		t.Errorf("of a compacted topic it says %+v", f)
+	}
+	found := map[string]finding{"topics": all["topics"][1], "clock": all["clock"][0]}
 	for subject, want := range map[string]struct{ text, remedy string }{
 		"topics": {"cleanup.policy=delete, max.message.bytes=1000", "set max.message.bytes to"},
 		"clock":  {"that of Redis is 1m0s behind this machine's", "let both follow a time server"},
@@ -178,6 +192,54 @@ func TestDoctorFindsABrokenModel(t *testing.T) {
 	}
 	if _, err := os.Stat(folder); err == nil {
 		t.Error("commands that only look have made the models' folder")
+	}
+}
+
+// A model that serves, and a Redis that has lost what all users share: doctor and recommend
+// name what is missing.
+func TestLostKeysAreNamed(t *testing.T) {
+	models, recipe := t.TempDir(), filepath.Join(t.TempDir(), "quick.json")
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := runCommand(t, "retrain", "--data", "testdata/ring.txt", "--recipe", recipe, "--models", models, "--device", "cpu"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	servers, err := embedded.Start(t.Context(), embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer servers.Close()
+	_, err = runCommand(t, "recommend", "--user", "ann", "--redis", servers.RedisAddr())
+	for _, key := range []string{"genrec:recs:{ann}", "genrec:near", "genrec:popular", "does infer run?"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("recommend ends with %v, want it to name %s", err, key)
+		}
+	}
+	ofShared := func() (f finding) {
+		t.Helper()
+		all := examineAll(t, []string{"doctor", "--json", "--redis", servers.RedisAddr(), "--models", models, "--device", "cpu"})["Redis"]
+		return all[len(all)-1]
+	}
+	if f := ofShared(); f.OK || !strings.Contains(f.Text, "popular items (genrec:popular), the format (genrec:format)") || !strings.Contains(f.Remedy, "start infer") {
+		t.Errorf("of an empty Redis, doctor says %+v", f)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr()})
+	defer rdb.Close()
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	popular := recs.List{RecID: "p", Items: []recs.ScoredItem{{Item: "a", Score: 1}}}
+	near := maps.All(map[string]recs.Near{"a": {{Item: "b", Score: 1}}})
+	if err := errors.Join(store.Claim(t.Context()), store.PutPopular(t.Context(), popular), store.PutNear(t.Context(), near)); err != nil {
+		t.Fatal(err)
+	}
+	if f := ofShared(); !f.OK || !strings.Contains(f.Text, "has what infer writes for all users") {
+		t.Errorf("of a Redis with all keys, doctor says %+v", f)
+	}
+	if _, err := runCommand(t, "recommend", "--user", "ann", "--redis", servers.RedisAddr(), "--exclude", "a"); err == nil || !strings.Contains(err.Error(), "leaves none") {
+		t.Errorf("with all items excluded, recommend ends with %v", err)
 	}
 }
 

@@ -126,6 +126,30 @@ var keepingFields = []struct{ name, tells string }{
 	{"role", "whether it is a replica"},
 }
 
+// examineShared looks whether Redis has what infer writes for all users, near with similar items.
+// What is wrong with Redis itself has been said before.
+func examineShared(ctx context.Context, cmd *cli.Command, near bool) []finding {
+	const subject = "Redis"
+	client, err := connectRedis(ctx, cmd)
+	if err != nil {
+		return nil
+	}
+	defer client.Close()
+	store, err := sessions.Open(ctx, client, storeOptions(cmd))
+	if err != nil {
+		return nil
+	}
+	found, err := store.Shared(ctx)
+	if err != nil {
+		return []finding{refusedByRedis(err)}
+	}
+	if missing := store.Missing(found, near); len(missing) > 0 {
+		return []finding{ill(subject, fmt.Errorf("it lacks what infer writes for all users: %s", strings.Join(missing, ", ")),
+			"start infer, which writes them within seconds of its start and of a loss")}
+	}
+	return []finding{healthy(subject, "has what infer writes for all users")}
+}
+
 // mostSkew between clocks: events from the future are refused, and erasures hold up to a time.
 const mostSkew = 2 * time.Second
 

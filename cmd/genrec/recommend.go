@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -62,7 +64,7 @@ func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error
 	var missing []error
 	for _, answer := range answers {
 		if answer.Source == recs.SourceNone {
-			missing = append(missing, fmt.Errorf("user %q: %w that pass, and no popular items either: is a model trained, and does infer run?", answer.User, recs.ErrNotFound))
+			missing = append(missing, whyNone(ctx, cmd, client, answer.User))
 			continue
 		}
 		if asJSON {
@@ -73,6 +75,18 @@ func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error
 		}
 	}
 	return errors.Join(missing...)
+}
+
+// whyNone says why a user is recommended nothing.
+func whyNone(ctx context.Context, cmd *cli.Command, client *recs.Client, user string) error {
+	keys, err := client.Missing(ctx, user)
+	switch {
+	case err != nil:
+		return sessions.WithRemedy(err)
+	case !slices.Contains(keys, recs.Keys{Prefix: cmd.String("prefix")}.Popular()):
+		return fmt.Errorf("user %q: %w that pass: what is excluded, seen, blocked, unavailable or of other categories leaves none", user, recs.ErrNotFound)
+	}
+	return fmt.Errorf("user %q: %w that pass, and Redis lacks %s: is a model trained, and does infer run?", user, recs.ErrNotFound, strings.Join(keys, ", "))
 }
 
 func printAnswer(out io.Writer, a recs.Answer) error {
