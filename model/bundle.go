@@ -59,9 +59,6 @@ func (b Bundle) Save(dir string) error {
 // Check says whether the parts fit together.
 func (b Bundle) Check() error {
 	c := b.Model.Config
-	if size := b.Vocabulary.Size(); size > c.Vocabulary {
-		return fmt.Errorf("the vocabulary has %d tokens, the model's vocab_size is %d", size, c.Vocabulary)
-	}
 	if c.Users != b.Catalog.Users() || c.Items != b.Catalog.Items() {
 		return fmt.Errorf("the catalog has %d users and %d items, the model's genrec_users is %d and genrec_items %d",
 			b.Catalog.Users(), b.Catalog.Items(), c.Users, c.Items)
@@ -71,24 +68,40 @@ func (b Bundle) Check() error {
 			return fmt.Errorf("the %v rules are of %d items, the model's genrec_items is %d", rules.Kind(kind), learned.Items(), c.Items)
 		}
 	}
+	return CheckTexts(b.Catalog, b.Vocabulary, c)
+}
+
+// CheckTexts says whether a model of a shape can read and write the ids of a catalog: it knows
+// the vocabulary, which has the tokens of all items, no two items are written alike, and a user
+// and an item fit into the model's positions.
+func CheckTexts(ids *catalog.Catalog, v tokens.Vocabulary, shape Config) error {
+	if size := v.Size(); size > shape.Vocabulary {
+		return fmt.Errorf("the vocabulary has %d tokens, the model's vocab_size is %d", size, shape.Vocabulary)
+	}
 	longestItem, longestUser := 0, 0
-	for n := 1; n <= b.Catalog.Items(); n++ {
-		ids := b.Vocabulary.Encode(b.Catalog.ItemText(n))
-		if slices.Contains(ids, tokens.Unknown) {
-			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q: write items as a walk of numbers, or take a vocabulary of bytes",
-				b.Catalog.ItemText(n), b.Catalog.Item(n))
+	for n := 1; n <= ids.Items(); n++ {
+		written := v.Encode(ids.ItemText(n))
+		if slices.Contains(written, tokens.Unknown) {
+			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q", ids.ItemText(n), ids.Item(n))
 		}
-		longestItem = max(longestItem, len(ids))
+		longestItem = max(longestItem, len(written))
 	}
-	for n := 0; n <= b.Catalog.Users(); n++ {
-		longestUser = max(longestUser, len(b.Vocabulary.Encode(b.Catalog.UserText(n))))
+	if a, b, found := ids.Alike(); found {
+		return fmt.Errorf("the items %q and %q are both written %q", a, b, ids.ItemText(ids.ItemNumber(a)))
 	}
-	if c.WordPositions {
+	for n := 0; n <= ids.Users(); n++ {
+		longestUser = max(longestUser, len(v.Encode(ids.UserText(n))))
+	}
+	// The decoder writes an item token by token, between begin and end.
+	if longest := longestItem + 2; longest > shape.MaxPositions {
+		return fmt.Errorf("an item of %d tokens does not fit into the decoder's %d positions", longestItem, shape.MaxPositions)
+	}
+	if shape.WordPositions {
 		longestUser, longestItem = 1, 1
 	}
 	const marks = 3 // begin, mask, end
-	if longest := longestUser + longestItem + marks; longest > c.MaxTokens() {
-		return fmt.Errorf("a user of %d positions and an item of %d do not fit into the model's %d", longestUser, longestItem, c.MaxTokens())
+	if longest := longestUser + longestItem + marks; longest > shape.MaxTokens() {
+		return fmt.Errorf("a user of %d positions and an item of %d do not fit into the model's %d", longestUser, longestItem, shape.MaxTokens())
 	}
 	return nil
 }

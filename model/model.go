@@ -125,6 +125,9 @@ func LoadPretrained(dir string, users, items int, seed int64, device Device) (*M
 	return load(config, newParameters(device, true), path, withoutTables(read), logitsBiasName, usersName, itemsName)
 }
 
+// PretrainedConfig reads the shape of a Hugging Face folder's BART.
+func PretrainedConfig(dir string) (Config, error) { return loadConfig(filepath.Join(dir, ConfigFile)) }
+
 func load(c Config, weights *parameters, path string, read readFile, optional ...string) (m *Model, err error) {
 	defer tensor.Catch(&err)
 	m = build(c, weights)

@@ -5,8 +5,6 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
-	"genrec/model/codes"
-	"genrec/model/tokens"
 )
 
 // begin makes the model that the training begins from, with what belongs to it: random, or
@@ -16,7 +14,7 @@ func (r *run) begin(ctx context.Context) (b model.Bundle, err error) {
 	if r.before != nil {
 		previous = r.before.catalog
 	}
-	if b.Catalog, err = catalog.Build(r.sequences, catalog.Settings{
+	if b, err = r.writeIDs(ctx, catalog.Settings{
 		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: previous, Seed: r.config.Seed,
 	}); err != nil {
 		return b, err
@@ -43,17 +41,11 @@ func (r *run) begin(ctx context.Context) (b model.Bundle, err error) {
 	return b, nil
 }
 
-// newModel adds the model and its vocabulary to the bundle.
+// newModel adds the model to the bundle.
 func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	users, items := b.Catalog.Users(), b.Catalog.Items()
 	if folder := r.config.Pretrained; folder != "" {
-		if b.Vocabulary, err = tokens.Load(folder); err != nil {
-			return b, err
-		}
 		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)
-		return b, err
-	}
-	if b.Vocabulary, err = vocabularyOf(b.Catalog); err != nil {
 		return b, err
 	}
 	shape := r.config.Model
@@ -66,11 +58,4 @@ func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 		return b, err
 	}
 	return b, nil
-}
-
-func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
-	if levels := c.CodeLevels(); levels > 0 {
-		return tokens.NewCoded(levels, codes.Size)
-	}
-	return tokens.NewCompact(), nil
 }

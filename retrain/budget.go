@@ -32,6 +32,9 @@ type Budget struct {
 // ErrMemory says that the process has taken more memory than the training was allowed.
 var ErrMemory = errors.New("the training takes more memory than it may (--max-memory)")
 
+// ErrSharedTime says that a bound of time is for one process.
+var ErrSharedTime = errors.New("max time: several processes would not agree on when it is over; max steps bounds them")
+
 func (c Config) validateBudget() error {
 	var errs []error
 	if c.Budget.Steps < 0 {
@@ -41,7 +44,7 @@ func (c Config) validateBudget() error {
 		errs = append(errs, fmt.Errorf("max time: %v is negative", c.Budget.Time))
 	}
 	if c.Budget.Time > 0 && c.Group != nil {
-		errs = append(errs, errors.New("max time: several processes would not agree on when it is over; max steps bounds them"))
+		errs = append(errs, ErrSharedTime)
 	}
 	return errors.Join(errs...)
 }

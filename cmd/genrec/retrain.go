@@ -194,7 +194,7 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
 	c.FromScratch, c.ScratchEvery = cmd.Bool("from-scratch"), cmd.Int("from-scratch-every")
-	return c, nil
+	return c, settings.Wrong(cmd, c.Preflight(), "recipe", "set", "bart")
 }
 
 func chosenRecipe(cmd *cli.Command) (retrain.Recipe, error) {
@@ -205,7 +205,11 @@ func chosenRecipe(cmd *cli.Command) (retrain.Recipe, error) {
 func budget(cmd *cli.Command) (b retrain.Budget, err error) {
 	b.Steps, b.Time = cmd.Int("max-steps"), cmd.Duration("max-time")
 	b.Memory, err = parseMemory(cmd.String("max-memory"))
-	return b, settings.Wrong(cmd, err, "max-memory")
+	err = settings.Wrong(cmd, err, "max-memory")
+	if b.Time > 0 && cmd.Int("nproc") > 1 {
+		err = settings.Join(err, settings.Wrong(cmd, retrain.ErrSharedTime, "max-time", "nproc"))
+	}
+	return b, err
 }
 
 // parseMemory is 0 for no text.

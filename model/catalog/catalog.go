@@ -286,6 +286,25 @@ func (c *Catalog) UserText(n int) string {
 	return "user_" + c.literal(c.users[n-1], c.longestUser)
 }
 
+// Alike finds two items that have one text: padding makes 07 of 7. Other texts are unique.
+func (c *Catalog) Alike() (a, b string, found bool) {
+	if c.text != Padded {
+		return "", "", false
+	}
+	first := make(map[string]string, len(c.items)) // by what is left without zeros in front
+	for _, item := range c.items {
+		bare := strings.TrimLeft(item, "0")
+		if other, taken := first[bare]; taken {
+			return other, item, true
+		}
+		first[bare] = item
+	}
+	return "", "", false
+}
+
+// Text is the way that ids are written.
+func (c *Catalog) Text() Text { return c.text }
+
 func (c *Catalog) literal(id, longest string) string {
 	if c.text == Padded {
 		return padded(id, longest)

@@ -1,0 +1,85 @@
+package retrain
+
+import (
+	"context"
+	"fmt"
+
+	"genrec/model"
+	"genrec/model/catalog"
+	"genrec/model/codes"
+	"genrec/model/tokens"
+)
+
+// writeIDs builds the catalog, and the vocabulary that its ids are written in. Literal and
+// padded ids are for vocabularies that have their characters, and for models with enough
+// positions: other ids are written as dense numbers, which any model can read.
+func (r *run) writeIDs(ctx context.Context, settings catalog.Settings) (b model.Bundle, err error) {
+	if b, err = r.config.written(r.sequences, settings); err != nil {
+		return b, err
+	}
+	unwritable := r.config.checkTexts(b)
+	if unwritable == nil || settings.Text == catalog.Codes || settings.Text == catalog.Walk {
+		return b, unwritable
+	}
+	r.config.Logger.InfoContext(ctx, "ids are written as dense numbers", "instead_of", settings.Text, "because", unwritable)
+	settings.Text = catalog.Walk
+	if b, err = r.config.written(r.sequences, settings); err != nil {
+		return b, err
+	}
+	return b, r.config.checkTexts(b)
+}
+
+// written is a bundle without a model.
+func (c Config) written(sequences []catalog.Sequence, settings catalog.Settings) (b model.Bundle, err error) {
+	if b.Catalog, err = catalog.Build(sequences, settings); err != nil {
+		return b, err
+	}
+	if c.Pretrained != "" {
+		b.Vocabulary, err = tokens.Load(c.Pretrained)
+	} else {
+		b.Vocabulary, err = vocabularyOf(b.Catalog)
+	}
+	return b, err
+}
+
+func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
+	if levels := c.CodeLevels(); levels > 0 {
+		return tokens.NewCoded(levels, codes.Size)
+	}
+	return tokens.NewCompact(), nil
+}
+
+func (c Config) checkTexts(b model.Bundle) error {
+	shape := c.Model
+	shape.Vocabulary = b.Vocabulary.Size()
+	if c.Pretrained != "" {
+		var err error
+		if shape, err = model.PretrainedConfig(c.Pretrained); err != nil {
+			return err
+		}
+	}
+	return model.CheckTexts(b.Catalog, b.Vocabulary, shape)
+}
+
+// Preflight reports what would let every training fail, whatever its data: it is asked before
+// a snapshot is taken, which may take long.
+func (c Config) Preflight() error {
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("retrain configuration: %w", err)
+	}
+	// The shortest ids that there are.
+	smallest, err := c.written([]catalog.Sequence{{User: "1", Items: []string{"1", "2", "3"}}}, catalog.Settings{Text: c.Text})
+	if err == nil {
+		err = c.checkTexts(smallest)
+	}
+	if err != nil || c.Pretrained == "" {
+		return err
+	}
+	return (&run{config: c}).inOwnThread(func() error {
+		m, err := model.LoadPretrained(c.Pretrained, 1, 1, c.Seed, model.CPU)
+		if err == nil {
+			m.Drop()
+		}
+		return err
+	})
+}
