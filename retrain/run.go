@@ -80,15 +80,13 @@ const rawPriority = 20
 // through ctx, or killed; then nothing is published, and the
 // next run of the same configuration on the same snapshot goes on where it was and
 // comes to the same model. Nor is anything published that has learned from users who
-// were forgotten meanwhile: the error is ErrForgotten then. Items keep the codes that they
-// have in the current version, and where the recipe has a warm start and the shape fits,
-// the training goes on from its weights.
+// were forgotten meanwhile: the error is ErrForgotten then. Where nothing can be learned or
+// nobody can be evaluated, it is ErrNoData. Items keep the codes that they have in the current
+// version, and where the recipe has a warm start and the shape fits, the training goes on from
+// its weights.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)
-	}
-	if len(sequences) == 0 {
-		return Report{}, ErrNoData
 	}
 	r := &run{config: c, sequences: sequences, models: models, progress: c.Progress}
 	if r.progress == nil {
@@ -143,7 +141,13 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	if r.work, err = openWorkspace(r.models, identify(r.config, r.sequences, r.before)); err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, r.work.close(err == nil || errors.Is(err, ErrForgotten))) }()
+	defer func() {
+		over := err == nil || errors.Is(err, ErrForgotten) || errors.Is(err, ErrNoData)
+		err = errors.Join(err, r.work.close(over))
+	}()
+	if err := learnable(r.sequences, r.config.Ranker.AllowSeen); err != nil {
+		return report, err
+	}
 
 	report, err = r.published(ctx)
 	if err == nil && report.Version == "" {

@@ -10,7 +10,8 @@ import (
 	"genrec/retrain/snapshot"
 )
 
-// ErrNoData says that there is nothing to train on.
+// ErrNoData says that there is nothing to learn yet: no events, or none that a model could be
+// trained and evaluated on.
 var ErrNoData = snapshot.ErrNoData
 
 // snapshotsFolder of a workspace holds the snapshots where there is no history, until a run

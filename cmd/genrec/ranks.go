@@ -75,7 +75,7 @@ func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func
 	if errors.Is(err, ranks.ErrLost) {
 		return err
 	}
-	if errors.Is(err, errRefused) || errors.Is(err, errWaits) { // which are no failures of the training
+	if errors.Is(err, errRefused) || errors.Is(err, errWaits) || errors.Is(err, retrain.ErrNoData) { // which are no failures of the training
 		return errors.Join(err, group.End(nil))
 	}
 	return errors.Join(err, group.End(err))

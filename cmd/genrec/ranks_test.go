@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +101,22 @@ func TestStopInTwoProcesses(t *testing.T) {
 	}
 }
 
+// Where nothing can be learned, neither process has failed.
+func TestNothingToLearnInTwoProcesses(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "short.txt")
+	if err := os.WriteFile(data, []byte("1 7 8\n2 8 9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	arguments := trainingArguments(t)
+	arguments[slices.Index(arguments, "--data")+1] = data
+	cmd, logs := program(t, arguments...)
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 5 || !strings.Contains(logs(), "none of 2 users has 3 events") || strings.Contains(logs(), "rank 1: genrec: ") {
+		t.Errorf("error %v, want exit code 5 from rank 0 alone\n%s", err, logs())
+	}
+}
+
 // Programs around this one tell by the exit code what came of a training.
 func TestExitCodes(t *testing.T) {
 	passed := retrain.Report{Version: "v000003", Gate: gate.Verdict{Promoted: true}}
@@ -112,7 +129,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{notServed(retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}), 3, "kept v000001, v000003 was refused: worse"},
 		{notServed(waits), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
-		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "no interactions to train on"},
+		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "nothing to learn yet"},
 		{errors.New("the disk is full"), 1, "the disk is full"},
 		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is needed"))), 2, "--redis is needed"},
 	} {

@@ -50,8 +50,9 @@ pretrains, finetunes, and evaluates leave-one-out with all items as candidates. 
 the new version with the current one on the same questions and makes it current if it
 is better, or as good and knows new items. Inference workers pick it up by themselves.
 Else it is kept for the record, and the command ends with exit code 3 and the reason. While
-a split divides the users among versions, the new one waits: exit code 4. Without any
-event to train on, it is 5.
+a split divides the users among versions, the new one waits: exit code 4. Where there is
+nothing to learn yet (no user has three events, or two different items before the last), it
+is 5, and nothing is published.
 Schedule it nightly, or let --schedule do so: then it stays, trains at these times, never
 twice at once, and logs a training that fails before it waits for the next one.
 

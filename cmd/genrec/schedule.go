@@ -124,8 +124,10 @@ func retrainOnSchedule(ctx context.Context, nightly schedule.Schedule, training 
 		ended(report, err)
 		switch {
 		case errors.Is(err, retrain.ErrNoData):
-			slog.Info("nothing to train on yet")
-			return firstTraining
+			slog.Info("no version was trained", "because", err)
+			if _, err := m.registry.Current(ctx); errors.Is(err, registry.ErrNoVersion) {
+				return firstTraining
+			}
 		case err != nil:
 			slog.Error("retraining failed, the current model goes on", "err", err)
 		default:

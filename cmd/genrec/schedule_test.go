@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -98,6 +99,48 @@ func TestScheduleInTwoProcesses(t *testing.T) {
 	}
 }
 
+// While nothing can be learned, each night ends without a version and what serves goes on; the
+// first night after that trains.
+func TestScheduleWaitsForSomethingToLearn(t *testing.T) {
+	servers, rdb := embeddedtest.Start(t)
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendRing(t, store, 0, 1)
+	dir, recipe := t.TempDir(), filepath.Join(t.TempDir(), "quick.json")
+	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	arguments := []string{"genrec", "retrain", "--redis", servers.RedisAddr(), "--models", dir, "--recipe", recipe, "--device", "cpu"}
+	err = newApp().Run(t.Context(), arguments)
+	if code := exitCode(err); code != 5 || !strings.Contains(err.Error(), "none of 30 users has 3 events") {
+		t.Errorf("users with one event each: exit code %d, error %v", code, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done, metrics := make(chan error, 1), freeAddress(t)
+	go func() { done <- newApp().Run(ctx, append(arguments, "--metrics", metrics, "--schedule", "@every 1s")) }()
+	await(t, "the server of metrics", func() bool {
+		conn, err := net.Dial("tcp", metrics)
+		return err == nil && conn.Close() == nil
+	})
+	awaitMetric(t, "http://"+metrics, `genrec_retrain_runs_total{outcome="no_data"} ([2-9]|\d\d)`)
+	models, err := registry.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if versions, err := models.Versions(t.Context()); err != nil || len(versions) != 0 {
+		t.Errorf("the versions are %v (%v), want none", versions, err)
+	}
+	appendRing(t, store, 1, 5)
+	awaitMetric(t, "http://"+metrics, `genrec_retrain_runs_total{outcome="promoted"} [1-9].*`)
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("a stop ends in %v, want no error", err)
+	}
+}
+
 // shopInRedis starts servers with sequences to train on.
 func shopInRedis(t *testing.T) (address string) {
 	t.Helper()
@@ -106,10 +149,17 @@ func shopInRedis(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	appendRing(t, store, 0, 5)
+	return servers.RedisAddr()
+}
+
+// appendRing gives 30 users the events from first up to last.
+func appendRing(t *testing.T, store *sessions.Store, first, last int) {
+	t.Helper()
 	var users []sessions.UserEvents
 	for u := range 30 {
 		one := sessions.UserEvents{User: fmt.Sprint("user-", u)}
-		for i := range 5 {
+		for i := first; i < last; i++ {
 			one.Events = append(one.Events, event.Event{
 				ID: fmt.Sprint(u, "-", i), Item: fmt.Sprint(1 + (u+i)%12), Type: event.DefaultType, Time: time.UnixMilli(1_750_000_000_000 + int64(i)),
 			})
@@ -119,7 +169,6 @@ func shopInRedis(t *testing.T) (address string) {
 	if _, err := store.Append(t.Context(), users); err != nil {
 		t.Fatal(err)
 	}
-	return servers.RedisAddr()
 }
 
 // lockFolder does what a training of another process does.

@@ -53,8 +53,8 @@ type limits struct {
 var defaultLimits = limits{rows: 250_000, file: 4_000_000, fanOut: 8, deepest: 4}
 
 var (
-	// ErrNoData says that no user has an event.
-	ErrNoData = errors.New("no interactions to train on: produce events first, and let ingest run")
+	// ErrNoData says that there is nothing to learn yet; here, that no user has an event.
+	ErrNoData = errors.New("nothing to learn yet")
 	// ErrBusy says that another process is at it.
 	ErrBusy = errors.New("another snapshot is being taken")
 )
@@ -211,7 +211,7 @@ func (t *taking) fill(ctx context.Context, segments []history.Segment) (err erro
 func (t *taking) publish() (*Snapshot, error) {
 	m := &t.manifest
 	if m.Events == 0 {
-		return nil, ErrNoData
+		return nil, fmt.Errorf("%w: there are no interactions: produce events first, and let ingest run", ErrNoData)
 	}
 	m.SchemaVersion, m.Watermark, m.Items = SchemaVersion, t.Watermark.UTC(), int64(len(t.items))
 	text, err := json.MarshalIndent(m, "", "  ")
