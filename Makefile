@@ -60,6 +60,11 @@ test-retrain: build ## Let a night in small go by on a real Kafka and Redis, tra
 test-ui: build ## Click through the page in Chromium; ARGS="-docs docs" renews the pictures of README.md
 	@chromium=$$(deploy/chromium/setup.sh); go run ./cmd/test-ui -chromium "$$chromium" $(ARGS)
 
+.PHONY: test-api
+test-api: build ## Hold genrec serve against its OpenAPI document by schemathesis, on a real Kafka and Redis; SEED=1, ARGS= flags
+	@kafka=$$(deploy/kafka/setup.sh); clients=$$(deploy/clients/setup.sh); \
+	go run ./cmd/test-api -kafka-jars "$$kafka" -clients "$$clients" -seed $(SEED) $(ARGS)
+
 FUZZTIME ?= 60s
 
 # Before Go 1.27, the end of the time may be told as a failure, of no input (go.dev/issue/75804).

@@ -35,7 +35,7 @@ func FuzzQuery(f *testing.F) {
 }
 
 func FuzzBatch(f *testing.F) {
-	for _, seed := range []string{`{"user_ids":["ann","bob"],"n":3,"exclude":["a"],"exclude_seen":true,"category":["c"],"diversity":1}`, `{}`, `[]`, `{"user_ids":["ann"]} 1`, `{"user_ids":["}"]}`, `{"user_ids":[null]}`, `null`} {
+	for _, seed := range []string{`{"user_ids":["ann","bob"],"n":3,"exclude":["a"],"exclude_seen":true,"category":["c"],"diversity":1}`, `{}`, `[]`, `{"user_ids":["ann"]} 1`, `{"user_ids":["}"]}`, `{"user_ids":[null]}`, `null`, `{"user_ids":["ann"],"n":null,"exclude_seen":null,"exclude":null}`, `{"user_ids":["ann"],"n":1e1,"diversity":2.0}`, `{"USER_IDS":["ann"]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

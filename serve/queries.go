@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"strconv"
 
@@ -58,44 +59,64 @@ func parseCount(name, text string) (int, error) {
 	return n, nil
 }
 
-// batch is the body of a question about several users.
-type batch struct {
-	Users       []string `json:"user_ids"`
-	N           *int     `json:"n"`
-	Exclude     []string `json:"exclude"`
-	ExcludeSeen bool     `json:"exclude_seen"`
-	Categories  []string `json:"category"`
-	PerCategory *int     `json:"diversity"`
-}
-
+// parseBatch reads a question about several users. Its names count as they are written, as the
+// schema says, and optional fields may be null, as many clients write what they leave out.
 func parseBatch(body []byte) (users []string, q recs.Query, err error) {
-	var b batch
-	if err := decodeStrictly(body, &b); err != nil {
+	fields, err := decodeObject(body)
+	if err != nil {
 		return nil, q, err
 	}
-	if len(b.Users) == 0 || len(b.Users) > maxUsers {
-		return nil, q, fmt.Errorf("user_ids names %d users: it must be from 1 to %d", len(b.Users), maxUsers)
-	}
-	for _, id := range b.Users {
-		if err := event.CheckID("user_ids", id); err != nil {
-			return nil, q, err
-		}
-	}
-	q = recs.Query{Exclude: b.Exclude, ExcludeSeen: b.ExcludeSeen, Categories: b.Categories}
-	for _, count := range []struct {
-		name  string
-		given *int
-		into  *int
-	}{{"n", b.N, &q.N}, {"diversity", b.PerCategory, &q.PerCategory}} {
-		if count.given == nil {
+	for name, value := range fields {
+		if string(value) == "null" && name != "user_ids" {
 			continue
 		}
-		if *count.into, err = parseCount(count.name, strconv.Itoa(*count.given)); err != nil {
+		switch name {
+		case "user_ids":
+			users, err = decodeField[[]string](name, value, "an array of strings")
+		case "n":
+			q.N, err = decodeCount(name, value)
+		case "diversity":
+			q.PerCategory, err = decodeCount(name, value)
+		case "exclude_seen":
+			q.ExcludeSeen, err = decodeField[bool](name, value, "true or false")
+		case "exclude":
+			q.Exclude, err = decodeField[[]string](name, value, "an array of strings")
+		case "category":
+			q.Categories, err = decodeField[[]string](name, value, "an array of strings")
+		default:
+			err = fmt.Errorf("there is no field %.40q: user_ids, n, exclude, exclude_seen, category and diversity are known", name)
+		}
+		if err != nil {
+			return nil, recs.Query{}, err
+		}
+	}
+	if len(users) == 0 || len(users) > maxUsers {
+		return nil, recs.Query{}, fmt.Errorf("user_ids names %d users: it must be from 1 to %d", len(users), maxUsers)
+	}
+	for _, id := range users {
+		if err := event.CheckID("user_ids", id); err != nil {
 			return nil, recs.Query{}, err
 		}
 	}
 	q, err = checked(q)
-	return b.Users, q, err
+	return users, q, err
+}
+
+func decodeField[T any](name string, value json.RawMessage, want string) (field T, err error) {
+	if json.Unmarshal(value, &field) != nil {
+		err = fmt.Errorf("%s is %.40s: it must be %s", name, value, want)
+	}
+	return field, err
+}
+
+// decodeCount takes any way to write an integer: to a JSON schema, 10.0 and 1e1 are 10.
+func decodeCount(name string, value json.RawMessage) (int, error) {
+	text := string(value)
+	var number float64
+	if json.Unmarshal(value, &number) == nil && number == math.Trunc(number) {
+		text = strconv.FormatFloat(number, 'f', -1, 64)
+	}
+	return parseCount(name, text)
 }
 
 // checked refuses what no item and no category can be.
@@ -113,16 +134,14 @@ func checked(q recs.Query) (recs.Query, error) {
 	return q, q.Validate()
 }
 
-// decodeStrictly refuses unknown fields, so that a misspelled filter is not left out, and
-// whatever follows.
-func decodeStrictly(body []byte, into any) error {
+// decodeObject refuses whatever follows the object.
+func decodeObject(body []byte) (fields map[string]json.RawMessage, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("the body is not the JSON that is expected: %w", err)
+	if err := decoder.Decode(&fields); err != nil {
+		return nil, fmt.Errorf("the body is not the JSON object that is expected: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON of the body")
+		return nil, errors.New("something follows the JSON of the body")
 	}
-	return nil
+	return fields, nil
 }
