@@ -65,6 +65,13 @@ test-api: build ## Hold genrec serve against its OpenAPI document by schemathesi
 	@kafka=$$(deploy/kafka/setup.sh); clients=$$(deploy/clients/setup.sh); \
 	go run ./cmd/test-api -kafka-jars "$$kafka" -clients "$$clients" -seed $(SEED) $(ARGS)
 
+CASES ?= ../shared/cases
+
+.PHONY: try-cases
+try-cases: build ## Run genrec with each of CASES=../shared/cases on a real Kafka and Redis; ARGS= flags
+	@kafka=$$(deploy/kafka/setup.sh); clients=$$(deploy/clients/setup.sh); \
+	go run ./cmd/try-cases -kafka-jars "$$kafka" -clients "$$clients" -cases "$(CASES)" $(ARGS)
+
 FUZZTIME ?= 60s
 
 # Before Go 1.27, the end of the time may be told as a failure, of no input (go.dev/issue/75804).

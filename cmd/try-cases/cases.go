@@ -1,0 +1,124 @@
+package main
+
+import "time"
+
+// trial is what to do with a file. Each has a Redis and a folder of its own.
+type trial struct {
+	given map[string]string // files that are there before, by name in $TMP
+	steps []step
+}
+
+// step is a command, and what must come of it. The commands are
+//
+//	genrec ARGUMENT...         runs to its end
+//	python3 ARGUMENT...        likewise
+//	start genrec ARGUMENT...   runs until the trial ends; the step ends when $READY answers
+//	get PATH [TOKEN]           asks genrec serve at $ADDRESS; the output is the status and the body
+//	produce                    sends an event of user after-N to each partition N of the topic
+//
+// $FILE is the case, $TMP the folder, $REDIS, $KAFKA and $ADDRESS are HOST:PORT.
+type step struct {
+	run   string
+	exit  int
+	says  []string      // regular expressions that the output matches
+	never []string      // and those that it does not
+	until time.Duration // how long to repeat it until all is so
+}
+
+// load imports a file. Kafka has no part in it, so that no dead letters are left to other cases.
+const load = "genrec import --redis $REDIS --no-refresh --rejects $TMP/rejects "
+
+var cases = map[string]trial{
+	"stray-quote.csv": {steps: []step{
+		{
+			run:  load + "$FILE",
+			says: []string{`rows=2000 .*appended=1998 .*(refused|rejected)=2\b`, `stray-quote\.csv:11: `, `stray-quote\.csv:1502: `},
+		},
+		{run: "genrec export --redis $REDIS $TMP/all.jsonl", says: []string{`users=\d+ events=1998\b`}},
+	}},
+	"decimal-ids.parquet": {steps: []step{
+		{run: load + "$FILE", says: []string{`rows=4 .*appended=4 .*(refused|rejected)=0\b`}},
+		{
+			run:  "genrec export --redis $REDIS -",
+			says: []string{`"user_id": ?"541312140"`, `"user_id": ?"541278817"`, `"user_id": ?"541278818"`, `users=3 events=4\b`},
+		},
+	}},
+	"uuid-ids.parquet": {steps: []step{
+		{run: load + "$FILE", says: []string{`rows=4 .*appended=4 .*(refused|rejected)=0\b`}},
+		{
+			run:  "genrec export --redis $REDIS -",
+			says: []string{`"user_id": ?"01000000-0000-0000-0000-000000000000"`, `"user_id": ?"01000000-0000-0000-0000-000000000003"`, `users=4 events=4\b`},
+		},
+	}},
+	"spark-folder": {steps: []step{
+		{run: load + "$FILE", says: []string{`rows=4 .*appended=4 .*(refused|rejected)=0\b`}},
+		{run: load + "$FILE/part-00000.parquet $FILE/part-00001.parquet", says: []string{`rows=4 .*known=4 .*(refused|rejected)=0\b`}},
+		{run: "genrec export --redis $REDIS -", says: []string{`"user_id": ?"1"`, `"user_id": ?"2"`, `users=2 events=4\b`}},
+	}},
+	"users-from-windows.txt": {
+		given: map[string]string{"events.csv": `user_id,item_id,timestamp
+alice,i1,2026-01-01T00:00:00Z
+bob,i1,2026-01-01T00:00:00Z
+carol,i1,2026-01-01T00:00:00Z
+dave,i1,2026-01-01T00:00:00Z
+frank,i1,2026-01-01T00:00:00Z
+`},
+		steps: []step{
+			{run: load + "$TMP/events.csv", says: []string{`appended=5\b`}},
+			{
+				run:   "genrec forget --kafka $KAFKA --redis $REDIS --users-file $FILE",
+				says:  []string{`5 users forgotten, 4 of them had something`, `erin`},
+				never: []string{`(alice|bob|carol|dave)`},
+			},
+			{run: "genrec export --redis $REDIS -", says: []string{`"user_id": ?"frank"`, `users=1 events=1\b`}, never: []string{`(alice|bob|carol|dave)`}},
+		},
+	},
+	"tokens-with-mark.txt": {steps: []step{
+		{run: "start genrec serve --redis $REDIS --listen $ADDRESS --tokens-file $FILE"},
+		{run: "get /v1/users/ann/recommendations 0123456789abcdef0123", says: []string{`^200 `}},
+		{run: "get /v1/users/ann/recommendations fedcba98765432100123", says: []string{`^200 `}},
+		{run: "get /v1/users/ann/recommendations 0123456789abcdef", says: []string{`^401 `}},
+		{run: "get /v1/users/ann/recommendations", says: []string{`^401 `}},
+	}},
+	"asin-ids.csv": {steps: []step{
+		{run: load + "$FILE", says: []string{`rows=360 .*appended=360\b`}},
+		{
+			run: "genrec retrain --redis $REDIS --models $TMP/models --recipe paper --device cpu" +
+				" --set pretrain_epochs=1 --set finetune_epochs=2 --set batch_size=64",
+			says:  []string{`version v000001: 60 users, 40 items, 360 interactions`},
+			never: []string{`(?m)^genrec: `},
+		},
+		{run: "genrec models list --models $TMP/models", says: []string{`v000001`}},
+	}},
+	"blank-behind-times.csv": {steps: []step{
+		{run: load + "$FILE", says: []string{`rows=4 .*appended=4 .*(refused|rejected)=0\b`}},
+		{run: "genrec export --redis $REDIS -", says: []string{`2022-06-24T21:20:11|1656105611000`}},
+	}},
+	"otto-shape.jsonl": {steps: []step{
+		{run: "genrec import --dry-run $FILE", exit: 1, says: []string{`rows=2 valid=0`, `user_id`, `--column`}, never: []string{`event_id`}},
+		{
+			run:  load + "--column user_id=session --column item_id=events.aid --column timestamp=events.ts $FILE",
+			says: []string{`appended=4 .*(refused|rejected)=0\b`},
+		},
+		{run: "genrec export --redis $REDIS -", says: []string{`"user_id": ?"42"`, `"user_id": ?"43"`, `users=2 events=4\b`}},
+	}},
+	"yoochoose-clicks.dat": {steps: []step{
+		{run: "genrec import --dry-run $FILE", exit: 1, says: []string{`(?i)header`}, never: []string{`valid=[34]\b`}},
+		{
+			run:  load + "--format events --no-header --column user_id=1 --column timestamp=2 --column item_id=3 $FILE",
+			says: []string{`rows=4 .*appended=4 .*(refused|rejected)=0\b`},
+		},
+		{run: "genrec export --redis $REDIS -", says: []string{`"item_id": ?"900001"`, `users=2 events=4\b`}},
+	}},
+	"transactions.py": {steps: []step{
+		{run: "start genrec ingest --kafka $KAFKA --redis $REDIS --partitions 4 --metrics $ADDRESS"},
+		{run: "python3 $FILE $KAFKA"},
+		{run: "produce"},
+		{ // What stands before these events is ingested when they are.
+			run: "genrec export --redis $REDIS -", until: 30 * time.Second,
+			says:  []string{`"after-0"`, `"after-1"`, `"after-2"`, `"after-3"`, `"tx_commit"`, `users=5 events=5\b`},
+			never: []string{`tx_abort`, `tx_open`},
+		},
+		{run: "genrec dead list --kafka $KAFKA", never: []string{`(?s)\S`}},
+	}},
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	st := step{exit: 1, says: []string{`rows=\d+`, `--column`}, never: []string{`event_id`}}
+	for _, c := range []struct {
+		got   outcome
+		wrong []string
+	}{
+		{outcome{1, "rows=2\nuse --column"}, nil},
+		{outcome{0, "rows=2\nuse --column"}, []string{"the exit code is 0"}},
+		{outcome{1, "rows=2"}, []string{`nothing matches "--column"`}},
+		{outcome{-1, "event_id"}, []string{"the exit code is -1", "nothing matches", `"event_id" matches`}},
+	} {
+		got := st.check(c.got)
+		if (got == "") != (c.wrong == nil) {
+			t.Errorf("%+v: wrong is %q, want %q", c.got, got, c.wrong)
+		}
+		for _, want := range c.wrong {
+			if !strings.Contains(got, want) {
+				t.Errorf("%+v: wrong is %q, want %q in it", c.got, got, want)
+			}
+		}
+	}
+}
+
+// A step that expects nothing could not fail.
+func TestCasesExpectSomething(t *testing.T) {
+	for name, trial := range cases {
+		expects := 0
+		for _, st := range trial.steps {
+			expects += len(st.says) + len(st.never)
+			for _, pattern := range append(st.says, st.never...) {
+				if _, err := regexp.Compile(pattern); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		if expects == 0 {
+			t.Errorf("%s expects nothing", name)
+		}
+	}
+}
