@@ -33,6 +33,9 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.warmKafka(ctx); err != nil {
+		return err
+	}
 	b, err := r.fill(ctx, a, model.version)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"genrec/cmd/internal/process"
@@ -24,11 +25,12 @@ func (r *rig) watchMemory(ctx context.Context, model servedModel, b *baseline, r
 	}
 	fmt.Printf("memory of infer at %.0f events/s for %v:\n", rate, r.memory)
 	m := &memoryWatch{processes: t.services.infer, settle: min(memorySettle, r.memory/2), least: math.Inf(1), most: math.Inf(-1)}
-	got, err := t.run(ctx, load{rate: rate, window: r.memory, observed: []observer{m}})
+	stages := &breakdown{addresses: t.services.metrics}
+	got, err := t.run(ctx, load{rate: rate, window: r.memory, observed: []observer{m, stages}})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %v\n", got)
+	fmt.Printf("  %v\n  cores used: %s\n  %s", got, coresText(got.cores), strings.ReplaceAll(stages.String(), "\n|", "\n  |"))
 	fmt.Printf("memory device=%s rate_per_s=%.0f min_mib=%.0f max_mib=%.0f\n", r.devices, rate, m.least, m.most)
 	return nil
 }
