@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/recs"
 )
@@ -37,31 +40,110 @@ type Put struct {
 // stored are of a newer sequence or its own sequence is gone, expired, forgotten or
 // unreadable. After an error, any of them may have been written.
 func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) ([]Put, error) {
-	calls, errs := make([]call, len(recs)), make([]error, len(recs))
-	inBlocks(len(recs), func(i int) {
-		r := recs[i]
-		var value []byte
-		value, errs[i] = r.Encode()
-		calls[i] = call{
-			keys: []string{s.keys.List(r.User), s.keys.Sequence(r.User), s.erasureKey(r.User)},
-			args: []any{strconv.FormatInt(r.SequenceVersion, 10), value, s.opts.RecommendationsTTL.Milliseconds()},
-		}
-	})
+	what := fmt.Sprintf("write the recommendations of %d users", len(recs))
+	values, errs := make([][]byte, len(recs)), make([]error, len(recs))
+	inBlocks(len(recs), func(i int) { values[i], errs[i] = recs[i].Encode() })
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	puts, left := make([]Put, len(recs)), allOf(len(recs))
+	if s.optimistic() && len(recs) > 0 {
+		var err error
+		if left, err = s.replaceOlder(ctx, recs, values, puts); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if len(left) == 0 {
+		return puts, nil
+	}
+	calls := make([]call, len(left))
+	for nth, i := range left {
+		r := recs[i]
+		calls[nth] = call{
+			keys: []string{s.keys.List(r.User), s.keys.Sequence(r.User), s.erasureKey(r.User)},
+			args: []any{strconv.FormatInt(r.SequenceVersion, 10), values[i], s.opts.RecommendationsTTL.Milliseconds()},
+		}
+	}
 	results, err := s.evalEach(ctx, putScript, calls)
 	if err != nil && results == nil {
-		return nil, fmt.Errorf("write the recommendations of %d users: %w", len(recs), err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	puts := make([]Put, len(recs))
-	for i, result := range results {
+	for nth, result := range results {
+		i := left[nth]
 		if err := result.Err(); err != nil && ofUser(recs[i].User, err) == nil {
-			return nil, fmt.Errorf("write the recommendations of %d users: %w", len(recs), err)
+			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 		puts[i].Replaced, puts[i].Written = result.Val().(string)
 	}
 	return puts, nil
+}
+
+// replaceOlder replaces, in a transaction, the recommendations of users who were never
+// forgotten and whose stored ones are of an older sequence. It returns who is left.
+func (s *Store) replaceOlder(ctx context.Context, recs []Recommendations, values [][]byte, puts []Put) (left []int, err error) {
+	const headerMost = 256 // bytes that tell rec_id and sequence_version, with ids of usual lengths
+	lists, erasureKeys := make([]string, len(recs)), make([]string, len(recs))
+	for i, r := range recs {
+		lists[i], erasureKeys[i] = s.keys.List(r.User), s.erasureKey(r.User)
+	}
+	headers, versions := make([]*redis.StringCmd, len(recs)), make([]*redis.StringCmd, len(recs))
+	var erasures *redis.SliceCmd
+	read := func(pipe redis.Pipeliner) {
+		erasures = pipe.MGet(ctx, erasureKeys...)
+		for i, r := range recs {
+			headers[i] = pipe.GetRange(ctx, lists[i], 0, headerMost-1)
+			versions[i] = pipe.GetRange(ctx, s.keys.Sequence(r.User), -footerWidth, versionWidth-footerWidth-1)
+		}
+	}
+	replaced := make([]string, len(recs))
+	write := func(tx redis.Pipeliner) {
+		seen := make(map[string]bool, len(recs))
+		for i, r := range recs {
+			id, old, ok := listHeader(headers[i].Val())
+			current := parseDigits(versions[i].Val(), 16)
+			again := seen[r.User]
+			seen[r.User] = true
+			if again || !ok || erasures.Err() != nil || erasures.Val()[i] != nil || old > r.SequenceVersion || r.SequenceVersion > current {
+				left = append(left, i)
+				continue
+			}
+			replaced[i] = id
+			tx.Set(ctx, lists[i], values[i], s.opts.RecommendationsTTL)
+		}
+	}
+	// Forget deletes the list: to watch the lists is enough for users who have one.
+	committed, err := s.transact(ctx, lists, read, write)
+	if err != nil || !committed {
+		return allOf(len(recs)), err
+	}
+	for i := range recs {
+		puts[i] = Put{Written: true, Replaced: replaced[i]}
+	}
+	for _, i := range left {
+		puts[i] = Put{}
+	}
+	return left, nil
+}
+
+// listHeader returns the fields in front of stored recommendations as Encode writes them,
+// without escapes.
+func listHeader(stored string) (recID string, sequenceVersion int64, ok bool) {
+	rest, ok := strings.CutPrefix(stored, `{"rec_id":"`)
+	if !ok {
+		return "", 0, false
+	}
+	var values [3]string
+	for i, next := range [...]string{`","user_id":"`, `","model_version":"`, `","sequence_version":`} {
+		if values[i], rest, ok = strings.Cut(rest, next); !ok || strings.ContainsAny(values[i], `"\`) {
+			return "", 0, false
+		}
+	}
+	digits, _, ok := strings.Cut(rest, ",")
+	if !ok {
+		return "", 0, false
+	}
+	sequenceVersion, err := strconv.ParseInt(digits, 10, 64)
+	return values[0], sequenceVersion, err == nil && sequenceVersion >= 0
 }
 
 // PutPopular replaces the fallback, which never expires.

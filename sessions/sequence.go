@@ -54,26 +54,42 @@ type Appended struct {
 //
 // The events must be as event.Decode returns them.
 func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, error) {
-	calls := make([]call, len(batch))
+	what := fmt.Sprintf("append to the sequences of %d users", len(batch))
+	entries := make([][]entry, len(batch))
 	for i, b := range batch {
-		args, err := s.appendArgs(b)
-		if err != nil {
+		var err error
+		if entries[i], err = encodeEvents(b); err != nil {
 			return nil, err
 		}
-		calls[i] = call{keys: []string{s.keys.Sequence(b.User), s.erasureKey(b.User)}, args: args}
 	}
-	what := fmt.Sprintf("append to the sequences of %d users", len(batch))
+	appended, left := make([]Appended, len(batch)), allOf(len(batch))
+	for i, b := range batch {
+		appended[i].User = b.User
+	}
+	if s.optimistic() && len(batch) > 0 {
+		var err error
+		if left, err = s.appendNewer(ctx, entries, appended); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if len(left) == 0 {
+		return appended, nil
+	}
+	calls := make([]call, len(left))
+	for nth, i := range left {
+		user := batch[i].User
+		calls[nth] = call{keys: []string{s.keys.Sequence(user), s.erasureKey(user)}, args: s.appendArgs(entries[i])}
+	}
 	results, err := s.evalEach(ctx, appendScript, calls)
 	if err != nil && results == nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	appended := make([]Appended, len(batch))
 	var unreadable UserErrors
-	for i, b := range batch {
-		appended[i].User = b.User
-		answer, err := results[i].Int64Slice()
+	for nth, i := range left {
+		user := batch[i].User
+		answer, err := results[nth].Int64Slice()
 		if err != nil {
-			of := ofUser(b.User, err)
+			of := ofUser(user, err)
 			if of == nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
@@ -81,7 +97,7 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 			continue
 		}
 		if len(answer) != 2 {
-			return nil, fmt.Errorf("append to the sequence of user %q: unexpected answer %v", b.User, results[i].Val())
+			return nil, fmt.Errorf("append to the sequence of user %q: unexpected answer %v", user, results[nth].Val())
 		}
 		appended[i].Version, appended[i].Added = answer[0], int(answer[1])
 	}
@@ -123,15 +139,28 @@ func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, erro
 	return sequences, unreadable.orNil(what)
 }
 
-func (s *Store) appendArgs(b UserEvents) ([]any, error) {
-	args := make([]any, 0, 2+2*len(b.Events))
-	args = append(args, s.opts.Window, s.opts.SequenceTTL.Milliseconds())
-	for _, e := range b.Events {
-		id, rest, err := encodeEvent(e)
-		if err != nil {
+// entry is an event as it is stored.
+type entry struct {
+	id   string // the part that tells it from others
+	rest string // begins with its time
+}
+
+func encodeEvents(b UserEvents) ([]entry, error) {
+	entries := make([]entry, len(b.Events))
+	for i, e := range b.Events {
+		var err error
+		if entries[i].id, entries[i].rest, err = encodeEvent(e); err != nil {
 			return nil, fmt.Errorf("append event %q of user %q: %w", e.ID, b.User, err)
 		}
-		args = append(args, id, rest)
 	}
-	return args, nil
+	return entries, nil
+}
+
+func (s *Store) appendArgs(entries []entry) []any {
+	args := make([]any, 0, 2+2*len(entries))
+	args = append(args, s.opts.Window, s.opts.SequenceTTL.Milliseconds())
+	for _, e := range entries {
+		args = append(args, e.id, e.rest)
+	}
+	return args
 }

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -54,9 +55,12 @@ type Options struct {
 // Store keeps sequences and recommendations. It is safe for concurrent use.
 type Store struct {
 	rdb    redis.UniversalClient
+	single *redis.Client // for transactions; nil for a Redis Cluster
 	opts   Options
 	keys   recs.Keys
 	reader *recs.Client
+
+	noTransactions *atomic.Bool // Redis refuses them; shared by copies
 }
 
 // Open checks that Redis answers, and that what is there has the format of this program, and
@@ -78,7 +82,11 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 			return nil, WithRemedy(fmt.Errorf("load script into Redis: %w", err))
 		}
 	}
-	s := &Store{rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix})}
+	s := &Store{
+		rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix}),
+		noTransactions: new(atomic.Bool),
+	}
+	s.single, _ = rdb.(*redis.Client)
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, err
 	}
