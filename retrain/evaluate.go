@@ -39,6 +39,9 @@ func ask(s catalog.Sequence, fromEnd int) question {
 // takes all.
 func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
 	questions, _ := draw(leaveOneOut(sequences), limit, seed)
+	if len(questions) == 0 {
+		return Metrics{}, fmt.Errorf("nobody can be evaluated: none of %d users has %d items", len(sequences), leastItems)
+	}
 	if progress == nil {
 		progress = silent{}
 	}

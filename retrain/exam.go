@@ -12,12 +12,15 @@ import (
 	"genrec/retrain/gate"
 )
 
+// leastItems is how many a history has of which the last is held out.
+const leastItems = 3
+
 // leaveOneOut asks each user for the last item, given the others. Histories of fewer than
 // three items have no held-out part and are left out.
 func leaveOneOut(sequences []catalog.Sequence) []question {
 	var questions []question
 	for _, s := range sequences {
-		if len(s.Items) >= 3 {
+		if len(s.Items) >= leastItems {
 			questions = append(questions, ask(s, 1))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"genrec/model"
 	"genrec/model/catalog"
 )
 
@@ -54,5 +55,18 @@ func TestNothingToLearn(t *testing.T) {
 	versions, err := models.Versions(t.Context())
 	if current, now := models.Current(t.Context()); err != nil || now != nil || current != serving.Version || len(versions) != 1 {
 		t.Errorf("of the versions %v (%v), %q serves (%v), want %q alone", versions, err, current, now, serving.Version)
+	}
+}
+
+func TestEvaluationOfNobody(t *testing.T) {
+	models := openRegistry(t)
+	report, err := Run(t.Context(), quick(), ring(60), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := []catalog.Sequence{{User: "a", Items: []string{"item-01", "item-02"}}}
+	_, err = EvaluateStored(t.Context(), models.Dir(report.Version), model.CPU, quick().Ranker, short, 0, 1, nil)
+	if err == nil || !strings.Contains(err.Error(), "none of 1 users has 3 items") {
+		t.Errorf("error %v, want one that says so", err)
 	}
 }
