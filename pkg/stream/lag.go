@@ -11,7 +11,9 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Lag returns how many messages of a topic a group has not committed yet.
+// Lag returns how many messages of a topic a group has not committed yet, without those of
+// transactions that are open. Those that were aborted and the marks at the ends of transactions
+// count where messages follow them, and do not at the end.
 func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, error) {
 	lags, err := lagsOf(ctx, cluster.client(), group, topic)
 	if err != nil {
@@ -39,7 +41,7 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 	for _, id := range ids {
 		asked = append(asked, kafka.FirstOffsetOf(id), kafka.LastOffsetOf(id))
 	}
-	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
+	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}, IsolationLevel: kafka.ReadCommitted})
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +64,50 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 		if err := partitionError(p); err != nil {
 			return nil, err
 		}
-		lags[p.Partition] = p.LastOffset - max(p.FirstOffset, committed[p.Partition])
+		from := max(p.FirstOffset, committed[p.Partition])
+		lag := p.LastOffset - from
+		if lag > 0 {
+			waits, err := anyMessage(ctx, client, topic, p.Partition, from, p.LastOffset)
+			if err != nil {
+				return nil, err
+			}
+			if !waits {
+				lag = 0
+			}
+		}
+		lags[p.Partition] = lag
 	}
 	return lags, nil
+}
+
+// lookBytes bounds what is read to find a message, but for the first batch.
+const lookBytes = 4 << 10
+
+// anyMessage tells whether there is a message between two offsets. Otherwise all that is there
+// are marks at the ends of transactions, and transactions that were aborted.
+func anyMessage(ctx context.Context, client *kafka.Client, topic string, partition int, from, to int64) (bool, error) {
+	p := &Partition{Number: partition, cfg: GroupConfig{Topic: topic}, client: client, next: from}
+	for p.next < to {
+		response, err := fetch(ctx, client, topic, partition, p.next, lookBytes, time.Millisecond)
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			return true, nil // retention has just removed it
+		}
+		if err != nil {
+			return false, err
+		}
+		messages, end, err := p.read(response)
+		if err != nil {
+			return false, err
+		}
+		if len(messages) > 0 {
+			return messages[0].Offset < to, nil
+		}
+		if end <= p.next {
+			return true, nil // it does not tell
+		}
+		p.next = end
+	}
+	return false, nil
 }
 
 // lagTimeout is how long Kafka may take to tell the lag.

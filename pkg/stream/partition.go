@@ -92,12 +92,7 @@ func (p *Partition) FetchBatch(ctx context.Context) (messages []kafka.Message, e
 func (p *Partition) request(ctx context.Context) ([]kafka.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxWait+answerTimeout)
 	defer cancel()
-	response, err := p.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: p.cfg.Topic, Partition: p.Number, Offset: p.next, MinBytes: 1, MaxBytes: MaxBytes, MaxWait: maxWait,
-	})
-	if err == nil {
-		err = response.Error
-	}
+	response, err := fetch(ctx, p.client, p.cfg.Topic, p.Number, p.next, MaxBytes, maxWait)
 	if errors.Is(err, kafka.OffsetOutOfRange) {
 		return nil, p.recover(ctx, err)
 	}
@@ -108,7 +103,7 @@ func (p *Partition) request(ctx context.Context) ([]kafka.Message, error) {
 	switch {
 	case end > p.next:
 		p.next = end
-	case err == nil && p.next >= 0 && end >= 0 && response.HighWatermark > p.next:
+	case err == nil && p.next >= 0 && end >= 0 && response.highWatermark > p.next:
 		p.next++ // compaction has removed the last messages of the batch that the offset is in
 	}
 	if len(messages) > 0 {
@@ -118,16 +113,22 @@ func (p *Partition) request(ctx context.Context) ([]kafka.Message, error) {
 }
 
 // read returns the messages of a response, and the offset behind the last record in it, or -1
-// without a record. A broker answers with whole batches, which may begin before the offset that
-// was asked for, and with records that mark the ends of transactions.
-func (p *Partition) read(response *kafka.FetchResponse) (messages []kafka.Message, end int64, err error) {
+// without a batch. A broker answers with whole batches, which may begin before the offset that
+// was asked for, with those of transactions that were aborted, and with records that mark the
+// ends of transactions. The last two are passed over.
+func (p *Partition) read(response fetched) (messages []kafka.Message, end int64, err error) {
 	end = -1
-	batches := []protocol.RecordReader{response.Records}
-	if stream, ok := response.Records.(*protocol.RecordStream); ok {
-		batches = stream.Records
-	}
-	for _, batch := range batches {
-		_, control := batch.(*protocol.ControlBatch)
+	in := transactions{begin: response.aborted}
+	for _, batch := range response.batches {
+		end = max(end, offsetOf(batch))
+		if in.skips(batch) {
+			last, err := drain(batch)
+			if err != nil {
+				return messages, end, err
+			}
+			end = last + 1
+			continue
+		}
 		for {
 			record, err := batch.ReadRecord()
 			if errors.Is(err, io.EOF) {
@@ -141,7 +142,7 @@ func (p *Partition) read(response *kafka.FetchResponse) (messages []kafka.Messag
 				return messages, end, err
 			}
 			end = record.Offset + 1
-			if !control && record.Offset >= p.next {
+			if record.Offset >= p.next {
 				messages = append(messages, m)
 			}
 		}

@@ -87,13 +87,14 @@ func (p *Partition) requestSoon(ctx context.Context) (messages []kafka.Message, 
 	return messages, err
 }
 
-// bounds returns the offset to start from, and the one behind the newest message.
+// bounds returns the offset to start from, and the one behind the newest message, or that of the
+// oldest transaction that is open.
 func bounds(ctx context.Context, client *kafka.Client, topic string, partition int, from Start) (start, end int64, err error) {
 	asked := []kafka.OffsetRequest{kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}
 	if !from.at.IsZero() {
 		asked = append(asked, kafka.TimeOffsetOf(partition, from.at))
 	}
-	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
+	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}, IsolationLevel: kafka.ReadCommitted})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"encoding/json"
+	"testing"
+
+	"genrec/pkg/event"
+)
+
+// Events of transactions count when these are committed, and the marks at their ends are no
+// events.
+func TestTransactions(t *testing.T) {
+	h := newHarness(t)
+	r := h.run()
+	producer := h.servers.Transactional("shop")
+	value := func(user string) string {
+		text, err := json.Marshal(event.Event{ID: "e-" + user, User: user, Item: "apple", Time: h.start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for user, end := range map[string]func(){"aborted": producer.Abort, "committed": producer.Commit} {
+		producer.Begin(h.topics.Interactions, 0, value(user))
+		producer.Write(h.topics.Interactions, 1, value(user))
+		end()
+	}
+	producer.Begin(h.topics.Interactions, 0, value("open"))
+	h.eventually(func() string {
+		if stats := r.Stats(); stats.Read < 2 {
+			return "the committed events were not read"
+		}
+		return ""
+	})
+	producer.Abort()
+	producer.Begin(h.topics.Interactions, 0, value("later"))
+	producer.Commit()
+	h.eventually(func() string {
+		if stats := r.Stats(); stats.Read < 3 {
+			return "the event behind an open transaction was not read"
+		}
+		return ""
+	})
+	if stats := r.Stats(); stats.Read != 3 || len(stats.Dead) != 0 || stats.Duplicates != 1 {
+		t.Errorf("it has read %+v, want two committed events, of which one is a duplicate, and a later one", stats)
+	}
+	sequences, err := h.store.Sequences(t.Context(), []string{"aborted", "committed", "open", "later"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{0, 1, 0, 1} {
+		if got := len(sequences[i].Interactions); got != want {
+			t.Errorf("the sequence of %q has %d events, want %d", sequences[i].User, got, want)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package stream_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/stream"
+)
+
+// readings are the values that a member of a group has been given, in order.
+type readings struct {
+	mu     sync.Mutex
+	values []string
+}
+
+func (r *readings) add(value string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.values = append(r.values, value)
+}
+
+func (r *readings) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.values)
+}
+
+// consume runs a member of a group that commits each message, until the test ends.
+func consume(t *testing.T, cfg stream.GroupConfig) *readings {
+	t.Helper()
+	r := &readings{}
+	service := embeddedtest.Run(t, func(ctx context.Context) error {
+		err := stream.Consume(ctx, cfg, func(ctx context.Context, p *stream.Partition) error {
+			for {
+				m, err := p.Fetch(ctx)
+				if err != nil {
+					return err
+				}
+				r.add(string(m.Value))
+				if err := p.Commit(ctx, m.Offset+1); err != nil {
+					return err
+				}
+			}
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+	t.Cleanup(service.Stop)
+	return r
+}
+
+func (r *readings) await(t *testing.T, want ...string) {
+	t.Helper()
+	embeddedtest.Eventually(t, func() string {
+		if got := r.all(); !slices.Equal(got, want) {
+			return fmt.Sprintf("the group reads %q, want %q", got, want)
+		}
+		return ""
+	})
+}
+
+// Of transactions, only those that are committed are read, by groups and by scans; those that
+// are open hold up what comes after them, as Kafka has it; and their marks are no lag.
+func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Interactions
+	cluster := servers.Cluster()
+	first, second := servers.Transactional("first"), servers.Transactional("second")
+	const group = "transactions"
+	write := func(value string) {
+		t.Helper()
+		if _, err := servers.Client().Produce(t.Context(), &kafka.ProduceRequest{
+			Topic: topic, Partition: 0, RequiredAcks: kafka.RequireAll,
+			Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte(value)), Value: kafka.NewBytes([]byte(value))}),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantScan := func(want ...string) {
+		t.Helper()
+		var got []string
+		if err := stream.Scan(t.Context(), cluster, topic, stream.Earliest, func(m kafka.Message) error {
+			got = append(got, string(m.Value))
+			return nil
+		}); err != nil || !slices.Equal(got, want) {
+			t.Errorf("a scan reads %q (error %v), want %q", got, err, want)
+		}
+	}
+	awaitLag := func(want int64) {
+		t.Helper()
+		embeddedtest.Eventually(t, func() string {
+			if lag, err := stream.Lag(t.Context(), cluster, group, topic); err != nil || lag != want {
+				return fmt.Sprintf("the lag is %d (error %v), want %d", lag, err, want)
+			}
+			return ""
+		})
+	}
+
+	first.Begin(topic, 0, "aborted-1", "aborted-2")
+	first.Abort()
+	awaitLag(0) // there is nothing but what was aborted
+	write("plain-1")
+	second.Begin(topic, 0, "committed-1")
+	first.Begin(topic, 0, "aborted-3")
+	second.Write(topic, 0, "committed-2")
+	first.Abort()
+	write("plain-2")
+	second.Commit()
+	want := []string{"plain-1", "committed-1", "committed-2", "plain-2"}
+	wantScan(want...)
+	if lag, err := stream.Lag(t.Context(), cluster, group, topic); err != nil || lag < int64(len(want)) {
+		t.Errorf("before the group has read, its lag is %d (error %v), want %d or, with marks, more", lag, err, len(want))
+	}
+	got := consume(t, stream.GroupConfig{Kafka: cluster, Group: group, Topic: topic, Logger: quiet})
+	got.await(t, want...)
+	awaitLag(0)
+
+	first.Begin(topic, 0, "open")
+	write("behind-it")
+	wantScan(want...)
+	awaitLag(0)
+	got.await(t, want...)
+	first.Abort()
+	want = append(want, "behind-it")
+	got.await(t, want...)
+	wantScan(want...)
+	second.Begin(topic, 0, "committed-3")
+	second.Commit()
+	first.Begin(topic, 0, "aborted-4")
+	first.Abort()
+	want = append(want, "committed-3")
+	got.await(t, want...)
+	awaitLag(0)
+	wantScan(want...)
+}
