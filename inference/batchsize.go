@@ -48,6 +48,14 @@ func (b *batchSize) spacing(concurrency int) time.Duration {
 	return min(2*b.last/time.Duration(concurrency), b.perBatch/2)
 }
 
+// pause is how long to let refreshes gather between two requests for them: half of the time
+// between two batches.
+func (b *batchSize) pause() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return min(b.last/2, b.perBatch/4)
+}
+
 // observe learns how long the generation of a batch took. The bound at most doubles or halves.
 func (b *batchSize) observe(users int, took time.Duration) {
 	const newest = 0.3 // weight in the average

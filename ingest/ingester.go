@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -69,6 +70,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	}
 	err := stream.Consume(ctx, stream.GroupConfig{
 		Kafka: i.cfg.Kafka, Group: i.cfg.Group, Topic: i.cfg.Topics.Interactions, Start: i.cfg.Start, Logger: i.cfg.Logger,
+		Pause: r.pause,
 	}, r.work)
 	if ctx.Err() != nil {
 		err = nil
@@ -80,6 +82,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 type run struct {
 	*Ingester
 	refreshes, deadLetters *kafka.Writer
+	appendTook             atomic.Int64 // ns, of the last append
 }
 
 func (r *run) close() error {

@@ -23,12 +23,11 @@ import (
 // idempotent, and nothing is skipped.
 type worker struct {
 	*run
-	partition  *stream.Partition
-	inbox      *inbox
-	appended   chan appended
-	published  chan finished
-	held       atomic.Int64 // bytes of the budget
-	appendTook atomic.Int64 // ns, of the last append
+	partition *stream.Partition
+	inbox     *inbox
+	appended  chan appended
+	published chan finished
+	held      atomic.Int64 // bytes of the budget
 }
 
 // appended is a batch that is in the sequences.
@@ -69,30 +68,21 @@ func (w *worker) fetch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fetched := time.Now()
 		for _, m := range messages {
 			if err := w.receive(ctx, m); err != nil {
-				return err
-			}
-		}
-		if len(messages) < largeBatch {
-			if err := backoff.Sleep(ctx, w.pause()-time.Since(fetched)); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// largeBatch is when a request for messages costs little for each of them.
-const largeBatch = 256
-
 // pause is how long to let messages gather before the next request, so that few of them do not
 // cost a request to the broker, a round trip to Redis and another request each. It follows the
 // time that an append takes, which is short while there are cores to spare, and grows with the
-// load; a quiet partition's next message is not held up, since it comes later than that.
-func (w *worker) pause() time.Duration {
-	const times, longest = 4, 25 * time.Millisecond
-	return min(times*time.Duration(w.appendTook.Load()), longest)
+// load; a quiet topic's next message is not held up, since it comes later than that.
+func (r *run) pause() time.Duration {
+	const times, longest = 10, 25 * time.Millisecond
+	return min(times*time.Duration(r.appendTook.Load()), longest)
 }
 
 func (w *worker) receive(ctx context.Context, m kafka.Message) error {

@@ -13,11 +13,11 @@ import (
 )
 
 // kafkaWarmUp is how long Kafka is kept busy before anything is measured.
-const kafkaWarmUp = 20 * time.Second
+const kafkaWarmUp = 10 * time.Second
 
 // warmKafka keeps Kafka busy with the requests that the services send, until its code is
-// compiled: a server in production has been up for a while, and a JIT compiler at work takes
-// half of two cores from the services. The topics must be recreated afterwards.
+// compiled: a server in production has been up for a while. The topics must be recreated
+// afterwards.
 func (r *rig) warmKafka(ctx context.Context) error {
 	if err := r.recreateTopics(ctx, r.partitions); err != nil {
 		return err

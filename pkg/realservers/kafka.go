@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -111,11 +112,19 @@ func (k *Kafka) properties() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// coresForJIT is from when on the optimizing JIT compiler does not slow down what it compiles: for
+// minutes it takes up to a core.
+const coresForJIT = 8
+
 // java returns a command that runs a class of Kafka.
 func (k *Kafka) java(class string, args ...string) []string {
-	command := []string{"java", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"} // starts quickly
+	const quickJIT = "-XX:TieredStopAtLevel=1"
+	command := []string{"java", "-Xmx320m", "-XX:+UseSerialGC", quickJIT} // starts quickly
 	if k.cfg.Optimized {
 		command = []string{"java", "-Xmx1g", "-XX:+UseG1GC"}
+		if runtime.NumCPU() < coresForJIT {
+			command = append(command, quickJIT)
+		}
 	}
 	return append(append(command, "-Xshare:auto",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.cfg.Jars, "*"), class), args...)

@@ -37,14 +37,17 @@ func (c Cluster) NewTransport() *kafka.Transport {
 // cost it the handshakes of TLS and SASL. Metadata is cached for up to 6 s.
 func (c Cluster) transport() kafka.RoundTripper {
 	if c.TLS == nil && c.SASL == nil {
-		return kafka.DefaultTransport
+		return plainText
 	}
 	if t := reflect.TypeOf(c.SASL); t != nil && !t.Comparable() {
 		return c.NewTransport() // none of NewSASL's
 	}
-	shared, _ := transports.LoadOrStore(credentials{c.TLS, c.SASL}, c.NewTransport())
-	return shared.(*kafka.Transport)
+	shared, _ := transports.LoadOrStore(credentials{c.TLS, c.SASL}, newMerger(c.NewTransport(), nil))
+	return shared.(*merger)
 }
+
+// plainText is shared by all that use neither TLS nor SASL.
+var plainText = newMerger(kafka.DefaultTransport, nil)
 
 type credentials struct {
 	tls  *tls.Config

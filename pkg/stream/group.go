@@ -29,6 +29,9 @@ type GroupConfig struct {
 	Topic  string
 	Start  Start // of partitions that the group has committed nothing of
 	Logger *slog.Logger
+	// Pause is how long to let messages gather between two requests for them; nil: not at all.
+	// It delays no message that comes later than that after the one before.
+	Pause func() time.Duration
 }
 
 // Consume joins the group and runs work for each partition that it is given, each in
@@ -56,15 +59,19 @@ func Consume(ctx context.Context, cfg GroupConfig, work func(context.Context, *P
 	defer fail(nil)
 	client, done := cfg.Kafka.freshClient()
 	defer done()
+	client.Transport = newMerger(client.Transport, cfg.Pause)
 	for {
 		generation, err := nextGeneration(ctx, cfg, group)
 		if err != nil {
 			_ = group.Close() // waits for the work, and never fails
 			return context.Cause(ctx)
 		}
+		commits := &commits{send: func(offsets map[int]int64) error {
+			return generation.CommitOffsets(map[string]map[int]int64{cfg.Topic: offsets})
+		}}
 		for _, assigned := range generation.Assignments[cfg.Topic] {
 			generation.Start(func(ended context.Context) {
-				if err := own(ctx, ended, &Partition{Number: assigned.ID, cfg: cfg, generation: generation, client: client}, assigned.Offset, work); err != nil {
+				if err := own(ctx, ended, &Partition{Number: assigned.ID, cfg: cfg, commits: commits, client: client}, assigned.Offset, work); err != nil {
 					fail(err)
 				}
 			})

@@ -20,11 +20,11 @@ import (
 type Partition struct {
 	Number int
 
-	cfg        GroupConfig
-	generation *kafka.Generation
-	client     *kafka.Client
-	next       int64 // offset to ask for, or kafka.FirstOffset
-	fetched    []kafka.Message
+	cfg     GroupConfig
+	commits *commits
+	client  *kafka.Client
+	next    int64 // offset to ask for, or kafka.FirstOffset
+	fetched []kafka.Message
 }
 
 const (
@@ -194,7 +194,5 @@ const CommitEvery = 100 * time.Millisecond
 // Of two calls at once, the lower offset could come last and win.
 func (p *Partition) Commit(ctx context.Context, next int64) error {
 	what := fmt.Sprintf("commit offset %d of partition %d of topic %q", next, p.Number, p.cfg.Topic)
-	return backoff.Retry(ctx, p.cfg.Logger, what, func() error {
-		return p.generation.CommitOffsets(map[string]map[int]int64{p.cfg.Topic: {p.Number: next}})
-	})
+	return backoff.Retry(ctx, p.cfg.Logger, what, func() error { return p.commits.commit(ctx, p.Number, next) })
 }
