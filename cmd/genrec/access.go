@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
+	"genrec/pkg/textfile"
 	"genrec/pkg/tlsfiles"
 )
 
@@ -55,8 +55,8 @@ func readAccess(cmd *cli.Command, server string) (a access, err error) {
 
 const maxSecret = 64 << 10
 
-// readSecret takes one from a file, or else from a variable, without the blanks and ends of
-// lines around it.
+// readSecret takes one from a file, or else from a variable, in both cases without the blanks
+// and line ends around it, which editors and secret stores add.
 func readSecret(path, variable string) (string, error) {
 	set := strings.TrimSpace(os.Getenv(variable))
 	switch {
@@ -65,13 +65,29 @@ func readSecret(path, variable string) (string, error) {
 	case set != "":
 		return "", fmt.Errorf("%s is set too: choose one", variable)
 	}
-	value, err := os.ReadFile(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
-	value = bytes.TrimSpace(value)
-	if len(value) == 0 || len(value) > maxSecret {
+	value, err := textfile.Decode(data)
+	if err != nil {
+		return "", fmt.Errorf("the file %s: %w", path, err)
+	}
+	if value == "" || len(value) > maxSecret {
 		return "", errors.New("the file " + path + " is empty, or too long for a secret")
 	}
-	return string(value), nil
+	return value, nil
+}
+
+// readTokens takes them from a file, one a line, or else from a variable, with blanks between.
+func readTokens(path, variable string) (tokens []string, err error) {
+	text, err := readSecret(path, variable)
+	if err != nil || path == "" {
+		return strings.Fields(text), err
+	}
+	lines := textfile.NewScanner(strings.NewReader(text), maxSecret)
+	for lines.Scan() {
+		tokens = append(tokens, strings.Fields(lines.Unquoted())...)
+	}
+	return tokens, lines.Err()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,9 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
+	"genrec/pkg/event"
 	"genrec/pkg/stream"
+	"genrec/pkg/textfile"
 	"genrec/sessions"
 )
 
@@ -30,10 +31,14 @@ without them. Events after now begin a new sequence: users may come back.
 The topics keep events as long as their retention says, and models that are there
 stay as they are. Can be repeated.
 
+Users of whom nothing was found in Redis are listed: an id that is misspelled erases
+nobody. An id that no user can have, and a file that is not text, end the command
+before anything is erased.
+
 Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
 			userFlag(),
-			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, - for the standard input"},
+			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, in quotes if blanks belong to it; - for the standard input"},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -56,7 +61,7 @@ const forgetBatch = 500
 
 // forget begins with Redis, so that dead letters replayed meanwhile change nothing.
 func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
-	known, asked, inRedis := 0, 0, newProgress(os.Stderr)
+	done, asked, inRedis := forgotten{Users: len(users), NotFound: []string{}}, 0, newProgress(os.Stderr)
 	for batch := range slices.Chunk(users, forgetBatch) {
 		found, err := store.Forget(ctx, batch, time.Now())
 		if err != nil {
@@ -64,8 +69,11 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 		}
 		for i, had := range found {
 			if had {
-				known++
-			} else if strings.Contains(batch[i], ",") {
+				done.Known++
+				continue
+			}
+			done.NotFound = append(done.NotFound, batch[i])
+			if strings.Contains(batch[i], ",") {
 				slog.Warn("nothing was there of a user whose id has a comma; several users are several --user", "user", batch[i])
 			}
 		}
@@ -74,7 +82,8 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 	}
 	inRedis.Finish()
 	topic, shown := stream.DefaultTopics().DeadLetters, newProgress(os.Stderr)
-	letters, err := stream.EraseLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
+	var err error
+	done.Letters, err = stream.EraseLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
 	shown.Finish()
 	if err != nil {
 		return err
@@ -83,22 +92,33 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 	if err == nil && !compacts {
 		slog.Warn("erased letters stay on Kafka's disk until the topic's retention ends: give it the cleanup.policy compact,delete", "topic", topic)
 	}
-	return errors.Join(err, printForgotten(cmd, forgotten{len(users), known, letters}))
+	return errors.Join(err, printForgotten(cmd, done))
 }
 
 // forgotten is what forget did.
 type forgotten struct {
-	Users   int `json:"users"`
-	Known   int `json:"known"` // who had something in Redis
-	Letters int `json:"dead_letters"`
+	Users    int      `json:"users"`
+	Known    int      `json:"known"` // who had something in Redis
+	Letters  int      `json:"dead_letters"`
+	NotFound []string `json:"not_found"` // who had nothing in Redis
 }
 
 func printForgotten(cmd *cli.Command, f forgotten) error {
-	return printResult(cmd, f, fmt.Sprintf("%d users forgotten, %d of them had something in Redis; %d dead letters erased", f.Users, f.Known, f.Letters))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d users forgotten, %d of them had something in Redis; %d dead letters erased", f.Users, f.Known, f.Letters)
+	for _, user := range f.NotFound {
+		fmt.Fprintf(&text, "\nnothing found in Redis: %q", user)
+	}
+	return printResult(cmd, f, text.String())
 }
 
 func usersToForget(cmd *cli.Command) ([]string, error) {
 	users := cmd.StringSlice("user")
+	for _, user := range users {
+		if err := event.CheckID("user", user); err != nil {
+			return nil, settings.Wrong(cmd, err, "user")
+		}
+	}
 	if path := cmd.String("users-file"); path != "" {
 		more, err := readUsers(path)
 		if err != nil {
@@ -125,11 +145,16 @@ func readUsers(path string) (users []string, err error) {
 		}
 		defer file.Close()
 	}
-	lines := bufio.NewScanner(file)
+	lines := textfile.NewScanner(file, textfile.DefaultMaxLine)
 	for lines.Scan() {
-		if user := strings.TrimSuffix(lines.Text(), "\r"); user != "" {
-			users = append(users, user)
+		user := lines.Unquoted()
+		if err := event.CheckID("user", user); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, lines.Line(), err)
 		}
+		users = append(users, user)
 	}
-	return users, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return users, nil
 }

@@ -3,14 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/segmentio/kafka-go"
 
@@ -65,8 +68,10 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"3 users forgotten, 2 of them had something in Redis; 2 dead letters erased\n",
-		"3 users forgotten, 0 of them had something in Redis; 0 dead letters erased\n",
+		"3 users forgotten, 2 of them had something in Redis; 2 dead letters erased\n" +
+			"nothing found in Redis: \"nobody\"\n",
+		"3 users forgotten, 0 of them had something in Redis; 0 dead letters erased\n" +
+			"nothing found in Redis: \"ann\"\nnothing found in Redis: \"bob\"\nnothing found in Redis: \"nobody\"\n",
 	} {
 		if got := run("genrec forget" + redisAt + kafkaAt + " --user ann --users-file " + list); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -90,6 +95,90 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 	if got, want := run("genrec dead replay"+kafkaAt), "1 replayed, "; !strings.HasPrefix(got, want) {
 		t.Errorf("dead replay says %q, want %q", got, want)
 	}
+}
+
+// A list erases the same users whatever program saved it, and one that cannot be understood
+// erases nobody.
+func TestForgetReadsListsFromAnywhere(t *testing.T) {
+	servers, rdb := embeddedtest.Start(t)
+	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := []string{"alice", "bob", "carol", "dave", " erin "}
+	add := func() {
+		t.Helper()
+		var all []sessions.UserEvents
+		for _, user := range users {
+			e := event.Event{ID: fmt.Sprint(user, time.Now().UnixNano()), Item: "hat", Type: event.DefaultType, Time: time.Now().Add(time.Second).UTC().Truncate(time.Millisecond)}
+			all = append(all, sessions.UserEvents{User: user, Events: []event.Event{e}})
+		}
+		if _, err := store.Append(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (left []string) {
+		t.Helper()
+		sequences, err := store.Sequences(t.Context(), users)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range sequences {
+			if len(s.Interactions) > 0 {
+				left = append(left, users[i])
+			}
+		}
+		return left
+	}
+	list := filepath.Join(t.TempDir(), "users.txt")
+	arguments := []string{"forget", "--json", "--redis", servers.RedisAddr(), "--kafka", servers.KafkaBrokers()[0], "--users-file", list}
+	const windows = "\ufeffalice\r\nbob\t\r\ncarol \r\n\r\n\"dave\"\r\n\" erin \"\r\nfrank"
+	for name, text := range map[string]string{
+		"Windows": windows, "UTF-16": encodeUTF16(windows), "classic Mac": strings.ReplaceAll(windows[3:], "\r\n", "\r"),
+	} {
+		add()
+		if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		printed, err := runCommand(t, arguments...)
+		var got forgotten
+		if err := errors.Join(err, json.Unmarshal([]byte(printed), &got)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got.Users != 6 || got.Known != 5 || !slices.Equal(got.NotFound, []string{"frank"}) || left() != nil {
+			t.Errorf("%s: got %+v, and %q are still there, want all but frank found and erased", name, got, left())
+		}
+	}
+	add()
+	for text, want := range map[string]string{
+		"alice\nb\x07b\n":                     "line 2: user contains a control character",
+		"alice\n" + strings.Repeat("x", 300):  "line 2: user has 300 bytes",
+		"alice\n}\n":                          "line 2: user starts with '}'",
+		"alice\n\"\"\n":                       "line 2: user is empty",
+		"alice\nfran\xe7ois\n":               "line 2: is not UTF-8",
+		encodeUTF16("alice\n")[:10] + "\x00b": "save it as UTF-8",
+	} {
+		if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := runCommand(t, arguments...); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 2 {
+			t.Errorf("%q: error %v, exit code %d, want %q and 2", text, err, exitCode(err), want)
+		}
+	}
+	if _, err := runCommand(t, append(arguments[:len(arguments)-2], "--user", "alice", "--user", "b\x07b")...); err == nil || !strings.Contains(err.Error(), "--user: user contains a control character") {
+		t.Errorf("an impossible --user ends in %v", err)
+	}
+	if got := left(); !slices.Equal(got, users) {
+		t.Errorf("only %q are there after lists that were rejected, want all", got)
+	}
+}
+
+func encodeUTF16(text string) string {
+	var out []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		out = append(out, byte(unit), byte(unit>>8))
+	}
+	return string(out)
 }
 
 func TestForgetAndExportSayWhatIsMissing(t *testing.T) {

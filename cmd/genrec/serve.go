@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
@@ -70,8 +69,8 @@ func serveConfig(cmd *cli.Command) (serve.Config, error) {
 	if files != (tlsfiles.Files{}) {
 		cfg.TLS, tlsErr = files.Server()
 	}
-	tokens, tokensErr := readSecret(cmd.String("tokens-file"), tokensVariable)
-	cfg.Tokens = strings.Fields(tokens)
+	var tokensErr error
+	cfg.Tokens, tokensErr = readTokens(cmd.String("tokens-file"), tokensVariable)
 	host, _, err := net.SplitHostPort(cfg.Address)
 	if err := settings.Join(
 		settings.Wrong(cmd, tlsErr, "tls-cert", "tls-key"), settings.Wrong(cmd, tokensErr, "tokens-file"), settings.Wrong(cmd, err, "listen"),

@@ -3,7 +3,6 @@
 package dataset
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"genrec/pkg/textfile"
 )
 
 // User is a line of the file.
@@ -30,14 +31,9 @@ func Read(path string) ([]User, error) {
 	defer file.Close()
 	var users []User
 	met := make(map[string]int)
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, maxLine)
-	number := 1
-	for ; lines.Scan(); number++ {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 {
-			continue
-		}
+	lines := textfile.NewScanner(file, maxLine)
+	for lines.Scan() {
+		fields, number := strings.Fields(lines.Text()), lines.Line()
 		user := User{fields[0], fields[1:]}
 		if len(user.Items) == 0 {
 			return nil, fmt.Errorf("read dataset %s, line %d: user %q has no items; want `user item item ...`", path, number, user.ID)
@@ -49,7 +45,7 @@ func Read(path string) ([]User, error) {
 		users = append(users, user)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read dataset %s, line %d: %w", path, number, err)
+		return nil, fmt.Errorf("read dataset %s, %w", path, err)
 	}
 	if len(users) == 0 {
 		return nil, fmt.Errorf("read dataset %s: %w", path, errors.New("no lines"))

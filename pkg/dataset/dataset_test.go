@@ -22,7 +22,7 @@ func equal(a, b []User) bool {
 }
 
 func TestRead(t *testing.T) {
-	got, err := Read(write(t, "1 5 6 5\n\n2  7\r\n"))
+	got, err := Read(write(t, "\ufeff1 5 6 5\n\n2  7\r\n"))
 	want := []User{{"1", []string{"5", "6", "5"}}, {"2", []string{"7"}}}
 	if err != nil || !equal(got, want) {
 		t.Errorf("got %v (%v), want %v", got, err, want)
