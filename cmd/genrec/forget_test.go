@@ -155,7 +155,7 @@ func TestForgetReadsListsFromAnywhere(t *testing.T) {
 		"alice\n" + strings.Repeat("x", 300):  "line 2: user has 300 bytes",
 		"alice\n}\n":                          "line 2: user starts with '}'",
 		"alice\n\"\"\n":                       "line 2: user is empty",
-		"alice\nfran\xe7ois\n":               "line 2: is not UTF-8",
+		"alice\nfran\xe7ois\n":                "line 2: is not UTF-8",
 		encodeUTF16("alice\n")[:10] + "\x00b": "save it as UTF-8",
 	} {
 		if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
