@@ -21,28 +21,37 @@ func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
 		Usage:     "put events from files into the users' sequences",
-		ArgsUsage: "FILE...",
+		ArgsUsage: "FILE|FOLDER...",
 		Description: `Reads .jsonl, .csv and .tsv with a line of column names, and .parquet, all but the
-last also with .gz or .zst: user_id, item_id, timestamp and perhaps event_id, type,
-context and rec_id. --column says what else they are called. Events go straight into the
-sequences, beside the live stream. An import can be repeated, because an event counts
-once. With --history, they go into the history, too, which "retrain" reads: sequences
-have room for the newest 128 of a user.
+last also with .gz or .zst, and folders of them: user_id, item_id, timestamp and perhaps
+event_id, type, context and rec_id. --column says what else they are called. Events go
+straight into the sequences, beside the live stream. An import can be repeated, because
+an event counts once. With --history, they go into the history, too, which "retrain"
+reads: sequences have room for the newest 128 of a user.
+
+Fields inside of JSON are named by their path; an array of events becomes one event for
+each element. Times are understood in most unambiguous forms, others by --time-format.
 
 It also reads RecBole's atomic files (.inter), MovieLens (ratings.dat, u.data,
 ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), told by name and
 first line, or by --format. Their events get ids that follow from what a row says.
 
-Rows that are no events go to the topic "interactions.dead", or to --rejects. At the
-end, each user is refreshed once, no faster than "infer" has time for.
+Rows that are no events go to the topic "interactions.dead", or to --rejects; if all
+rows are, the import fails. At the end, each user is refreshed once, no faster than "infer" has time for.
 
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
            genrec import --dry-run ml-1m/ratings.dat
-           genrec import --dry-run --column user_id=customer --column item_id=sku orders.csv`,
+           genrec import --dry-run --column user_id=customer --column item_id=sku orders.csv
+           genrec import --dry-run --column user_id=session --column item_id=events.aid \
+              --column timestamp=events.ts sessions.jsonl
+           genrec import --dry-run --no-header --column user_id=1 --column timestamp=2 \
+              --column item_id=3 --time-format "%d/%m/%Y %H:%M" clicks.csv`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
 			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(backfill.ParseColumns)},
 			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: what a type of event is called in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(backfill.ParseTypes)},
+			&cli.BoolFlag{Name: "no-header", Usage: "tables of text have no line of column names: --column calls the columns 1, 2, 3, ..."},
+			&settings.LinesFlag{Name: "time-format", Usage: "`FORMAT` of times, as strftime has it, such as \"%d/%m/%Y %H:%M:%S\" or \"%m/%d/%Y %I:%M %p\"; can be repeated", Validator: parsable(backfill.ParseTimeFormats)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
@@ -66,6 +75,10 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			if cfg.Words.Types, err = backfill.ParseTypes(cmd.StringSlice("event-type")); err != nil {
 				return settings.Wrong(cmd, err, "event-type")
 			}
+			if cfg.Words.TimeFormats, err = backfill.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
+				return settings.Wrong(cmd, err, "time-format")
+			}
+			cfg.Words.NoHeader = cmd.Bool("no-header")
 			if path := cmd.String("resume"); path != "" {
 				if cfg.Place, err = backfill.OpenPlace(path); err != nil {
 					return settings.Wrong(cmd, err, "resume")

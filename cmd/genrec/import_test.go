@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,31 @@ func TestImportIntoTheHistory(t *testing.T) {
 	}
 }
 
+// An import of which nothing is left fails, also a dry one, with the report printed all the same.
+func TestImportOfNothingFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.csv")
+	if err := os.WriteFile(path, []byte("user_id,item_id,timestamp\nann,apple,28/03/2026\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	servers, _ := embeddedtest.Start(t)
+	rejects := filepath.Join(t.TempDir(), "rejects")
+	for _, args := range [][]string{{"--dry-run"}, {"--redis", servers.RedisAddr(), "--no-refresh", "--rejects", rejects}} {
+		printed, err := runCommand(t, append(append([]string{"import"}, args...), path)...)
+		if err == nil || exitCode(err) != 1 || !strings.Contains(err.Error(), "--time-format") || !strings.Contains(printed, "rows=1") || !strings.Contains(printed, "refused=1") {
+			t.Errorf("import %v prints %q and ends in %v", args, printed, err)
+		}
+		printed, err = runCommand(t, append(append([]string{"import"}, args...), "--time-format", "%d/%m/%Y", path)...)
+		if err != nil || !strings.Contains(printed, "refused=0") {
+			t.Errorf("import %v with --time-format prints %q and ends in %v", args, printed, err)
+		}
+	}
+	for flag, want := range map[string]string{"--time-format=%d/%m": "does not say year, month and day", "--column=user=who": "is none of user_id"} {
+		if _, err := runCommand(t, "import", "--dry-run", flag, path); err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s ends in %v, want %q and exit code 2", flag, err, want)
+		}
+	}
+}
+
 // The dry runs of docs/OPERATIONS.md, on small files of the same names.
 func TestImportDryRuns(t *testing.T) {
 	page, err := os.ReadFile("../../docs/OPERATIONS.md")
@@ -124,8 +150,8 @@ func TestImportDryRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := regexp.MustCompile(`(?m)^genrec import --dry-run .*$`).FindAllString(string(page), -1)
-	if len(lines) != 2 {
-		t.Fatalf("docs/OPERATIONS.md has the dry runs %q, want one that is printed for people and one in JSON", lines)
+	if len(lines) != 5 {
+		t.Fatalf("docs/OPERATIONS.md has the dry runs %q, want one with refused rows, one in JSON and three of other files", lines)
 	}
 	rejects := filepath.Join(t.TempDir(), "refused.jsonl")
 	for _, line := range lines {
@@ -137,6 +163,12 @@ func TestImportDryRuns(t *testing.T) {
 		app.Writer = &out
 		if err := app.Run(t.Context(), args); err != nil {
 			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		if slices.Contains([]string{"sessions.jsonl", "clicks.csv", "orders"}, name) {
+			if got := out.String(); !strings.HasPrefix(got, "dry run rows=3 valid=3 refused=0 users=2 ") {
+				t.Errorf("%q prints\n%s\nwant 3 valid rows", line, got)
+			}
 			continue
 		}
 		if !strings.Contains(line, "--json") {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -92,10 +91,22 @@ func Run(ctx context.Context, cfg Config, s Sessions, files []string) (_ Result,
 		r.past = &past{History: cfg.History}
 		defer func() { err = errors.Join(err, r.past.discard()) }()
 	}
-	for _, path := range files {
-		if err := r.file(ctx, path); err != nil {
+	inputs, err := expand(files)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, in := range inputs {
+		err := r.file(ctx, in)
+		if errors.Is(err, errEmpty) && len(inputs) > 1 {
+			cfg.Logger.WarnContext(ctx, "skipped an empty file", "file", in.path)
+			continue
+		}
+		if err != nil {
 			return r.result, err
 		}
+	}
+	if done := r.result; done.Refused > 0 && done.Refused == done.Rows {
+		return done, r.allRefused("all %d rows")
 	}
 	if r.users != nil {
 		r.result.Users = r.users.n
@@ -113,21 +124,19 @@ type run struct {
 	users    *users // nil: nobody asks for recommendations
 	past     *past  // nil: there is no history
 	result   Result
+	refused  Refused // the latest
 }
 
-// batch is a number of rows.
-type batch struct {
-	rows, skipped int64
-	last          int64 // number of the last row
-	size          int
-	events        []event.Event
-	sources       []row // of the events
-	skippedUsers  []string
-	refused       []Refused
+// allRefused says what is wrong with files of which no row was imported.
+func (r *run) allRefused(which string) error {
+	last := r.refused
+	return fmt.Errorf(which+" are refused, line %d of %s because of %s (%s): is it the right file?",
+		r.result.Refused, last.Line, last.File, last.Reason, last.Detail)
 }
 
-func (r *run) file(ctx context.Context, path string) (err error) {
-	f, err := openFile(path, r.Format, r.Words)
+func (r *run) file(ctx context.Context, in input) (err error) {
+	path := in.path
+	f, err := openFile(path, reading{Words: r.Words, format: r.Format, limits: r.Limits, partitions: in.partitions})
 	if err != nil {
 		return err
 	}
@@ -186,63 +195,13 @@ func (r *run) read(ctx context.Context, f *file, path string, done int64, batche
 		if err != nil {
 			return errors.Join(err, send())
 		}
-		b.add(next, path, done, r.Limits)
+		b.add(next, path, done, f.reading)
 		if b.rows >= batchRows || b.size >= batchBytes {
 			if err := send(); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-func (b *batch) add(next row, path string, done int64, limits event.Limits) {
-	b.rows++
-	b.size += len(next.value)
-	b.last = next.number
-	skip := next.number <= done
-	if skip {
-		b.skipped++
-	}
-	var e event.Event
-	refused := Refused{File: path, Line: next.number, Value: next.value}
-	if next.err != nil {
-		refused.Reason, refused.Detail = ReasonBadRow, next.err.Error()
-	} else {
-		var err error
-		e, err = event.Decode(next.value, time.Now(), limits)
-		var invalid *event.InvalidError
-		if errors.As(err, &invalid) {
-			refused.Reason, refused.Detail = string(invalid.Reason), invalid.Detail
-		}
-	}
-	switch {
-	case refused.Reason != "" && !skip:
-		b.refused = append(b.refused, refused)
-	case refused.Reason == "" && skip:
-		b.skippedUsers = append(b.skippedUsers, e.User)
-	case refused.Reason == "":
-		b.events = append(b.events, e)
-		b.sources = append(b.sources, next)
-	}
-}
-
-// refuseUsers refuses the events of users whose sequence is unreadable.
-func (b *batch) refuseUsers(path string, unreadable sessions.UserErrors) {
-	why := make(map[string]string, len(unreadable))
-	for _, e := range unreadable {
-		why[e.User] = e.Error()
-	}
-	events, sources := b.events[:0], b.sources[:0]
-	for i, e := range b.events {
-		if detail, refused := why[e.User]; refused {
-			b.refused = append(b.refused, Refused{
-				File: path, Line: b.sources[i].number, Value: b.sources[i].value, Reason: ReasonBadSequence, Detail: detail,
-			})
-			continue
-		}
-		events, sources = append(events, e), append(sources, b.sources[i])
-	}
-	b.events, b.sources = events, sources
 }
 
 func (r *run) apply(ctx context.Context, path string, size int64, b *batch) error {
@@ -278,9 +237,11 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 	r.result.Skipped += b.skipped
 	r.result.Known += int64(len(b.events))
 	r.result.Refused += int64(len(b.refused))
+	if n := len(b.refused); n > 0 {
+		r.refused = b.refused[n-1]
+	}
 	if r.result.Refused >= allRefused && r.result.Refused == r.result.Rows {
-		return fmt.Errorf("all of the first %d rows are refused, line %d because of %s (%s): is it the right file?",
-			r.result.Refused, b.last, b.refused[len(b.refused)-1].Reason, b.refused[len(b.refused)-1].Detail)
+		return r.allRefused("all of the first %d rows")
 	}
 	if r.users != nil {
 		for _, user := range b.skippedUsers {
@@ -295,20 +256,4 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 		}
 	}
 	return r.remember(ctx, path, size, b)
-}
-
-// group puts the events of a user together, in their order.
-func group(events []event.Event) []sessions.UserEvents {
-	position := make(map[string]int)
-	var byUser []sessions.UserEvents
-	for _, e := range events {
-		at, known := position[e.User]
-		if !known {
-			at = len(byUser)
-			position[e.User] = at
-			byUser = append(byUser, sessions.UserEvents{User: e.User})
-		}
-		byUser[at].Events = append(byUser[at].Events, e)
-	}
-	return byUser
 }

@@ -3,91 +3,103 @@ package backfill
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
+	"strconv"
 )
 
 // csvRows is CSV: of events, with a line of column names, or of a dataset.
 type csvRows struct {
-	in    *csv.Reader
-	left  *limited
-	value func(record []string) []byte
-	first []string // a record in place of column names, not yet returned
+	in      *records
+	reading reading
+	event   func(record []string) (event []byte, written string)
+	first   *record // a row in place of column names, not yet returned
 }
 
-func newCSV(in *bufio.Reader, format Format, words Words) (*csvRows, error) {
-	c := &csvRows{left: &limited{in: in}}
-	c.in = csv.NewReader(c.left)
-	c.in.Comma = separator(firstLine(in))
-	c.in.ReuseRecord = true
-	c.in.TrimLeadingSpace = c.in.Comma != '\t' // or empty fields would be left out
-	c.left.allow(maxRow)
-	names, err := c.in.Read()
+func newCSV(in *bufio.Reader, r reading) (*csvRows, error) {
+	line := firstLine(in)
+	c := &csvRows{reading: r, in: &records{lines: newLines(in), separator: separator(line)}}
+	c.in.quotes = c.in.separator != '\t' || hasQuotedField(line)
+	first, err := c.in.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("line 1: the column names are missing: the file is empty")
-	case err != nil:
-		return nil, fmt.Errorf("line 1: %w", err)
+		return nil, errNoHeader
+	case err == nil:
+		first.fields = slices.Clone(first.fields)
+		err = first.err
 	}
-	if err := c.understand(names, format, words); err != nil {
-		return nil, fmt.Errorf("line 1: %w", err)
+	if err == nil {
+		err = c.understand(first)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("line %d: %w", max(first.number, 1), err)
+	}
+	c.in.want = len(first.fields)
 	return c, nil
 }
 
 // separator is what the first line has most of: of a comma, and what spreadsheets of some
 // languages, databases and .tsv have in its place.
-func separator(line []byte) rune {
-	most := ','
-	for _, other := range ";\t|" {
-		if bytes.Count(line, []byte(string(other))) > bytes.Count(line, []byte(string(most))) {
+func separator(line []byte) byte {
+	most := byte(',')
+	for _, other := range []byte(";\t|") {
+		if bytes.Count(line, []byte{other}) > bytes.Count(line, []byte{most}) {
 			most = other
 		}
 	}
 	return most
 }
 
+// hasQuotedField reports whether quotes enclose fields between tabs. Most programs write a quote
+// there as it is, but those that enclose fields do so with the names of text columns, too.
+func hasQuotedField(line []byte) bool {
+	return slices.ContainsFunc(bytes.Split(line, []byte("\t")), func(field []byte) bool {
+		field = bytes.TrimSpace(field)
+		return len(field) > 2 && field[0] == '"' && field[len(field)-1] == '"'
+	})
+}
+
 func (c *csvRows) next() (row, error) {
-	if record := c.first; record != nil {
-		c.first = nil
-		return c.row(1, record), nil
+	rec := c.first
+	if c.first = nil; rec == nil {
+		read, err := c.in.next()
+		if err != nil {
+			return row{}, err
+		}
+		rec = &read
 	}
-	c.left.allow(maxRow)
-	record, err := c.in.Read()
-	var parse *csv.ParseError
-	switch {
-	case errors.Is(err, io.EOF):
-		return row{}, io.EOF
-	case errors.As(err, &parse):
-		return row{number: int64(parse.StartLine), value: []byte(strings.Join(record, ",")), err: parse.Err}, nil
-	case err != nil:
-		line := c.in.InputOffset()
-		return row{}, fmt.Errorf("after byte %d: %w", line, err)
+	r := row{number: rec.number, err: rec.err}
+	if rec.err != nil {
+		r.value = []byte(rec.line)
+		return r, nil
 	}
-	line, _ := c.in.FieldPos(0)
-	return c.row(int64(line), record), nil
+	r.value, r.time = c.event(rec.fields)
+	return r, nil
 }
 
-func (c *csvRows) row(line int64, record []string) row {
-	return row{number: line, value: c.value(record)}
-}
-
-// limited keeps a quote that is never closed from taking the rest of the file into memory.
-type limited struct {
-	in   io.Reader
-	left int
-}
-
-func (l *limited) allow(bytes int) { l.left = bytes }
-
-func (l *limited) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, fmt.Errorf("a row has %w; is a quote not closed?", errTooLong)
+// interactions takes rows for those of a dataset.
+func (c *csvRows) interactions(found columns) {
+	c.event = func(record []string) ([]byte, string) {
+		said := found.interaction(record)
+		return said.event(c.reading), said.time
 	}
-	n, err := l.in.Read(p)
-	l.left -= n
-	return n, err
+	c.in.isRow = func(fields []string) bool { return c.reading.isTime(fields[found.time]) }
+}
+
+// events takes rows for events with these fields.
+func (c *csvRows) events(fields []string) {
+	c.event = func(record []string) ([]byte, string) { return c.reading.event(fields, record) }
+	at := slices.Index(fields, "timestamp")
+	c.in.isRow = func(record []string) bool { return at < len(record) && c.reading.isTime(record[at]) }
+}
+
+// numbers are the names of columns that have none.
+func numbers(columns int) []string {
+	names := make([]string, columns)
+	for i := range names {
+		names[i] = strconv.Itoa(i + 1)
+	}
+	return names
 }

@@ -7,7 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"genrec/pkg/event"
 )
+
+// anyReading is of files of any format in their own words.
+var anyReading = reading{format: Auto, limits: event.DefaultLimits()}
 
 // datasetFiles say the same of ann and bob, in all formats, and have two bad rows each.
 var datasetFiles = map[string]struct {
@@ -93,7 +98,7 @@ func eventID(t *testing.T, i interaction) string {
 	var fields struct {
 		ID string `json:"event_id"`
 	}
-	if err := json.Unmarshal(i.event(), &fields); err != nil {
+	if err := json.Unmarshal(i.event(anyReading), &fields); err != nil {
 		t.Fatal(err)
 	}
 	return fields.ID
@@ -132,7 +137,7 @@ func FuzzDatasets(f *testing.F) {
 		f.Add(text, name, string(c.format))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name, format string) {
-		r, err := newText(bytes.NewReader(data), name, Format(format), Words{})
+		r, err := newText(bytes.NewReader(data), name, reading{format: Format(format), limits: event.DefaultLimits()})
 		if err == nil {
 			readAll(t, r)
 		}
@@ -145,7 +150,7 @@ func FuzzInteraction(f *testing.F) {
 	f.Add("ann", "apple", "5", "010000000000000000")
 	f.Fuzz(func(t *testing.T, user, item, rating, time string) {
 		i := interaction{user, item, rating, time}
-		if text := i.event(); !json.Valid(text) || !bytes.Equal(text, i.event()) {
+		if text := i.event(anyReading); !json.Valid(text) || !bytes.Equal(text, i.event(anyReading)) {
 			t.Fatalf("%q comes to %s", i, text)
 		}
 	})

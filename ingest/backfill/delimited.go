@@ -50,19 +50,20 @@ type delimited struct {
 	lines     *lines
 	separator string
 	columns   columns
+	reading   reading
 }
 
-func newDelimited(in io.Reader, separator string, c columns) *delimited {
-	return &delimited{newLines(in), separator, c}
+func newDelimited(in io.Reader, separator string, c columns, r reading) *delimited {
+	return &delimited{newLines(in), separator, c, r}
 }
 
 // newAtomic reads an atomic file of RecBole, whose column names have types: user_id:token.
-func newAtomic(in io.Reader, renamed Columns) (*delimited, error) {
-	d := newDelimited(in, "\t", columns{})
+func newAtomic(in io.Reader, r reading) (*delimited, error) {
+	d := newDelimited(in, "\t", columns{}, r)
 	header, err := d.lines.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("line 1: the column names are missing: the file is empty")
+		return nil, errNoHeader
 	case err != nil:
 		return nil, err
 	case header.err != nil:
@@ -71,7 +72,7 @@ func newAtomic(in io.Reader, renamed Columns) (*delimited, error) {
 	names := strings.Split(string(header.value), d.separator)
 	for i := range names {
 		names[i], _, _ = strings.Cut(names[i], ":")
-		if field := renamed[names[i]]; field != "" {
+		if field := r.Columns[names[i]]; field != "" {
 			names[i] = field
 		}
 	}
@@ -91,6 +92,10 @@ func (d *delimited) next() (row, error) {
 		r.err = fmt.Errorf("has %d fields, want %d", len(record), d.columns.of)
 		return r, nil
 	}
-	r.value = d.columns.interaction(record).event()
+	for i := range record {
+		record[i] = strings.TrimSpace(record[i])
+	}
+	said := d.columns.interaction(record)
+	r.value, r.time = said.event(d.reading), said.time
 	return r, nil
 }

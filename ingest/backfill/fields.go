@@ -18,11 +18,24 @@ var (
 
 // Words are what files say in place of the words of an event.
 type Words struct {
-	Columns Columns
-	Types   Types
+	Columns     Columns
+	Types       Types
+	TimeFormats []TimeFormat // tried before what is understood anyway
+	NoHeader    bool         // tables have no line of column names: columns are called 1, 2, 3, ...
 }
 
-func (w Words) given() bool { return len(w.Columns) > 0 || len(w.Types) > 0 }
+func (w Words) given() bool { return len(w.Columns) > 0 || len(w.Types) > 0 || w.NoHeader }
+
+// reading is how the files of an import are read.
+type reading struct {
+	Words
+	format     Format
+	limits     event.Limits
+	partitions []partition // of the folder that the file is in
+}
+
+// partition is a column whose value is in the name of a folder, as Hive and Spark write it.
+type partition struct{ name, value string }
 
 // Types are what files call the types of events: from their word to the type.
 type Types map[string]string
@@ -80,14 +93,49 @@ func (c Columns) has(field string) bool {
 	return false
 }
 
-// fieldsOfTable says which field each column of a table is; "" is none.
-func (c Columns) fieldsOfTable(names []string) ([]string, error) {
-	for name, field := range c {
+// fieldsOfTable says which field each column of a table is, and each partition behind them; ""
+// is none.
+func (r reading) fieldsOfTable(names []string) ([]string, error) {
+	names = r.withPartitions(names)
+	for name, field := range r.Columns {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("there is no column %q for %s among %s", name, field, strings.Join(names, ", "))
+			return nil, noColumn(name, field, names)
 		}
 	}
-	return c.fieldsOf(names)
+	return r.Columns.fieldsOf(names)
+}
+
+// withPartitions adds their names to those of a file's columns. One that the file has, too, gets
+// none, so that the file's own value counts.
+func (r reading) withPartitions(names []string) []string {
+	all := slices.Clone(names)
+	for _, p := range r.partitions {
+		if slices.Contains(names, p.name) {
+			p.name = ""
+		}
+		all = append(all, p.name)
+	}
+	return all
+}
+
+// missingError is of a field that an event needs and no column is.
+type missingError struct{ error }
+
+func noColumn(name, field string, names []string) error {
+	return missingError{fmt.Errorf("there is no column %q for %s among %s", name, field, list(names))}
+}
+
+// list writes names for an error; there can be any number.
+func list(names []string) string {
+	const most = 40
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		return "none"
+	}
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // fieldsOf is fieldsOfTable where columns may be missing.
@@ -108,7 +156,7 @@ func (c Columns) fieldsOf(names []string) ([]string, error) {
 	}
 	for _, field := range required {
 		if !slices.Contains(fields, field) {
-			return nil, fmt.Errorf("there is no column %q among %s: name the one that it is with --column %s=COLUMN", field, strings.Join(names, ", "), field)
+			return nil, missingError{fmt.Errorf("there is no column %q among %s: name the one that it is with --column %s=COLUMN", field, list(names), field)}
 		}
 	}
 	return fields, nil
@@ -128,21 +176,31 @@ func letters(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
 }
 
-// event is a record of these fields as an event in JSON. Where there is no column of ids,
-// one follows from what the record says, so that a repeated import counts it once.
-func (w Words) event(fields, record []string) []byte {
+// event is a record of these fields as an event in JSON, with its time as it is written. Where
+// there is no column of ids, one follows from what the record says, so that a repeated import
+// counts it once.
+func (r reading) event(fields, record []string) (event []byte, written string) {
 	value := newObject()
 	var said [len(idFields)]string
-	for i, text := range record {
-		field := fields[i]
+	for i, field := range fields {
+		var text string
+		if i < len(record) {
+			text = record[i]
+		} else {
+			text = r.partitions[i-len(record)].value
+		}
 		if field == "" || text == "" {
 			continue
 		}
-		switch {
-		case field == "timestamp":
-			text = milliseconds(text)
-		case field == "type" && w.Types[text] != "":
-			text = w.Types[text]
+		switch field {
+		case "timestamp":
+			written = text
+			text = r.milliseconds(text)
+		case "type":
+			text = strings.TrimSpace(text)
+			if known := r.Types[text]; known != "" {
+				text = known
+			}
 		}
 		if at := slices.Index(idFields[:], field); at >= 0 {
 			said[at] = text
@@ -152,7 +210,7 @@ func (w Words) event(fields, record []string) []byte {
 	if !slices.Contains(fields, "event_id") {
 		value.add("event_id", idOf(said[:]...))
 	}
-	return value.end()
+	return value.end(), written
 }
 
 // idFields are what an id follows from.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"genrec/pkg/event"
 )
 
 // maxRow bounds a row in bytes: as long as the largest event that Kafka would take.
@@ -22,10 +24,20 @@ const maxWindow = 64 << 20
 
 // row is a row of a file as an event in JSON, or what is wrong with it.
 type row struct {
-	number int64 // from 1: the line, or in Parquet the row
+	number int64  // from 1: the line, or in Parquet the row
+	within string // the place in the line, if it has several rows
+	more   bool   // the line has further rows
 	value  []byte
-	err    error // of this row alone
+	event  *event.Event // of value, if it is decoded already
+	time   string       // as the file writes it, if value has it in another form
+	err    error        // of this row alone
 }
+
+var (
+	// errEmpty is of a file with nothing in it, as Spark writes one for an empty partition.
+	errEmpty    = errors.New("the file is empty")
+	errNoHeader = fmt.Errorf("line 1: the column names are missing: %w", errEmpty)
+)
 
 // rows reads a file row by row. Its error is io.EOF at the end, and else ends the file.
 type rows interface {
@@ -35,13 +47,14 @@ type rows interface {
 // file is a file that is being read.
 type file struct {
 	rows
-	size  int64
-	read  atomic.Int64 // bytes of it
-	close []func() error
+	reading reading
+	size    int64
+	read    atomic.Int64 // bytes of it
+	close   []func() error
 }
 
 // openFile opens a file of a format, and tells its compression by the name.
-func openFile(path string, format Format, words Words) (_ *file, err error) {
+func openFile(path string, r reading) (_ *file, err error) {
 	f := &file{}
 	defer func() {
 		if err != nil {
@@ -58,18 +71,21 @@ func openFile(path string, format Format, words Words) (_ *file, err error) {
 		return f, err
 	}
 	f.size = info.Size()
-	format = cmp.Or(format, Auto)
+	r.format = cmp.Or(r.format, Auto)
+	f.reading = r
 
 	name := strings.ToLower(filepath.Base(path))
 	var text io.Reader = &counted{opened, &f.read}
-	switch filepath.Ext(name) {
-	case ".gz":
+	switch ext := filepath.Ext(name); {
+	case f.size == 0 && (ext == ".gz" || ext == ".zst"):
+		return f, fmt.Errorf("%s: %w", path, errEmpty)
+	case ext == ".gz":
 		unzipped, err := gzip.NewReader(text)
 		if err != nil {
 			return f, fmt.Errorf("%s: %w", path, err)
 		}
 		text, name = unzipped, strings.TrimSuffix(name, ".gz")
-	case ".zst":
+	case ext == ".zst":
 		unzipped, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return f, fmt.Errorf("%s: %w", path, err)
@@ -80,12 +96,12 @@ func openFile(path string, format Format, words Words) (_ *file, err error) {
 	switch isParquet := filepath.Ext(name) == ".parquet"; {
 	case isParquet && name != strings.ToLower(filepath.Base(path)):
 		err = errors.New("a Parquet file is compressed inside and cannot be read from within another compression: unpack it first")
-	case isParquet && format != Auto && format != Events:
-		err = fmt.Errorf("--format %s has no Parquet files", format)
+	case isParquet && r.format != Auto && r.format != Events:
+		err = fmt.Errorf("--format %s has no Parquet files", r.format)
 	case isParquet:
-		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size(), words)
+		f.rows, err = newParquet(readerAt{opened, &f.read}, info.Size(), r)
 	default:
-		f.rows, err = newText(text, name, format, words)
+		f.rows, err = newText(text, name, r)
 	}
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", path, err)

@@ -33,54 +33,72 @@ func ParseFormat(name string) (Format, error) {
 }
 
 // named is what a file's name, without that of a compression, says about its format.
-func named(name string) Format {
+func named(name string, first []byte) Format {
 	switch ext := filepath.Ext(name); {
 	case ext == ".inter":
 		return RecBole
-	case ext == ".dat" || name == "u.data":
+	case ext == ".dat" && isRating(first), name == "u.data":
 		return MovieLens
 	default:
 		return Auto
 	}
 }
 
+// isRating tells MovieLens' lines from those of other files called .dat.
+func isRating(line []byte) bool {
+	if bytes.Contains(line, []byte("::")) {
+		return true
+	}
+	fields := bytes.Split(bytes.TrimSpace(line), []byte("\t"))
+	return len(fields) == ratingOrder.of && isNumber(string(fields[ratingOrder.time]))
+}
+
 // utf8Mark is what spreadsheets begin a file with.
 const utf8Mark = "\ufeff"
 
 // newText reads a file of lines, called name.
-func newText(in io.Reader, name string, format Format, words Words) (rows, error) {
-	if format == Auto {
-		format = named(name)
-	}
-	if format == Auto && words.given() {
-		format = Events
-	}
+func newText(in io.Reader, name string, r reading) (rows, error) {
 	buffered := bufio.NewReaderSize(in, lineBuffer)
 	if mark, _ := buffered.Peek(len(utf8Mark)); string(mark) == utf8Mark {
 		_, _ = buffered.Discard(len(utf8Mark)) // what was looked at can be discarded
 	}
 	first := firstLine(buffered)
+	if r.format == Auto {
+		r.format = named(name, first)
+	}
+	if r.format == Auto && r.given() {
+		r.format = Events
+	}
 	isJSON := bytes.HasPrefix(bytes.TrimSpace(first), []byte("{"))
-	switch ext := filepath.Ext(name); {
+	switch ext, format := filepath.Ext(name), r.format; {
 	case bytes.HasPrefix(first, []byte("\xff\xfe")) || bytes.HasPrefix(first, []byte("\xfe\xff")):
 		return nil, errors.New("is UTF-16: save it as UTF-8")
-	case format == RecBole:
-		return newAtomic(buffered, words.Columns)
-	case words.given() && format != Events:
-		return nil, fmt.Errorf("--format %s has columns and types of its own, --column and --event-type are for others: choose one", format)
+	case endsInCR(first):
+		return nil, errors.New("has lines that end in a carriage return alone, as spreadsheets save for the classic Mac OS: save it as plain CSV or text")
+	case format == RecBole && !r.NoHeader:
+		return newAtomic(buffered, r)
+	case r.given() && format != Events:
+		return nil, fmt.Errorf("--format %s has columns and types of its own, --column, --event-type and --no-header are for others: choose one", format)
 	case format == MovieLens && bytes.Contains(first, []byte("::")):
-		return newDelimited(buffered, "::", ratingOrder), nil
+		return newDelimited(buffered, "::", ratingOrder, r), nil
 	case format == MovieLens && bytes.Contains(first, []byte("\t")):
-		return newDelimited(buffered, "\t", ratingOrder), nil
+		return newDelimited(buffered, "\t", ratingOrder, r), nil
 	case format == Amazon && isJSON:
-		return reviews{newLines(buffered)}, nil
+		return reviews{newLines(buffered), r}, nil
 	case format == Amazon || format == MovieLens || ext == ".csv" || ext == ".tsv":
-		return newCSV(buffered, format, words)
-	case ext == ".jsonl" || ext == ".ndjson" || ext == ".json":
-		return newJSON(buffered, first, format, words)
+		return newCSV(buffered, r)
+	case ext == ".jsonl" || ext == ".ndjson" || ext == ".json" || format == Events && isJSON:
+		return newJSON(buffered, first, r)
+	case ext == ".dat" || format == Events:
+		return newCSV(buffered, r)
 	default:
 		return nil, errors.New("is none of .csv, .tsv, .jsonl, .ndjson, .json, .inter, .dat, u.data and .parquet, all but the last also with .gz or .zst; or say what it is with --format")
 	}
+}
+
+// endsInCR reports whether what passes for the first line is several.
+func endsInCR(first []byte) bool {
+	return bytes.IndexByte(bytes.TrimSuffix(first, []byte("\r")), '\r') >= 0
 }
 
 // firstLine looks at the beginning of the first line, whose errors reading will find again.

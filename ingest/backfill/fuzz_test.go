@@ -30,7 +30,7 @@ func readAll(t *testing.T, r rows) {
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte(csvText))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := newCSV(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), Auto, Words{}); err == nil {
+		if r, err := newCSV(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyReading); err == nil {
 			readAll(t, r)
 		}
 	})
@@ -44,7 +44,7 @@ func FuzzLines(f *testing.F) {
 func FuzzParquet(f *testing.F) {
 	f.Add(parquetFile(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := newParquet(bytes.NewReader(data), int64(len(data)), Words{}); err == nil {
+		if r, err := newParquet(bytes.NewReader(data), int64(len(data)), anyReading); err == nil {
 			readAll(t, r)
 		}
 	})

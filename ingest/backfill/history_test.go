@@ -29,7 +29,7 @@ func TestHistoryFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := newParquet(bytes.NewReader(file), int64(len(file)), Words{})
+	rows, err := newParquet(bytes.NewReader(file), int64(len(file)), anyReading)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,9 @@ type interaction struct{ user, item, rating, time string }
 
 // event is the interaction as an event in JSON. Its id follows from what the row says, so
 // that a repeated import counts it once.
-func (i interaction) event() []byte {
+func (i interaction) event(r reading) []byte {
 	value := newObject()
-	at := milliseconds(i.time)
+	at := r.milliseconds(i.time)
 	value.add("event_id", idOf(i.user, i.item, at, plainNumber(i.rating)))
 	for _, field := range []struct{ name, text string }{{"user_id", i.user}, {"item_id", i.item}, {"timestamp", at}} {
 		if field.text != "" {

@@ -42,6 +42,17 @@ var errTooLong = fmt.Errorf("more than %d bytes", maxRow)
 
 // line returns the next line, or the beginning of one that is too long.
 func (l *lines) line() (line []byte, tooLong bool, err error) {
+	line, tooLong, err = l.read()
+	return bytes.Clone(line), tooLong, err
+}
+
+// read is line, whose result is valid until the next call.
+func (l *lines) read() (line []byte, tooLong bool, err error) {
+	line, err = l.in.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line, false, err
+	}
+	line = bytes.Clone(line)
 	for {
 		part, err := l.in.ReadSlice('\n')
 		if room := maxRow - len(line); len(part) > room {

@@ -5,28 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// parquetRows is Parquet with columns as in CSV. A timestamp may be of the types TIMESTAMP,
-// DATE and INT96, too.
+// parquetRows is Parquet with columns as in CSV. Those inside of groups are
+// called by their path, with --column.
 type parquetRows struct {
-	words   Words
+	reading reading
 	groups  []parquet.RowGroup
 	current parquet.Rows
-	fields  []string        // by index of the leaf; "" is left out
-	units   []time.Duration // of the leaves that are times
+	fields  []string    // by index of the leaf, then of the partitions; "" is left out
+	convert []converter // of the leaves that are fields
 	buffer  []parquet.Row
 	rows    []parquet.Row // of the buffer, not yet returned
 	number  int64
 }
 
-func newParquet(in io.ReaderAt, size int64, words Words) (p *parquetRows, err error) {
+func newParquet(in io.ReaderAt, size int64, r reading) (p *parquetRows, err error) {
 	defer recovered(&err)
 	if err := checkFooter(in, size); err != nil {
 		return nil, err
@@ -35,38 +35,51 @@ func newParquet(in io.ReaderAt, size int64, words Words) (p *parquetRows, err er
 	if err != nil {
 		return nil, err
 	}
-	p = &parquetRows{words: words, groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
-	var leaves []string
-	for _, path := range f.Schema().Columns() {
+	p = &parquetRows{reading: r, groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
+	paths := f.Schema().Columns()
+	names, lists := make([]string, len(paths)), make(map[string]bool)
+	for i, path := range paths {
 		leaf, _ := f.Schema().Lookup(path...)
-		name := ""
-		if len(path) == 1 && !leaf.Node.Repeated() {
-			name = path[0]
+		if name := strings.Join(path, "."); leaf.MaxRepetitionLevel > 0 {
+			lists[name], lists[path[0]] = true, true
+		} else if len(path) == 1 || r.Columns[name] != "" {
+			names[i] = name
 		}
-		leaves = append(leaves, name)
-		p.units = append(p.units, unitOf(leaf.Node.Type()))
 	}
-	if p.fields, err = words.Columns.fieldsOfTable(leaves); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		field := r.Columns[name]
+		if like := fieldLike(name); field == "" && slices.Contains(required, like) && !r.Columns.has(like) {
+			field = like
+		}
+		if field != "" {
+			return nil, fmt.Errorf("the column %q for %s is a list: an event has one row of its own, as explode in Spark and UNNEST in SQL make them", name, field)
+		}
+	}
+	if p.fields, err = r.fieldsOfTable(names); err != nil {
 		return nil, err
+	}
+	p.convert = make([]converter, len(paths))
+	elements := leafElements(f.Metadata().Schema)
+	for i, path := range paths {
+		if p.fields[i] == "" {
+			continue
+		}
+		leaf, _ := f.Schema().Lookup(path...)
+		if p.convert[i], err = converterFor(p.fields[i], leaf.Node.Type(), elements[i]); err != nil {
+			return nil, fmt.Errorf("the column %q for %s %w", names[i], p.fields[i], err)
+		}
 	}
 	return p, nil
 }
 
-// unitOf is what a value of this type counts; 0 if it is no time.
-func unitOf(kind parquet.Type) time.Duration {
-	logical := kind.LogicalType()
-	if logical == nil {
-		return 0
-	}
-	switch of := logical.Value.(type) {
-	case *format.TimestampType:
-		if of.Unit.Value != nil {
-			return of.Unit.Value.Duration()
+// leafElements are the descriptions of the columns that have values.
+func leafElements(all []format.SchemaElement) (leaves []format.SchemaElement) {
+	for _, element := range all {
+		if element.Type.Valid {
+			leaves = append(leaves, element)
 		}
-	case *format.DateType:
-		return 24 * time.Hour
 	}
-	return 0
+	return leaves
 }
 
 // checkFooter keeps a broken file from making the library take as much memory as it says
@@ -77,6 +90,9 @@ func checkFooter(in io.ReaderAt, size int64) error {
 		maxFooter = 64 << 20
 	)
 	var end [ending]byte
+	if size == 0 {
+		return errEmpty
+	}
 	if size < ending {
 		return fmt.Errorf("not a Parquet file: it has %d bytes", size)
 	}
@@ -104,7 +120,11 @@ func (p *parquetRows) next() (_ row, err error) {
 			if len(p.groups) == 0 {
 				return row{}, io.EOF
 			}
-			p.current, p.groups = p.groups[0].Rows(), p.groups[1:]
+			group := p.groups[0]
+			if p.groups = p.groups[1:]; group.NumRows() == 0 { // has no pages to read
+				continue
+			}
+			p.current = group.Rows()
 		}
 		n, err := p.current.ReadRows(p.buffer)
 		p.rows = p.buffer[:n]
@@ -127,55 +147,23 @@ func (p *parquetRows) next() (_ row, err error) {
 }
 
 func (p *parquetRows) row(values parquet.Row) row {
-	record := make([]string, len(p.fields))
+	record := make([]string, len(p.convert))
 	size := 0
 	for _, v := range values {
 		at := v.Column()
 		if p.fields[at] == "" || v.IsNull() {
 			continue
 		}
-		value, ok := text(v, p.units[at])
-		if !ok {
-			return row{number: p.number, err: fmt.Errorf("%s has the type %v, want a text, a whole number or a time", p.fields[at], v.Kind())}
+		value, err := p.convert[at](v)
+		if err != nil {
+			return row{number: p.number, err: fmt.Errorf("%s %w", p.fields[at], err)}
 		}
 		if size += len(value); size > maxRow {
 			return row{number: p.number, err: errTooLong}
 		}
 		record[at] = value
 	}
-	return row{number: p.number, value: p.words.event(p.fields, record)}
-}
-
-// text is a value as CSV has it.
-func text(v parquet.Value, unit time.Duration) (text string, ok bool) {
-	switch v.Kind() {
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		return string(v.ByteArray()), true
-	case parquet.Int32:
-		return number(int64(v.Int32()), unit), true
-	case parquet.Int64:
-		return number(v.Int64(), unit), true
-	case parquet.Int96:
-		return number(spark(v.Int96()), time.Millisecond), true
-	default:
-		return "", false
-	}
-}
-
-// number writes an integer, and milliseconds if it counts units of a time.
-func number(n int64, unit time.Duration) string {
-	switch {
-	case unit >= time.Millisecond:
-		n *= int64(unit / time.Millisecond)
-	case unit > 0:
-		n /= int64(time.Millisecond / unit)
-	}
-	return strconv.FormatInt(n, 10)
-}
-
-// spark is a time as Spark writes it, the nanoseconds of a day and the Julian day, in Unix ms.
-func spark(at deprecated.Int96) int64 {
-	const epoch = 2_440_588
-	nanos := int64(at[1])<<32 | int64(at[0])
-	return (int64(at[2])-epoch)*(24*time.Hour).Milliseconds() + nanos/int64(time.Millisecond)
+	r := row{number: p.number}
+	r.value, r.time = p.reading.event(p.fields, record)
+	return r
 }

@@ -35,7 +35,10 @@ func isReview(line []byte) bool {
 }
 
 // reviews is Amazon's reviews, one a line.
-type reviews struct{ lines *lines }
+type reviews struct {
+	lines   *lines
+	reading reading
+}
 
 func (r reviews) next() (row, error) {
 	next, err := r.lines.next()
@@ -49,7 +52,8 @@ func (r reviews) next() (row, error) {
 	case err != nil:
 		next.err = err
 	default:
-		next.value = one.interaction().event()
+		said := one.interaction()
+		next.value, next.time = said.event(r.reading), said.time
 	}
 	return next, nil
 }

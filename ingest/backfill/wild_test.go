@@ -78,7 +78,7 @@ func TestOtherFilesAreExplained(t *testing.T) {
 		{"a.jsonl", `{"who": "ann"}`, "user_id=who", `no column "item_id" among who`},
 		{"a.json", `[{"user_id": "ann"}]`, "", "write one object a line"},
 		{"a.csv", "\xff\xfeu\x00", "", "save it as UTF-8"},
-		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column and --event-type are for others"},
+		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column, --event-type and --no-header are for others"},
 	} {
 		h := newHarness()
 		if c.columns != "" {
@@ -134,7 +134,7 @@ func TestObjectsUnlikeTheFirst(t *testing.T) {
 	for _, r := range h.refused {
 		reasons = append(reasons, r.Reason)
 	}
-	if want := []string{ReasonBadRow, ReasonBadRow, "not_json", "missing_field"}; !slices.Equal(reasons, want) {
+	if want := []string{ReasonBadRow, "missing_field", "not_json", "missing_field"}; !slices.Equal(reasons, want) {
 		t.Errorf("refused because of %v, want %v", reasons, want)
 	}
 	if e := h.events["1"][1]; e.Item != "3" || string(e.Context) != `{"a": 1}` {
@@ -159,7 +159,6 @@ func TestParquetAsItIsFound(t *testing.T) {
 		Item string           `parquet:"item_id"`
 		Time deprecated.Int96 `parquet:"timestamp"`
 	}
-	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ofDay := uint64(12 * time.Hour)
 	for name, c := range map[string]struct {
 		write func(io.Writer) error
@@ -189,9 +188,9 @@ func TestParquetAsItIsFound(t *testing.T) {
 func FuzzObjects(f *testing.F) {
 	f.Add([]byte(`{"userId": 7, "itemId": "8", "timestamp": "2026-03-01 12:00:00", "context": {}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := objects{lines: newLines(bytes.NewReader(data))}
+		r := &objects{lines: newLines(bytes.NewReader(data)), reading: anyReading}
 		readAll(t, r)
-		r.lines = newLines(bytes.NewReader(data))
+		r.lines, r.left = newLines(bytes.NewReader(data)), nil
 		if next, err := r.next(); err == nil && next.err == nil && json.Valid(data) && !json.Valid(next.value) {
 			t.Fatalf("%q comes to %q", data, next.value)
 		}

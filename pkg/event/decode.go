@@ -100,6 +100,9 @@ func decodeID(fields object, name string) (string, *InvalidError) {
 	}
 	var id string
 	if err := json.Unmarshal(raw, &id); err != nil {
+		if c := raw[0]; c == '-' || '0' <= c && c <= '9' {
+			return "", invalid(BadID, "%s is the number %s, want a string: put it in quotes", name, quote(raw))
+		}
 		return "", invalid(BadID, "%s is %s, want a string", name, quote(raw))
 	}
 	return id, checkID(name, id)

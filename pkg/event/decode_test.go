@@ -111,6 +111,13 @@ func samples() []sample {
 	}
 }
 
+func TestNumbersAsIDsAreExplained(t *testing.T) {
+	_, err := Decode([]byte(`{"event_id": "e1", "user_id": 17, "item_id": "i1", "timestamp": 1772366400000}`), time.Now(), DefaultLimits())
+	if want := `user_id is the number "17", want a string: put it in quotes`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+}
+
 func TestDecode(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ package export
 import (
 	"bufio"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,16 +118,29 @@ func open(out io.Writer, name string) (*writer, error) {
 		lines.SetEscapeHTML(false)
 		w.write = func(e event.Event) error { return lines.Encode(e) }
 	case ".csv":
-		table := csv.NewWriter(buffered)
-		w.ends = append([]func() error{func() error { table.Flush(); return table.Error() }}, w.ends...)
 		w.write = func(e event.Event) error {
-			return table.Write([]string{e.ID, e.User, e.Item, strconv.FormatInt(e.Time.UnixMilli(), 10), e.Type})
+			return writeRecord(buffered, e.ID, e.User, e.Item, strconv.FormatInt(e.Time.UnixMilli(), 10), e.Type)
 		}
-		if err := table.Write([]string{"event_id", "user_id", "item_id", "timestamp", "type"}); err != nil {
+		if err := writeRecord(buffered, "event_id", "user_id", "item_id", "timestamp", "type"); err != nil {
 			return nil, err
 		}
 	default:
 		return nil, errors.New("is none of .jsonl, .ndjson, .csv, each also with .gz or .zst, and .parquet")
 	}
 	return w, nil
+}
+
+// writeRecord writes a line of CSV. Unlike encoding/csv, it puts a field with a blank behind it in
+// quotes, too: readers drop blanks that are not.
+func writeRecord(out *bufio.Writer, fields ...string) error {
+	for i, field := range fields {
+		if i > 0 {
+			_ = out.WriteByte(',') // an error comes again with the last write
+		}
+		if strings.ContainsAny(field, ",\"\r\n") || strings.TrimSpace(field) != field {
+			field = `"` + strings.ReplaceAll(field, `"`, `""`) + `"`
+		}
+		_, _ = out.WriteString(field)
+	}
+	return out.WriteByte('\n')
 }

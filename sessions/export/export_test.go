@@ -29,7 +29,7 @@ func newStore(t *testing.T) *sessions.Store {
 	return s
 }
 
-var odd = []string{"a", `qu"ote`, "com,ma", "new user", "<b>&amp;", "ключ"}
+var odd = []string{"a", `qu"ote`, "com,ma", " new user ", "<b>&amp;", "ключ"}
 
 func fill(t *testing.T, s *sessions.Store) (events int64) {
 	t.Helper()
