@@ -70,12 +70,10 @@ func (c *csvRows) next() (row, error) {
 		}
 		rec = &read
 	}
-	r := row{number: rec.number, err: rec.err}
-	if rec.err != nil {
-		r.value = []byte(rec.line)
-		return r, nil
+	r := row{number: rec.number, err: rec.err, value: []byte(rec.line)}
+	if rec.err == nil {
+		r.value, r.time = c.event(rec.fields)
 	}
-	r.value, r.time = c.event(rec.fields)
 	return r, nil
 }
 

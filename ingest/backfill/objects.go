@@ -20,8 +20,7 @@ import (
 // events as producers write them, or objects that tell the same in other words.
 func newJSON(in *bufio.Reader, first []byte, r reading) (rows, error) {
 	o := &objects{lines: newLines(in), reading: r}
-	var values map[string]json.RawMessage
-	isObject := json.Unmarshal(first, &values) == nil
+	values := fieldsOfObject(first)
 	switch {
 	case r.NoHeader:
 		return nil, errors.New("is JSON, and --no-header is for tables of text: choose one")
@@ -29,7 +28,7 @@ func newJSON(in *bufio.Reader, first []byte, r reading) (rows, error) {
 		return reviews{o.lines, r}, nil
 	case bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")):
 		return nil, errors.New("is an array: write one object a line, for instance with: jq --compact-output '.[]'")
-	case isObject && r.given():
+	case values != nil && r.given():
 		if _, _, err := o.understand(values); err != nil {
 			return nil, fmt.Errorf("line 1: %w", err)
 		}
@@ -64,14 +63,22 @@ func (o *objects) next() (row, error) {
 				return next, nil
 			}
 		}
-		var values map[string]json.RawMessage
-		if json.Unmarshal(next.value, &values) != nil || values == nil {
+		values := fieldsOfObject(next.value)
+		if values == nil {
 			return next, nil // it is no event either, which says so
 		}
 		if next, ok := o.expand(next, values); ok {
 			return next, nil
 		}
 	}
+}
+
+// fieldsOfObject is nil of what is no JSON object.
+func fieldsOfObject(text []byte) (fields map[string]json.RawMessage) {
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil
+	}
+	return fields
 }
 
 // expand returns a row of the object, or none if it has an empty array of events.

@@ -98,8 +98,10 @@ func (w Words) parseTime(text string) (time.Time, bool) {
 			}
 		}
 	}
-	if n, err := strconv.ParseFloat(text, 64); err == nil {
-		return ofNumber(n)
+	if strings.IndexByte(text, ':') < 0 { // or the error of a text would take longer than its time
+		if n, err := strconv.ParseFloat(text, 64); err == nil {
+			return ofNumber(n)
+		}
 	}
 	text, _, _ = strings.Cut(text, " m=") // of a process's own clock, behind times that Go prints
 	for _, layout := range layouts {
