@@ -102,7 +102,14 @@ func profiles(t *testing.T, path string) (lines []string) {
 func furnish(t *testing.T, servers *embedded.Servers) {
 	t.Helper()
 	dir := t.TempDir()
-	for _, file := range []string{"testdata/readme.csv", "../../ingest/backfill/testdata/ratings.dat", "../../ingest/backfill/testdata/reviews_2023.jsonl"} {
+	files := []string{"testdata/readme.csv"}
+	for _, name := range []string{"ratings.dat", "reviews_2023.jsonl", "sessions.jsonl", "clicks.csv"} {
+		files = append(files, filepath.Join("../../ingest/backfill/testdata", name))
+	}
+	if err := os.CopyFS(filepath.Join(dir, "orders"), os.DirFS("../../ingest/backfill/testdata/orders")); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, strings.Replace(filepath.Base(file), "readme", "events", 1)), text, 0o600)
