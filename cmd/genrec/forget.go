@@ -113,7 +113,7 @@ func printForgotten(cmd *cli.Command, f forgotten) error {
 }
 
 func usersToForget(cmd *cli.Command) ([]string, error) {
-	users := cmd.StringSlice("user")
+	users := slices.Clone(cmd.StringSlice("user"))
 	for _, user := range users {
 		if err := event.CheckID("user", user); err != nil {
 			return nil, settings.Wrong(cmd, err, "user")
@@ -129,7 +129,17 @@ func usersToForget(cmd *cli.Command) ([]string, error) {
 	if len(users) == 0 {
 		return nil, errors.New("--user or --users-file is needed: whom to forget?")
 	}
-	return users, nil
+	return unique(users), nil
+}
+
+// unique drops repetitions: the second time, nothing would be found of a user.
+func unique(users []string) []string {
+	met := make(map[string]bool, len(users))
+	return slices.DeleteFunc(users, func(user string) bool {
+		again := met[user]
+		met[user] = true
+		return again
+	})
 }
 
 // userFlag is repeated for several: an id may have commas.
