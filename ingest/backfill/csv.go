@@ -19,8 +19,17 @@ type csvRows struct {
 }
 
 func newCSV(in *bufio.Reader, r reading) (*csvRows, error) {
+	c := &csvRows{reading: r, in: &records{lines: newLines(in)}}
 	line := firstLine(in)
-	c := &csvRows{reading: r, in: &records{lines: newLines(in), separator: separator(line)}}
+	named, isNamed := namedSeparator(line)
+	if isNamed {
+		_, _, _ = c.in.lines.read() // what was looked at can be read
+		c.in.lines.number++
+		line = firstLine(in)
+	}
+	if c.in.separator = named; !isNamed {
+		c.in.separator = separator(line)
+	}
 	c.in.quotes = c.in.separator != '\t' || hasQuotedField(line)
 	first, err := c.in.next()
 	switch {
@@ -38,6 +47,15 @@ func newCSV(in *bufio.Reader, r reading) (*csvRows, error) {
 	}
 	c.in.want = len(first.fields)
 	return c, nil
+}
+
+// namedSeparator reads the line by which files tell Excel their separator.
+func namedSeparator(line []byte) (byte, bool) {
+	line = bytes.Trim(line, "\"\r ")
+	if len(line) != len("sep=;") || !bytes.EqualFold(line[:4], []byte("sep=")) {
+		return 0, false
+	}
+	return line[4], true
 }
 
 // separator is what the first line has most of: of a comma, and what spreadsheets of some

@@ -54,7 +54,7 @@ func TestFoldersOfParts(t *testing.T) {
 	}
 	root := folder(t, map[string]string{
 		"_SUCCESS": "", ".part-00000.crc": "crc", "_committed_1": "{}", "_delta_log/0.json": "{}", ".hidden/a.csv": "x",
-		"part-00000.parquet": string(sparks), "part-00001.snappy.parquet": full.String(), "part-00002.parquet": none.String(), "part-00003.parquet": "",
+		"part-00000.parquet": string(sparks), "part-00001.snappy.parquet": full.String(), "000000_0": full.String(), "part-00002.parquet": none.String(), "part-00003.parquet": "",
 		"part-00004.csv": csvOf("bob"), "part-00005.csv": "", "part-00006.csv.gz": string(gzipped(t, "")), "part-00007.csv.zst": "", "part-00008.csv.gz": string(gzipped(t, csvOf("cid"))),
 		"part-00009.json": "", "part-00010.json": `{"user_id": "dee", "item_id": "apple", "timestamp": "2026-03-01T12:00:00Z"}`,
 	})
@@ -68,7 +68,7 @@ func TestFoldersOfParts(t *testing.T) {
 	}
 	for _, path := range []string{root, link} {
 		h.events = make(map[string][]event.Event)
-		if got, want := h.run(t, path), (Result{Rows: 5, Appended: 4, Known: 1, Users: 4}); got != want {
+		if got, want := h.run(t, path), (Result{Rows: 6, Appended: 4, Known: 2, Users: 4}); got != want {
 			t.Errorf("got %+v, want %+v; refused %+v", got, want, h.refused)
 		}
 	}

@@ -119,10 +119,17 @@ func (r reading) withPartitions(names []string) []string {
 }
 
 // missingError is of a field that an event needs and no column is.
-type missingError struct{ error }
+type missingError struct {
+	error
+	field string
+}
 
 func noColumn(name, field string, names []string) error {
-	return missingError{fmt.Errorf("there is no column %q for %s among %s", name, field, list(names))}
+	return missingError{fmt.Errorf("there is no column %q for %s among %s", name, field, list(names)), field}
+}
+
+func noField(field string, names []string) error {
+	return missingError{fmt.Errorf("there is no column %q among %s: name the one that it is with --column %s=COLUMN", field, list(names), field), field}
 }
 
 // list writes names for an error; there can be any number.
@@ -156,7 +163,7 @@ func (c Columns) fieldsOf(names []string) ([]string, error) {
 	}
 	for _, field := range required {
 		if !slices.Contains(fields, field) {
-			return nil, missingError{fmt.Errorf("there is no column %q among %s: name the one that it is with --column %s=COLUMN", field, list(names), field)}
+			return nil, noField(field, names)
 		}
 	}
 	return fields, nil

@@ -93,7 +93,7 @@ func openFile(path string, r reading) (_ *file, err error) {
 		f.close = append(f.close, func() error { unzipped.Close(); return nil })
 		text, name = unzipped, strings.TrimSuffix(name, ".zst")
 	}
-	switch isParquet := filepath.Ext(name) == ".parquet"; {
+	switch isParquet := filepath.Ext(name) == ".parquet" || hasMagic(opened); {
 	case isParquet && name != strings.ToLower(filepath.Base(path)):
 		err = errors.New("a Parquet file is compressed inside and cannot be read from within another compression: unpack it first")
 	case isParquet && r.format != Auto && r.format != Events:
@@ -107,6 +107,13 @@ func openFile(path string, r reading) (_ *file, err error) {
 		return f, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, nil
+}
+
+// hasMagic reports whether a file begins as Parquet does: Hive's parts have no extension.
+func hasMagic(in io.ReaderAt) bool {
+	var magic [4]byte
+	_, err := in.ReadAt(magic[:], 0)
+	return err == nil && string(magic[:]) == "PAR1"
 }
 
 // Close closes what the file holds open.

@@ -134,10 +134,8 @@ func (o *objects) understand(values map[string]json.RawMessage) ([]source, []str
 		}
 	}
 	fields, err := o.reading.Columns.fieldsOf(o.reading.withPartitions(names))
-	if err != nil { // say so with the columns inside of others, too
-		if _, nested := o.reading.Columns.fieldsOf(o.reading.withPartitions(paths(values, ""))); nested != nil {
-			err = nested
-		}
+	if missing := (missingError{}); errors.As(err, &missing) {
+		err = noField(missing.field, paths(values, "")) // with those inside of others, too
 	}
 	return sources, fields, err
 }

@@ -77,6 +77,7 @@ func TestJSONThatIsExplained(t *testing.T) {
 	for _, c := range []struct{ text, columns, want string }{
 		{sessionsText, "", `no column "user_id" among events.aid, events.ts, events.type, session: name the one that it is with --column user_id=COLUMN`},
 		{`{"visitor": "ann", "item_id": "a", "timestamp": 1661200010}`, "", `no column "user_id" among item_id, timestamp, visitor: name the one that it is with --column user_id=COLUMN`},
+		{`{"user": {"id": 1}, "item": {"id": 2}, "timestamp": 1661200010}`, "", `no column "user_id" among item.id, timestamp, user.id: name`},
 		{sessionsText, "user_id=session item_id=events.sku timestamp=events.ts", "bad_row (events[3]: events.sku: 5 is no object)"},
 		{sessionsText, "user_id=session item_id=event.aid timestamp=events.ts", `line 1: there is no column "event.aid" for item_id among events.aid, events.ts`},
 		{`{"u": 1, "a": [1, 2], "t": [1661200010, 1661200011]}`, "user_id=u item_id=a timestamp=t", "a and t are two arrays"},

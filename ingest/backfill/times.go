@@ -164,13 +164,14 @@ func (r reading) explainTime(text string) string {
 	if len(text) > most {
 		shown += "..."
 	}
+	var wrong string
 	switch at, ok := r.parseTime(text); {
 	case !ok:
-		return shown + ` is no time that is understood, such as 2026-03-01 12:00:00, RFC 3339 or a number: ` +
-			`say how times are written with --time-format, such as "%d/%m/%Y %H:%M" or "%m/%d/%Y %I:%M:%S %p"`
+		wrong = "is no time that is understood, such as 2026-03-01 12:00:00, RFC 3339 or a number"
 	case at.Before(r.limits.Earliest):
-		return fmt.Sprintf("%s is %s, before %s", shown, at.Format(time.RFC3339), r.limits.Earliest.Format(time.DateOnly))
+		wrong = fmt.Sprintf("is %s, before %s", at.Format(time.RFC3339), r.limits.Earliest.Format(time.DateOnly))
 	default:
-		return fmt.Sprintf("%s is %s, more than %v ahead", shown, at.Format(time.RFC3339), r.limits.MaxAhead)
+		wrong = fmt.Sprintf("is %s, more than %v ahead", at.Format(time.RFC3339), r.limits.MaxAhead)
 	}
+	return shown + " " + wrong + `: say how times are written with --time-format, such as "%d/%m/%Y %H:%M" or "%m/%d/%Y %I:%M:%S %p"`
 }

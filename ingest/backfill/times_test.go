@@ -132,7 +132,7 @@ func TestTimesAreToldAsWritten(t *testing.T) {
 			t.Errorf("%q: refused %+v (%s), error %v, want %q and %s kept", c.text, h.refused, h.refused[0].Value, err, c.want, c.kept)
 			continue
 		}
-		if strings.Contains(c.want, "is no time") != strings.Contains(h.refused[0].Detail, "--time-format") {
+		if !strings.Contains(h.refused[0].Detail, "--time-format") {
 			t.Errorf("%q: refused because %s", c.text, h.refused[0].Detail)
 		}
 	}

@@ -26,6 +26,7 @@ func TestFilesAsTheyAreFound(t *testing.T) {
 		{"names in another case", "a.csv", "UserID,Item Id,TIMESTAMP,Type\nann,apple," + noon + "000,click\n", nil},
 		{"a spreadsheet's mark and line ends", "a.csv", "\ufeffuser_id,item_id,timestamp,type\r\nann,apple," + noon + "000,click\r\n", nil},
 		{"semicolons and quotes", "a.csv", "\"user_id\";\"item_id\";\"timestamp\";\"type\"\n\"ann\";\"apple\";\"2026-03-01 12:00:00\";\"click\"\n", nil},
+		{"a separator that Excel is told", "a.csv", "\ufeffsep=;\r\nuser_id;item_id;a,b,c,d;timestamp;type\r\nann;apple;x;" + noon + ";click\r\n", nil},
 		{"tabs and empty fields", "a.tsv", "price\tuser_id\titem_id\ttimestamp\ttype\n\tann\tapple\t" + noon + "000\tclick\n", nil},
 		{"blanks behind commas", "a.csv", "user_id, item_id, timestamp, type\nann, apple, \"" + noon + "000\", click\n", nil},
 		{"other names", "a.csv", "at,customer,sku,what,item_id\n" + noon + ",ann,apple,click,7\n", renamed},
