@@ -83,7 +83,7 @@ func (r *run) start(ctx context.Context) (*batch, error) {
 			set.batches.Done()
 			return nil, err
 		}
-		b := &batch{set: set, users: r.queue.take(r.size.get()), began: time.Now()}
+		b := &batch{set: set, users: r.queue.take(r.size.withBacklog(r.queue.live())), began: time.Now()}
 		if len(b.users) > 0 {
 			r.lastStart = b.began
 			r.metrics.stage("slot", b.began.Sub(waits))

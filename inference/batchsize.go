@@ -37,6 +37,14 @@ func (b *batchSize) get() int {
 	return b.size
 }
 
+// withBacklog is get while so many users wait: those at the end of a backlog wait for many batches
+// anyway, and larger ones, up to four times the bound, work it off sooner.
+func (b *batchSize) withBacklog(users int) int {
+	const batches, most = 8, 4
+	size := b.get()
+	return min(max(size, users/batches), most*size, b.most)
+}
+
 // spacing is how long after the beginning of a batch the next one should begin, if fewer users
 // wait than the bound: so long that the device is busy half of the time with batches like the
 // last one, at most a quarter of the latency target. Letting users gather for fewer and larger
@@ -48,12 +56,11 @@ func (b *batchSize) spacing(concurrency int) time.Duration {
 	return min(2*b.last/time.Duration(concurrency), b.perBatch/2)
 }
 
-// pause is how long to let refreshes gather between two requests for them: half of the time
-// between two batches.
+// pause is how long to let refreshes gather between two requests for them: a quarter of a batch.
 func (b *batchSize) pause() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return min(b.last/2, b.perBatch/4)
+	return min(b.last, b.perBatch) / 4
 }
 
 // observe learns how long the generation of a batch took. The bound at most doubles or halves.

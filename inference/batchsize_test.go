@@ -64,3 +64,17 @@ func TestBatchSize(t *testing.T) {
 		}
 	}
 }
+
+func TestBatchSizeWithBacklog(t *testing.T) {
+	b := newBatchSize(100*time.Millisecond, 100)
+	b.size = 20
+	for waiting, want := range map[int]int{1: 20, 160: 20, 320: 40, 640: 80, 10_000: 80} {
+		if got := b.withBacklog(waiting); got != want {
+			t.Errorf("%d users wait: the next batch is of %d, want %d", waiting, got, want)
+		}
+	}
+	b.size = 50
+	if got := b.withBacklog(10_000); got != 100 {
+		t.Errorf("a batch is of %d, more than the most", got)
+	}
+}

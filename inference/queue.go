@@ -214,6 +214,13 @@ func (q *queue) len() int {
 	return q.count()
 }
 
+// live is how many users wait with an event of their own.
+func (q *queue) live() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lines[0].Len()
+}
+
 // size is the number of users who could be taken.
 func (q *queue) size() int {
 	q.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -77,13 +78,15 @@ func (w *worker) fetch(ctx context.Context) error {
 }
 
 // pause is how long to let messages gather before the next request, so that few of them do not
-// cost a request to the broker, a round trip to Redis and another request each. It follows the
-// time that an append takes, which is short while there are cores to spare, and grows with the
-// load; a quiet topic's next message is not held up, since it comes later than that.
+// cost a request to the broker, round trips to Redis and another request each. It follows the
+// time that an append takes, which is short while there is little load; a quiet topic's next
+// message is not held up, since it comes later than that. With many cores, requests are cheap in
+// comparison with the time that users wait.
 func (r *run) pause() time.Duration {
-	const times, longest = 10, 25 * time.Millisecond
-	return min(times*time.Duration(r.appendTook.Load()), longest)
+	return min(10*time.Duration(r.appendTook.Load()), longestPause)
 }
+
+var longestPause = max(4*time.Millisecond, 32*time.Millisecond/time.Duration(runtime.GOMAXPROCS(0)))
 
 func (w *worker) receive(ctx context.Context, m kafka.Message) error {
 	d := w.decode(ctx, m)

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,8 +32,9 @@ type destination struct {
 	kind    protocol.ApiKey
 }
 
-// producePause is how long messages may wait for those of other partitions.
-const producePause = 5 * time.Millisecond
+// producePause is how long messages may wait for those of other partitions: the longer, the fewer
+// cores there are for what requests cost.
+var producePause = max(time.Millisecond, 10*time.Millisecond/time.Duration(runtime.GOMAXPROCS(0)))
 
 // newMerger returns a merger that leaves a pause between two requests for messages; nil is none.
 func newMerger(next kafka.RoundTripper, fetchPause func() time.Duration) *merger {
