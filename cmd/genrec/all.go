@@ -66,6 +66,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			o.infers(s, w)
 			o.metrics.MustRegister(watch.Metrics()...)
 			group, groupCtx := errgroup.WithContext(ctx)
+			group.Go(func() error { return s.keeper.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/urfave/cli/v3"
+	"golang.org/x/sync/errgroup"
 
 	"genrec/inference"
 	"genrec/inference/versions"
@@ -40,7 +41,10 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 			slog.Info("inference starts", "device", m.device)
 			w := newWorker(cmd, s, m, o, nil)
 			o.infers(s, w)
-			err = w.Run(ctx)
+			group, groupCtx := errgroup.WithContext(ctx)
+			group.Go(func() error { return s.keeper.Run(groupCtx) })
+			group.Go(func() error { return w.Run(groupCtx) })
+			err = group.Wait()
 			slog.Info("inference stopped", "stats", w.Stats())
 			return errors.Join(err, s.close())
 		}),

@@ -54,6 +54,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			i := newIngester(s, start, o)
 			o.ingests(s, i)
 			group, groupCtx := errgroup.WithContext(ctx)
+			group.Go(func() error { return s.keeper.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newArchiver(s, past, start).Run(groupCtx) })

@@ -93,9 +93,13 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 		defer func() { err = errors.Join(err, producer.Close()) }()
 		events = producer
 		group.Go(func() error {
-			return unlessStopped(groupCtx, errors.Join(
+			err := errors.Join(
 				stream.AwaitTopics(groupCtx, slog.Default(), kafka, stream.DefaultTopics(), partitions),
-				stream.AwaitAccess(groupCtx, slog.Default(), kafka, producer.Access())))
+				stream.AwaitAccess(groupCtx, slog.Default(), kafka, producer.Access()))
+			if err != nil {
+				return unlessStopped(groupCtx, err)
+			}
+			return stream.NewKeeper(kafka, stream.DefaultTopics(), partitions, slog.Default()).Run(groupCtx)
 		})
 	}
 	server, err := serve.New(cfg, client, events)

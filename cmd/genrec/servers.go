@@ -20,6 +20,8 @@ type servers struct {
 	redis redis.UniversalClient
 	store *sessions.Store
 	own   *embedded.Servers // nil when both were given by address
+	// keeper watches the topics of services; nil for commands that work once.
+	keeper *stream.Keeper
 }
 
 // connect uses the servers given by address and embedded ones in place of those
@@ -58,6 +60,7 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s 
 			return s, err
 		}
 	}
+	s.keeper = stream.NewKeeper(s.kafka, stream.DefaultTopics(), cmd.Int("partitions"), slog.Default())
 	options, err := redisConfig(cmd, address)
 	if err != nil {
 		return s, err
@@ -78,8 +81,14 @@ func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
 	return err
 }
 
-// answer says whether Redis does. Kafka is asked all the time anyway.
+// answer says whether Redis does, and whether the topics are there. Kafka is asked all the time
+// anyway.
 func (s *servers) answer(ctx context.Context) error {
+	if s.keeper != nil {
+		if err := s.keeper.Ready(); err != nil {
+			return err
+		}
+	}
 	if err := s.redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("ping Redis: %w", err)
 	}

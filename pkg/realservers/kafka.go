@@ -190,6 +190,14 @@ func (k *Kafka) answers(ctx context.Context) error {
 	return err
 }
 
+// Wipe takes everything from it, after Kill and before Start, as a disk that was replaced does.
+func (k *Kafka) Wipe(ctx context.Context) error {
+	if err := os.RemoveAll(filepath.Join(k.cfg.Folder, "data")); err != nil {
+		return fmt.Errorf("wipe Kafka: %w", err)
+	}
+	return k.format(ctx)
+}
+
 // Process returns its process id.
 func (k *Kafka) Process() int { return k.process.cmd.Process.Pid }
 

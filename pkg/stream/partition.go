@@ -25,6 +25,7 @@ type Partition struct {
 	client  *kafka.Client
 	next    int64 // offset to ask for, or kafka.FirstOffset
 	fetched []kafka.Message
+	behind  time.Time // since when the broker has been behind next; zero: it is not
 }
 
 const (
@@ -34,17 +35,25 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
+// ofAnotherTopic is in place of a committed offset that is not one of this topic.
+const ofAnotherTopic = -1 << 62
+
 // seek goes to where the group is. A start that moves with time is committed at once:
-// what arrives before the first commit must not be passed over after a restart.
+// what arrives before the first commit must not be passed over after a restart. So is the
+// beginning of a topic that took the place of another one.
 func (p *Partition) seek(ctx context.Context, committed int64) error {
-	if committed >= 0 || p.cfg.Start == Earliest {
+	at := p.cfg.Start
+	switch {
+	case committed == ofAnotherTopic:
+		at = Earliest
+	case committed >= 0 || at == Earliest:
 		p.next = committed
 		return nil
 	}
 	var start int64
-	what := fmt.Sprintf("look up offset %s of partition %d of topic %q", p.cfg.Start, p.Number, p.cfg.Topic)
+	what := fmt.Sprintf("look up offset %s of partition %d of topic %q", at, p.Number, p.cfg.Topic)
 	err := backoff.Retry(ctx, p.cfg.Logger, what, func() (err error) {
-		start, _, err = bounds(ctx, p.cfg.Kafka.client(), p.cfg.Topic, p.Number, p.cfg.Start)
+		start, _, err = bounds(ctx, p.client, p.cfg.Topic, p.Number, at)
 		return err
 	})
 	if err != nil {
@@ -170,19 +179,29 @@ func content(b protocol.Bytes) ([]byte, error) {
 	return protocol.ReadAll(b)
 }
 
+// behindPatience is how long a broker may be behind the offset that it is asked for.
+const behindPatience = 5 * time.Second
+
 // recover goes on at the first message that there is, if those up to it were deleted before
-// they were read. Otherwise the broker is behind, and may catch up.
+// they were read, or if the partition ends before the offset that was committed.
 func (p *Partition) recover(ctx context.Context, outOfRange error) error {
-	first, _, err := bounds(ctx, p.client, p.cfg.Topic, p.Number, Earliest)
+	first, end, err := bounds(ctx, p.client, p.cfg.Topic, p.Number, Earliest)
 	if err != nil {
 		return err
 	}
-	if first <= p.next {
-		return fmt.Errorf("offset %d: %w", p.next, outOfRange)
+	logger := p.cfg.Logger.With("topic", p.cfg.Topic, "partition", p.Number, "from", p.next, "to", first)
+	switch {
+	case first > p.next:
+		logger.ErrorContext(ctx, "messages were deleted before they were read: raise the topic's retention or add consumers", "messages", first-p.next)
+	case p.behind.IsZero():
+		p.behind = time.Now()
+		fallthrough
+	case time.Since(p.behind) < behindPatience || p.next <= end:
+		return fmt.Errorf("offset %d, while the partition ends at %d: %w", p.next, end, outOfRange)
+	default:
+		logger.ErrorContext(ctx, "a partition ends before the offset that was committed, so that it was created again or has lost messages: reading it from its beginning", "end", end)
 	}
-	p.cfg.Logger.ErrorContext(ctx, "messages were deleted before they were read: raise the topic's retention or add consumers",
-		"topic", p.cfg.Topic, "partition", p.Number, "from", p.next, "to", first)
-	p.next = first
+	p.next, p.behind = first, time.Time{}
 	return nil
 }
 

@@ -52,17 +52,30 @@ func EnsureTopics(ctx context.Context, cluster Cluster, topics Topics, partition
 	if len(missing) == 0 {
 		return nil
 	}
-	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
+	return create(ctx, client, cluster, missing)
+}
+
+// createTopics creates topics with connections and metadata of its own.
+func createTopics(ctx context.Context, cluster Cluster, configs []kafka.TopicConfig) error {
+	client, done := cluster.freshClient()
+	defer done()
+	return create(ctx, client, cluster, configs)
+}
+
+func create(ctx context.Context, client *kafka.Client, cluster Cluster, configs []kafka.TopicConfig) error {
+	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: configs})
 	if err != nil {
-		return fmt.Errorf("create %d topics at Kafka %v: %w", len(missing), cluster, err)
+		return fmt.Errorf("create %d topics at Kafka %v: %w", len(configs), cluster, err)
 	}
-	for name, err := range created.Errors {
-		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-			return fmt.Errorf("create topic %q with %d partitions: %w", name, partitions, err)
+	for _, c := range configs {
+		if err := created.Errors[c.Topic]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %q with %d partitions: %w", c.Topic, c.NumPartitions, err)
 		}
 	}
 	return nil
 }
+
+func (t Topics) names() []string { return []string{t.Interactions, t.DeadLetters, t.Refreshes} }
 
 func (t Topics) configs(partitions int) []kafka.TopicConfig {
 	config := func(name string, maxBytes int, more ...kafka.ConfigEntry) kafka.TopicConfig {
