@@ -272,6 +272,24 @@ func TestRealAccess(t *testing.T) {
 	}
 }
 
+// What the doctor has no right to look at is no fault, and said.
+func TestRealDoctorWithDocumentedRights(t *testing.T) {
+	s := startSecured(t)
+	all := examineAll(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, s.flags()...))
+	for _, f := range all["topics"] {
+		if !f.OK || !f.Unchecked || !strings.Contains(f.Remedy, "DescribeConfigs") {
+			t.Errorf("without DescribeConfigs, it says %+v", f)
+		}
+	}
+	for _, subject := range []string{"Redis", "clock", "Kafka"} {
+		for _, f := range all[subject] {
+			if !f.OK || f.Unchecked {
+				t.Errorf("with the documented rights, it says %+v", f)
+			}
+		}
+	}
+}
+
 // TestRealIngestWithDocumentedRights moves an event with no more rights than
 // docs/SECURITY.md asks for.
 func TestRealIngestWithDocumentedRights(t *testing.T) {
