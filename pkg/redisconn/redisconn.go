@@ -124,7 +124,7 @@ func modeOf(ctx context.Context, client *redis.Client) (string, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
 		return "", err
 	}
-	if known, err := client.ClusterSlots(ctx).Result(); err == nil && len(known) > 0 {
+	if known, err := client.Do(ctx, "cluster", "slots").Slice(); err == nil && len(known) > 0 {
 		return "cluster", nil
 	}
 	return "standalone", nil

@@ -48,10 +48,10 @@ func consume(t *testing.T, cfg stream.GroupConfig) *readings {
 				}
 			}
 		})
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			return err
 		}
-		return err
+		return nil
 	})
 	t.Cleanup(service.Stop)
 	return r
