@@ -35,10 +35,10 @@ const (
 	usersAtOnce       = 1000 // in one command
 )
 
-// AddFeedback adds to the counts, in one transaction.
+// AddFeedback adds to the counts, in one transaction where the user of Redis may do that.
 func (s *Store) AddFeedback(ctx context.Context, f Feedback) error {
 	counts, users := s.outcomeKeys(f.Version, f.Day)
-	_, err := s.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+	add := func(pipe redis.Pipeliner) error {
 		pipe.HIncrBy(ctx, counts, interactionsField, f.Interactions)
 		pipe.HIncrBy(ctx, counts, hitsField, f.Hits)
 		pipe.Expire(ctx, counts, feedbackTTL)
@@ -52,7 +52,12 @@ func (s *Store) AddFeedback(ctx context.Context, f Feedback) error {
 		}
 		pipe.Expire(ctx, users, feedbackTTL)
 		return nil
-	})
+	}
+	run := s.rdb.TxPipelined
+	if !s.Transactions() { // with MULTI refused, what follows it would be done all the same
+		run = s.rdb.Pipelined
+	}
+	_, err := run(ctx, add)
 	if err != nil {
 		return fmt.Errorf("count what came of the recommendations of version %q: %w", f.Version, err)
 	}

@@ -45,23 +45,28 @@ func isProbed(user string) bool { return strings.Contains(user, nobody) }
 // probedVersion is of no model.
 const probedVersion = nobody
 
+// writeAndRead writes twice: scripts begin what transactions then go on with.
 func (s *Store) writeAndRead(ctx context.Context, users []string) error {
-	batch := make([]UserEvents, len(users))
-	for i, user := range users {
-		batch[i] = UserEvents{User: user, Events: []event.Event{{
-			ID: "probe", User: user, Item: "probe", Type: event.DefaultType, Time: time.UnixMilli(1),
-		}}}
-	}
-	appended, err := s.Append(ctx, batch)
-	if err != nil {
-		return err
-	}
-	lists := make([]Recommendations, len(users))
-	for i, a := range appended {
-		lists[i] = Recommendations{User: a.User, SequenceVersion: a.Version, Source: SourceModel, GeneratedAt: time.UnixMilli(1)}
-	}
-	if _, err := s.PutRecommendations(ctx, lists); err != nil {
-		return err
+	for nth := range 2 {
+		batch := make([]UserEvents, len(users))
+		for i, user := range users {
+			batch[i] = UserEvents{User: user, Events: []event.Event{{
+				ID: fmt.Sprint("probe-", nth), User: user, Item: "probe", Type: event.DefaultType, Time: time.UnixMilli(1),
+			}}}
+		}
+		appended, err := s.Append(ctx, batch)
+		if err != nil {
+			return err
+		}
+		lists := make([]Recommendations, len(users))
+		for i, a := range appended {
+			lists[i] = Recommendations{
+				RecID: NewRecID("probe"), User: a.User, SequenceVersion: a.Version, Source: SourceModel, GeneratedAt: time.UnixMilli(1),
+			}
+		}
+		if _, err := s.PutRecommendations(ctx, lists); err != nil {
+			return err
+		}
 	}
 	if _, err := s.Read(ctx, users); err != nil {
 		return err

@@ -47,8 +47,8 @@ func TestProbe(t *testing.T) {
 	if err := s.writeAndRead(t.Context(), users); err != nil {
 		t.Fatal(err)
 	}
-	if sequences, err := s.Sequences(t.Context(), users); err != nil || len(sequences[0].Interactions) != 1 {
-		t.Fatalf("the probe has written %+v (error %v), want an event", sequences[0], err)
+	if sequences, err := s.Sequences(t.Context(), users); err != nil || len(sequences[0].Interactions) != 2 {
+		t.Fatalf("the probe has written %+v (error %v), want two events", sequences[0], err)
 	}
 	if _, err := s.Scan(t.Context(), func(sequence Sequence) error { t.Errorf("a scan sees %q", sequence.User); return nil }); err != nil {
 		t.Fatal(err)

@@ -87,6 +87,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 		noTransactions: new(atomic.Bool),
 	}
 	s.single, _ = rdb.(*redis.Client)
+	s.checkTransactions(ctx)
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, err
 	}

@@ -278,6 +278,15 @@ func TestTransactionsRefused(t *testing.T) {
 	if refused.optimistic() {
 		t.Error("it would try again")
 	}
+	if err := refused.AddFeedback(t.Context(), Feedback{Version: "v1", Day: "2026-03-01", Interactions: 3, Hits: 1, Users: []uint64{7}}); err != nil {
+		t.Error(err)
+	}
+	if outcomes, _, err := refused.Outcomes(t.Context(), "v1", []string{"2026-03-01"}); err != nil || len(outcomes) != 1 || outcomes[0].Interactions != 3 || outcomes[0].Users != 1 {
+		t.Errorf("it has counted %+v (error %v), want all once", outcomes, err)
+	}
+	if err := refused.Probe(t.Context()); err != nil {
+		t.Errorf("its probe ends with %v", err)
+	}
 }
 
 // FuzzExtend holds extend against the script.

@@ -44,6 +44,9 @@ func examineRedis(ctx context.Context, cmd *cli.Command) []finding {
 	}
 	if err == nil {
 		all = append(all, healthy(subject, "%s allows all that genrec does", kindOf(client, len(masters))))
+		if !store.Transactions() {
+			all = append(all, finding{Subject: subject, OK: true, Text: "refuses transactions: writing takes it twice the CPU time", Remedy: "permit transactions to this user (+@transaction)"})
+		}
 	}
 	for _, master := range masters {
 		all = append(all, examineKeeping(ctx, master)...)
