@@ -110,7 +110,7 @@ func (p *Partition) request(ctx context.Context) ([]kafka.Message, error) {
 	}
 	messages, end, err := p.read(response)
 	switch {
-	case end > p.next:
+	case end >= 0 && end > p.next: // -1 is behind kafka.FirstOffset, and means the end of the partition
 		p.next = end
 	case err == nil && p.next >= 0 && end >= 0 && response.highWatermark > p.next:
 		p.next++ // compaction has removed the last messages of the batch that the offset is in
