@@ -16,12 +16,8 @@ import (
 	"genrec/cmd/internal/process"
 )
 
-// engineRate measures the engine alone, on all devices at once, and returns the sum. It is 0
-// without an engine binary.
+// engineRate measures the engine alone, on all devices at once, and returns the sum.
 func (r *rig) engineRate(ctx context.Context, binary string, m servedModel, a *audience) (float64, error) {
-	if binary == "" {
-		return 0, nil
-	}
 	requests := filepath.Join(r.folder, "requests.txt")
 	if err := a.writeDataset(requests); err != nil {
 		return 0, err

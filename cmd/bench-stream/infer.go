@@ -9,8 +9,18 @@ import (
 // build is a genrec binary to measure.
 type build struct {
 	name, binary string
-	engine       float64 // users a second of its engine alone
+	engineBinary string
+	engine       []float64 // users a second of its engine alone, before and after the rest
 	outcomes     []outcome
+}
+
+// outcome has the medians of all rounds, and the mean rate of the engine.
+func (b *build) outcome() outcome {
+	o := medians(b.outcomes)
+	for _, rate := range b.engine {
+		o.engine += rate / float64(len(b.engine))
+	}
+	return o
 }
 
 // measureInfer measures one build, or two by turns, and prints the last line
@@ -44,14 +54,18 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	if s.rate > 0 {
 		return r.watchMemory(ctx, model, b, s.rate)
 	}
-	builds, err := r.builds(ctx, model, a)
-	if err != nil {
+	builds := r.builds()
+	if err := r.measureEngines(ctx, builds, model, a); err != nil {
 		return err
 	}
 	if err := r.measureByTurns(ctx, builds, model, b); err != nil {
 		return err
 	}
-	this := medians(builds[0].outcomes)
+	// Cores of a shared host become faster and slower within minutes.
+	if err := r.measureEngines(ctx, builds, model, a); err != nil {
+		return err
+	}
+	this := builds[0].outcome()
 	if s.memory > 0 {
 		if err := r.watchMemory(ctx, model, b, 0.9*this.steady); err != nil {
 			return err
@@ -60,7 +74,7 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	fmt.Printf("took %v\n", time.Since(began).Round(time.Second))
 	line := this.line(s.devices)
 	if len(builds) > 1 {
-		other := medians(builds[1].outcomes)
+		other := builds[1].outcome()
 		fmt.Printf("%s:\n%s\n", builds[1].name, other.line(s.devices))
 		line += fmt.Sprintf(" against_steady_per_s=%.0f speedup=%.2f", other.steady, this.steady/other.steady)
 	}
@@ -68,23 +82,33 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	return nil
 }
 
-// builds returns the builds to measure, the one of -genrec first, with their engines measured.
-func (r *rig) builds(ctx context.Context, model servedModel, a *audience) ([]*build, error) {
-	this := &build{name: "this build", binary: r.genrec}
-	var err error
-	if this.engine, err = r.engineRate(ctx, r.engine, model, a); err != nil {
-		return nil, err
+// builds returns the builds to measure, the one of -genrec first.
+func (r *rig) builds() []*build {
+	builds := []*build{{name: "this build", binary: r.genrec, engineBinary: r.engine}}
+	if r.against != "" {
+		builds = append(builds, &build{name: "against " + r.against, binary: r.against, engineBinary: r.againstEngine})
 	}
-	if r.against == "" {
-		return []*build{this}, nil
+	return builds
+}
+
+// measureEngines measures the engine of each build. One whose engine is not given is compared
+// with the first build's.
+func (r *rig) measureEngines(ctx context.Context, builds []*build, model servedModel, a *audience) error {
+	for _, b := range builds {
+		if b.engineBinary == "" {
+			if b != builds[0] {
+				fmt.Printf("note: the engine of %s is not given: it is compared with that of %s\n", b.name, builds[0].name)
+				b.engine = builds[0].engine
+			}
+			continue
+		}
+		rate, err := r.engineRate(ctx, b.engineBinary, model, a)
+		if err != nil {
+			return err
+		}
+		b.engine = append(b.engine, rate)
 	}
-	other := &build{name: "against " + r.against, binary: r.against, engine: this.engine}
-	if r.againstEngine == "" {
-		fmt.Println("note: without -against-engine, both builds are compared with this build's engine")
-	} else if other.engine, err = r.engineRate(ctx, r.againstEngine, model, a); err != nil {
-		return nil, err
-	}
-	return []*build{this, other}, nil
+	return nil
 }
 
 // measureByTurns measures Redis alone and then all builds, round by round.
@@ -100,7 +124,7 @@ func (r *rig) measureByTurns(ctx context.Context, builds []*build, model servedM
 			if err != nil {
 				return fmt.Errorf("measure %s: %w", of.name, err)
 			}
-			o.engine, o.redis = of.engine, redis
+			o.redis = redis
 			of.outcomes = append(of.outcomes, o)
 		}
 	}
