@@ -59,7 +59,7 @@ func (r *rig) byTurns(ctx context.Context) (round, error) {
 			return round{}, err
 		}
 		rounds[i].rate = through.rate
-		fmt.Printf("round %d: Redis alone %.0f events/s by %d connections that send prepared scripts; %v; ratio %.2f\n",
+		fmt.Printf("round %d: Redis alone %.0f events/s by %d connections that send prepared commands; %v; ratio %.2f\n",
 			i+1, rounds[i].ceiling, ceilingConnections, through, rounds[i].ratio())
 	}
 	slices.SortFunc(rounds, func(a, b round) int { return cmp.Compare(a.ratio(), b.ratio()) })

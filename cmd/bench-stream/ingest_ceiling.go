@@ -17,7 +17,7 @@ import (
 
 const (
 	ceilingConnections = 4
-	ceilingDepth       = 512 // scripts in a pipeline
+	ceilingDepth       = 512 // users in a pipeline
 )
 
 // recorded is a connection that records what is written to it.
@@ -61,6 +61,7 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 	pipelines := make([][]pipeline, ceilingConnections)
 	batches := make([][]sessions.UserEvents, ceilingConnections)
 	began := time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Millisecond)
+	events := 0
 	for n := range r.events {
 		e := r.nthEvent(n, began)
 		at := n % ceilingConnections
@@ -72,75 +73,30 @@ func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
 		if _, err := store.Append(ctx, batches[at]); err != nil {
 			return 0, err
 		}
-		scripts := written.Bytes()
-		if name := bytes.Index(scripts, []byte("evalsha")); name > 0 { // without the handshake of a new connection
-			scripts = scripts[bytes.LastIndexByte(scripts[:name], '*'):]
+		p, err := dataCommands(written.Bytes())
+		if err != nil {
+			return 0, fmt.Errorf("record appends: %w", err)
 		}
-		pipelines[at] = append(pipelines[at], pipeline{bytes.Clone(scripts), len(batches[at])})
+		pipelines[at] = append(pipelines[at], p)
+		events += len(batches[at])
 		batches[at] = batches[at][:0]
 	}
 	if err := r.flushRedis(ctx); err != nil {
 		return 0, err
 	}
 
-	commands := 0
 	start := time.Now()
-	var group errgroup.Group
+	group, sending := errgroup.WithContext(ctx)
 	for _, of := range pipelines {
-		for _, p := range of {
-			commands += p.commands
-		}
-		group.Go(func() error { return r.send(of) })
+		group.Go(func() error { return replayOn(sending, r.redis, of) })
 	}
 	if err := group.Wait(); err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
 	users, err := r.rdb.DBSize(ctx).Result()
-	if err != nil || int(users) < min(commands, r.users)*9/10 {
+	if err != nil || int(users) < min(events, r.users)*9/10 {
 		return 0, errors.Join(err, fmt.Errorf("the replay left %d keys: the commands were not executed", users))
 	}
-	return float64(commands) / took.Seconds(), nil
-}
-
-// send keeps two pipelines in flight.
-func (r *rig) send(pipelines []pipeline) (err error) {
-	conn, err := net.Dial("tcp", r.redis)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	replied := make(chan error, 1)
-	sent := make(chan struct{}, 2)
-	go func() {
-		buffer := make([]byte, 64<<10)
-		left := 0
-		for _, p := range pipelines {
-			for left += p.commands; left > 0; { // a read may extend into the next pipeline's replies
-				n, err := conn.Read(buffer)
-				if err != nil {
-					replied <- err
-					return
-				}
-				if bytes.IndexByte(buffer[:n], '-') >= 0 {
-					replied <- fmt.Errorf("error reply of Redis: %.100q", buffer[:n])
-					return
-				}
-				left -= bytes.Count(buffer[:n], []byte("*")) // each reply is an array of numbers
-			}
-			<-sent
-		}
-		replied <- nil
-	}()
-	for _, p := range pipelines {
-		select {
-		case err := <-replied:
-			return err
-		case sent <- struct{}{}:
-		}
-		if _, err := conn.Write(p.bytes); err != nil {
-			return err
-		}
-	}
-	return <-replied
+	return float64(events) / took.Seconds(), nil
 }
