@@ -118,6 +118,7 @@ func (m *merger) gather(ctx context.Context, addr net.Addr, r mergeable) (kafka.
 	g.mu.Lock()
 	g.waiting = append(g.waiting, w)
 	if len(g.waiting) == 1 {
+		//nolint:contextcheck // it serves all that come meanwhile, with a context of their own
 		time.AfterFunc(time.Until(g.last.Add(g.pause())), func() { m.send(addr, g.take()) })
 	}
 	g.mu.Unlock()
