@@ -73,6 +73,8 @@ func newText(in io.Reader, name string, r reading) (rows, error) {
 	switch ext, format := filepath.Ext(name), r.format; {
 	case bytes.HasPrefix(first, []byte("\xff\xfe")) || bytes.HasPrefix(first, []byte("\xfe\xff")):
 		return nil, errors.New("is UTF-16: save it as UTF-8")
+	case bytes.IndexByte(first, 0) >= 0:
+		return nil, errors.New("has NUL bytes in its first line, as UTF-16 without a byte order mark has: save it as UTF-8")
 	case endsInCR(first):
 		return nil, errors.New("has lines that end in a carriage return alone, as spreadsheets save for the classic Mac OS: save it as plain CSV or text")
 	case format == RecBole && !r.NoHeader:

@@ -79,6 +79,8 @@ func TestOtherFilesAreExplained(t *testing.T) {
 		{"a.jsonl", `{"who": "ann"}`, "user_id=who", `no column "item_id" among who`},
 		{"a.json", `[{"user_id": "ann"}]`, "", "write one object a line"},
 		{"a.csv", "\xff\xfeu\x00", "", "save it as UTF-8"},
+		{"a.csv", "u\x00s\x00e\x00r\x00\n\x00", "", "UTF-16 without a byte order mark"},
+		{"a.jsonl", "\x00{\x00\"\x00u", "", "UTF-16 without a byte order mark"},
 		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column, --event-type and --no-header are for others"},
 	} {
 		h := newHarness()
