@@ -50,6 +50,9 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			cluster, err := givenKafka(cmd)
+			if err == nil {
+				err = reach(ctx, cluster)
+			}
 			if err != nil {
 				return err
 			}
@@ -200,6 +203,9 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			cluster, err := givenKafka(cmd)
+			if err == nil {
+				err = reach(ctx, cluster)
+			}
 			if err != nil {
 				return err
 			}

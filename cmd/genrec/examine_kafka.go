@@ -28,6 +28,9 @@ func examineKafka(ctx context.Context, cmd *cli.Command) []finding {
 	if err != nil {
 		return []finding{ill(subject, err, "")}
 	}
+	if err := stream.Reach(ctx, cluster); err != nil {
+		return []finding{ill(subject, err, cmp.Or(stream.Remedy(err), reachable)), ill("topics", errors.New("not examined: Kafka cannot be reached"), "see what is said of Kafka")}
+	}
 	services := []serviceAccess{{"ingest", ingest.Config{}.Access()}, {"infer", inference.Config{}.Access()}}
 	if cmd.String("history") != "" {
 		services = append(services, serviceAccess{"ingest --history", archive.Config{}.Access()})

@@ -47,6 +47,9 @@ Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 			if err := settings.Join(usersErr, kafkaErr, needed(cmd, "redis", "where are the sequences?")); err != nil {
 				return err
 			}
+			if err := reach(ctx, cluster); err != nil { // before anything is erased
+				return err
+			}
 			var s servers
 			err := s.openStore(ctx, cmd)
 			if err == nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/urfave/cli/v3"
@@ -41,6 +43,16 @@ func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
 		err = settings.Join(errors.New("--kafka is needed: which one?"))
 	}
 	return cluster, err
+}
+
+// reach connects to Kafka once, for commands that do not wait for it, and says what to do if
+// that is refused.
+func reach(ctx context.Context, cluster stream.Cluster) error {
+	err := stream.Reach(ctx, cluster)
+	if remedy := stream.Remedy(err); remedy != "" {
+		err = fmt.Errorf("%w: %s", err, remedy)
+	}
+	return err
 }
 
 // aMechanism is the validator of --kafka-sasl.

@@ -45,6 +45,9 @@ func await(ctx context.Context, logger *slog.Logger, cluster Cluster, attempt fu
 		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		err := attempt(attemptCtx)
+		if err != nil {
+			err = cluster.explain(ctx, err)
+		}
 		if remedy := Remedy(err); remedy != "" {
 			return backoff.Permanent(fmt.Errorf("%w: %s", err, remedy))
 		}

@@ -12,6 +12,14 @@ import (
 // for any other error.
 func Remedy(err error) string {
 	switch {
+	case errors.Is(err, errPlainText):
+		return "connect without TLS (no --kafka-tls, --kafka-ca or --kafka-cert), or to the port for TLS"
+	case errors.Is(err, errTLS):
+		return "connect with TLS (--kafka-tls, and --kafka-ca for a CA that is not one of the system's)"
+	case errors.Is(err, errLogin):
+		return "log in with --kafka-user, --kafka-sasl and a password, or connect to a port without logins"
+	case errors.Is(err, kafka.IllegalSASLState):
+		return "leave out --kafka-user and --kafka-sasl, or connect to the port for logins"
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
 		return "check the user and the password, and that the broker knows them for this SASL mechanism"
 	case errors.Is(err, kafka.UnsupportedSASLMechanism):
