@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/backoff"
 )
 
 // Format is the number of the way in which sequences and erasures are written. It changes
@@ -25,6 +29,24 @@ func (s *Store) Claim(ctx context.Context) error {
 		return WithRemedy(fmt.Errorf("note the format of sequences: %w", err))
 	}
 	return s.checkFormat(ctx)
+}
+
+// KeepFormat notes the format again whenever Redis has lost it, until ctx ends, and looks
+// every so often. It ends with ErrFormat where another program has noted another one.
+func (s *Store) KeepFormat(ctx context.Context, logger *slog.Logger, every time.Duration) error {
+	for backoff.Sleep(ctx, every) == nil {
+		err := backoff.Retry(ctx, logger, "look for the format of sequences", func() error {
+			err := s.Claim(ctx)
+			if errors.Is(err, ErrFormat) {
+				return backoff.Permanent(err)
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("after Redis has lost its data: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *Store) checkFormat(ctx context.Context) error {

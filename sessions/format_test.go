@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"testing"
@@ -42,5 +43,38 @@ func TestServicesNoteTheFormat(t *testing.T) {
 	}
 	if format := rdb.Get(t.Context(), store.formatKey()).Val(); format != "1" {
 		t.Errorf("the format is noted as %q, want 1: count it up when what is written changes", format)
+	}
+}
+
+// Redis may lose its data while nobody else is there who would note the format.
+func TestFormatIsNotedAgain(t *testing.T) {
+	store := newStore(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	keep := func() { ended <- store.KeepFormat(ctx, slog.New(slog.DiscardHandler), time.Millisecond) }
+	go keep()
+	for range 2 { // once at the beginning, and after a loss
+		wait := time.Now().Add(10 * time.Second)
+		for store.rdb.Exists(t.Context(), store.formatKey()).Val() == 0 {
+			if time.Now().After(wait) {
+				t.Fatal("the format is not noted")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := store.rdb.Del(t.Context(), store.formatKey()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the error at the end is %v, want none", err)
+	}
+	ctx = t.Context()
+	if err := store.rdb.Set(ctx, store.formatKey(), Format+1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	go keep()
+	if err := <-ended; !errors.Is(err, ErrFormat) {
+		t.Errorf("the error where a later program has written is %v, want ErrFormat", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
@@ -55,6 +56,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			o.ingests(s, i)
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return s.keeper.Run(groupCtx) })
+			group.Go(func() error { return s.store.KeepFormat(groupCtx, slog.Default(), keepFormatEvery) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newArchiver(s, past, start).Run(groupCtx) })
@@ -66,6 +68,9 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 		}),
 	}
 }
+
+// keepFormatEvery is how often ingest looks whether Redis has lost the format of what it writes.
+const keepFormatEvery = 10 * time.Second
 
 // collectLess trades memory, which messages in hand bound, for a fifth of the processor time,
 // unless GOGC says otherwise.
