@@ -78,7 +78,7 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 			if foreign > 0 {
 				slog.Warn("left out messages that are no dead letters", "messages", foreign)
 			}
-			return errors.Join(err, out.end())
+			return errors.Join(err, out.end(err == nil))
 		},
 	}
 }
@@ -97,7 +97,7 @@ func parseSince(text string) (time.Time, error) {
 // letterPrinter prints letters one by one: there may be millions.
 type letterPrinter struct {
 	print func(stream.Letter) error
-	end   func() error
+	end   func(whole bool) error // whole: all letters were read
 }
 
 func newLetterTable(out io.Writer) letterPrinter {
@@ -121,8 +121,8 @@ func newLetterTable(out io.Writer) letterPrinter {
 			from := fmt.Sprintf("%s/%d/%d", l.Original.Topic, l.Original.Partition, l.Original.Offset)
 			return line(l.Buried.UTC().Format(time.RFC3339), l.Reason, printable(l.Original.Key), from, printable(l.Detail))
 		},
-		end: func() error {
-			if lines == 0 {
+		end: func(whole bool) error {
+			if lines == 0 && whole {
 				_, err := fmt.Fprintln(out, "no dead letters")
 				return err
 			}
@@ -142,7 +142,7 @@ func newLetterLines(out io.Writer) letterPrinter {
 	lines := json.NewEncoder(out)
 	return letterPrinter{
 		print: func(l stream.Letter) error { return lines.Encode(letterJSON(l)) },
-		end:   func() error { return nil },
+		end:   func(bool) error { return nil },
 	}
 }
 

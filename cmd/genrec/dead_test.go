@@ -63,3 +63,13 @@ func TestDeadLettersAreListedAndReplayed(t *testing.T) {
 		}
 	}
 }
+
+// Where the topic could not be read, it is not known that there are none.
+func TestNoLettersAreToldOnlyIfAllWereRead(t *testing.T) {
+	for whole, want := range map[bool]string{true: "no dead letters\n", false: ""} {
+		var out strings.Builder
+		if err := newLetterTable(&out).end(whole); err != nil || out.String() != want {
+			t.Errorf("whole %v: printed %q (error %v), want %q", whole, out.String(), err, want)
+		}
+	}
+}
