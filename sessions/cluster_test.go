@@ -88,6 +88,34 @@ func TestCluster(t *testing.T) {
 }
 
 // startCluster starts a Redis Cluster of as many masters, which end with the test.
+// A cluster of one master behind a client that does not know of clusters has scripts alone, too.
+func TestClusterWithoutItsClient(t *testing.T) {
+	var address string
+	err := startCluster(t, 1).ForEachMaster(t.Context(), func(_ context.Context, master *redis.Client) error {
+		address = master.Options().Addr
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: address})
+	defer rdb.Close()
+	s := open(t, rdb, Options{})
+	var batch []UserEvents
+	for i := range 10 {
+		batch = append(batch, UserEvents{User: fmt.Sprint("user-", i), Events: []event.Event{eventAt(1, "e1")}})
+	}
+	for range 2 { // the first time, transactions are found to be refused
+		appended, err := s.Append(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(appended) != 10 || appended[9].Version != 1 {
+			t.Errorf("appended %+v", appended)
+		}
+	}
+}
+
 func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")

@@ -79,7 +79,7 @@ func (s *Store) watch(ctx context.Context, conn *redis.Conn, keys []string, read
 	switch err := watch.Err(); {
 	case err == nil:
 		return true, nil
-	case redis.IsPermissionError(err) || redis.HasErrorPrefix(err, "unknown command"):
+	case redis.IsPermissionError(err) || redis.HasErrorPrefix(err, "unknown command") || redis.HasErrorPrefix(err, "CROSSSLOT"):
 		s.noTransactions.Store(true)
 		s.opts.Logger.WarnContext(ctx, "Redis refuses transactions: writing by scripts alone, which takes it twice the CPU time; grant +@transaction", "err", err)
 		return false, nil
