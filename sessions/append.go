@@ -71,44 +71,36 @@ type extension struct {
 	version int64
 }
 
-// extend is append.lua for entries of which each is new and at least as old as the one before,
+// extend is append.lua for entries of which each is new and no older than the one before,
 // and which fit into the window. It returns false for all others, and for a sequence that is
 // missing or unreadable.
 func extend(stored string, entries []entry, window int) (e extension, ok bool) {
-	if len(stored) < footerWidth || len(entries) == 0 {
+	all, f, err := cutFooter(stored)
+	size := int64(len(all))
+	if err != nil || f.count < 1 || f.skipped >= size || parseDigits(f.newest, timeBase) < 0 || len(entries) == 0 {
 		return e, false
 	}
-	size := len(stored) - footerWidth
-	footer := stored[size:]
-	version := parseDigits(footer[:versionWidth], 16)
-	count := parseDigits(footer[versionWidth:versionWidth+countWidth], 16)
-	skipped := parseDigits(footer[versionWidth+countWidth:versionWidth+countWidth+skippedWidth], 16)
-	newest := footer[footerWidth-timeWidth:]
-	if version < 0 || count < 1 || skipped < 0 || skipped >= int64(size) || parseDigits(newest, timeBase) < 0 {
+	if f.count += int64(len(entries)); f.count > int64(window) {
 		return e, false
 	}
-	if count += int64(len(entries)); count > int64(window) {
-		return e, false
-	}
-	known := stored[skipped:size]
+	known := all[f.skipped:]
 	var tail strings.Builder
 	for _, added := range entries {
 		// Times have one width, and digits come before letters: their texts compare as they do.
 		at := added.rest[:timeWidth]
-		if at < newest || strings.Contains(known, added.id) || strings.Contains(tail.String(), added.id) {
+		if at < f.newest || strings.Contains(known, added.id) || strings.Contains(tail.String(), added.id) {
 			return e, false
 		}
 		tail.WriteString(added.id)
 		tail.WriteString(added.rest)
-		newest = at
+		f.newest = at
 	}
-	e.version = version + int64(len(entries))
-	if size >= longSequence && 4*skipped <= int64(size) {
-		e.at = int64(size)
-		known = ""
+	e.version = f.version + int64(len(entries))
+	if size >= longSequence && 4*f.skipped <= size {
+		e.at, known = size, ""
 	} else {
-		skipped = 0
+		f.skipped = 0
 	}
-	e.text = known + tail.String() + fmt.Sprintf("%08x%03x%06x", e.version, count, skipped) + newest
+	e.text = known + tail.String() + fmt.Sprintf("%08x%03x%06x", e.version, f.count, f.skipped) + f.newest
 	return e, true
 }

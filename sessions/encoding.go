@@ -139,30 +139,46 @@ func tooManyEntries(count int) error {
 	return fmt.Errorf("corrupt footer: there are more than the %d entries that it counts", count)
 }
 
+// footer is what a stored sequence ends with.
+type footer struct {
+	version, count, skipped int64
+	newest                  string // time of the newest entry
+}
+
+// cutFooter splits off the footer of a stored sequence. The entries are those that have fallen
+// out, too.
+func cutFooter(stored string) (entries string, f footer, err error) {
+	if len(stored) < footerWidth {
+		return "", f, fmt.Errorf("%d bytes are too few for a sequence", len(stored))
+	}
+	entries, text := stored[:len(stored)-footerWidth], stored[len(stored)-footerWidth:]
+	var fields [3]int64
+	for i, width := range [...]int{versionWidth, countWidth, skippedWidth} {
+		if fields[i] = parseDigits(text[:width], 16); fields[i] < 0 {
+			return "", f, fmt.Errorf("corrupt footer: %q is not a hexadecimal number", text[:width])
+		}
+		text = text[width:]
+	}
+	f = footer{version: fields[0], count: fields[1], skipped: fields[2], newest: text}
+	if f.skipped > int64(len(entries)) {
+		return "", f, fmt.Errorf("corrupt footer: entries begin after %d bytes of %d", f.skipped, len(entries))
+	}
+	return entries, f, nil
+}
+
 // splitSequence reads the footer, and returns how many entries there are, at most window,
 // and the text that they should make up.
 func splitSequence(stored string, window int) (version int64, count int, entries string, err error) {
 	if stored == "" {
 		return 0, 0, "", nil
 	}
-	if len(stored) < footerWidth {
-		return 0, 0, "", fmt.Errorf("%d bytes are too few for a sequence", len(stored))
+	all, f, err := cutFooter(stored)
+	if err != nil {
+		return 0, 0, "", err
 	}
-	entries, footer := stored[:len(stored)-footerWidth], stored[len(stored)-footerWidth:]
-	var fields [3]int64
-	for i, width := range [...]int{versionWidth, countWidth, skippedWidth} {
-		if fields[i] = parseDigits(footer[:width], 16); fields[i] < 0 {
-			return 0, 0, "", fmt.Errorf("corrupt footer: %q is not a hexadecimal number", footer[:width])
-		}
-		footer = footer[width:]
-	}
-	version, count, skipped := fields[0], int(fields[1]), int(fields[2])
-	if skipped > len(entries) {
-		return 0, 0, "", fmt.Errorf("corrupt footer: entries begin after %d bytes of %d", skipped, len(entries))
-	}
-	entries = entries[skipped:]
+	version, count, entries = f.version, int(f.count), all[f.skipped:]
 	if count > 0 && !strings.HasPrefix(entries, recordSeparator) {
-		return 0, 0, "", fmt.Errorf("corrupt footer: no entry begins after %d bytes", skipped)
+		return 0, 0, "", fmt.Errorf("corrupt footer: no entry begins after %d bytes", f.skipped)
 	}
 	for ; count > window && entries != ""; count-- {
 		_, entries = cutEntry(entries)

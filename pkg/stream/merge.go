@@ -29,6 +29,7 @@ type merger struct {
 // destination is what requests have in common that may be one.
 type destination struct {
 	cluster string // its seed brokers
+	topic   string
 	kind    protocol.ApiKey
 }
 
@@ -44,8 +45,8 @@ func newMerger(next kafka.RoundTripper, fetchPause func() time.Duration) *merger
 	return &merger{next: next, fetchPause: fetchPause, gatherings: make(map[destination]*gathering)}
 }
 
-func (m *merger) gathering(addr net.Addr, r kafka.Request) *gathering {
-	d := destination{addr.String(), r.ApiKey()}
+func (m *merger) gathering(addr net.Addr, r mergeable) *gathering {
+	d := destination{addr.String(), r.topic(), r.ApiKey()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g := m.gatherings[d]
@@ -77,18 +78,14 @@ func (m *merger) RoundTrip(ctx context.Context, addr net.Addr, r kafka.Request) 
 // mergeable is a request about one partition.
 type mergeable interface {
 	kafka.Request
-	partition() topicPartition
+	topic() string
+	partition() int32
 	// options are equal for requests that can be one.
 	options() any
-	// merge returns one request for all of them, which are of the same kind as this one.
+	// merge returns one request for all of them, which are of the same kind and topic as this one.
 	merge(all []mergeable) kafka.Request
 	// part returns what belongs to this request of a response to all.
 	part(whole kafka.Response) kafka.Response
-}
-
-type topicPartition struct {
-	topic  string
-	number int32
 }
 
 // gathering holds requests that wait to be sent.
@@ -213,7 +210,7 @@ func (m *merger) groups(addr net.Addr, waiting []*waiter) (groups [][]*waiter) {
 	}
 	type open struct {
 		at    int // of the group that takes more of a kind
-		taken map[topicPartition]bool
+		taken map[int32]bool
 	}
 	leaders, opened := m.leaders(addr, waiting), make(map[kind]*open)
 	for _, w := range waiting {
@@ -225,7 +222,7 @@ func (m *merger) groups(addr net.Addr, waiting []*waiter) (groups [][]*waiter) {
 		k := kind{leader, w.options()}
 		o := opened[k]
 		if o == nil || o.taken[w.partition()] {
-			o = &open{at: len(groups), taken: make(map[topicPartition]bool)}
+			o = &open{at: len(groups), taken: make(map[int32]bool)}
 			groups, opened[k] = append(groups, nil), o
 		}
 		groups[o.at], o.taken[w.partition()] = append(groups[o.at], w), true
@@ -233,27 +230,20 @@ func (m *merger) groups(addr net.Addr, waiting []*waiter) (groups [][]*waiter) {
 	return groups
 }
 
-// leaders returns the brokers that lead partitions, as far as the transport knows.
-func (m *merger) leaders(addr net.Addr, waiting []*waiter) map[topicPartition]int32 {
+// leaders returns the brokers that lead the partitions of a topic, as far as the transport knows.
+func (m *merger) leaders(addr net.Addr, waiting []*waiter) map[int32]int32 {
 	ctx, cancel := whileAny(waiting)
 	defer cancel()
-	var request metadataapi.Request
-	asked := make(map[string]bool)
-	for _, w := range waiting {
-		if topic := w.partition().topic; !asked[topic] {
-			asked[topic] = true
-			request.TopicNames = append(request.TopicNames, topic)
-		}
-	}
-	leaders := make(map[topicPartition]int32)
-	response, err := m.next.RoundTrip(ctx, addr, &request) // which it has cached
+	leaders := make(map[int32]int32)
+	request := &metadataapi.Request{TopicNames: []string{waiting[0].topic()}}
+	response, err := m.next.RoundTrip(ctx, addr, request) // which it has cached
 	if err != nil {
 		return leaders // each request meets the error by itself
 	}
 	for _, t := range response.(*metadataapi.Response).Topics {
 		for _, p := range t.Partitions {
 			if p.ErrorCode == 0 {
-				leaders[topicPartition{t.Name, p.PartitionIndex}] = p.LeaderID
+				leaders[p.PartitionIndex] = p.LeaderID
 			}
 		}
 	}
@@ -262,30 +252,21 @@ func (m *merger) leaders(addr net.Addr, waiting []*waiter) map[topicPartition]in
 
 type fetchOne struct{ *fetchapi.Request }
 
-func (r fetchOne) partition() topicPartition {
-	return topicPartition{r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition}
-}
+func (r fetchOne) topic() string    { return r.Topics[0].Topic }
+func (r fetchOne) partition() int32 { return r.Topics[0].Partitions[0].Partition }
 
 func (r fetchOne) options() any {
 	return [...]int32{r.MaxWaitTime, r.MinBytes, int32(r.IsolationLevel)}
 }
 
 func (r fetchOne) merge(all []mergeable) kafka.Request {
-	whole := *r.Request
-	whole.MaxBytes, whole.Topics = 0, nil
-	at := make(map[string]int)
-	for _, of := range all {
-		one := of.(fetchOne)
-		topic := one.Topics[0]
-		i, known := at[topic.Topic]
-		if !known {
-			i = len(whole.Topics)
-			at[topic.Topic] = i
-			whole.Topics = append(whole.Topics, fetchapi.RequestTopic{Topic: topic.Topic})
-		}
-		whole.MaxBytes += one.MaxBytes
-		whole.Topics[i].Partitions = append(whole.Topics[i].Partitions, topic.Partitions...)
+	whole, topic := *r.Request, fetchapi.RequestTopic{Topic: r.topic()}
+	whole.MaxBytes = 0
+	for _, one := range all {
+		whole.MaxBytes += one.(fetchOne).MaxBytes
+		topic.Partitions = append(topic.Partitions, one.(fetchOne).Topics[0].Partitions[0])
 	}
+	whole.Topics = []fetchapi.RequestTopic{topic}
 	return &whole
 }
 
@@ -295,7 +276,7 @@ func (r fetchOne) part(whole kafka.Response) kafka.Response {
 	part.Topics = nil
 	for _, t := range topics {
 		for _, p := range t.Partitions {
-			if (topicPartition{t.Topic, p.Partition}) == r.partition() {
+			if p.Partition == r.partition() {
 				part.Topics = []fetchapi.ResponseTopic{{Topic: t.Topic, Partitions: []fetchapi.ResponsePartition{p}}}
 			}
 		}
@@ -305,26 +286,17 @@ func (r fetchOne) part(whole kafka.Response) kafka.Response {
 
 type produceOne struct{ *produceapi.Request }
 
-func (r produceOne) partition() topicPartition {
-	return topicPartition{r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition}
-}
+func (r produceOne) topic() string    { return r.Topics[0].Topic }
+func (r produceOne) partition() int32 { return r.Topics[0].Partitions[0].Partition }
 
 func (r produceOne) options() any { return r.Acks }
 
 func (r produceOne) merge(all []mergeable) kafka.Request {
-	whole := *r.Request
-	whole.Topics = nil
-	at := make(map[string]int)
-	for _, of := range all {
-		topic := of.(produceOne).Topics[0]
-		i, known := at[topic.Topic]
-		if !known {
-			i = len(whole.Topics)
-			at[topic.Topic] = i
-			whole.Topics = append(whole.Topics, produceapi.RequestTopic{Topic: topic.Topic})
-		}
-		whole.Topics[i].Partitions = append(whole.Topics[i].Partitions, topic.Partitions...)
+	whole, topic := *r.Request, produceapi.RequestTopic{Topic: r.topic()}
+	for _, one := range all {
+		topic.Partitions = append(topic.Partitions, one.(produceOne).Topics[0].Partitions[0])
 	}
+	whole.Topics = []produceapi.RequestTopic{topic}
 	return &whole
 }
 
@@ -334,7 +306,7 @@ func (r produceOne) part(whole kafka.Response) kafka.Response {
 	part.Topics = nil
 	for _, t := range topics {
 		for _, p := range t.Partitions {
-			if (topicPartition{t.Topic, p.Partition}) == r.partition() {
+			if p.Partition == r.partition() {
 				part.Topics = []produceapi.ResponseTopic{{Topic: t.Topic, Partitions: []produceapi.ResponsePartition{p}}}
 			}
 		}

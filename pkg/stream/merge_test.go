@@ -188,7 +188,7 @@ func TestRequestsThatDoNotMerge(t *testing.T) {
 func TestMergedRequestsEnd(t *testing.T) {
 	b := &brokers{partitions: 4, hold: make(chan struct{})}
 	m := newMerger(b, func() time.Duration { return 20 * time.Millisecond })
-	m.gathering(anywhere, fetchOf(0, 0)).last = time.Now() // none leaves at once
+	m.gathering(anywhere, fetchOne{fetchOf(0, 0)}).last = time.Now() // none leaves at once
 	leaving, leave := context.WithCancel(t.Context())
 	staying, stop := context.WithCancel(t.Context())
 	left, stayed := make(chan error, 1), make(chan error, 1)
