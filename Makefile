@@ -35,7 +35,7 @@ test: setup ## Run the unit tests of all packages
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
 # The tests of these, against servers as production has them.
-on_servers := ./pkg/realservers ./pkg/bucket ./pkg/registry ./pkg/stream ./pkg/recs ./sessions ./serve ./ingest ./ingest/archive ./inference ./scenarios
+on_servers := ./pkg/realservers ./pkg/bucket ./pkg/registry ./pkg/stream ./pkg/recs ./sessions ./serve ./ingest ./inference ./scenarios
 
 .PHONY: test-real
 test-real: setup ## Run the tests against a real Kafka, Redis and S3 server

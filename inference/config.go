@@ -70,8 +70,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Access is what a Worker does in Kafka.
-func (c Config) Access() stream.Access {
+// Permissions returns the Kafka operations that the Worker needs.
+func (c Config) Permissions() stream.Permissions {
 	c = c.withDefaults()
-	return stream.Access{Group: c.Group, Reads: c.Topics.Refreshes, Writes: []string{c.Topics.DeadLetters, c.Topics.Refreshes}}
+	return stream.Permissions{Group: c.Group, Reads: c.Topics.Refreshes, Writes: []string{c.Topics.DeadLetters, c.Topics.Refreshes}}
 }

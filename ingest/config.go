@@ -43,8 +43,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Access is what an Ingester does in Kafka.
-func (c Config) Access() stream.Access {
+// Permissions returns the Kafka operations that the Ingester needs.
+func (c Config) Permissions() stream.Permissions {
 	c = c.withDefaults()
-	return stream.Access{Group: c.Group, Reads: c.Topics.Interactions, Writes: []string{c.Topics.Refreshes, c.Topics.DeadLetters}}
+	return stream.Permissions{Group: c.Group, Reads: c.Topics.Interactions, Writes: []string{c.Topics.Refreshes, c.Topics.DeadLetters}}
 }

@@ -30,8 +30,6 @@ type harness struct {
 	start   time.Time // of the first event
 }
 
-func TestMain(m *testing.M) { embeddedtest.Main(m) }
-
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	servers, rdb := embeddedtest.Start(t)

@@ -83,12 +83,12 @@ func TestCollect(t *testing.T) {
 // A training learns from more than what is left in Redis, and from nobody who was
 // forgotten: a version that names its users does not name them.
 func TestHistoryIsTrainedOnWithoutForgottenUsers(t *testing.T) {
-	archive, err := history.OpenArchive(t.TempDir())
+	archive, err := history.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := ring(90)
-	draft, err := archive.Draft(0, 0)
+	draft, err := archive.NewSegment(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,9 +30,9 @@ func (p *Producer) Publish(ctx context.Context, events []Event) error {
 	return stream.Publish(ctx, p.logger, p.writer, messages...)
 }
 
-// Access is what a producer does in a cluster.
-func (p *Producer) Access() stream.Access {
-	return stream.Access{Writes: []string{p.writer.Topic}}
+// Permissions returns the Kafka operations that the Producer needs.
+func (p *Producer) Permissions() stream.Permissions {
+	return stream.Permissions{Writes: []string{p.writer.Topic}}
 }
 
 // Close waits for what is being written.

@@ -40,7 +40,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	archive, err := history.OpenArchive(root)
+	archive, err := history.OpenDir(root)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func run(ctx context.Context) error {
 
 // bench makes events of users at random, in the order of their times.
 type bench struct {
-	archive *history.Archive
+	archive *history.Dir
 	random  *rand.Rand
 	users   int
 	at      time.Time
@@ -117,7 +117,7 @@ func (b *bench) fill(ctx context.Context, n int) error {
 }
 
 func (b *bench) segment(size int) error {
-	draft, err := b.archive.Draft(0, b.offset)
+	draft, err := b.archive.NewSegment(0, b.offset)
 	if err != nil {
 		return err
 	}

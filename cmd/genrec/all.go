@@ -49,7 +49,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
+			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Permissions())...)
 			if err != nil {
 				return err
 			}
@@ -69,7 +69,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			group.Go(func() error { return s.keeper.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
-				group.Go(func() error { return newArchiver(s, past, stream.Earliest).Run(groupCtx) })
+				group.Go(func() error { return newHistoryWriter(s, past, stream.Earliest).Run(groupCtx) })
 			}
 			group.Go(func() error { return w.Run(groupCtx) })
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener, o) })

@@ -104,7 +104,7 @@ func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers
 	if err != nil {
 		return checked, err
 	}
-	s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Access())...)
+	s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Permissions())...)
 	if err != nil {
 		return checked, err
 	}

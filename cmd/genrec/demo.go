@@ -86,7 +86,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cmd, ingest.Config{}.Access(), inference.Config{}.Access())
+	s, err := connect(ctx, cmd, ingest.Config{}.Permissions(), inference.Config{}.Permissions())
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ type scaling struct {
 // scalings are those that services have.
 func scalings() map[scaling]bool {
 	known := make(map[scaling]bool)
-	for _, access := range []stream.Access{ingest.Config{}.Access(), inference.Config{}.Access()} {
+	for _, access := range []stream.Permissions{ingest.Config{}.Permissions(), inference.Config{}.Permissions()} {
 		known[scaling{access.Group, access.Reads}] = true
 	}
 	return known

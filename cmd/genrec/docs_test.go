@@ -104,9 +104,9 @@ func furnish(t *testing.T, servers *embedded.Servers) {
 	dir := t.TempDir()
 	files := []string{"testdata/readme.csv"}
 	for _, name := range []string{"ratings.dat", "reviews_2023.jsonl", "sessions.jsonl", "clicks.csv"} {
-		files = append(files, filepath.Join("../../ingest/backfill/testdata", name))
+		files = append(files, filepath.Join("../../ingest/importer/testdata", name))
 	}
-	if err := os.CopyFS(filepath.Join(dir, "orders"), os.DirFS("../../ingest/backfill/testdata/orders")); err != nil {
+	if err := os.CopyFS(filepath.Join(dir, "orders"), os.DirFS("../../ingest/importer/testdata/orders")); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {

@@ -12,7 +12,6 @@ import (
 
 	"genrec/inference"
 	"genrec/ingest"
-	"genrec/ingest/archive"
 	"genrec/pkg/stream"
 )
 
@@ -31,9 +30,9 @@ func examineKafka(ctx context.Context, cmd *cli.Command) []finding {
 	if err := stream.Reach(ctx, cluster); err != nil {
 		return []finding{ill(subject, err, cmp.Or(stream.Remedy(err), reachable)), ill("topics", errors.New("not examined: Kafka cannot be reached"), "see what is said of Kafka")}
 	}
-	services := []serviceAccess{{"ingest", ingest.Config{}.Access()}, {"infer", inference.Config{}.Access()}}
+	services := []serviceAccess{{"ingest", ingest.Config{}.Permissions()}, {"infer", inference.Config{}.Permissions()}}
 	if cmd.String("history") != "" {
-		services = append(services, serviceAccess{"ingest --history", archive.Config{}.Access()})
+		services = append(services, serviceAccess{"ingest --history", ingest.HistoryConfig{}.Permissions()})
 	}
 	var all []finding
 	for _, service := range services {
@@ -45,12 +44,12 @@ func examineKafka(ctx context.Context, cmd *cli.Command) []finding {
 // serviceAccess is what a service does in Kafka.
 type serviceAccess struct {
 	name   string
-	access stream.Access
+	access stream.Permissions
 }
 
 func (s serviceAccess) examine(ctx context.Context, cluster stream.Cluster) finding {
 	const subject = "Kafka"
-	err := stream.CheckAccess(ctx, cluster, s.access)
+	err := stream.CheckPermissions(ctx, cluster, s.access)
 	switch {
 	case err == nil:
 		return healthy(subject, "%v allows all that %s does", cluster, s.name)

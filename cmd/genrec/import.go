@@ -12,7 +12,7 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/inference"
-	"genrec/ingest/backfill"
+	"genrec/ingest/importer"
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
 )
@@ -47,11 +47,11 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
            genrec import --dry-run --no-header --column user_id=1 --column timestamp=2 \
               --column item_id=3 --time-format "%d/%m/%Y %H:%M" clicks.csv`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: string(backfill.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(backfill.ParseFormat)},
-			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(backfill.ParseColumns)},
-			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: what a type of event is called in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(backfill.ParseTypes)},
+			&cli.StringFlag{Name: "format", Value: string(importer.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(importer.ParseFormat)},
+			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(importer.ParseColumns)},
+			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: what a type of event is called in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(importer.ParseTypes)},
 			&cli.BoolFlag{Name: "no-header", Usage: "tables of text have no line of column names: --column calls the columns 1, 2, 3, ..."},
-			&settings.LinesFlag{Name: "time-format", Usage: "`FORMAT` of times, as strftime has it, such as \"%d/%m/%Y %H:%M:%S\" or \"%m/%d/%Y %I:%M %p\"; can be repeated", Validator: parsable(backfill.ParseTimeFormats)},
+			&settings.LinesFlag{Name: "time-format", Usage: "`FORMAT` of times, as strftime has it, such as \"%d/%m/%Y %H:%M:%S\" or \"%m/%d/%Y %I:%M %p\"; can be repeated", Validator: parsable(importer.ParseTimeFormats)},
 			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
@@ -65,22 +65,22 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			dry := cmd.Bool("dry-run")
 			shown := newProgress(os.Stderr)
 			shown.unit = "MiB"
-			cfg := backfill.Config{Limits: event.DefaultLimits(), Progress: shown, Logger: slog.Default()}
-			if cfg.Format, err = backfill.ParseFormat(cmd.String("format")); err != nil {
+			cfg := importer.Config{Limits: event.DefaultLimits(), Progress: shown, Logger: slog.Default()}
+			if cfg.Format, err = importer.ParseFormat(cmd.String("format")); err != nil {
 				return settings.Wrong(cmd, err, "format")
 			}
-			if cfg.Words.Columns, err = backfill.ParseColumns(cmd.StringSlice("column")); err != nil {
+			if cfg.Words.Columns, err = importer.ParseColumns(cmd.StringSlice("column")); err != nil {
 				return settings.Wrong(cmd, err, "column")
 			}
-			if cfg.Words.Types, err = backfill.ParseTypes(cmd.StringSlice("event-type")); err != nil {
+			if cfg.Words.Types, err = importer.ParseTypes(cmd.StringSlice("event-type")); err != nil {
 				return settings.Wrong(cmd, err, "event-type")
 			}
-			if cfg.Words.TimeFormats, err = backfill.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
+			if cfg.Words.TimeFormats, err = importer.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
 				return settings.Wrong(cmd, err, "time-format")
 			}
 			cfg.Words.NoHeader = cmd.Bool("no-header")
 			if path := cmd.String("resume"); path != "" {
-				if cfg.Place, err = backfill.OpenPlace(path); err != nil {
+				if cfg.Place, err = importer.OpenPlace(path); err != nil {
 					return settings.Wrong(cmd, err, "resume")
 				}
 			}
@@ -89,7 +89,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				return err
 			}
 			defer func() { err = errors.Join(err, closeOutputs()) }()
-			var store backfill.Sessions = backfill.Nowhere{}
+			var store importer.Sessions = importer.Nowhere{}
 			if !dry {
 				var s servers
 				defer func() { err = errors.Join(err, s.close()) }()
@@ -105,13 +105,13 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					return err
 				}
 				if past != nil {
-					cfg.History = &backfill.History{Archive: past, Erasures: s.store}
+					cfg.History = &importer.History{Dir: past, Erasures: s.store}
 				}
 			}
 			done := importDone{DryRun: dry}
 			cfg.Refuse = done.report.Watch(cfg.Refuse)
 			began := time.Now()
-			done.Result, err = backfill.Run(ctx, cfg, store, cmd.Args().Slice())
+			done.Result, err = importer.Run(ctx, cfg, store, cmd.Args().Slice())
 			done.Seconds = time.Since(began).Seconds()
 			return errors.Join(err, done.print(cmd.Root().Writer, cmd.Bool("json")))
 		},
@@ -145,7 +145,7 @@ func needsKafka(cmd *cli.Command) bool {
 }
 
 // importOutputs sets where refused rows and refreshes go.
-func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) (closeAll func() error, err error) {
+func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) (closeAll func() error, err error) {
 	rejects, refresh, dry := cmd.String("rejects"), !cmd.Bool("no-refresh"), cmd.Bool("dry-run")
 	closeAll = func() error { return nil }
 	switch {
@@ -154,7 +154,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) 
 			return nil, settings.Wrong(cmd, err, "rejects")
 		}
 	case dry:
-		cfg.Refuse = func(context.Context, []backfill.Refused) error { return nil }
+		cfg.Refuse = func(context.Context, []importer.Refused) error { return nil }
 	}
 	if dry { // users are counted, but none is refreshed
 		cfg.Refresh = func(context.Context, func() (string, error)) error { return nil }
@@ -172,7 +172,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) 
 	}
 	if rejects == "" {
 		letters := stream.NewDeadLetterWriter(kafkaCluster, topics.DeadLetters)
-		cfg.Refuse = func(ctx context.Context, rows []backfill.Refused) error {
+		cfg.Refuse = func(ctx context.Context, rows []importer.Refused) error {
 			messages := make([]kafka.Message, len(rows))
 			for i, r := range rows {
 				row := kafka.Message{Topic: "file:" + r.File, Offset: r.Line, Value: r.Value, Time: time.Now()}
@@ -184,7 +184,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *backfill.Config) 
 	}
 	if refresh {
 		refreshes := stream.NewWriter(kafkaCluster, topics.Refreshes)
-		refresher := &backfill.Refresher{
+		refresher := &importer.Refresher{
 			Lag: func(ctx context.Context) (int64, error) {
 				return stream.Lag(ctx, kafkaCluster, inference.DefaultGroup, topics.Refreshes)
 			},

@@ -7,15 +7,15 @@ import (
 	"io"
 	"os"
 
-	"genrec/ingest/backfill"
+	"genrec/ingest/importer"
 )
 
 // importDone is what became of an import.
 type importDone struct {
-	backfill.Result
+	importer.Result
 	DryRun  bool
 	Seconds float64
-	report  backfill.Report
+	report  importer.Report
 }
 
 func (d *importDone) print(w io.Writer, asJSON bool) error {
@@ -64,18 +64,18 @@ type rejectLine struct {
 	Row    string `json:"row,omitempty"`
 }
 
-func rejectLineOf(r backfill.Refused) rejectLine {
+func rejectLineOf(r importer.Refused) rejectLine {
 	return rejectLine{r.File, r.Line, r.Reason, r.Detail, string(r.Value)}
 }
 
 // rejectsFile keeps refused rows in a file.
-func rejectsFile(path string) (refuse func(context.Context, []backfill.Refused) error, closeFile func() error, err error) {
+func rejectsFile(path string) (refuse func(context.Context, []importer.Refused) error, closeFile func() error, err error) {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
 	lines := json.NewEncoder(file)
-	return func(_ context.Context, rows []backfill.Refused) error {
+	return func(_ context.Context, rows []importer.Refused) error {
 		for _, r := range rows {
 			if err := lines.Encode(rejectLineOf(r)); err != nil {
 				return fmt.Errorf("write a rejected row: %w", err)

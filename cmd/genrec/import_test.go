@@ -88,7 +88,7 @@ func TestImportIntoTheHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	past, err := history.OpenArchive(dir)
+	past, err := history.OpenDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestImportDryRuns(t *testing.T) {
 	for _, line := range lines {
 		args := strings.Fields(strings.Replace(line, "refused.jsonl", rejects, 1))
 		name := args[len(args)-1]
-		args[len(args)-1] = filepath.Join("../../ingest/backfill/testdata", name)
+		args[len(args)-1] = filepath.Join("../../ingest/importer/testdata", name)
 		var out bytes.Buffer
 		app := newApp()
 		app.Writer = &out

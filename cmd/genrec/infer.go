@@ -34,7 +34,7 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 				return err
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
-			s, err := connect(ctx, cmd, inference.Config{}.Access())
+			s, err := connect(ctx, cmd, inference.Config{}.Permissions())
 			if err != nil {
 				return err
 			}

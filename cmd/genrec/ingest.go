@@ -13,7 +13,6 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/ingest"
-	"genrec/ingest/archive"
 	"genrec/pkg/history"
 	"genrec/pkg/stream"
 )
@@ -59,7 +58,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			group.Go(func() error { return s.store.KeepFormat(groupCtx, slog.Default(), keepFormatEvery) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
-				group.Go(func() error { return newArchiver(s, past, start).Run(groupCtx) })
+				group.Go(func() error { return newHistoryWriter(s, past, start).Run(groupCtx) })
 			}
 			err = group.Wait()
 			stats := i.Stats()
@@ -86,24 +85,24 @@ func newIngester(s *servers, start stream.Start, o *observation) *ingest.Ingeste
 }
 
 // openHistory returns nil without --history.
-func openHistory(cmd *cli.Command) (*history.Archive, error) {
+func openHistory(cmd *cli.Command) (*history.Dir, error) {
 	folder := cmd.String("history")
 	if folder == "" {
 		return nil, nil
 	}
-	past, err := history.OpenArchive(folder)
+	past, err := history.OpenDir(folder)
 	return past, settings.Wrong(cmd, err, "history")
 }
 
-func newArchiver(s *servers, past *history.Archive, start stream.Start) *archive.Archiver {
-	return archive.New(archive.Config{Kafka: s.kafka, Start: start}, past)
+func newHistoryWriter(s *servers, past *history.Dir, start stream.Start) *ingest.HistoryWriter {
+	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, Start: start}, past)
 }
 
 // ingestAccess is what ingest does in Kafka, with a history or with none.
-func ingestAccess(past *history.Archive) []stream.Access {
-	access := []stream.Access{ingest.Config{}.Access()}
+func ingestAccess(past *history.Dir) []stream.Permissions {
+	access := []stream.Permissions{ingest.Config{}.Permissions()}
 	if past != nil {
-		access = append(access, archive.Config{}.Access())
+		access = append(access, ingest.HistoryConfig{}.Permissions())
 	}
 	return access
 }

@@ -131,7 +131,7 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 }
 
 // retrainOnce begins again without users who were forgotten while it trained.
-func retrainOnce(ctx context.Context, config retrain.Config, s servers, past *history.Archive, m models) (retrain.Report, error) {
+func retrainOnce(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (retrain.Report, error) {
 	config.Erasures = s.store
 	for {
 		var sequences []catalog.Sequence
@@ -149,7 +149,7 @@ func retrainOnce(ctx context.Context, config retrain.Config, s servers, past *hi
 
 // currentSnapshot is that of a run that was interrupted, or else a new one, of the history
 // (nil: none) and what is in Redis.
-func currentSnapshot(ctx context.Context, config retrain.Config, s servers, past *history.Archive, m models) (*snapshot.Snapshot, []catalog.Sequence, error) {
+func currentSnapshot(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	taken, sequences, err := retrain.Interrupted(ctx, config, m.registry)
 	if err != nil {
 		return nil, nil, err

@@ -95,7 +95,7 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 		group.Go(func() error {
 			err := errors.Join(
 				stream.AwaitTopics(groupCtx, slog.Default(), kafka, stream.DefaultTopics(), partitions),
-				stream.AwaitAccess(groupCtx, slog.Default(), kafka, producer.Access()))
+				stream.AwaitPermissions(groupCtx, slog.Default(), kafka, producer.Permissions()))
 			if err != nil {
 				return unlessStopped(groupCtx, err)
 			}

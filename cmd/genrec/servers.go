@@ -27,7 +27,7 @@ type servers struct {
 // connect uses the servers given by address and embedded ones in place of those
 // that were not given. It waits for servers that are away; those that refuse, or
 // do not allow what is needed, end it.
-func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s *servers, err error) {
+func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Permissions) (s *servers, err error) {
 	s = &servers{}
 	if s.kafka, err = kafkaCluster(cmd); err != nil {
 		return s, err
@@ -56,7 +56,7 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Access) (s 
 		return s, err
 	}
 	for _, access := range needed {
-		if err := stream.AwaitAccess(ctx, slog.Default(), s.kafka, access); err != nil {
+		if err := stream.AwaitPermissions(ctx, slog.Default(), s.kafka, access); err != nil {
 			return s, err
 		}
 	}

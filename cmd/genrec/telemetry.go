@@ -61,14 +61,14 @@ func (o *observation) readyWhen(check func(context.Context) error) { o.ready.Sto
 
 // ingests tells of an ingester.
 func (o *observation) ingests(s *servers, i *ingest.Ingester) {
-	access := ingest.Config{}.Access()
+	access := ingest.Config{}.Permissions()
 	o.metrics.MustRegister(append(i.Metrics(), stream.NewLagCollector(s.kafka, access.Group, access.Reads))...)
 	o.readyWhen(s.answer)
 }
 
 // infers tells of a worker, which is ready when it has a model.
 func (o *observation) infers(s *servers, w *inference.Worker) {
-	access := inference.Config{}.Access()
+	access := inference.Config{}.Permissions()
 	o.metrics.MustRegister(append(w.Metrics(), stream.NewLagCollector(s.kafka, access.Group, access.Reads))...)
 	o.readyWhen(func(ctx context.Context) error {
 		if w.Stats().Swaps == 0 {

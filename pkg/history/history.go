@@ -34,11 +34,11 @@ const (
 
 // Archive is a folder of segments. It is safe for concurrent use, also by several
 // processes.
-type Archive struct{ root string }
+type Dir struct{ root string }
 
-// OpenArchive makes the folder where it is missing.
-func OpenArchive(root string) (*Archive, error) {
-	a := &Archive{root: root}
+// OpenDir makes the folder where it is missing.
+func OpenDir(root string) (*Dir, error) {
+	a := &Dir{root: root}
 	for _, folder := range []string{a.segments(), a.Snapshots()} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return nil, fmt.Errorf("open the history %s: %w", root, err)
@@ -48,9 +48,9 @@ func OpenArchive(root string) (*Archive, error) {
 }
 
 // Snapshots is the folder for the snapshots that segments go into.
-func (a *Archive) Snapshots() string { return filepath.Join(a.root, snapshotsFolder) }
+func (a *Dir) Snapshots() string { return filepath.Join(a.root, snapshotsFolder) }
 
-func (a *Archive) segments() string { return filepath.Join(a.root, segmentsFolder) }
+func (a *Dir) segments() string { return filepath.Join(a.root, segmentsFolder) }
 
 // Segment is a file of rows from one partition, in the order of their offsets.
 type Segment struct {
@@ -63,7 +63,7 @@ type Segment struct {
 var segmentName = regexp.MustCompile(`^([0-9]{5})-([0-9]{20})-([0-9a-f]{16})\.parquet$`)
 
 // Segments lists them by partition and offset.
-func (a *Archive) Segments() ([]Segment, error) {
+func (a *Dir) Segments() ([]Segment, error) {
 	entries, err := os.ReadDir(a.segments())
 	if err != nil {
 		return nil, fmt.Errorf("list the segments of the history: %w", err)
@@ -101,7 +101,7 @@ func (s Segment) Open() (*Reader[Row], error) {
 }
 
 // Remove removes segments that are kept elsewhere by now.
-func (a *Archive) Remove(segments []Segment) error {
+func (a *Dir) Remove(segments []Segment) error {
 	for _, s := range segments {
 		if err := os.Remove(s.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove a segment of the history: %w", err)
@@ -114,7 +114,7 @@ func (a *Archive) Remove(segments []Segment) error {
 const abandoned = 24 * time.Hour
 
 // RemoveAbandoned removes the drafts that processes left which were killed.
-func (a *Archive) RemoveAbandoned() error {
+func (a *Dir) RemoveAbandoned() error {
 	drafts, err := filepath.Glob(filepath.Join(a.segments(), draftPrefix+"*"))
 	if err != nil {
 		return fmt.Errorf("look for abandoned segments: %w", err)

@@ -13,9 +13,9 @@ import (
 	"genrec/pkg/event"
 )
 
-func openArchive(t *testing.T) *Archive {
+func openDir(t *testing.T) *Dir {
 	t.Helper()
-	a, err := OpenArchive(t.TempDir())
+	a, err := OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,9 +32,9 @@ func events(from, to int) (all []event.Event) {
 	return all
 }
 
-func publish(t *testing.T, a *Archive, partition int, offset int64, all []event.Event) {
+func publish(t *testing.T, a *Dir, partition int, offset int64, all []event.Event) {
 	t.Helper()
-	d, err := a.Draft(partition, offset)
+	d, err := a.NewSegment(partition, offset)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func publish(t *testing.T, a *Archive, partition int, offset int64, all []event.
 	}
 }
 
-func segments(t *testing.T, a *Archive) []Segment {
+func segments(t *testing.T, a *Dir) []Segment {
 	t.Helper()
 	found, err := a.Segments()
 	if err != nil {
@@ -82,7 +82,7 @@ func same(a, b []event.Event) bool {
 
 // Rows that were read before must survive the reading of later ones.
 func TestSegmentsHoldWhatWasWritten(t *testing.T) {
-	a, many := openArchive(t), events(0, 3*segmentGroup+1)
+	a, many := openDir(t), events(0, 3*segmentGroup+1)
 	publish(t, a, 1, 0, events(5, 6))
 	publish(t, a, 0, 100, events(0, 5))
 	publish(t, a, 0, 20, many)
@@ -98,7 +98,7 @@ func TestSegmentsHoldWhatWasWritten(t *testing.T) {
 }
 
 func TestSegmentWrittenAgain(t *testing.T) {
-	a := openArchive(t)
+	a := openDir(t)
 	publish(t, a, 0, 7, events(0, 9))
 	publish(t, a, 0, 7, events(0, 9))
 	if found := segments(t, a); len(found) != 1 {
@@ -111,8 +111,8 @@ func TestSegmentWrittenAgain(t *testing.T) {
 }
 
 func TestDraftsAreInvisible(t *testing.T) {
-	a := openArchive(t)
-	d, err := a.Draft(0, 0)
+	a := openDir(t)
+	d, err := a.NewSegment(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestDraftsAreInvisible(t *testing.T) {
 		t.Errorf("a draft in progress was taken for abandoned: %v", err)
 	}
 
-	old, err := a.Draft(0, 1)
+	old, err := a.NewSegment(0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +146,8 @@ func TestDraftsAreInvisible(t *testing.T) {
 }
 
 func TestDiscardedDraftLeavesNothing(t *testing.T) {
-	a := openArchive(t)
-	d, err := a.Draft(0, 0)
+	a := openDir(t)
+	d, err := a.NewSegment(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestDiscardedDraftLeavesNothing(t *testing.T) {
 }
 
 func TestDamagedSegmentIsRefused(t *testing.T) {
-	a := openArchive(t)
+	a := openDir(t)
 	publish(t, a, 0, 0, events(0, 100))
 	segment := segments(t, a)[0]
 	whole, err := os.ReadFile(segment.Path)
@@ -180,7 +180,7 @@ func TestDamagedSegmentIsRefused(t *testing.T) {
 }
 
 func TestStrangeFileIsNamed(t *testing.T) {
-	a := openArchive(t)
+	a := openDir(t)
 	strange := filepath.Join(a.segments(), "notes.parquet")
 	if err := os.WriteFile(strange, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestStrangeFileIsNamed(t *testing.T) {
 }
 
 func TestRemove(t *testing.T) {
-	a := openArchive(t)
+	a := openDir(t)
 	publish(t, a, 0, 0, events(0, 3))
 	publish(t, a, 0, 3, events(3, 6))
 	found := segments(t, a)
@@ -207,7 +207,7 @@ func TestRemove(t *testing.T) {
 
 // A part of the columns is enough for who needs no more.
 func TestSomeColumns(t *testing.T) {
-	a := openArchive(t)
+	a := openDir(t)
 	publish(t, a, 0, 0, events(0, 5000))
 	r, err := Open[struct {
 		Item string `parquet:"item_id,dict,zstd"`

@@ -15,18 +15,18 @@ import (
 const segmentGroup = 8192
 
 // Draft is a segment that is being written, invisible until Publish.
-type Draft struct {
-	archive   *Archive
+type SegmentWriter struct {
+	archive   *Dir
 	partition int
 	offset    int64
 	writer    *Writer
 }
 
-// Imported stands for the partition where events come from a file; a row of it is the offset.
-const Imported = 99_999
+// ImportPartition stands for the partition where events come from a file; a row of it is the offset.
+const ImportPartition = 99_999
 
 // Draft begins a segment of the messages of a partition from an offset on.
-func (a *Archive) Draft(partition int, offset int64) (*Draft, error) {
+func (a *Dir) NewSegment(partition int, offset int64) (*SegmentWriter, error) {
 	file, err := os.CreateTemp(a.segments(), draftPrefix) // a name that no other process has
 	if err == nil {
 		err = errors.Join(file.Chmod(0o644), file.Close())
@@ -38,19 +38,19 @@ func (a *Archive) Draft(partition int, offset int64) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin a segment of the history: %w", err)
 	}
-	return &Draft{archive: a, partition: partition, offset: offset, writer: writer}, nil
+	return &SegmentWriter{archive: a, partition: partition, offset: offset, writer: writer}, nil
 }
 
 // Add writes an event.
-func (d *Draft) Add(e event.Event) error {
+func (d *SegmentWriter) Add(e event.Event) error {
 	return d.writer.Write(RowOf(e))
 }
 
 // Events is how many were written.
-func (d *Draft) Events() int64 { return d.writer.Rows() }
+func (d *SegmentWriter) Events() int64 { return d.writer.Rows() }
 
 // Publish gives the segment its name; it is on the disk then.
-func (d *Draft) Publish() error {
+func (d *SegmentWriter) Publish() error {
 	draft := d.writer.file.Name()
 	file, err := d.writer.Close()
 	if err == nil {
@@ -64,7 +64,7 @@ func (d *Draft) Publish() error {
 }
 
 // Discard removes the draft in place of publishing it.
-func (d *Draft) Discard() error {
+func (d *SegmentWriter) Discard() error {
 	if err := d.writer.Discard(); err != nil {
 		return fmt.Errorf("discard a segment of the history: %w", err)
 	}

@@ -162,8 +162,8 @@ func publicCalls(cluster stream.Cluster) []call {
 			_, err := stream.ExamineTopics(ctx, cluster, topics)
 			return err
 		}},
-		{name: "CheckAccess", do: func(ctx context.Context) error {
-			return stream.CheckAccess(ctx, cluster, stream.Access{Group: "readers", Reads: topics.Refreshes, Writes: []string{topics.DeadLetters}})
+		{name: "CheckPermissions", do: func(ctx context.Context) error {
+			return stream.CheckPermissions(ctx, cluster, stream.Permissions{Group: "readers", Reads: topics.Refreshes, Writes: []string{topics.DeadLetters}})
 		}},
 		{name: "Compacts", do: func(ctx context.Context) error {
 			_, err := stream.Compacts(ctx, cluster, topics.DeadLetters)

@@ -30,7 +30,7 @@ func at(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecon
 // world is a history, a Redis and who was forgotten.
 type world struct {
 	t       *testing.T
-	archive *history.Archive
+	archive *history.Dir
 	hot     hot
 	erased  erasures
 	offset  int64
@@ -38,7 +38,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	archive, err := history.OpenArchive(t.TempDir())
+	archive, err := history.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func (e erasures) Erasures(_ context.Context, users []string) ([]time.Time, erro
 
 func (w *world) segment(events ...event.Event) {
 	w.t.Helper()
-	d, err := w.archive.Draft(0, w.offset)
+	d, err := w.archive.NewSegment(0, w.offset)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 const folderVariable = "SNAPSHOT_TEST_FOLDER"
 
 func takeUntilKilled(folder string) {
-	archive, err := history.OpenArchive(folder)
+	archive, err := history.OpenDir(folder)
 	fmt.Println("ready")
 	for night := 0; err == nil; night++ {
 		_, err = Take(context.Background(), Config{
@@ -36,7 +36,7 @@ func TestKills(t *testing.T) {
 	w := newWorld(t)
 	folder := t.TempDir()
 	var err error
-	if w.archive, err = history.OpenArchive(folder); err != nil {
+	if w.archive, err = history.OpenDir(folder); err != nil {
 		t.Fatal(err)
 	}
 	var arrived []event.Event

@@ -32,8 +32,8 @@ type Erasures interface {
 
 // Config says what to make a snapshot of. There may be a History, a Hot source, or both.
 type Config struct {
-	Folder    string           // of the snapshots, where there is no History
-	History   *history.Archive // whose newest snapshot and segments become the new snapshot
+	Folder    string       // of the snapshots, where there is no History
+	History   *history.Dir // whose newest snapshot and segments become the new snapshot
 	Hot       Source
 	Erasures  Erasures  // nil: nobody was forgotten
 	Watermark time.Time // events after it are left out

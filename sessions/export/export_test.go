@@ -13,7 +13,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"genrec/ingest/backfill"
+	"genrec/ingest/importer"
 	"genrec/pkg/event"
 	"genrec/sessions"
 )
@@ -63,9 +63,9 @@ func TestExportsCanBeImported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	importing := backfill.Config{
+	importing := importer.Config{
 		Limits: event.DefaultLimits(), Progress: noProgress{}, Logger: slog.New(slog.DiscardHandler),
-		Refuse: func(_ context.Context, refused []backfill.Refused) error { return fmt.Errorf("refused %+v", refused) },
+		Refuse: func(_ context.Context, refused []importer.Refused) error { return fmt.Errorf("refused %+v", refused) },
 	}
 	for _, name := range []string{"all.jsonl", "all.ndjson", "all.csv", "all.jsonl.gz", "all.csv.gz", "all.JSONL.zst", "all.csv.zst", "all.parquet"} {
 		path := filepath.Join(t.TempDir(), name)
@@ -75,7 +75,7 @@ func TestExportsCanBeImported(t *testing.T) {
 			t.Fatalf("%s: exported %+v, shown %+v, error %v; want %+v", name, done, seen, err, wantDone)
 		}
 		to := newStore(t)
-		if _, err := backfill.Run(t.Context(), importing, to, []string{path}); err != nil {
+		if _, err := importer.Run(t.Context(), importing, to, []string{path}); err != nil {
 			t.Fatalf("%s: import: %v", name, err)
 		}
 		got, err := to.Sequences(t.Context(), odd)

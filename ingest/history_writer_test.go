@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/stream"
+)
+
+const soon = 100 * time.Millisecond
+
+func TestSegmentsCloseByAge(t *testing.T) {
+	h := newHistoryHarness(t)
+	r := h.run(HistoryConfig{SegmentAge: soon})
+	h.write(kafka.Message{Key: []byte("ann"), Value: []byte("{")}) // invalid: dead-lettered by the Ingester
+	h.produce(5)
+	h.awaitCommits(1)
+	h.produce(5)
+	h.awaitCommits(1)
+	r.Stop()
+	h.wantAll(false)
+	if n := r.Written(); n != 10 {
+		t.Errorf("Written() is %d, want 10", n)
+	}
+}
+
+// One of the configured brokers may be down, also while a start offset is looked up.
+func TestHistoryWithDeadBroker(t *testing.T) {
+	h := newHistoryHarness(t)
+	h.produce(5)
+	cluster := h.servers.Cluster()
+	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
+	r := h.run(HistoryConfig{Kafka: cluster, SegmentAge: soon, Start: stream.Since(time.Now().Add(-time.Hour))})
+	h.awaitCommits(0)
+	r.Stop()
+	h.wantAll(false)
+}
+
+func TestSegmentsCloseBySize(t *testing.T) {
+	h := newHistoryHarness(t)
+	for range 10 {
+		h.produce(1) // of one partition
+	}
+	r := h.run(HistoryConfig{SegmentAge: time.Hour, SegmentMessages: 4})
+	embeddedtest.Eventually(t, func() string {
+		if n := h.committed(); n != 8 {
+			return fmt.Sprintf("%d messages are committed, want 8", n)
+		}
+		return ""
+	})
+	r.Stop()
+	if ids, segments := h.written(); len(ids) != 8 || segments != 2 {
+		t.Errorf("%d events are in %d segments, want 8 of 10 in 2", len(ids), segments)
+	}
+	last := h.run(HistoryConfig{SegmentAge: soon})
+	h.awaitCommits(0)
+	last.Stop()
+	h.wantAll(false)
+	if left, _ := filepath.Glob(filepath.Join(h.folder, "segments", ".draft-*")); len(left) > 0 {
+		t.Errorf("a stopped HistoryWriter leaves temporary files: %v", left)
+	}
+}
+
+func TestInvalidEventsMakeNoSegment(t *testing.T) {
+	h := newHistoryHarness(t)
+	r := h.run(HistoryConfig{SegmentAge: soon})
+	h.write(kafka.Message{Value: []byte("{")})
+	h.awaitCommits(1)
+	r.Stop()
+	if ids, segments := h.written(); len(ids)+segments > 0 {
+		t.Errorf("%d events in %d segments, want none", len(ids), segments)
+	}
+}
+
+func TestHistoryCrashBeforeCommit(t *testing.T) {
+	h := newHistoryHarness(t)
+	fault := h.servers.Faults().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultHistoryGroup, Err: kerr.CoordinatorLoadInProgress, Count: -1,
+	})
+	h.produce(6)
+	crashed := h.run(HistoryConfig{SegmentAge: soon})
+	embeddedtest.Eventually(t, func() string {
+		if fault.Hits() == 0 {
+			return "the fault was not triggered"
+		}
+		return ""
+	})
+	crashed.Stop()
+	if h.committed() != 0 || crashed.Written() != 0 {
+		t.Fatalf("%d messages are committed and Written() is %d, want none", h.committed(), crashed.Written())
+	}
+	fault.Remove()
+	next := h.run(HistoryConfig{SegmentAge: soon})
+	h.awaitCommits(0)
+	next.Stop()
+	h.wantAll(true)
+}
+
+func TestHistoryRebalance(t *testing.T) {
+	h := newHistoryHarness(t)
+	const users = 8
+	cfg := HistoryConfig{SegmentAge: soon}
+	first := h.run(cfg)
+	h.produce(users)
+	second := h.run(cfg)
+	h.produce(users)
+	embeddedtest.Eventually(t, func() string {
+		h.produce(users)
+		if h.servers.Members(DefaultHistoryGroup) != 2 {
+			return "the second member did not join the group"
+		}
+		return ""
+	})
+	h.produce(users)
+	first.Stop()
+	h.produce(users)
+	h.awaitCommits(0)
+	second.Stop()
+	h.wantAll(true)
+}
+
+// A disk that is unwritable for a while delays the history and loses nothing.
+func TestHistoryDiskOutage(t *testing.T) {
+	h := newHistoryHarness(t)
+	segments := filepath.Join(h.folder, "segments")
+	if err := os.Rename(segments, segments+".away"); err != nil {
+		t.Fatal(err)
+	}
+	r := h.run(HistoryConfig{SegmentAge: soon})
+	h.produce(5)
+	time.Sleep(5 * soon)
+	if n := h.committed(); n != 0 {
+		t.Errorf("%d messages are committed while the disk is unwritable", n)
+	}
+	if err := os.Rename(segments+".away", segments); err != nil {
+		t.Fatal(err)
+	}
+	h.awaitCommits(0)
+	r.Stop()
+	h.wantAll(false)
+}

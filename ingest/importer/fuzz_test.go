@@ -1,0 +1,63 @@
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"genrec/pkg/event"
+)
+
+// readAll reads rows until they end or fail, or there are many: a Parquet file can say
+// that it has any number of rows with nothing in them.
+func readAll(t *testing.T, r rows) {
+	for range 1000 {
+		next, err := r.next()
+		if err != nil {
+			return
+		}
+		if next.number < 1 {
+			t.Fatalf("row %d", next.number)
+		}
+		if next.err == nil {
+			_, _ = event.Decode(next.value, time.UnixMilli(1_772_366_400_000), event.DefaultLimits())
+		}
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add([]byte(csvText))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := newCSV(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyReading); err == nil {
+			readAll(t, r)
+		}
+	})
+}
+
+func FuzzLines(f *testing.F) {
+	f.Add([]byte(jsonText))
+	f.Fuzz(func(t *testing.T, data []byte) { readAll(t, newLines(bytes.NewReader(data))) })
+}
+
+func FuzzParquet(f *testing.F) {
+	f.Add(parquetFile(f))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := newParquet(bytes.NewReader(data), int64(len(data)), anyReading); err == nil {
+			readAll(t, r)
+		}
+	})
+}
+
+func FuzzObject(f *testing.F) {
+	f.Add("ann", "apple")
+	f.Fuzz(func(t *testing.T, user, item string) {
+		o := newObject()
+		o.add("user_id", user)
+		o.add("item_id", item)
+		if text := o.end(); !json.Valid(text) {
+			t.Fatalf("%q and %q come to %s", user, item, text)
+		}
+	})
+}
