@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
+	"genrec/cmd/genrec/doctor"
 	"genrec/model"
 	"genrec/pkg/embedded"
 	"genrec/pkg/recs"
@@ -34,9 +34,9 @@ func TestDoctor(t *testing.T) {
 		"--history", history, "--device", "auto",
 	}
 
-	found := examine(t, line)
+	found := findings(t, line)
 	for _, subject := range []string{"Kafka", "topics", "history"} {
-		if f := found[subject]; f.OK || !strings.Contains(f.Remedy, "start ingest") {
+		if f := found[subject]; f.OK || !strings.Contains(f.Hint, "start ingest") {
 			t.Errorf("without topics and a history it says of %s: %+v", subject, f)
 		}
 	}
@@ -46,22 +46,22 @@ func TestDoctor(t *testing.T) {
 	if err := stream.EnsureTopics(t.Context(), stream.Cluster{Brokers: servers.KafkaBrokers()}, stream.DefaultTopics(), 1); err != nil {
 		t.Fatal(err)
 	}
-	found = examine(t, line)
+	found = findings(t, line)
 	for _, subject := range []string{"libtorch", "GPU", "Kafka", "topics", "Redis", "clock", "history", "model"} {
-		if f, looked := found[subject]; !f.OK || strings.Contains(f.Text, "not examined") {
-			t.Errorf("with all in order it says of %s: %+v (examined: %v)", subject, f, looked)
+		if f, looked := found[subject]; !f.OK || strings.Contains(f.Text, "skipped") {
+			t.Errorf("with all in order it says of %s: %+v (checked: %v)", subject, f, looked)
 		}
 	}
 	servers.Redis().RequireAuth("hunter2")
-	if f := examine(t, line)["Redis"]; f.OK || f.Remedy == "" || strings.Contains(f.Text, "hunter2") {
+	if f := findings(t, line)["Redis"]; f.OK || f.Hint == "" || strings.Contains(f.Text, "hunter2") {
 		t.Errorf("without the password it says of Redis: %+v", f)
 	}
 }
 
-// Whatever is wrong, the doctor says what to do.
-func TestDoctorAlwaysKnowsARemedy(t *testing.T) {
+// Every failed check has a hint.
+func TestDoctorAlwaysHasAHint(t *testing.T) {
 	t.Setenv("GENREC_MODELS", t.TempDir())
-	publishVersions(t, os.Getenv("GENREC_MODELS"), "") // which are no models
+	publishVersions(t, os.Getenv("GENREC_MODELS"), "") // which are not models
 	for _, c := range []struct{ subject, line string }{
 		{"Kafka", "--kafka 127.0.0.1:1"},
 		{"topics", "--kafka 127.0.0.1:1"},
@@ -74,15 +74,15 @@ func TestDoctorAlwaysKnowsARemedy(t *testing.T) {
 		{"model", "--models doctor_test.go"},
 		{"model", "--models s3://"},
 	} {
-		f, looked := examine(t, append([]string{"doctor", "--json"}, strings.Fields(c.line)...))[c.subject]
-		if !looked || f.OK || f.Remedy == "" || f.Text == "" {
-			t.Errorf("with %q it says of %s: %+v, want something wrong and a remedy", c.line, c.subject, f)
+		f, looked := findings(t, append([]string{"doctor", "--json"}, strings.Fields(c.line)...))[c.subject]
+		if !looked || f.OK || f.Hint == "" || f.Text == "" {
+			t.Errorf("with %q it says of %s: %+v, want a failure with a hint", c.line, c.subject, f)
 		}
 	}
 }
 
-// What only a server can have wrong: topics set otherwise, and a clock behind.
-func TestDoctorExaminesServers(t *testing.T) {
+// Misconfigured topics and a clock that is behind are found.
+func TestDoctorChecksServers(t *testing.T) {
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -107,84 +107,42 @@ func TestDoctorExaminesServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	servers.Redis().SetTime(time.Now().Add(-time.Minute))
-	all := examineAll(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
+	all := allFindings(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
 	if f := all["topics"][0]; f.OK || !strings.Contains(f.Text, `"interactions" is compacted`) {
 		t.Errorf("of a compacted topic it says %+v", f)
 	}
-	found := map[string]finding{"topics": all["topics"][1], "clock": all["clock"][0]}
-	for subject, want := range map[string]struct{ text, remedy string }{
+	found := map[string]doctor.Finding{"topics": all["topics"][1], "clock": all["clock"][0]}
+	for subject, want := range map[string]struct{ text, hint string }{
 		"topics": {"cleanup.policy=delete, max.message.bytes=1000", "set max.message.bytes to"},
-		"clock":  {"that of Redis is 1m0s behind this machine's", "let both follow a time server"},
+		"clock":  {"the clock of Redis is 1m0s behind this machine's", "synchronize both with a time server"},
 	} {
-		if f := found[subject]; f.OK || !strings.Contains(f.Text, want.text) || !strings.Contains(f.Remedy, want.remedy) {
+		if f := found[subject]; f.OK || !strings.Contains(f.Text, want.text) || !strings.Contains(f.Hint, want.hint) {
 			t.Errorf("of %s it says %+v, want %+v", subject, f, want)
 		}
 	}
 }
 
-// A GPU that is asked for has to be there; libtorch cannot do without.
-func TestDoctorMissesTheGPU(t *testing.T) {
+// With --device cuda, a missing GPU is a failure of libtorch and of the GPU.
+func TestDoctorRequiresARequestedGPU(t *testing.T) {
 	if _, err := model.ParseDevice("cuda"); err == nil {
 		t.Skip("this machine has a GPU")
 	}
-	found := examine(t, []string{"doctor", "--json", "--device", "cuda", "--models", t.TempDir()})
+	found := findings(t, []string{"doctor", "--json", "--device", "cuda", "--models", t.TempDir()})
 	for _, subject := range []string{"libtorch", "GPU"} {
-		if f := found[subject]; f.OK || !strings.Contains(f.Remedy, "--device cpu") {
-			t.Errorf("of %s it says %+v, want a remedy with --device cpu", subject, f)
+		if f := found[subject]; f.OK || !strings.Contains(f.Hint, "--device cpu") {
+			t.Errorf("of %s it says %+v, want a hint with --device cpu", subject, f)
 		}
 	}
-}
-
-// A Redis that forgets is found out by what it tells of itself.
-func TestDoctorFindsAForgetfulRedis(t *testing.T) {
-	for _, c := range []struct {
-		info string
-		want []string // remedies
-	}{
-		{"# Memory\r\nused_memory:5\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\naof_enabled:1\r\nrole:master\r\n", nil},
-		{"maxmemory_policy:allkeys-lru\r\naof_enabled:0\r\nused_memory:5\r\nrole:master\r\n", []string{"set maxmemory-policy noeviction", "set appendonly yes"}},
-		{"used_memory:95\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:slave\r\n", []string{"raise maxmemory, or give it less to keep", "connect to the master"}},
-		{"maxmemory_policy:volatile-ttl\r\n", []string{"set maxmemory-policy noeviction", "permit INFO to this user (+info), or look at the server's own settings"}},
-	} {
-		client := redis.NewClient(&redis.Options{})
-		client.AddHook(info(c.info))
-		var remedies []string
-		for _, f := range examineKeeping(t.Context(), client) {
-			remedies = append(remedies, f.Remedy)
-		}
-		if !slices.Equal(remedies, c.want) {
-			t.Errorf("of a Redis with %q it advises %q, want %q", c.info, remedies, c.want)
-		}
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// info is a Redis that answers with this.
-type info string
-
-func (info) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (i info) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error {
-		cmd.(*redis.StringCmd).SetVal(string(i))
-		return nil
-	}
-}
-
-func (info) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 func TestDoctorFindsABrokenModel(t *testing.T) {
 	folder := t.TempDir()
 	text, err := runCommand(t, "doctor", "--models", folder)
-	if err != nil || !strings.Contains(text, "genrec retrain makes the first one") {
+	if err != nil || !strings.Contains(text, "genrec retrain creates the first one") {
 		t.Errorf("without a model it ends with %v and prints\n%s", err, text)
 	}
 	folder = filepath.Join(folder, "models")
-	if text, err := runCommand(t, "doctor", "--models", folder); err != nil || !strings.Contains(text, "genrec retrain makes the first one") {
+	if text, err := runCommand(t, "doctor", "--models", folder); err != nil || !strings.Contains(text, "genrec retrain creates the first one") {
 		t.Errorf("without the models' folder it ends with %v and prints\n%s", err, text)
 	}
 	if _, err := runCommand(t, "models", "list", "--models", folder); exitCode(err) != 2 || !strings.Contains(err.Error(), "not there yet") {
@@ -216,12 +174,12 @@ func TestLostKeysAreNamed(t *testing.T) {
 			t.Errorf("recommend ends with %v, want it to name %s", err, key)
 		}
 	}
-	ofShared := func() (f finding) {
+	ofShared := func() (f doctor.Finding) {
 		t.Helper()
-		all := examineAll(t, []string{"doctor", "--json", "--redis", servers.RedisAddr(), "--models", models, "--device", "cpu"})["Redis"]
+		all := allFindings(t, []string{"doctor", "--json", "--redis", servers.RedisAddr(), "--models", models, "--device", "cpu"})["Redis"]
 		return all[len(all)-1]
 	}
-	if f := ofShared(); f.OK || !strings.Contains(f.Text, "popular items (genrec:popular), the format (genrec:format)") || !strings.Contains(f.Remedy, "start infer") {
+	if f := ofShared(); f.OK || !strings.Contains(f.Text, "popular items (genrec:popular), the format (genrec:format)") || !strings.Contains(f.Hint, "start infer") {
 		t.Errorf("of an empty Redis, doctor says %+v", f)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr()})
@@ -235,7 +193,7 @@ func TestLostKeysAreNamed(t *testing.T) {
 	if err := errors.Join(store.Claim(t.Context()), store.PutPopular(t.Context(), popular), store.PutNear(t.Context(), near)); err != nil {
 		t.Fatal(err)
 	}
-	if f := ofShared(); !f.OK || !strings.Contains(f.Text, "has what infer writes for all users") {
+	if f := ofShared(); !f.OK || !strings.Contains(f.Text, "has the keys that infer writes for all users") {
 		t.Errorf("of a Redis with all keys, doctor says %+v", f)
 	}
 	if _, err := runCommand(t, "recommend", "--user", "ann", "--redis", servers.RedisAddr(), "--exclude", "a"); err == nil || !strings.Contains(err.Error(), "leaves none") {
@@ -243,26 +201,26 @@ func TestLostKeysAreNamed(t *testing.T) {
 	}
 }
 
-// examine returns of each subject the last finding, or the first one that is not in order.
-func examine(t *testing.T, line []string) map[string]finding {
+// findings returns of each subject the last finding, or the first one that is not in order.
+func findings(t *testing.T, line []string) map[string]doctor.Finding {
 	t.Helper()
-	found := make(map[string]finding)
-	for subject, all := range examineAll(t, line) {
+	found := make(map[string]doctor.Finding)
+	for subject, all := range allFindings(t, line) {
 		found[subject] = all[len(all)-1]
-		if i := slices.IndexFunc(all, func(f finding) bool { return !f.OK }); i >= 0 {
+		if i := slices.IndexFunc(all, func(f doctor.Finding) bool { return !f.OK }); i >= 0 {
 			found[subject] = all[i]
 		}
 	}
 	return found
 }
 
-// examineAll returns all findings by subject.
-func examineAll(t *testing.T, line []string) map[string][]finding {
+// allFindings returns all findings by subject.
+func allFindings(t *testing.T, line []string) map[string][]doctor.Finding {
 	t.Helper()
 	printed, _ := runCommand(t, line...) // fails where something is wrong
-	found := make(map[string][]finding)
+	found := make(map[string][]doctor.Finding)
 	for text := range strings.Lines(printed) {
-		var f finding
+		var f doctor.Finding
 		if err := json.Unmarshal([]byte(text), &f); err != nil {
 			t.Fatalf("doctor prints %q: %v", text, err)
 		}

@@ -126,11 +126,11 @@ func TestBrokenSettings(t *testing.T) {
 	if _, err := runCommand(t, "config", "check", "--device", "cuda", "--recipe", "secret"); err == nil || !strings.Contains(err.Error(), file+":1: window: ") || !strings.Contains(err.Error(), "--recipe: ") {
 		t.Errorf("config check ends in %v", err)
 	}
-	if f := examine(t, []string{"doctor", "--json", "--models", t.TempDir()}); f["settings"].OK || !strings.Contains(f["settings"].Text, file+":1: window: ") || !f["model"].OK {
+	if f := findings(t, []string{"doctor", "--json", "--models", t.TempDir()}); f["settings"].OK || !strings.Contains(f["settings"].Text, file+":1: window: ") || !f["model"].OK {
 		t.Errorf("doctor says %+v", f)
 	}
 	t.Setenv("GENREC_CONFIG", "/no/such/file")
-	if f := examine(t, []string{"doctor", "--json"})["settings"]; f.OK || !strings.Contains(f.Text, "GENREC_CONFIG: open /no/such/file") {
+	if f := findings(t, []string{"doctor", "--json"})["settings"]; f.OK || !strings.Contains(f.Text, "GENREC_CONFIG: open /no/such/file") {
 		t.Errorf("without the file, doctor says %+v", f)
 	}
 	if _, err := runCommand(t, "ingest"); exitCode(err) != 2 {

@@ -275,9 +275,9 @@ func TestRealAccess(t *testing.T) {
 // What the doctor has no right to look at is no fault, and said.
 func TestRealDoctorWithDocumentedRights(t *testing.T) {
 	s := startSecured(t)
-	all := examineAll(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, s.flags()...))
+	all := allFindings(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, s.flags()...))
 	for _, f := range all["topics"] {
-		if !f.OK || !f.Unchecked || !strings.Contains(f.Remedy, "DescribeConfigs") {
+		if !f.OK || !f.Unchecked || !strings.Contains(f.Hint, "DescribeConfigs") {
 			t.Errorf("without DescribeConfigs, it says %+v", f)
 		}
 	}

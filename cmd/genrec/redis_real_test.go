@@ -88,7 +88,7 @@ func useRedisCluster(t *testing.T, address string, masters int) {
 	if out, err := runCommand(t, append([]string{"config", "check"}, withKafka...)...); err != nil {
 		t.Errorf("config check: %v\n%s", err, out)
 	}
-	found := examine(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, withKafka...))
+	found := findings(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, withKafka...))
 	if f := found["Redis"]; !f.OK || f.Unchecked || !strings.Contains(f.Text, fmt.Sprintf("a Redis Cluster (masters: %d)", masters)) {
 		t.Errorf("doctor says %+v", f)
 	}
@@ -190,8 +190,8 @@ func httpGet(t *testing.T, url string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// The doctor does what services do, with their rights, and says what it may not look at.
-func TestDoctorTriesWhatServicesDo(t *testing.T) {
+// doctor uses Redis as the services do, with their permissions, and reports what it may not inspect.
+func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 	needRedisServer(t)
 	master := startRedisWith(t, realservers.RedisConfig{})
 	documented := documentedRules(t)
@@ -204,25 +204,25 @@ func TestDoctorTriesWhatServicesDo(t *testing.T) {
 	}
 	t.Setenv("GENREC_REDIS_PASSWORD", goodPassword)
 	for name, c := range map[string]struct {
-		cfg    realservers.RedisConfig
-		redis  string // in what is said of Redis; "" is that all is in order
-		remedy string
-		clock  string // in what is said of the clock, if that is not in order
+		cfg   realservers.RedisConfig
+		redis string // in a finding on Redis; "": all are OK
+		hint  string
+		clock string // in the finding on the clock, if it is unchecked
 	}{
 		"documented rights":     {cfg: realservers.RedisConfig{Users: without()}},
 		"no CONFIG":             {cfg: realservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
-		"no INFO and no TIME":   {realservers.RedisConfig{Users: without("+info", "+time")}, "not checked: whether it evicts keys", "+info", "not compared"},
-		"INFO disabled":         {realservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: whether it evicts keys", "", ""},
-		"no transactions":       {realservers.RedisConfig{Users: without("+@transaction")}, "refuses transactions", "+@transaction", ""},
+		"no INFO and no TIME":   {realservers.RedisConfig{Users: without("+info", "+time")}, "not checked: eviction of keys", "+info", "not compared"},
+		"INFO disabled":         {realservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: eviction of keys", "", ""},
+		"no transactions":       {realservers.RedisConfig{Users: without("+@transaction")}, "transactions are not permitted", "+@transaction", ""},
 		"no scripts":            {realservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
 		"no writes":             {realservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
 		"a replica":             {realservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
 		"no memory":             {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
-		"a limit that is close": {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "drops sequences", "noeviction", ""},
+		"a limit that is close": {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := startRedisWith(t, c.cfg)
-			found := examineAll(t, []string{"doctor", "--json", "--redis", address, "--redis-user", "genrec", "--models", t.TempDir()})
+			found := allFindings(t, []string{"doctor", "--json", "--redis", address, "--redis-user", "genrec", "--models", t.TempDir()})
 			said := ""
 			matches := c.redis == ""
 			for _, f := range found["Redis"] {
@@ -230,12 +230,12 @@ func TestDoctorTriesWhatServicesDo(t *testing.T) {
 				switch {
 				case c.redis == "" && (!f.OK || f.Unchecked):
 					matches = false
-				case c.redis != "" && strings.Contains(f.Text, c.redis) && strings.Contains(f.Remedy, c.remedy):
+				case c.redis != "" && strings.Contains(f.Text, c.redis) && strings.Contains(f.Hint, c.hint):
 					matches = true
 				}
 			}
 			if !matches {
-				t.Errorf("of Redis it says:%s\nwant %q and the remedy %q", said, c.redis, c.remedy)
+				t.Errorf("of Redis it says:%s\nwant %q and the hint %q", said, c.redis, c.hint)
 			}
 			for _, f := range found["clock"] {
 				if f.Unchecked != (c.clock != "") || !f.OK || !strings.Contains(f.Text, c.clock) {
@@ -289,7 +289,7 @@ func TestTLSToAPlainPort(t *testing.T) {
 			t.Errorf("%s: %v after %v", line, err, time.Since(began))
 		}
 	}
-	if f := examine(t, []string{"doctor", "--json", "--redis", "rediss://" + address, "--models", t.TempDir()})["Redis"]; f.OK || !strings.Contains(f.Remedy, "connect without TLS") {
+	if f := findings(t, []string{"doctor", "--json", "--redis", "rediss://" + address, "--models", t.TempDir()})["Redis"]; f.OK || !strings.Contains(f.Hint, "connect without TLS") {
 		t.Errorf("doctor says %+v", f)
 	}
 }
