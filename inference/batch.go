@@ -10,6 +10,7 @@ import (
 
 	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -168,7 +169,7 @@ func (b *batch) task(p *pending, state *sessions.UserState) *task {
 		pending: p,
 		request: Request{User: sequence.User, Items: items(sequence)},
 		result: sessions.Recommendations{
-			RecID:           sessions.NewRecID(version),
+			RecID:           userstate.NewRecID(version),
 			User:            sequence.User,
 			ModelVersion:    version,
 			SequenceVersion: sequence.Version,

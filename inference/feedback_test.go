@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -90,7 +91,7 @@ func TestFeedbackIsCountedOnce(t *testing.T) {
 	again := h.run()
 	h.produce(refresh)
 	h.reachCommitted(7)
-	late := event.Event{ID: "late", Item: "beer", Type: event.DefaultType, Time: time.Now(), RecID: sessions.NewRecID("v1")}
+	late := event.Event{ID: "late", Item: "beer", Type: event.DefaultType, Time: time.Now(), RecID: userstate.NewRecID("v1")}
 	if _, err := h.store.Append(t.Context(), []sessions.UserEvents{{User: "ann", Events: []event.Event{late}}}); err != nil {
 		t.Fatal(err)
 	}

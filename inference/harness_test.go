@@ -21,6 +21,7 @@ import (
 	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -284,8 +285,8 @@ func (h *harness) wantOpen(want ...string) {
 func (h *harness) wantNear(want string) {
 	h.t.Helper()
 	embeddedtest.Eventually(h.t, func() string {
-		value, err := h.rdb.HGet(h.t.Context(), recs.Keys{Prefix: recs.DefaultPrefix}.Near(), "apple").Result()
-		near, unreadable := recs.DecodeNear([]byte(value))
+		value, err := h.rdb.HGet(h.t.Context(), userstate.Keys{Prefix: recs.DefaultPrefix}.Similar(), "apple").Result()
+		near, unreadable := userstate.DecodeSimilar([]byte(value))
 		if err != nil || unreadable != nil || len(near) != 1 || near[0].Item != want {
 			return fmt.Sprintf("near apples there is %q (%v), want %s", value, err, want)
 		}
@@ -306,8 +307,8 @@ func (g *fakeGenerator) Popular() []sessions.ScoredItem {
 	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
 }
 
-func (g *fakeGenerator) Near() iter.Seq2[string, recs.Near] {
-	return maps.All(map[string]recs.Near{"apple": {{Item: g.version + ":near", Score: 1}}})
+func (g *fakeGenerator) Near() iter.Seq2[string, userstate.SimilarItems] {
+	return maps.All(map[string]userstate.SimilarItems{"apple": {{Item: g.version + ":near", Score: 1}}})
 }
 
 func (g *fakeGenerator) Concurrency() int { return max(1, g.models.concurrency) }

@@ -7,8 +7,8 @@ import (
 	"math"
 	"time"
 
-	"genrec/pkg/recs"
 	"genrec/pkg/registry"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -46,7 +46,7 @@ type Generator interface {
 	Popular() []sessions.ScoredItem
 	// Near returns items, at most MostNear, with what is popular near each of them. It may be
 	// ranged over while the others are called, and after Close.
-	Near() iter.Seq2[string, recs.Near]
+	Near() iter.Seq2[string, userstate.SimilarItems]
 	// Concurrency is how many calls of Generate at once keep its device busy.
 	Concurrency() int
 	Generate(ctx context.Context, requests []Request) (Generated, error)

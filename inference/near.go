@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"genrec/pkg/backoff"
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -19,7 +19,7 @@ const MostNear = 10_000
 // leader is what the leading model says of all users and items.
 type leader struct {
 	popular sessions.Recommendations
-	near    iter.Seq2[string, recs.Near]
+	near    iter.Seq2[string, userstate.SimilarItems]
 	hasNear bool // known once near has been written
 }
 
@@ -58,7 +58,7 @@ func (r *run) keepShared(ctx context.Context) error {
 
 func (r *run) putNear(ctx context.Context, l *leader) error {
 	return backoff.Retry(ctx, r.cfg.Logger, "write what is popular near items", func() error {
-		return r.sessions.PutNear(ctx, func(yield func(string, recs.Near) bool) {
+		return r.sessions.PutNear(ctx, func(yield func(string, userstate.SimilarItems) bool) {
 			for item, near := range l.near {
 				l.hasNear = true
 				if !yield(item, near) {

@@ -6,6 +6,7 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 // What Redis has lost of what is there for all users comes back without a restart.
@@ -18,7 +19,7 @@ func TestLostKeysAreRestored(t *testing.T) {
 	r := h.run(func(c *Config) { c.restoreEvery = 10 * time.Millisecond })
 	h.swapped(r, 1)
 	h.wantNear("v1:near")
-	keys := recs.Keys{Prefix: recs.DefaultPrefix}
+	keys := userstate.Keys{Prefix: recs.DefaultPrefix}
 	whole := func() {
 		t.Helper()
 		h.wantNear("v1:near")
@@ -39,7 +40,7 @@ func TestLostKeysAreRestored(t *testing.T) {
 		}
 		whole()
 	}
-	if err := h.rdb.Del(t.Context(), keys.Near()).Err(); err != nil {
+	if err := h.rdb.Del(t.Context(), keys.Similar()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	whole()

@@ -11,6 +11,7 @@ import (
 
 	"genrec/pkg/backoff"
 	"genrec/pkg/registry"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -143,7 +144,7 @@ func (r *run) activated(ctx context.Context, before, next *servingSet) error {
 
 func newLeader(model Generator) leader {
 	return leader{near: model.Near(), popular: sessions.Recommendations{
-		RecID:        sessions.NewRecID(""), // of no version: nobody is credited
+		RecID:        userstate.NewRecID(""), // of no version: nobody is credited
 		ModelVersion: model.Version(),
 		GeneratedAt:  time.Now(),
 		Source:       sessions.SourcePopular,

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"genrec/pkg/registry"
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 func TestUsersAreSplitAmongVersions(t *testing.T) {
@@ -30,7 +30,7 @@ func TestUsersAreSplitAmongVersions(t *testing.T) {
 			}
 			version := recs[0].ModelVersion
 			counts[version]++
-			if named := sessions.VersionOf(recs[0].RecID); named != version || !strings.HasPrefix(recs[0].Items[0].Item, version+":") {
+			if named := userstate.VersionOf(recs[0].RecID); named != version || !strings.HasPrefix(recs[0].Items[0].Item, version+":") {
 				t.Fatalf("%s has %+v: rec_id, model_version and items must name one version", user, recs[0])
 			}
 			if want := registry.VersionFor(shares, user); version != want && !h.models.broken[want] {

@@ -23,8 +23,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
-	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -34,7 +34,7 @@ type Sessions interface {
 	Read(ctx context.Context, users []string) ([]sessions.UserState, error)
 	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
 	PutPopular(ctx context.Context, r sessions.Recommendations) error
-	PutNear(ctx context.Context, near iter.Seq2[string, recs.Near]) error
+	PutNear(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error
 	AddFeedback(ctx context.Context, f sessions.Feedback) error
 	Shared(ctx context.Context) (sessions.Shared, error)
 	Claim(ctx context.Context) error

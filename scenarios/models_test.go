@@ -8,8 +8,8 @@ import (
 	"sync"
 
 	"genrec/inference"
-	"genrec/pkg/recs"
 	"genrec/pkg/registry"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -45,7 +45,9 @@ func (l likeness) Popular() []sessions.ScoredItem {
 	return []sessions.ScoredItem{{Item: "bestseller", Score: 1}}
 }
 
-func (l likeness) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.Near) bool) {} }
+func (l likeness) Near() iter.Seq2[string, userstate.SimilarItems] {
+	return func(func(string, userstate.SimilarItems) bool) {}
+}
 
 func (l likeness) Concurrency() int { return 2 }
 

@@ -22,7 +22,7 @@ func newReader(t testing.TB) (*recs.Client, *redis.Client) {
 	rdb := redis.NewClient(&redis.Options{Addr: embeddedtest.StartRedis(t), ContextTimeoutEnabled: true, MaxRetries: -1})
 	t.Cleanup(func() { rdb.Close() })
 	fill(t, rdb)
-	return recs.New(rdb, recs.Options{Seen: sessions.Seen}), rdb
+	return recs.New(rdb, recs.Options{}), rdb
 }
 
 func fill(t testing.TB, rdb *redis.Client) {

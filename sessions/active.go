@@ -3,13 +3,12 @@ package sessions
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/redisconn"
+	"genrec/pkg/userstate"
 )
 
 // Active is a user who did something lately.
@@ -26,7 +25,7 @@ func (s *Store) ScanActive(ctx context.Context, since time.Time, fn func([]Activ
 	if err != nil {
 		return err
 	}
-	pattern := escapeGlob(s.sequencePrefix()) + "*"
+	pattern := s.keys.SequencePattern()
 	for _, master := range masters {
 		for cursor, more := uint64(0), true; more; more = cursor != 0 {
 			var keys []string
@@ -50,8 +49,8 @@ func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.
 	lists := make([]*redis.StringCmd, len(sequenceKeys))
 	pipe := s.rdb.Pipeline()
 	for i, key := range sequenceKeys {
-		newest[i] = pipe.GetRange(ctx, key, -timeWidth, -1)
-		lists[i] = pipe.GetRange(ctx, s.keys.List(s.userOf(key)), 0, recIDWithin)
+		newest[i] = pipe.GetRange(ctx, key, userstate.NewestStart, userstate.NewestEnd)
+		lists[i] = pipe.GetRange(ctx, s.keys.List(s.keys.User(key)), 0, userstate.RecIDBytes-1)
 	}
 	_, _ = pipe.Exec(ctx) // every answer has its own error
 	for i, key := range sequenceKeys {
@@ -60,19 +59,11 @@ func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.
 				return nil, fmt.Errorf("read when %d users were active: %w", len(sequenceKeys), err)
 			}
 		}
-		ms, err := strconv.ParseInt(newest[i].Val(), timeBase, 64)
-		if err != nil || ms < since.UnixMilli() {
+		ms := userstate.ParseTime(newest[i].Val())
+		if ms < 0 || ms < since.UnixMilli() {
 			continue // gone meanwhile, if not inactive
 		}
-		recID, _ := strings.CutPrefix(lists[i].Val(), recIDBegin)
-		recID, _, _ = strings.Cut(recID, `"`)
-		page = append(page, Active{User: s.userOf(key), Version: VersionOf(recID)})
+		page = append(page, Active{User: s.keys.User(key), Version: userstate.VersionOf(userstate.ParseRecID(lists[i].Val()))})
 	}
 	return page, nil
 }
-
-// A list begins with its rec_id, which names the version.
-const (
-	recIDBegin  = `{"rec_id":"`
-	recIDWithin = 127
-)

@@ -2,10 +2,11 @@ package sessions
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/userstate"
 )
 
 // longSequence is when a stored sequence is extended in place, as append.lua says.
@@ -13,11 +14,11 @@ const longSequence = 1024
 
 // appendNewer appends, in a transaction, events that are new and newer than what the sequences
 // of their users hold, where none falls out of the window. It returns the users who are left.
-func (s *Store) appendNewer(ctx context.Context, entries [][]entry, appended []Appended) (left []int, err error) {
+func (s *Store) appendNewer(ctx context.Context, entries [][]userstate.Entry, appended []Appended) (left []int, err error) {
 	n := len(entries)
 	keys := make([]string, 2*n) // sequences, then erasures
 	for i, a := range appended {
-		keys[i], keys[n+i] = s.keys.Sequence(a.User), s.erasureKey(a.User)
+		keys[i], keys[n+i] = s.keys.Sequence(a.User), s.keys.Erasure(a.User)
 	}
 	var stored *redis.SliceCmd
 	extended := make([]Appended, n)
@@ -74,33 +75,31 @@ type extension struct {
 // extend is append.lua for entries of which each is new and no older than the one before,
 // and which fit into the window. It returns false for all others, and for a sequence that is
 // missing or unreadable.
-func extend(stored string, entries []entry, window int) (e extension, ok bool) {
-	all, f, err := cutFooter(stored)
+func extend(stored string, entries []userstate.Entry, window int) (e extension, ok bool) {
+	all, f, err := userstate.CutFooter(stored)
 	size := int64(len(all))
-	if err != nil || f.count < 1 || f.skipped >= size || parseDigits(f.newest, timeBase) < 0 || len(entries) == 0 {
+	if err != nil || f.Count < 1 || f.Evicted >= size || userstate.ParseTime(f.Newest) < 0 || len(entries) == 0 {
 		return e, false
 	}
-	if f.count += int64(len(entries)); f.count > int64(window) {
+	if f.Count += int64(len(entries)); f.Count > int64(window) {
 		return e, false
 	}
-	known := all[f.skipped:]
+	known := all[f.Evicted:]
 	var tail strings.Builder
 	for _, added := range entries {
-		// Times have one width, and digits come before letters: their texts compare as they do.
-		at := added.rest[:timeWidth]
-		if at < f.newest || strings.Contains(known, added.id) || strings.Contains(tail.String(), added.id) {
+		if added.Time() < f.Newest || strings.Contains(known, added.Key) || strings.Contains(tail.String(), added.Key) {
 			return e, false
 		}
-		tail.WriteString(added.id)
-		tail.WriteString(added.rest)
-		f.newest = at
+		tail.WriteString(added.Key)
+		tail.WriteString(added.Rest)
+		f.Newest = added.Time()
 	}
-	e.version = f.version + int64(len(entries))
-	if size >= longSequence && 4*f.skipped <= size {
+	f.Version += int64(len(entries))
+	if size >= longSequence && 4*f.Evicted <= size {
 		e.at, known = size, ""
 	} else {
-		f.skipped = 0
+		f.Evicted = 0
 	}
-	e.text = known + tail.String() + fmt.Sprintf("%08x%03x%06x", e.version, f.count, f.skipped) + f.newest
+	e.version, e.text = f.Version, known+tail.String()+f.Encode()
 	return e, true
 }

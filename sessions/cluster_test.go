@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 )
 
 // A batch, a scan and an erasure reach all masters of a Redis Cluster, and no call
@@ -129,7 +130,7 @@ func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 		node := redis.NewClient(&redis.Options{Addr: addr})
 		defer node.Close()
 		await(t, addr+" to answer", func() bool { return node.Ping(t.Context()).Err() == nil })
-		first, last := i*slots/masters, (i+1)*slots/masters-1
+		first, last := i*userstate.HashSlots/masters, (i+1)*userstate.HashSlots/masters-1
 		for _, command := range [][]any{
 			{"CLUSTER", "SET-CONFIG-EPOCH", i + 1},
 			{"CLUSTER", "ADDSLOTSRANGE", first, last},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 )
 
 var erasedAt = time.UnixMilli(10_000).UTC()
@@ -44,7 +45,7 @@ func TestForgottenUserIsGone(t *testing.T) {
 	if got := s.sequence(t, "bob"); len(got.Interactions) != 1 {
 		t.Errorf("the sequence of bob is %+v, want it untouched", got)
 	}
-	keys, err := s.rdb.Keys(t.Context(), escapeGlob(s.opts.Prefix)+":*").Result()
+	keys, err := s.rdb.Keys(t.Context(), s.opts.Prefix+":*").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func TestForgetRepairs(t *testing.T) {
 		t.Error("a key of another type was not found")
 	}
 	for _, stored := range []string{"", "7", "yesterday 3", "-1 -1"} {
-		if err := s.rdb.Set(t.Context(), s.erasureKey("ann"), stored, 0).Err(); err != nil {
+		if err := s.rdb.Set(t.Context(), s.keys.Erasure("ann"), stored, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		s.mustForget(t, "ann")
@@ -170,13 +171,13 @@ func TestUnreadableErasures(t *testing.T) {
 	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	s.mustForget(t, "bob")
 	if err := errors.Join(
-		s.rdb.Set(t.Context(), s.erasureKey("ann"), "yesterday", 0).Err(),
-		s.rdb.HSet(t.Context(), s.erasureKey("cid"), "field", "value").Err(),
+		s.rdb.Set(t.Context(), s.keys.Erasure("ann"), "yesterday", 0).Err(),
+		s.rdb.HSet(t.Context(), s.keys.Erasure("cid"), "field", "value").Err(),
 	); err != nil {
 		t.Fatal(err)
 	}
 	erased, err := s.Erasures(t.Context(), []string{"ann", "bob", "cid", "dan"})
-	if err != nil || !erased[0].Equal(forever) || !erased[1].Equal(erasedAt) || !erased[2].Equal(forever) || !erased[3].IsZero() {
+	if err != nil || !erased[0].Equal(userstate.Forever) || !erased[1].Equal(erasedAt) || !erased[2].Equal(userstate.Forever) || !erased[3].IsZero() {
 		t.Errorf("got %v, error %v; want all events of ann and cid erased, those of bob up to %v, and none of dan", erased, err, erasedAt)
 	}
 	for _, user := range []string{"ann", "cid"} {
@@ -190,22 +191,6 @@ func TestUnreadableErasures(t *testing.T) {
 	var unreadable UserErrors
 	if !errors.As(err, &unreadable) || len(unreadable) != 1 || unreadable[0].User != "ann" || appended[1].Added != 1 {
 		t.Errorf("got %+v, error %v; want dan's event added and ann reported", appended, err)
-	}
-}
-
-func TestErasuresStayInTheSlotOfTheirUsers(t *testing.T) {
-	for text, want := range map[string]int{"123456789": 0x31c3, "foo": 12182, "": 0} {
-		if got := slotOf(text); got != want%slots {
-			t.Errorf("%q is in slot %d, want %d", text, got, want%slots)
-		}
-	}
-	for slot := range slots {
-		if tag := slotTag(slot); slotOf(tag) != slot || tag == "" {
-			t.Fatalf("the tag of slot %d is %q, of slot %d", slot, tag, slotOf(tag))
-		}
-	}
-	if slotOf("ann}x") != slotOf("ann") {
-		t.Error("a hash tag ends at the first brace")
 	}
 }
 

@@ -11,21 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/userstate"
 )
 
-// Format is the number of the way in which sequences and erasures are written. It changes
-// with them, so that no program reads or replaces what it does not understand.
-const Format = 1
-
-// ErrFormat says that keys were written in another format than Format.
+// ErrFormat says that keys were written in another format than userstate.Format.
 var ErrFormat = errors.New("what is in Redis has another format")
-
-func (s *Store) formatKey() string { return s.opts.Prefix + ":format" }
 
 // Claim notes the format, where nothing has been written yet. Whoever writes sequences calls
 // it before.
 func (s *Store) Claim(ctx context.Context) error {
-	if err := s.rdb.SetNX(ctx, s.formatKey(), Format, 0).Err(); err != nil {
+	if err := s.rdb.SetNX(ctx, s.keys.Format(), userstate.Format, 0).Err(); err != nil {
 		return WithRemedy(fmt.Errorf("note the format of sequences: %w", err))
 	}
 	return s.checkFormat(ctx)
@@ -50,12 +45,12 @@ func (s *Store) KeepFormat(ctx context.Context, logger *slog.Logger, every time.
 }
 
 func (s *Store) checkFormat(ctx context.Context) error {
-	found, err := s.rdb.Get(ctx, s.formatKey()).Result()
+	found, err := s.rdb.Get(ctx, s.keys.Format()).Result()
 	switch {
-	case errors.Is(err, redis.Nil) || err == nil && found == strconv.Itoa(Format):
+	case errors.Is(err, redis.Nil) || err == nil && found == strconv.Itoa(userstate.Format):
 		return nil
 	case err != nil:
 		return WithRemedy(fmt.Errorf("read the format of sequences: %w", err))
 	}
-	return WithRemedy(fmt.Errorf("%w: %s is %.20q, not %d", ErrFormat, s.formatKey(), found, Format))
+	return WithRemedy(fmt.Errorf("%w: %s is %.20q, not %d", ErrFormat, s.keys.Format(), found, userstate.Format))
 }

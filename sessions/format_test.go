@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"testing"
 	"time"
+
+	"genrec/pkg/userstate"
 )
 
 func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	rdb := newClient(t)
 	store := open(t, rdb, Options{})
-	if n := rdb.Exists(t.Context(), store.formatKey()).Val(); n != 0 {
+	if n := rdb.Exists(t.Context(), store.keys.Format()).Val(); n != 0 {
 		t.Fatal("a store that was only opened has noted its format")
 	}
 	for range 2 {
@@ -22,7 +24,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	if _, err := Open(t.Context(), rdb, store.opts); err != nil {
 		t.Errorf("its own format: %v", err)
 	}
-	rdb.Set(t.Context(), store.formatKey(), Format+1, 0)
+	rdb.Set(t.Context(), store.keys.Format(), userstate.Format+1, 0)
 	if _, err := Open(t.Context(), rdb, store.opts); !errors.Is(err, ErrFormat) {
 		t.Errorf("the error of opening what a later program wrote is %v, want ErrFormat", err)
 	}
@@ -41,7 +43,7 @@ func TestServicesNoteTheFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if format := rdb.Get(t.Context(), store.formatKey()).Val(); format != "1" {
+	if format := rdb.Get(t.Context(), store.keys.Format()).Val(); format != "1" {
 		t.Errorf("the format is noted as %q, want 1: count it up when what is written changes", format)
 	}
 }
@@ -55,13 +57,13 @@ func TestFormatIsNotedAgain(t *testing.T) {
 	go keep()
 	for range 2 { // once at the beginning, and after a loss
 		wait := time.Now().Add(10 * time.Second)
-		for store.rdb.Exists(t.Context(), store.formatKey()).Val() == 0 {
+		for store.rdb.Exists(t.Context(), store.keys.Format()).Val() == 0 {
 			if time.Now().After(wait) {
 				t.Fatal("the format is not noted")
 			}
 			time.Sleep(time.Millisecond)
 		}
-		if err := store.rdb.Del(t.Context(), store.formatKey()).Err(); err != nil {
+		if err := store.rdb.Del(t.Context(), store.keys.Format()).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,7 +72,7 @@ func TestFormatIsNotedAgain(t *testing.T) {
 		t.Errorf("the error at the end is %v, want none", err)
 	}
 	ctx = t.Context()
-	if err := store.rdb.Set(ctx, store.formatKey(), Format+1, 0).Err(); err != nil {
+	if err := store.rdb.Set(ctx, store.keys.Format(), userstate.Format+1, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	go keep()

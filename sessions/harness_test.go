@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"crypto/rand"
-	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 )
 
 func newClient(tb testing.TB) *redis.Client {
@@ -59,11 +59,11 @@ func (s *Store) sequence(tb testing.TB, user string) Sequence {
 // at gives a user a sequence of a version, with one event in it.
 func (s *Store) at(tb testing.TB, user string, version int64) {
 	tb.Helper()
-	id, rest, err := encodeEvent(eventAt(1, "e1"))
+	entry, err := userstate.EncodeEvent(eventAt(1, "e1"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	stored := id + rest + fmt.Sprintf("%08x%03x%06x", version, 1, 0) + rest[:timeWidth]
+	stored := entry.Key + entry.Rest + userstate.Footer{Version: version, Count: 1, Newest: entry.Time()}.Encode()
 	if err := s.rdb.Set(tb.Context(), s.keys.Sequence(user), stored, 0).Err(); err != nil {
 		tb.Fatal(err)
 	}

@@ -20,7 +20,7 @@ type Lease struct {
 
 // Acquire returns a lease, or nil while another process has it.
 func (s *Store) Acquire(ctx context.Context, name string, lasts time.Duration) (*Lease, error) {
-	l := &Lease{store: s, key: s.opts.Prefix + ":lease:" + name, token: rand.Text(), lasts: lasts}
+	l := &Lease{store: s, key: s.keys.Lease(name), token: rand.Text(), lasts: lasts}
 	err := s.rdb.SetArgs(ctx, l.key, l.token, redis.SetArgs{Mode: "NX", TTL: lasts}).Err()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 var (
@@ -26,8 +26,8 @@ const (
 
 // PutNear replaces what is popular near items, all at once when it is complete, so that
 // a kill leaves what was there before.
-func (s *Store) PutNear(ctx context.Context, near iter.Seq2[string, recs.Near]) error {
-	key := s.keys.Near()
+func (s *Store) PutNear(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error {
+	key := s.keys.Similar()
 	next := s.keys.Prefix + ":near:" + rand.Text() + "{" + key + "}" // in its hash slot
 	var fields []any
 	began := false

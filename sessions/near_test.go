@@ -6,13 +6,13 @@ import (
 	"iter"
 	"testing"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
-func neighbors(items int, of string) iter.Seq2[string, recs.Near] {
-	return func(yield func(string, recs.Near) bool) {
+func neighbors(items int, of string) iter.Seq2[string, userstate.SimilarItems] {
+	return func(yield func(string, userstate.SimilarItems) bool) {
 		for i := range items {
-			if !yield(fmt.Sprint("item-", i), recs.Near{{Item: of, Score: 1}}) {
+			if !yield(fmt.Sprint("item-", i), userstate.SimilarItems{{Item: of, Score: 1}}) {
 				return
 			}
 		}
@@ -22,14 +22,14 @@ func neighbors(items int, of string) iter.Seq2[string, recs.Near] {
 // What is popular near items changes at once, and what a kill leaves behind expires.
 func TestNearIsReplacedAtOnce(t *testing.T) {
 	s := newStore(t, Options{})
-	key := s.keys.Near()
+	key := s.keys.Similar()
 	want := func(items int64, of string) {
 		t.Helper()
 		n, err := s.rdb.HLen(t.Context(), key).Result()
 		if err != nil || n != items {
 			t.Errorf("%s has %d items (%v), want %d", key, n, err, items)
 		}
-		near, err := recs.DecodeNear([]byte(s.rdb.HGet(t.Context(), key, "item-0").Val()))
+		near, err := userstate.DecodeSimilar([]byte(s.rdb.HGet(t.Context(), key, "item-0").Val()))
 		if items > 0 && (err != nil || len(near) != 1 || near[0].Item != of) {
 			t.Errorf("near item-0 there is %v (%v), want %s", near, err, of)
 		}
@@ -43,7 +43,7 @@ func TestNearIsReplacedAtOnce(t *testing.T) {
 	want(nearAtOnce+7, "hat")
 
 	ctx, cancel := context.WithCancel(t.Context())
-	err := s.PutNear(ctx, func(yield func(string, recs.Near) bool) {
+	err := s.PutNear(ctx, func(yield func(string, userstate.SimilarItems) bool) {
 		for item, near := range neighbors(2*nearAtOnce, "coat") {
 			if !yield(item, near) {
 				return

@@ -37,7 +37,7 @@ const (
 
 // AddFeedback adds to the counts, in one transaction where the user of Redis may do that.
 func (s *Store) AddFeedback(ctx context.Context, f Feedback) error {
-	counts, users := s.outcomeKeys(f.Version, f.Day)
+	counts, users := s.keys.Feedback(f.Version, f.Day)
 	add := func(pipe redis.Pipeliner) error {
 		pipe.HIncrBy(ctx, counts, interactionsField, f.Interactions)
 		pipe.HIncrBy(ctx, counts, hitsField, f.Hits)
@@ -73,7 +73,7 @@ func (s *Store) Outcomes(ctx context.Context, version string, days []string) (ou
 	var together *redis.IntCmd
 	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, day := range days {
-			key, usersKey := s.outcomeKeys(version, day)
+			key, usersKey := s.keys.Feedback(version, day)
 			counts[i], counted[i], all[i] = pipe.HGetAll(ctx, key), pipe.PFCount(ctx, usersKey), usersKey
 		}
 		together = pipe.PFCount(ctx, all...)
@@ -95,10 +95,4 @@ func (s *Store) Outcomes(ctx context.Context, version string, days []string) (ou
 		}
 	}
 	return outcomes, together.Val(), nil
-}
-
-// outcomeKeys share a slot, so that days can be counted together.
-func (s *Store) outcomeKeys(version, day string) (counts, users string) {
-	counts = s.opts.Prefix + ":online:{" + version + "}:" + day
-	return counts, counts + ":users"
 }

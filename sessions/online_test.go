@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/embedded/embeddedtest"
+	"genrec/pkg/userstate"
 )
 
 func TestOutcomesAddUp(t *testing.T) {
@@ -49,7 +50,7 @@ func checkOutcomes(t *testing.T, rdb redis.UniversalClient, onServer bool) {
 		t.Errorf("got %+v of %d users, error %v; want about %d", got, users, err, len(many))
 	}
 	for _, key := range []string{"v1", "v2"} {
-		counts, hashes := s.outcomeKeys(key, days[0])
+		counts, hashes := s.keys.Feedback(key, days[0])
 		for _, key := range []string{counts, hashes} {
 			if ttl := rdb.TTL(t.Context(), key).Val(); ttl < feedbackTTL-time.Minute || ttl > feedbackTTL {
 				t.Errorf("%s lives for %v, want %v", key, ttl, feedbackTTL)
@@ -108,7 +109,7 @@ func checkScanActive(t *testing.T, rdb redis.UniversalClient) {
 		want[user] = ""
 		if i%3 == 0 {
 			want[user] = "v000002"
-			s.mustPut(t, Recommendations{RecID: NewRecID("v000002"), User: user, ModelVersion: "v000002", SequenceVersion: 1})
+			s.mustPut(t, Recommendations{RecID: userstate.NewRecID("v000002"), User: user, ModelVersion: "v000002", SequenceVersion: 1})
 		}
 	}
 	s.mustPut(t, Recommendations{RecID: `id "without" version`, User: "u[1", SequenceVersion: 1})

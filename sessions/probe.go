@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 )
 
 // nobody is a user that cannot be: no id has a control character.
@@ -16,7 +17,7 @@ const nobody = "\x00"
 
 const (
 	// Probed users lie that far apart in a Redis Cluster, so that each of its masters has some.
-	probedSlots = slots / 32
+	probedSlots = userstate.HashSlots / 32
 	// What a probe that was killed leaves ends by itself.
 	probeTTL = 10 * time.Second
 )
@@ -33,8 +34,8 @@ func (s *Store) Probe(ctx context.Context) error {
 
 func probedUsers() (users []string) {
 	suffix := "}" + nobody + rand.Text()
-	for slot := 0; slot < slots; slot += probedSlots {
-		users = append(users, slotTag(slot)+suffix)
+	for slot := 0; slot < userstate.HashSlots; slot += probedSlots {
+		users = append(users, userstate.HashTag(slot)+suffix)
 	}
 	return users
 }
@@ -61,7 +62,7 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 		lists := make([]Recommendations, len(users))
 		for i, a := range appended {
 			lists[i] = Recommendations{
-				RecID: NewRecID("probe"), User: a.User, SequenceVersion: a.Version, Source: SourceModel, GeneratedAt: time.UnixMilli(1),
+				RecID: userstate.NewRecID("probe"), User: a.User, SequenceVersion: a.Version, Source: SourceModel, GeneratedAt: time.UnixMilli(1),
 			}
 		}
 		if _, err := s.PutRecommendations(ctx, lists); err != nil {
@@ -83,7 +84,7 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 
 // remove deletes what writeAndRead has written. If that has failed, so may this.
 func (s *Store) remove(ctx context.Context, users []string, failed bool) error {
-	counts, counted := s.outcomeKeys(probedVersion, Day(time.UnixMilli(1)))
+	counts, counted := s.keys.Feedback(probedVersion, Day(time.UnixMilli(1)))
 	pipe := s.rdb.Pipeline()
 	pipe.Del(ctx, counts, counted)
 	for _, user := range users {

@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/cores"
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 // UserState is what Redis holds of a user.
@@ -41,7 +41,7 @@ func (s *Store) Read(ctx context.Context, users []string) ([]UserState, error) {
 			states[i].decodeSequence(stored, s.opts.Window)
 		}
 		if stored, exists := value[1].(string); exists {
-			if list, err := recs.DecodeString(stored); err == nil {
+			if list, err := userstate.DecodeListString(stored); err == nil {
 				states[i].Stored = list
 			}
 		}
@@ -50,7 +50,7 @@ func (s *Store) Read(ctx context.Context, users []string) ([]UserState, error) {
 }
 
 func (u *UserState) decodeSequence(stored string, window int) {
-	version, newest, err := decodeEntries(stored, window, nil)
+	version, newest, err := userstate.DecodeWithoutIDs(stored, window)
 	if err != nil {
 		u.Err = &UserError{User: u.Sequence.User, Err: fmt.Errorf("decode the sequence: %w", err)}
 		return

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"genrec/pkg/userstate"
 )
 
 func TestReadReturnsSequenceAndRecommendations(t *testing.T) {
@@ -161,4 +163,21 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(users)*b.N)/b.Elapsed().Seconds(), "users/s")
+}
+
+// fullSequence is a stored sequence of a full window, whose event IDs are UUIDs.
+func fullSequence(tb testing.TB) (stored string) {
+	tb.Helper()
+	f := userstate.Footer{Version: DefaultWindow, Count: DefaultWindow}
+	for i := range int64(DefaultWindow) {
+		e := eventAt(1_700_000_000_000+i, fmt.Sprintf("8c5f7c52-0b8e-4f36-9d6a-%012x", i))
+		e.Item = fmt.Sprintf("B%09d", i)
+		entry, err := userstate.EncodeEvent(e)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		stored += entry.Key + entry.Rest
+		f.Newest = entry.Time()
+	}
+	return stored + f.Encode()
 }

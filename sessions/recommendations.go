@@ -5,25 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 // What readers get is owned by package recs; a Store writes it.
 type (
 	// Recommendations is what genrec recommends to a user.
-	Recommendations = recs.List
+	Recommendations = userstate.List
 	// ScoredItem is a recommended item.
-	ScoredItem = recs.ScoredItem
+	ScoredItem = userstate.ScoredItem
 )
 
 // Where recommendations come from: Recommendations.Source.
 const (
-	SourceModel   = recs.SourceModel
-	SourcePopular = recs.SourcePopular
+	SourceModel   = userstate.SourceModel
+	SourcePopular = userstate.SourcePopular
 )
 
 // ErrNotFound is returned for a user without recommendations while there is no
@@ -60,7 +60,7 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 	for nth, i := range left {
 		r := recs[i]
 		calls[nth] = call{
-			keys: []string{s.keys.List(r.User), s.keys.Sequence(r.User), s.erasureKey(r.User)},
+			keys: []string{s.keys.List(r.User), s.keys.Sequence(r.User), s.keys.Erasure(r.User)},
 			args: []any{strconv.FormatInt(r.SequenceVersion, 10), values[i], s.opts.RecommendationsTTL.Milliseconds()},
 		}
 	}
@@ -81,26 +81,25 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 // replaceOlder replaces, in a transaction, the recommendations of users who were never
 // forgotten and whose stored ones are of an older sequence. It returns who is left.
 func (s *Store) replaceOlder(ctx context.Context, recs []Recommendations, values [][]byte, puts []Put) (left []int, err error) {
-	const headerMost = 256 // bytes that tell rec_id and sequence_version, with ids of usual lengths
 	lists, erasureKeys := make([]string, len(recs)), make([]string, len(recs))
 	for i, r := range recs {
-		lists[i], erasureKeys[i] = s.keys.List(r.User), s.erasureKey(r.User)
+		lists[i], erasureKeys[i] = s.keys.List(r.User), s.keys.Erasure(r.User)
 	}
 	headers, versions := make([]*redis.StringCmd, len(recs)), make([]*redis.StringCmd, len(recs))
 	var erasures *redis.SliceCmd
 	read := func(pipe redis.Pipeliner) {
 		erasures = pipe.MGet(ctx, erasureKeys...)
 		for i, r := range recs {
-			headers[i] = pipe.GetRange(ctx, lists[i], 0, headerMost-1)
-			versions[i] = pipe.GetRange(ctx, s.keys.Sequence(r.User), -footerWidth, versionWidth-footerWidth-1)
+			headers[i] = pipe.GetRange(ctx, lists[i], 0, userstate.ListHeaderBytes-1)
+			versions[i] = pipe.GetRange(ctx, s.keys.Sequence(r.User), userstate.VersionStart, userstate.VersionEnd)
 		}
 	}
 	replaced := make([]string, len(recs))
 	write := func(tx redis.Pipeliner) {
 		seen := make(map[string]bool, len(recs))
 		for i, r := range recs {
-			id, old, ok := listHeader(headers[i].Val())
-			current := parseDigits(versions[i].Val(), 16)
+			id, old, ok := userstate.ParseListHeader(headers[i].Val())
+			current := userstate.ParseVersion(versions[i].Val())
 			again := seen[r.User]
 			seen[r.User] = true
 			if again || !ok || erasures.Err() != nil || erasures.Val()[i] != nil || old > r.SequenceVersion || r.SequenceVersion > current {
@@ -123,27 +122,6 @@ func (s *Store) replaceOlder(ctx context.Context, recs []Recommendations, values
 		puts[i] = Put{}
 	}
 	return left, nil
-}
-
-// listHeader returns the fields in front of stored recommendations as Encode writes them,
-// without escapes.
-func listHeader(stored string) (recID string, sequenceVersion int64, ok bool) {
-	rest, ok := strings.CutPrefix(stored, `{"rec_id":"`)
-	if !ok {
-		return "", 0, false
-	}
-	var values [3]string
-	for i, next := range [...]string{`","user_id":"`, `","model_version":"`, `","sequence_version":`} {
-		if values[i], rest, ok = strings.Cut(rest, next); !ok || strings.ContainsAny(values[i], `"\`) {
-			return "", 0, false
-		}
-	}
-	digits, _, ok := strings.Cut(rest, ",")
-	if !ok {
-		return "", 0, false
-	}
-	sequenceVersion, err := strconv.ParseInt(digits, 10, 64)
-	return values[0], sequenceVersion, err == nil && sequenceVersion >= 0
 }
 
 // PutPopular replaces the fallback, which never expires.
@@ -171,6 +149,3 @@ func (s *Store) Recommendations(ctx context.Context, user string) (Recommendatio
 func (s *Store) RecommendationsOf(ctx context.Context, users []string) ([]Recommendations, error) {
 	return s.reader.Lists(ctx, users)
 }
-
-// Seen returns the items of a stored sequence, for recs.Options.
-func Seen(sequence string) ([]string, error) { return decodeItems(sequence, MaxWindow) }

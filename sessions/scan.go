@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -52,7 +51,7 @@ type visitor struct {
 }
 
 func (v *visitor) node(ctx context.Context, node redis.Cmdable) error {
-	pattern := escapeGlob(v.store.sequencePrefix()) + "*"
+	pattern := v.store.keys.SequencePattern()
 	for cursor := uint64(0); ; {
 		keys, next, err := node.Scan(ctx, cursor, pattern, scanPage).Result()
 		if err != nil {
@@ -60,7 +59,7 @@ func (v *visitor) node(ctx context.Context, node redis.Cmdable) error {
 		}
 		var users []string
 		for _, key := range keys {
-			if user := v.store.userOf(key); !isProbed(user) && v.wanted(user) {
+			if user := v.store.keys.User(key); !isProbed(user) && v.wanted(user) {
 				users = append(users, user)
 			}
 		}
@@ -125,7 +124,3 @@ func (s userSet) add(user string) bool {
 	s[hash] = struct{}{}
 	return !known
 }
-
-var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-
-func escapeGlob(literal string) string { return globEscaper.Replace(literal) }

@@ -5,19 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 )
 
 // Interaction is an element of a sequence.
-type Interaction struct {
-	EventID, Item, Type string
-	Time                time.Time // millisecond precision, UTC
-	Credited            string    // model version whose recommendations it was an answer to, as far as its rec_id says
-}
+type Interaction = userstate.Interaction
 
 // Sequence is what a user did, oldest first: chronological by the time of the
 // events, ties by arrival. Its version grows by one for every event that
@@ -55,7 +51,7 @@ type Appended struct {
 // The events must be as event.Decode returns them.
 func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, error) {
 	what := fmt.Sprintf("append to the sequences of %d users", len(batch))
-	entries := make([][]entry, len(batch))
+	entries := make([][]userstate.Entry, len(batch))
 	for i, b := range batch {
 		var err error
 		if entries[i], err = encodeEvents(b); err != nil {
@@ -78,7 +74,7 @@ func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, err
 	calls := make([]call, len(left))
 	for nth, i := range left {
 		user := batch[i].User
-		calls[nth] = call{keys: []string{s.keys.Sequence(user), s.erasureKey(user)}, args: s.appendArgs(entries[i])}
+		calls[nth] = call{keys: []string{s.keys.Sequence(user), s.keys.Erasure(user)}, args: s.appendArgs(entries[i])}
 	}
 	results, err := s.evalEach(ctx, appendScript, calls)
 	if err != nil && results == nil {
@@ -128,7 +124,7 @@ func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, erro
 		if failed[i] != nil {
 			return
 		}
-		version, newest, err := decodeSequence(stored[i].Val(), s.opts.Window)
+		version, newest, err := userstate.DecodeSequence(stored[i].Val(), s.opts.Window)
 		if err != nil {
 			failed[i] = &UserError{User: users[i], Err: fmt.Errorf("decode the sequence: %w", err)}
 			return
@@ -139,28 +135,22 @@ func (s *Store) Sequences(ctx context.Context, users []string) ([]Sequence, erro
 	return sequences, unreadable.orNil(what)
 }
 
-// entry is an event as it is stored.
-type entry struct {
-	id   string // the part that tells it from others
-	rest string // begins with its time
-}
-
-func encodeEvents(b UserEvents) ([]entry, error) {
-	entries := make([]entry, len(b.Events))
+func encodeEvents(b UserEvents) ([]userstate.Entry, error) {
+	entries := make([]userstate.Entry, len(b.Events))
 	for i, e := range b.Events {
 		var err error
-		if entries[i].id, entries[i].rest, err = encodeEvent(e); err != nil {
+		if entries[i], err = userstate.EncodeEvent(e); err != nil {
 			return nil, fmt.Errorf("append event %q of user %q: %w", e.ID, b.User, err)
 		}
 	}
 	return entries, nil
 }
 
-func (s *Store) appendArgs(entries []entry) []any {
+func (s *Store) appendArgs(entries []userstate.Entry) []any {
 	args := make([]any, 0, 2+2*len(entries))
 	args = append(args, s.opts.Window, s.opts.SequenceTTL.Milliseconds())
 	for _, e := range entries {
-		args = append(args, e.id, e.rest)
+		args = append(args, e.Key, e.Rest)
 	}
 	return args
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 func TestAnyDeliveryGivesTheSameSequence(t *testing.T) {
@@ -106,12 +106,12 @@ func TestOneMillisecondFillsTheLargestWindow(t *testing.T) {
 
 func TestTimesAreExact(t *testing.T) {
 	s := newStore(t, Options{})
-	events := []event.Event{eventAt(0, "a"), eventAt(1, "b"), eventAt(maxMilli-1, "c"), eventAt(maxMilli, "d")}
+	events := []event.Event{eventAt(0, "a"), eventAt(1, "b"), eventAt(userstate.Forever.UnixMilli()-1, "c"), eventAt(userstate.Forever.UnixMilli(), "d")}
 	s.mustAppend(t, "ann", events...)
 	if got := s.sequence(t, "ann").Interactions; !reflect.DeepEqual(got, interactionsOf(events)) {
 		t.Errorf("got %v, want %v", got, interactionsOf(events))
 	}
-	for _, ms := range []int64{-1, maxMilli + 1} {
+	for _, ms := range []int64{-1, userstate.Forever.UnixMilli() + 1} {
 		if _, err := s.Append(t.Context(), []UserEvents{{User: "ann", Events: []event.Event{eventAt(ms, "e")}}}); err == nil {
 			t.Errorf("the time %d ms was accepted, which has no place in an entry", ms)
 		}
@@ -214,8 +214,8 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 		{"read the recommendations of 1 users", func() error { _, err := s.RecommendationsOf(ctx, []string{"ann"}); return err }},
 		{`read the recommendations of user "ann"`, func() error { _, err := s.Recommendations(ctx, "ann"); return err }},
 		{"write the popular items", func() error { return s.PutPopular(ctx, Recommendations{}) }},
-		{"write what is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]recs.Near{"hat": nil})) }},
-		{"write that nothing is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]recs.Near{})) }},
+		{"write what is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
+		{"write that nothing is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
 	} {
 		err := test.call()
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {
@@ -248,14 +248,14 @@ func TestFullWindowStaysSmall(t *testing.T) {
 	for i := range int64(5 * DefaultWindow) {
 		e := eventAt(1_700_000_000_000+i, fmt.Sprintf("8c5f7c52-0b8e-4f36-9d6a-%012d", i))
 		s.mustAppend(t, "ann", e)
-		id, rest, err := encodeEvent(e)
+		encoded, err := userstate.EncodeEvent(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		entry = max(entry, len(id)+len(rest))
+		entry = max(entry, len(encoded.Key)+len(encoded.Rest))
 	}
 	size, err := s.rdb.StrLen(t.Context(), s.keys.Sequence("ann")).Result()
-	if limit := DefaultWindow*entry*4/3 + 2*entry + footerWidth; err != nil || size > int64(limit) {
+	if limit := DefaultWindow*entry*4/3 + 2*entry + userstate.FooterWidth; err != nil || size > int64(limit) {
 		t.Errorf("%d events take %d bytes (error %v), want at most %d", DefaultWindow, size, err, limit)
 	}
 }
@@ -283,4 +283,22 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(users*b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// An event remembers whose recommendations it answers, wherever it comes to stand.
+func TestSequencesKeepWhoIsCredited(t *testing.T) {
+	s := newStore(t, Options{Window: 3})
+	for i, recID := range []string{"", "R7.v000002", "nobody knows", "R8.v000003"} {
+		e := eventAt(int64(10-i), string(rune('a'+i))) // each before the others
+		e.RecID = recID
+		s.mustAppend(t, "ann", e)
+	}
+	var got []string
+	for _, i := range s.sequence(t, "ann").Interactions {
+		got = append(got, i.Item+" "+i.Type+" "+i.Credited)
+	}
+	const want = "item-of-c view ,item-of-b view v000002,item-of-a view "
+	if strings.Join(got, ",") != want {
+		t.Errorf("got %q, want %q", strings.Join(got, ","), want)
+	}
 }

@@ -16,7 +16,7 @@ type Shared struct {
 // or to FLUSHALL.
 func (s *Store) Shared(ctx context.Context) (found Shared, err error) {
 	pipe := s.rdb.Pipeline()
-	keys := []string{s.keys.Popular(), s.keys.Near(), s.formatKey()}
+	keys := []string{s.keys.Popular(), s.keys.Similar(), s.keys.Format()}
 	counts := make([]*redis.IntCmd, len(keys))
 	for i, key := range keys {
 		counts[i] = pipe.Exists(ctx, key)
@@ -34,8 +34,8 @@ func (s *Store) Missing(found Shared, near bool) (missing []string) {
 		what, key     string
 	}{
 		{true, found.Popular, "popular items", s.keys.Popular()},
-		{near, found.Near, "similar items", s.keys.Near()},
-		{true, found.Format, "the format", s.formatKey()},
+		{near, found.Near, "similar items", s.keys.Similar()},
+		{true, found.Format, "the format", s.keys.Format()},
 	} {
 		if k.wanted && !k.found {
 			missing = append(missing, k.what+" ("+k.key+")")

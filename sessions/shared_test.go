@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 func TestMissingKeysOfAllUsers(t *testing.T) {
@@ -23,7 +23,7 @@ func TestMissingKeysOfAllUsers(t *testing.T) {
 	if got, want := missing(true), []string{"popular items (p:popular)", "similar items (p:near)", "the format (p:format)"}; !slices.Equal(got, want) {
 		t.Errorf("an empty Redis lacks %q, want %q", got, want)
 	}
-	near := maps.All(map[string]recs.Near{"a": {{Item: "b", Score: 1}}})
+	near := maps.All(map[string]userstate.SimilarItems{"a": {{Item: "b", Score: 1}}})
 	if err := errors.Join(s.Claim(t.Context()), s.PutPopular(t.Context(), Recommendations{RecID: "r"}), s.PutNear(t.Context(), near)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,19 +1,6 @@
 // Package sessions keeps in Redis what genrec knows of each user: the sequence
 // of their interactions and their current recommendations.
-//
-// With the default prefix the keys are
-//
-//	genrec:seq:{USER}          sequence and its version
-//	genrec:recs:{USER}         recommendations: JSON, see Recommendations
-//	genrec:erased:HASH{SLOT}   erasure of a user who was forgotten: when, and the last version
-//	genrec:popular             recommendations for users without their own
-//	genrec:online:{VERSION}:…  what came of a version's recommendations, by day
-//	genrec:renewed             the models for which all active users were renewed
-//	genrec:lease:NAME          who alone does something for all
-//	genrec:format              the number of the format of sequences and erasures
-//
-// A user's keys share a hash slot, so that Redis Cluster keeps them together; an
-// erasure does so without naming the user.
+// Package userstate defines the keys and the encoding of their values.
 package sessions
 
 import (
@@ -28,11 +15,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 // Defaults of Options.
 const (
-	DefaultPrefix = recs.DefaultPrefix
+	DefaultPrefix = userstate.DefaultPrefix
 	DefaultWindow = 128
 	// Both are for programs to offer as their defaults; in Options, 0 means never.
 	DefaultSequenceTTL        = 365 * 24 * time.Hour
@@ -40,7 +28,7 @@ const (
 )
 
 // MaxWindow bounds Options.Window.
-const MaxWindow = 512
+const MaxWindow = userstate.MaxWindow
 
 // Options configures a Store. Programs that share keys must agree on Prefix,
 // Window and SequenceTTL.
@@ -57,7 +45,7 @@ type Store struct {
 	rdb    redis.UniversalClient
 	single *redis.Client // for transactions; nil for a Redis Cluster
 	opts   Options
-	keys   recs.Keys
+	keys   userstate.Keys
 	reader *recs.Client
 
 	noTransactions *atomic.Bool // Redis refuses them; shared by copies
@@ -83,7 +71,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 		}
 	}
 	s := &Store{
-		rdb: rdb, opts: o, keys: recs.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix}),
+		rdb: rdb, opts: o, keys: userstate.Keys{Prefix: o.Prefix}, reader: recs.New(rdb, recs.Options{Prefix: o.Prefix}),
 		noTransactions: new(atomic.Bool),
 	}
 	s.single, _ = rdb.(*redis.Client)
@@ -106,11 +94,4 @@ func (o Options) validate() error {
 		return fmt.Errorf("sessions: TTL of recommendations %v is negative", o.RecommendationsTTL)
 	}
 	return nil
-}
-
-func (s *Store) sequencePrefix() string { return strings.TrimSuffix(s.keys.Sequence(""), "}") }
-
-// userOf inverts keys.Sequence.
-func (s *Store) userOf(sequenceKey string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(sequenceKey, s.sequencePrefix()), "}")
 }

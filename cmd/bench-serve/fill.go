@@ -12,6 +12,7 @@ import (
 
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -35,7 +36,7 @@ func fill(ctx context.Context, address string) error {
 		return err
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	keys := recs.Keys{Prefix: recs.DefaultPrefix}
+	keys := userstate.Keys{Prefix: recs.DefaultPrefix}
 	pipe := rdb.Pipeline()
 	for i := range *items {
 		pipe.HSet(ctx, keys.Categories(), itemID(i), "category-"+strconv.Itoa(random.IntN(categories)))

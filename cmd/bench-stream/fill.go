@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -44,7 +44,7 @@ func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, e
 		return nil, err
 	}
 	b := &baseline{rig: r, audience: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}
-	keys := recs.Keys{Prefix: sessions.DefaultPrefix}
+	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	err = eachBatch(ctx, len(a.users), func(ctx context.Context, from, to int) error {
 		var batch []sessions.UserEvents
 		for user := from; user < to; user++ {
@@ -76,7 +76,7 @@ func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, e
 
 // restore writes all histories and lists as they are at the start. Nothing may be in flight.
 func (b *baseline) restore(ctx context.Context) error {
-	keys := recs.Keys{Prefix: sessions.DefaultPrefix}
+	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	err := eachBatch(ctx, len(b.sequences), func(ctx context.Context, from, to int) error {
 		rng := rand.New(rand.NewPCG(2, uint64(from)))
 		pipe := b.rig.rdb.Pipeline()

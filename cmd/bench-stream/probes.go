@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -120,7 +120,7 @@ func (p *prober) versions(ctx context.Context, probes []probe) ([]int64, error) 
 	if len(probes) == 0 {
 		return nil, nil
 	}
-	keys := recs.Keys{Prefix: sessions.DefaultPrefix}
+	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	pipe := p.rdb.Pipeline()
 	values := make([]*redis.StringCmd, len(probes))
 	for i, o := range probes {

@@ -10,6 +10,7 @@ import (
 	"genrec/pkg/dataset"
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -95,7 +96,7 @@ func (a *audience) list(user int, model string, version int64, rng *rand.Rand) r
 		items[i] = recs.ScoredItem{Item: a.items[rng.IntN(len(a.items))], Score: rng.Float64() / listItems}
 	}
 	return recs.List{
-		RecID: sessions.NewRecID(model), User: a.users[user].ID, ModelVersion: model, SequenceVersion: version,
+		RecID: userstate.NewRecID(model), User: a.users[user].ID, ModelVersion: model, SequenceVersion: version,
 		GeneratedAt: time.Now(), Source: recs.SourceModel, Items: items,
 	}
 }

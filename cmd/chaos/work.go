@@ -10,9 +10,9 @@ import (
 
 	"genrec/inference"
 	"genrec/ingest"
-	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -60,7 +60,9 @@ func (echo) Version() string { return version }
 func (echo) Popular() []sessions.ScoredItem { return nil }
 
 // Near implements inference.Generator.
-func (echo) Near() iter.Seq2[string, recs.Near] { return func(func(string, recs.Near) bool) {} }
+func (echo) Near() iter.Seq2[string, userstate.SimilarItems] {
+	return func(func(string, userstate.SimilarItems) bool) {}
+}
 
 // Close implements inference.Generator.
 func (echo) Close() error { return nil }

@@ -19,6 +19,7 @@ import (
 	"genrec/pkg/embedded"
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -189,7 +190,7 @@ func TestLostKeysAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	popular := recs.List{RecID: "p", Items: []recs.ScoredItem{{Item: "a", Score: 1}}}
-	near := maps.All(map[string]recs.Near{"a": {{Item: "b", Score: 1}}})
+	near := maps.All(map[string]userstate.SimilarItems{"a": {{Item: "b", Score: 1}}})
 	if err := errors.Join(store.Claim(t.Context()), store.PutPopular(t.Context(), popular), store.PutNear(t.Context(), near)); err != nil {
 		t.Fatal(err)
 	}

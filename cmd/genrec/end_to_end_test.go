@@ -209,7 +209,7 @@ func TestEndToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "what is popular near items", func() bool {
-		answers, err := recs.New(s.rdb, recs.Options{Seen: sessions.Seen}).Read(t.Context(), []string{"walker-0"}, recs.Query{N: 1, ExcludeSeen: true})
+		answers, err := recs.New(s.rdb, recs.Options{}).Read(t.Context(), []string{"walker-0"}, recs.Query{N: 1, ExcludeSeen: true})
 		return err == nil && answers[0].Source == recs.SourceContext
 	})
 

@@ -15,7 +15,6 @@ import (
 	"genrec/pkg/recs"
 	"genrec/serve"
 	"genrec/serve/playground"
-	"genrec/sessions"
 )
 
 // pageAddress stands beside that of serve.
@@ -56,7 +55,7 @@ func listenForPage(ctx context.Context, cmd *cli.Command, others bool) (net.List
 const pageCacheFor = time.Second
 
 func newPage(cmd *cli.Command, s *servers, train func(context.Context) (string, error)) (*playground.Playground, *recs.Client) {
-	client := recs.New(s.redis, recs.Options{Prefix: cmd.String("prefix"), Seen: sessions.Seen, CacheFor: pageCacheFor})
+	client := recs.New(s.redis, recs.Options{Prefix: cmd.String("prefix"), CacheFor: pageCacheFor})
 	return playground.New(playground.Config{Reader: client, Sessions: s.store, Train: train}), client
 }
 

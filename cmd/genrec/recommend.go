@@ -12,6 +12,7 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -83,7 +84,7 @@ func whyNone(ctx context.Context, cmd *cli.Command, client *recs.Client, user st
 	switch {
 	case err != nil:
 		return sessions.WithRemedy(err)
-	case !slices.Contains(keys, recs.Keys{Prefix: cmd.String("prefix")}.Popular()):
+	case !slices.Contains(keys, userstate.Keys{Prefix: cmd.String("prefix")}.Popular()):
 		return fmt.Errorf("user %q: %w that pass: what is excluded, seen, blocked, unavailable or of other categories leaves none", user, recs.ErrNotFound)
 	}
 	return fmt.Errorf("user %q: %w that pass, and Redis lacks %s: is a model trained, and does infer run?", user, recs.ErrNotFound, strings.Join(keys, ", "))

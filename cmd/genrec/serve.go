@@ -132,5 +132,5 @@ func openReader(cmd *cli.Command) (redis.UniversalClient, *recs.Client, error) {
 		return nil, nil, err
 	}
 	rdb := redisconn.Lazy(options)
-	return rdb, recs.New(rdb, recs.Options{Prefix: cmd.String("prefix"), Seen: sessions.Seen}), nil
+	return rdb, recs.New(rdb, recs.Options{Prefix: cmd.String("prefix")}), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -26,7 +27,7 @@ func fill(ctx context.Context, kafka, redisAddress string) error {
 		return err
 	}
 	popular := recs.List{GeneratedAt: time.Now(), Source: recs.SourcePopular}
-	keys := recs.Keys{Prefix: recs.DefaultPrefix}
+	keys := userstate.Keys{Prefix: recs.DefaultPrefix}
 	pipe := rdb.Pipeline()
 	for i := range 200 {
 		item := fmt.Sprintf("item-%03d", i)

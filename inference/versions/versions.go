@@ -10,8 +10,8 @@ import (
 
 	"genrec/inference"
 	"genrec/model"
-	"genrec/pkg/recs"
 	"genrec/pkg/registry"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -59,9 +59,9 @@ func (g *generator) Version() string { return g.version }
 
 func (g *generator) Popular() []sessions.ScoredItem { return scored(g.recommender.Popular(g.items)) }
 
-func (g *generator) Near() iter.Seq2[string, recs.Near] {
-	return func(yield func(string, recs.Near) bool) {
-		for item, near := range g.recommender.Near(inference.MostNear, recs.MaxNear) {
+func (g *generator) Near() iter.Seq2[string, userstate.SimilarItems] {
+	return func(yield func(string, userstate.SimilarItems) bool) {
+		for item, near := range g.recommender.Near(inference.MostNear, userstate.MaxSimilar) {
 			if !yield(item, scored(near)) {
 				return
 			}

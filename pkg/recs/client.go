@@ -1,3 +1,7 @@
+// Package recs is the Go client for reading recommendations from Redis. It starts from the user's
+// own list, removes what the query, the shop and the user's history exclude, and fills up with
+// items similar to the user's newest ones and then with popular items. docs/REDIS.md is the
+// contract for other languages; package userstate defines keys and encodings.
 package recs
 
 import (
@@ -10,10 +14,13 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/userstate"
 )
 
 // Defaults of Options.
 const (
+	DefaultPrefix      = userstate.DefaultPrefix
 	DefaultCacheFor    = 5 * time.Second
 	DefaultCachedItems = 100_000
 )
@@ -22,20 +29,31 @@ const (
 // fallback either.
 var ErrNotFound = errors.New("no recommendations")
 
+// Values of Answer.Source and Item.Source.
+const (
+	SourceModel   = userstate.SourceModel   // the user's own list
+	SourceContext = "context"               // items similar to the user's newest ones
+	SourcePopular = userstate.SourcePopular // popular items
+	SourceNone    = "none"                  // nothing to recommend
+)
+
+// List is a stored recommendation list.
+type List = userstate.List
+
+// ScoredItem is an item of a List.
+type ScoredItem = userstate.ScoredItem
+
 // Options configures a Client.
 type Options struct {
-	Prefix string // of all keys, DefaultPrefix if empty
-	// Seen returns the items of a stored sequence, oldest first: sessions.Seen. Without it,
-	// seen items cannot be left out, and nothing comes from their context.
-	Seen        func(sequence string) ([]string, error)
-	CacheFor    time.Duration // how long popular items, and what is known of an item and its neighbors, may be old
-	CachedItems int           // most items to remember
+	Prefix      string        // of all keys; default DefaultPrefix
+	CacheFor    time.Duration // maximum age of cached popular items, item metadata and similar items; default DefaultCacheFor
+	CachedItems int           // maximum number of cached items; default DefaultCachedItems
 }
 
 // Client reads recommendations. It is safe for concurrent use.
 type Client struct {
 	rdb       redis.Cmdable
-	keys      Keys
+	keys      userstate.Keys
 	opts      Options
 	popular   atomic.Pointer[cachedList]
 	items     *lru.Cache[string, cachedItem]
@@ -51,8 +69,8 @@ func New(rdb redis.Cmdable, o Options) *Client {
 		o.CachedItems = DefaultCachedItems
 	}
 	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails for a size below 1 only
-	neighbors, _ := lru.New[string, cachedNear](max(1, o.CachedItems/MaxNear))
-	return &Client{rdb: rdb, keys: Keys{Prefix: o.Prefix}, opts: o, items: items, neighbors: neighbors}
+	neighbors, _ := lru.New[string, cachedNear](max(1, o.CachedItems/userstate.MaxSimilar))
+	return &Client{rdb: rdb, keys: userstate.Keys{Prefix: o.Prefix}, opts: o, items: items, neighbors: neighbors}
 }
 
 // Ping tells whether Redis answers.
@@ -71,7 +89,7 @@ func (c *Client) List(ctx context.Context, user string) (List, error) {
 	case err != nil:
 		return List{}, fmt.Errorf("read the recommendations of user %q: %w", user, err)
 	}
-	l, err := Decode(value)
+	l, err := userstate.DecodeList(value)
 	if err != nil {
 		return List{}, fmt.Errorf("decode the recommendations of user %q: %w", user, err)
 	}
@@ -117,7 +135,7 @@ func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) (
 	read := make([]user, len(users))
 	for i, value := range values {
 		if list, exists := value.Val()[0].(string); exists {
-			if l, err := DecodeString(list); err == nil {
+			if l, err := userstate.DecodeListString(list); err == nil {
 				read[i].list = l
 			}
 		}
@@ -125,7 +143,7 @@ func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) (
 			continue
 		}
 		if sequence, exists := value.Val()[1].(string); exists {
-			read[i].seen, _ = c.opts.Seen(sequence) // an unreadable one counts as none
+			read[i].seen, _ = userstate.DecodeItems(sequence) // an unreadable one counts as none
 		}
 	}
 	return read, nil
@@ -150,7 +168,7 @@ func (c *Client) Popular(ctx context.Context) (List, error) {
 	if err != nil {
 		return List{}, fmt.Errorf("read the popular items: %w", err)
 	}
-	l, err := Decode(value)
+	l, err := userstate.DecodeList(value)
 	if err != nil {
 		return List{}, fmt.Errorf("decode the popular items: %w", err)
 	}

@@ -9,29 +9,23 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/userstate"
 )
 
 // Bounds of what is popular near items.
 const (
-	MaxNear = 20 // most neighbors of an item
-	newest  = 8  // items of a user that are asked for their neighbors
-	fading  = 0.8
+	newest = 8 // items of a user that are asked for their neighbors
+	fading = 0.8
 )
 
-// Near is what is popular near an item: the value of its field in the hash Keys.Near.
-type Near []ScoredItem
-
 type cachedNear struct {
-	Near
+	userstate.SimilarItems
 	read time.Time
 }
 
 // addContext lets each take from what is popular near its newest items, the older the less.
-// Without Options.Seen it does nothing: nobody knows what these items are.
 func (c *Client) addContext(ctx context.Context, short []*request, knowSeen bool) error {
-	if c.opts.Seen == nil {
-		return nil
-	}
 	if !knowSeen {
 		if err := c.readSeen(ctx, short); err != nil {
 			return err
@@ -69,7 +63,7 @@ func (r *request) context() []string {
 }
 
 // merge adds up the scores of neighbors; the items themselves are no recommendation.
-func merge(context []string, near map[string]Near) []ScoredItem {
+func merge(context []string, near map[string]userstate.SimilarItems) []ScoredItem {
 	scores := make(map[string]float64)
 	for i, id := range context {
 		for _, other := range near[id] {
@@ -100,15 +94,15 @@ func (c *Client) readSeen(ctx context.Context, all []*request) error {
 	}
 	for i, r := range all {
 		if sequence, exists := values[i].Val()[0].(string); exists {
-			r.seen, _ = c.opts.Seen(sequence) // what cannot be read has no context
+			r.seen, _ = userstate.DecodeItems(sequence) // what cannot be read has no context
 		}
 	}
 	return nil
 }
 
 // near looks up the neighbors of items, of those that are not in the cache in one round trip.
-func (c *Client) near(ctx context.Context, ids []string) (map[string]Near, error) {
-	known := make(map[string]Near, len(ids))
+func (c *Client) near(ctx context.Context, ids []string) (map[string]userstate.SimilarItems, error) {
+	known := make(map[string]userstate.SimilarItems, len(ids))
 	var missing []string
 	now := time.Now()
 	for _, id := range ids {
@@ -119,22 +113,22 @@ func (c *Client) near(ctx context.Context, ids []string) (map[string]Near, error
 		if !ok || now.Sub(cached.read) >= c.opts.CacheFor {
 			missing = append(missing, id)
 		}
-		known[id] = cached.Near
+		known[id] = cached.SimilarItems
 	}
 	if len(missing) == 0 {
 		return known, nil
 	}
-	values := c.rdb.HMGet(ctx, c.keys.Near(), missing...)
+	values := c.rdb.HMGet(ctx, c.keys.Similar(), missing...)
 	if err := values.Err(); err != nil {
 		return nil, c.explain(fmt.Errorf("look up what is popular near %d items: %w", len(missing), err), values)
 	}
 	for i, id := range missing {
-		var near Near
+		var near userstate.SimilarItems
 		if text, exists := values.Val()[i].(string); exists {
-			near, _ = DecodeNear([]byte(text)) // what cannot be read says nothing
+			near, _ = userstate.DecodeSimilar([]byte(text)) // what cannot be read says nothing
 		}
 		known[id] = near
-		c.neighbors.Add(id, cachedNear{Near: near, read: now})
+		c.neighbors.Add(id, cachedNear{SimilarItems: near, read: now})
 	}
 	return known, nil
 }

@@ -7,12 +7,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/recs"
-	"genrec/sessions"
 )
 
 func Example() {
 	ctx := context.Background()
-	client := recs.New(redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true}), recs.Options{Seen: sessions.Seen})
+	client := recs.New(redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true}), recs.Options{})
 	answers, err := client.Read(ctx, []string{"alice"}, recs.Query{N: 5, ExcludeSeen: true, Categories: []string{"Lips"}})
 	fmt.Println(answers, err)
 }

@@ -9,7 +9,7 @@ import (
 
 // Missing names the keys that an answer to a user could come from and that are not in Redis.
 func (c *Client) Missing(ctx context.Context, user string) (keys []string, err error) {
-	all := []string{c.keys.List(user), c.keys.Near(), c.keys.Popular()}
+	all := []string{c.keys.List(user), c.keys.Similar(), c.keys.Popular()}
 	counts := make([]*redis.IntCmd, len(all))
 	pipe := c.rdb.Pipeline()
 	for i, key := range all {

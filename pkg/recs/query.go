@@ -2,7 +2,6 @@ package recs
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 )
 
@@ -37,7 +36,5 @@ func (q Query) Validate() error {
 	}
 	return nil
 }
-
-var errNoSeen = errors.New("seen items cannot be left out: the client has no Options.Seen")
 
 func (q Query) wanted() int { return cmp.Or(q.N, DefaultN) }

@@ -12,9 +12,6 @@ func (c *Client) Read(ctx context.Context, users []string, q Query) ([]Answer, e
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	if q.ExcludeSeen && c.opts.Seen == nil {
-		return nil, errNoSeen
-	}
 	stored, err := c.readUsers(ctx, users, q.ExcludeSeen)
 	if err != nil {
 		return nil, err

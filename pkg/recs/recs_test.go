@@ -14,6 +14,7 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -33,7 +34,7 @@ func newShop(t testing.TB) shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return shop{t, rdb, store, recs.New(rdb, recs.Options{Seen: sessions.Seen})}
+	return shop{t, rdb, store, recs.New(rdb, recs.Options{})}
 }
 
 // saw appends to a user's sequence.
@@ -69,7 +70,7 @@ func (s shop) recommends(user string, items ...string) {
 // near tells what is popular near an item.
 func (s shop) near(item string, others ...string) {
 	s.Helper()
-	var near recs.Near
+	var near userstate.SimilarItems
 	for i, other := range others {
 		near = append(near, recs.ScoredItem{Item: other, Score: 1 / float64(i+1)})
 	}
@@ -218,7 +219,7 @@ func TestUnreadableContextFallsBack(t *testing.T) {
 		}
 	}
 	s.tells("SET", "genrec:near", "no hash")
-	fresh := recs.New(s.rdb, recs.Options{Seen: sessions.Seen})
+	fresh := recs.New(s.rdb, recs.Options{})
 	if _, err := fresh.Read(t.Context(), []string{"ann"}, recs.Query{}); err == nil || !strings.Contains(err.Error(), "the key genrec:near: see docs/REDIS.md") {
 		t.Errorf("error %v, want one that names the key", err)
 	}
@@ -246,9 +247,6 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 		if _, err := s.client.Read(t.Context(), []string{"ann"}, test.query); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want one with %q", err, test.want)
 		}
-	}
-	if _, err := recs.New(s.rdb, recs.Options{}).Read(t.Context(), []string{"ann"}, recs.Query{ExcludeSeen: true}); err == nil {
-		t.Error("a client that cannot read sequences must not ignore that seen items are to be left out")
 	}
 	s.rdb.Close()
 	if _, err := s.client.Read(t.Context(), []string{"ann"}, recs.Query{}); !errors.Is(err, redis.ErrClosed) {

@@ -1,4 +1,4 @@
--- Inserts events into one user's sequence, stored as encoding.go says.
+-- Inserts events into one user's sequence, encoded as pkg/userstate describes.
 -- KEYS: the sequence, the user's erasure.
 -- ARGV: how many to keep, time to live in ms or 0, then of every event in order of
 --       arrival the beginning of its entry, which tells it from others, and the rest.

@@ -18,7 +18,7 @@ if erased and version <= erased then
 end
 local replaced = ''
 if stored[1] then
-  -- The fields in front as recs.List.Encode writes them, without escapes: decoding the whole
+  -- The fields in front as userstate.List.Encode writes them, without escapes: decoding the whole
   -- list would take half of the script's time.
   local id, old_version = string.match(stored[1],
     '^{"rec_id":"([^"\\]*)","user_id":"[^"\\]*","model_version":"[^"\\]*","sequence_version":(%d+),')

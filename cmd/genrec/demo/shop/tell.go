@@ -6,12 +6,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
 // Tell writes into Redis what the shop calls its items, for people.
 func Tell(ctx context.Context, rdb redis.Cmdable, prefix string, items []Item) error {
-	keys := recs.Keys{Prefix: prefix}
+	keys := userstate.Keys{Prefix: prefix}
 	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, item := range items {
 			pipe.HSet(ctx, keys.Titles(), item.ID, item.Title)

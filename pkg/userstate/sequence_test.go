@@ -1,4 +1,4 @@
-package sessions
+package userstate
 
 import (
 	"fmt"
@@ -17,17 +17,17 @@ func TestEntriesAreExact(t *testing.T) {
 	} {
 		for _, kind := range []string{"view", "click", "add_to_cart", "purchase", "like", "rate", "share"} {
 			e := event.Event{ID: id, Item: "B000142FVW", Type: kind, Time: time.UnixMilli(1_700_000_000_123).UTC()}
-			begin, rest, err := encodeEvent(e)
+			entry, err := EncodeEvent(e)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, ok := decodeOne(begin + rest)
-			if want := interactionsOf([]event.Event{e})[0]; !ok || got != want {
+			got, ok := decodeOne(entry)
+			if want := (Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time}); !ok || got != want {
 				t.Errorf("%+v comes back as %+v", want, got)
 			}
 		}
 	}
-	if _, _, err := encodeEvent(event.Event{ID: "e", Item: "i", Type: "v"}); err == nil {
+	if _, err := EncodeEvent(event.Event{ID: "e", Item: "i", Type: "v"}); err == nil {
 		t.Error("a type that stands for view was accepted")
 	}
 }
@@ -43,24 +43,19 @@ func TestTypesAreShort(t *testing.T) {
 
 // FuzzDecodeSequence reads anything, and what it can read it reads to the last byte.
 func FuzzDecodeSequence(f *testing.F) {
-	s := newStore(f, Options{Window: 3})
-	for i, id := range []string{"e1", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "e3", "e4", "e5"} {
-		s.mustAppend(f, "ann", eventAt(int64(i), id))
-		stored, err := s.rdb.Get(f.Context(), s.keys.Sequence("ann")).Result()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(stored, 2)
+	ids := []string{"e1", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "e3", "e4", "e5"}
+	for n := range ids { // as they are appended to a window of 3
+		f.Add(encodeSequence(f, 3, ids[:n+1]...), 2)
 	}
 	f.Add("", 1)
 	f.Add("0"+strings.Repeat("\x1e\x1f000000000\x1f", 3)+"00000000003000000000000000", 2)
-	f.Add(strings.Repeat("0", footerWidth), 1)
+	f.Add(strings.Repeat("0", FooterWidth), 1)
 	f.Add("no entry\x1e\x1f000000000\x1f"+"00000001002000000000000000", 1)
 	f.Fuzz(func(t *testing.T, stored string, window int) {
 		if window < 1 || window > MaxWindow {
 			return
 		}
-		version, newest, err := decodeSequence(stored, window)
+		version, newest, err := DecodeSequence(stored, window)
 		if err != nil {
 			return
 		}
@@ -68,11 +63,11 @@ func FuzzDecodeSequence(f *testing.F) {
 			t.Fatalf("%q reads as version %d with %d entries of at most %d", stored, version, len(newest), window)
 		}
 		for _, i := range newest {
-			begin, rest, err := encodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time, RecID: "r." + i.Credited})
+			entry, err := EncodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time, RecID: "r." + i.Credited})
 			if err != nil || strings.ContainsAny(i.EventID+i.Item+i.Type, "\x1c\x1e\x1f") || VersionOf("r."+i.Credited) != i.Credited {
 				continue // no event could have been stored so
 			}
-			if again, ok := decodeOne(begin + rest); !ok || !reflect.DeepEqual(again, i) {
+			if again, ok := decodeOne(entry); !ok || !reflect.DeepEqual(again, i) {
 				t.Fatalf("%+v comes back as %+v", i, again)
 			}
 		}
@@ -99,14 +94,14 @@ func TestCorruptSequencesAreRefused(t *testing.T) {
 		"a UUID of other characters":    "\x1e\x1cAAAAAAAAAAAAAAAAAAAAA*\x1f000000001hat\x1fv" + footer(1, 0),
 		"entries where there were none": entry + footer(0, 0),
 	} {
-		if version, newest, err := decodeSequence(stored, 3); err == nil {
+		if version, newest, err := DecodeSequence(stored, 3); err == nil {
 			t.Errorf("%s: %q reads as version %d with %+v", name, stored, version, newest)
 		}
-		if items, err := Seen(stored); err == nil && !strings.Contains(name, "UUID") {
+		if items, err := DecodeItems(stored); err == nil && !strings.Contains(name, "UUID") {
 			t.Errorf("%s: %q reads as the items %q", name, stored, items)
 		}
 	}
-	if _, newest, err := decodeSequence(entry+entry+footer(2, 0), 1); err != nil || len(newest) != 1 {
+	if _, newest, err := DecodeSequence(entry+entry+footer(2, 0), 1); err != nil || len(newest) != 1 {
 		t.Errorf("got %+v, error %v; want the newest of two entries", newest, err)
 	}
 }
@@ -128,10 +123,52 @@ func FuzzEventID(f *testing.F) {
 func FuzzDecodeErasure(f *testing.F) {
 	f.Add("1700000000000 7")
 	f.Add("7")
-	f.Fuzz(func(_ *testing.T, value string) { _, _ = decodeErasure(value) })
+	f.Fuzz(func(_ *testing.T, value string) { _, _ = DecodeErasure(value) })
 }
 
-func decodeOne(entry string) (i Interaction, ok bool) {
-	ok = decodeEntry(entry, &i, &uuids{left: 1})
+// encodeSequence returns a stored sequence in which the first entries are evicted from the window.
+func encodeSequence(tb testing.TB, window int, ids ...string) string {
+	tb.Helper()
+	f := Footer{Version: int64(len(ids)), Count: int64(min(len(ids), window))}
+	var entries string
+	for i, id := range ids {
+		e, err := EncodeEvent(event.Event{ID: id, Item: fmt.Sprintf("B%09d", i), Type: event.DefaultType, Time: time.UnixMilli(1_700_000_000_000 + int64(i))})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		entries += e.Key + e.Rest
+		if f.Newest = e.Time(); i < len(ids)-window {
+			f.Evicted = int64(len(entries))
+		}
+	}
+	return entries + f.Encode()
+}
+
+func decodeOne(e Entry) (i Interaction, ok bool) {
+	ok = decodeEntry(e.Key+e.Rest, &i, &uuids{left: 1})
 	return i, ok
+}
+
+func TestCreditedVersionIsStored(t *testing.T) {
+	e, err := EncodeEvent(event.Event{ID: "e", Item: "i", Type: event.DefaultType, Time: time.UnixMilli(11), RecID: "R9.v000003"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := decodeOne(e); !ok || got.Credited != "v000003" || got.Type != event.DefaultType {
+		t.Errorf("%+v is decoded as %+v", e, got)
+	}
+}
+
+func BenchmarkDecodeSequence(b *testing.B) {
+	ids := make([]string, 128)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("8c5f7c52-0b8e-4f36-9d6a-%012x", i)
+	}
+	stored := encodeSequence(b, len(ids), ids...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := DecodeSequence(stored, len(ids)); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
