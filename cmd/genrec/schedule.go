@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
-	"genrec/pkg/launch"
+	"genrec/model/dist"
 	"genrec/pkg/registry"
 	"genrec/pkg/schedule"
 	"genrec/retrain"
@@ -46,7 +46,7 @@ func retrainNightly(ctx context.Context, cmd *cli.Command, nightly schedule.Sche
 	if cmd.String("data") != "" {
 		data = errors.New("--schedule is for what is in Redis: there is nothing new to learn from --data each night")
 	}
-	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank {
+	if _, isRank, err := dist.FromEnv(); err != nil || isRank {
 		ranks = errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, and RANK is set: let what has set it begin each training, without --schedule"))
 	}
 	config, m, training := openTraining(ctx, cmd)
