@@ -127,6 +127,15 @@ func furnish(t *testing.T, servers *embedded.Servers) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	exports := map[string]string{ // of other recommenders, for docs/MIGRATION.md
+		"feedback.csv":     "feedback_type,user_id,item_id,time_stamp\nread,ann,hat,2026-03-01 12:00:00\nstar,ann,cap,2026-03-01 12:01:00\n",
+		"interactions.csv": "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\nann,hat,1772366400,purchase\n",
+	}
+	for name, text := range exports {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	settings := "kafka: " + servers.KafkaBrokers()[0] + "\nredis: " + servers.RedisAddr() + "\n"
 	if err := errors.Join(
 		os.Rename(issued.Cert, "cert.pem"), os.Rename(issued.Key, "key.pem"),
