@@ -78,7 +78,7 @@ func TestPages(t *testing.T) {
 			reader := &pageReader{root: root, known: knownNames(), metrics: metrics, here: strings.NewReplacer(
 				"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(),
 				"kafka:9092", servers.KafkaBrokers()[0], "redis:6379", servers.RedisAddr(),
-				"0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
+				"../shared/data/Beauty.txt", filepath.Join(root, "cmd/genrec/testdata/ring.txt"), "0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
 			)}
 			reader.read(t, append(all[page], profiles(t, filepath.Join(root, page))...))
 		})
@@ -182,6 +182,9 @@ func (r *pageReader) read(t *testing.T, lines []string) {
 			services.Go(func() error { return newApp().Run(ctx, words) })
 			await(t, "the readiness of "+line, func() bool { return isReady(metrics) })
 		case words[0] == "genrec":
+			if slices.Contains(words, "--data") {
+				t.Setenv("GENREC_CONFIG", "") // which names a Redis to train on
+			}
 			if out, err := runCommand(t, words[1:]...); err != nil {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}
