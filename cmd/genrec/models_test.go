@@ -15,7 +15,7 @@ import (
 	"genrec/retrain"
 )
 
-// publishVersions makes v000001 to v000003, the last one refused.
+// publishVersions publishes v000001 to v000003, the last one refused by the gate.
 func publishVersions(t *testing.T, location, cache string) *registry.Registry {
 	t.Helper()
 	models, err := registry.Connect(t.Context(), location, cache)
@@ -60,7 +60,7 @@ func checkModelsCommands(t *testing.T, location string) {
 	models := publishVersions(t, location, os.Getenv("GENREC_MODELS_CACHE"))
 	for _, step := range []struct{ line, want string }{
 		{"models list", "v000001 .* published +100 % before\nv000002 .* v000001 +published +100 %\nv000003 .* refused: NDCG@10 fell"},
-		{"models show v000002 --check", "users 20.*\n.*HR@10 0.2500(.*\n)*metrics.json +[0-9]+ +[0-9a-f]{64}\nweights +1 .*\n\nall files are as they were published"},
+		{"models show v000002 --check", "users 20.*\n.*HR@10 0.2500(.*\n)*metrics.json +[0-9]+ +[0-9a-f]{64}\nweights +1 .*\n\nall checksums match"},
 		{"models rollback", "^serving v000001 100 %\n$"},
 		{"models promote v000003", "^v000003 was refused when it was published: NDCG@10 fell\nserving v000003 100 %\n$"},
 		{"models split v000001:70 v000002:30", "^serving v000001 70 %, v000002 30 %\n$"},
@@ -87,9 +87,9 @@ func TestModelsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []versionLine
+	var got []registry.VersionInfo
 	for decoder := json.NewDecoder(strings.NewReader(printed)); decoder.More(); {
-		var line versionLine
+		var line registry.VersionInfo
 		if err := decoder.Decode(&line); err != nil {
 			t.Fatal(err)
 		}
