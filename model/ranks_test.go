@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"genrec/model/dist"
 	"genrec/model/examples"
+	"genrec/model/ranks"
 	"genrec/model/safetensors"
+	"genrec/pkg/launch"
 )
 
 // Two processes of one core each give the losses, the weights and the moments of one with
@@ -21,26 +22,26 @@ import (
 // GPUs do what one does, without masks, which are a GPU's own.
 func TestRanksTrainAsOne(t *testing.T) {
 	const dir = "GENREC_TEST_DIR"
-	p, isRank, err := dist.FromEnv()
+	p, isRank, err := launch.FromEnvironment()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ownThread(t)
 	if isRank {
-		if err := p.SelectGPU(); err != nil {
+		if err := p.TakeGPU(); err != nil {
 			t.Fatal(err)
 		}
-		c := dist.DefaultConfig(p)
+		c := ranks.DefaultConfig(p)
 		c.Timeout = 30 * time.Second
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
-		g, err := dist.Join(ctx, cancel, c)
+		g, err := ranks.Join(ctx, cancel, c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer g.Close()
+		defer g.Leave()
 		if g.Rank == 0 {
-			err = g.Broadcast(nil)
+			err = g.Send(nil)
 		} else {
 			_, err = g.Receive()
 		}
@@ -53,7 +54,7 @@ func TestRanksTrainAsOne(t *testing.T) {
 	t.Setenv(dir, t.TempDir())
 	alone := filepath.Join(os.Getenv(dir), "alone")
 	trainPart(t, TrainerConfig{Cores: 2}, alone)
-	if err := dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$"); err != nil {
+	if err := launch.Run(t.Context(), 2, launch.Grace, "-test.run", "^"+t.Name()+"$"); err != nil {
 		t.Fatal(err)
 	}
 	for _, rank := range []string{"0", "1"} {

@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"genrec/model"
-	"genrec/model/dist"
+	"genrec/model/ranks"
 	"genrec/model/safetensors"
+	"genrec/pkg/launch"
 	"genrec/pkg/registry"
 )
 
@@ -38,7 +39,7 @@ const sharedUsers = 130
 // asRank is the part of the test that runs in the ranks. Each leaves its error in a file.
 func asRank(t *testing.T) (isRank bool) {
 	t.Helper()
-	p, isRank, err := dist.FromEnv()
+	p, isRank, err := launch.FromEnvironment()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,15 +51,15 @@ func asRank(t *testing.T) (isRank bool) {
 	if os.Getenv(testVictim) == fmt.Sprint(p.Rank) {
 		go killAt(filepath.Join(dir, "step"))
 	}
-	c := dist.DefaultConfig(p)
-	c.Heartbeat, c.Timeout = 100*time.Millisecond, 20*time.Second
+	c := ranks.DefaultConfig(p)
+	c.Beat, c.Timeout = 100*time.Millisecond, 20*time.Second
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	g, err := dist.Join(ctx, cancel, c)
+	g, err := ranks.Join(ctx, cancel, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
+	defer g.Leave()
 	if err = trainAsRank(ctx, t, g, dir); err != nil {
 		t.Error(err)
 	}
@@ -68,7 +69,7 @@ func asRank(t *testing.T) (isRank bool) {
 	return true
 }
 
-func trainAsRank(ctx context.Context, t *testing.T, g *dist.Group, dir string) error {
+func trainAsRank(ctx context.Context, t *testing.T, g *ranks.Group, dir string) error {
 	if g.Rank > 0 {
 		return Follow(ctx, g, model.CPU, 1, slog.Default())
 	}
@@ -88,7 +89,7 @@ func trainAsRank(ctx context.Context, t *testing.T, g *dist.Group, dir string) e
 	if err == nil {
 		err = writeJSON(filepath.Join(dir, "report"), report)
 	}
-	if errors.Is(err, dist.ErrPeerLost) {
+	if errors.Is(err, ranks.ErrLost) {
 		return err
 	}
 	return errors.Join(err, g.End(err))
@@ -109,7 +110,7 @@ func launched(t *testing.T, dir, victim string) error {
 	t.Helper()
 	t.Setenv(testFolder, dir)
 	t.Setenv(testVictim, victim)
-	return dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$")
+	return launch.Run(t.Context(), 2, launch.Grace, "-test.run", "^"+t.Name()+"$")
 }
 
 // checkShared compares what two ranks made with what one process makes on two cores.
@@ -199,8 +200,8 @@ func TestKilledRank(t *testing.T) {
 			}
 			survivor := map[string]string{"0": "1", "1": "0"}[victim]
 			said, unsaid := os.ReadFile(filepath.Join(dir, survivor))
-			if unsaid != nil || !strings.Contains(string(said), dist.ErrPeerLost.Error()) {
-				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, dist.ErrPeerLost, err)
+			if unsaid != nil || !strings.Contains(string(said), ranks.ErrLost.Error()) {
+				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, ranks.ErrLost, err)
 			}
 			models, err := registry.Open(dir)
 			if err != nil {

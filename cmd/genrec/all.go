@@ -54,7 +54,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				return err
 			}
 			watch := retrain.NewWatch(training.Progress)
-			train := func(ctx context.Context) (retrain.Report, error) { return retrainOnce(ctx, training, *s, past, m) }
+			train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, training, *s, past, m) }
 			page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
 				report, err := train(ctx)
 				watch.Ended(report, err)
@@ -75,7 +75,9 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener, o) })
 			if times != nil {
 				group.Go(func() error {
-					retrainOnSchedule(groupCtx, *times, training, train, watch.Ended, m, page.Train)
+					retrain.Scheduled{
+						Config: training, Models: m.registry, Train: train, Serialize: page.Train, Ended: watch.Ended,
+					}.Run(groupCtx, *times)
 					return nil
 				})
 			}

@@ -20,6 +20,7 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/retrain"
 	"genrec/sessions"
 )
 
@@ -102,7 +103,7 @@ func commandShapes(t *testing.T) map[string]string {
 		app := newApp()
 		app.Writer = &out
 		line := "genrec " + c.command + " --json " + c.rest
-		if err := app.Run(t.Context(), strings.Fields(line)); err != nil && c.command != "doctor" && !errors.Is(err, errRefused) {
+		if err := app.Run(t.Context(), strings.Fields(line)); err != nil && c.command != "doctor" && !errors.Is(err, retrain.ErrRefused) {
 			t.Errorf("%q: %v", line, err)
 		}
 		shapes[c.command] = shapeOf(t, line, out.Bytes())

@@ -23,8 +23,8 @@ const (
 // exits are the codes of what a program around this one may want to tell from a failure.
 var exits = map[int]error{
 	2: settings.ErrMistake,
-	3: errRefused,
-	4: errWaits,
+	3: retrain.ErrRefused,
+	4: retrain.ErrWaiting,
 	5: retrain.ErrNoData,
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -14,8 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
-	"genrec/model/catalog"
-	"genrec/model/dist"
+	"genrec/model/ranks"
 	"genrec/pkg/history"
 	"genrec/retrain"
 	"genrec/retrain/snapshot"
@@ -53,7 +51,7 @@ Else it is kept for the record, and the command ends with exit code 3 and the re
 a split divides the users among versions, the new one waits: exit code 4. Where there is
 nothing to learn yet (no user has three events, or two different items before the last), it
 is 5, and nothing is published.
-Schedule it nightly, or let --schedule do so: then it stays, trains at these times, never
+Schedule it times, or let --schedule do so: then it stays, trains at these times, never
 twice at once, and logs a training that fails before it waits for the next one.
 
 A version whose shape fits is gone on from: items keep their embeddings, and a short
@@ -70,9 +68,9 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 			scheduleFlag("none", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if nightly, err := readSchedule(cmd, never); err != nil || nightly != nil {
+			if times, err := readSchedule(cmd, never); err != nil || times != nil {
 				if err == nil {
-					err = retrainNightly(ctx, cmd, *nightly)
+					err = retrainOnSchedule(ctx, cmd, *times)
 				}
 				return err
 			}
@@ -96,7 +94,7 @@ func checkSource(cmd *cli.Command) error {
 }
 
 // retrainAndReport trains, as rank 0 of a group or, if it is nil, alone.
-func retrainAndReport(ctx context.Context, cmd *cli.Command, group *dist.Group, cores int) error {
+func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group, cores int) error {
 	config, m, err := openTraining(ctx, cmd)
 	if err := settings.Join(checkSource(cmd), err); err != nil {
 		return err
@@ -106,7 +104,7 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *dist.Group, 
 	if err != nil {
 		return err
 	}
-	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), notServed(report))
+	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), report.NotServed())
 }
 
 // retrainOn trains on the dataset's file, or else on what is in Redis.
@@ -127,38 +125,12 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 	if err != nil {
 		return report, err
 	}
-	return retrainOnce(ctx, config, s, past, m)
+	return trainLatest(ctx, config, s, past, m)
 }
 
-// retrainOnce begins again without users who were forgotten while it trained.
-func retrainOnce(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (retrain.Report, error) {
-	config.Erasures = s.store
-	for {
-		var sequences []catalog.Sequence
-		var err error
-		if config.Snapshot, sequences, err = currentSnapshot(ctx, config, s, past, m); err != nil {
-			return retrain.Report{}, err
-		}
-		report, err := retrain.Run(ctx, config, sequences, m.registry)
-		if !errors.Is(err, retrain.ErrForgotten) {
-			return report, err
-		}
-		slog.Warn("training again without the users who were forgotten", "err", err)
-	}
-}
-
-// currentSnapshot is that of a run that was interrupted, or else a new one, of the history
-// (nil: none) and what is in Redis.
-func currentSnapshot(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (*snapshot.Snapshot, []catalog.Sequence, error) {
-	taken, sequences, err := retrain.Interrupted(ctx, config, m.registry)
-	if err != nil {
-		return nil, nil, err
-	}
-	if taken != nil {
-		slog.Info("going on with the training that was interrupted", "users", taken.Users, "watermark", taken.Watermark)
-		return taken, sequences, nil
-	}
-	return retrain.Collect(ctx, snapshot.Config{History: past, Hot: s.store, Erasures: s.store}, m.registry)
+// trainLatest trains once on the sessions in Redis and on the history (nil: none).
+func trainLatest(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (retrain.Report, error) {
+	return retrain.RunLatest(ctx, config, snapshot.Config{History: past, Hot: s.store, Erasures: s.store}, m.registry)
 }
 
 func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models, error) {
@@ -223,23 +195,6 @@ func parseMemory(text string) (uint64, error) {
 		return 0, fmt.Errorf("%q is no number of bytes such as 6GiB", text)
 	}
 	return bytes, nil
-}
-
-// How a training ends whose model does not serve: because the gate refused it, or because
-// versions are being compared.
-var (
-	errRefused = errors.New("the new version is not served")
-	errWaits   = errors.New("the new version is not served yet")
-)
-
-func notServed(r retrain.Report) error {
-	switch {
-	case r.Serves():
-		return nil
-	case r.Gate.Promoted:
-		return fmt.Errorf("%w: %s", errWaits, r.Outcome())
-	}
-	return fmt.Errorf("%w: %s", errRefused, r.Outcome())
 }
 
 func printReport(out io.Writer, r retrain.Report, asJSON bool) error {

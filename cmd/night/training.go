@@ -40,7 +40,7 @@ func (w *world) train(ctx context.Context, more ...string) (r report, err error)
 	if err != nil {
 		return r, err
 	}
-	if strings.Contains(said, "going on with the training that was interrupted") {
+	if strings.Contains(said, "resuming the interrupted training") {
 		w.resumed++
 	}
 	if r.Gate.Promoted {

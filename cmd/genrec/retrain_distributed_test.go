@@ -120,15 +120,15 @@ func TestNothingToLearnInTwoProcesses(t *testing.T) {
 // Programs around this one tell by the exit code what came of a training.
 func TestExitCodes(t *testing.T) {
 	passed := retrain.Report{Version: "v000003", Gate: gate.Verdict{Promoted: true}}
-	waits := passed
-	waits.Split = []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
+	waiting := passed
+	waiting.Split = []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
 	for _, c := range []struct {
 		err  error
 		code int
 		want string
 	}{
-		{notServed(retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}), 3, "kept v000001, v000003 was refused: worse"},
-		{notServed(waits), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
+		{retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}.NotServed(), 3, "kept v000001, v000003 was refused: worse"},
+		{waiting.NotServed(), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
 		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "nothing to learn yet"},
 		{errors.New("the disk is full"), 1, "the disk is full"},
 		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is needed"))), 2, "--redis is needed"},
@@ -137,7 +137,7 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%v: exit code %d, want %d and %q", c.err, code, c.code, c.want)
 		}
 	}
-	if err := notServed(passed); err != nil {
+	if err := passed.NotServed(); err != nil {
 		t.Errorf("a version that serves ends in %v", err)
 	}
 }

@@ -10,7 +10,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"genrec/model/dist"
+	"genrec/model/ranks"
+	"genrec/pkg/launch"
 	"genrec/retrain"
 )
 
@@ -24,10 +25,10 @@ func ranksFlags() []cli.Flag {
 	}
 }
 
-// inRanks runs the training in this process, in as many as --nproc says, or as the rank that
-// the environment makes of it.
-func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *dist.Group, int) error) error {
-	place, isRank, err := dist.FromEnv()
+// inRanks trains in this process alone, in --nproc processes, or as the rank that environment
+// variables such as RANK assign to this process.
+func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *ranks.Group, int) error) error {
+	place, isRank, err := launch.FromEnvironment()
 	switch n := cmd.Int("nproc"); {
 	case err != nil:
 		return err
@@ -39,18 +40,17 @@ func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, 
 	return train(ctx, cmd, nil, 0)
 }
 
-// launchRanks runs this program as n ranks. Its error is that of rank 0, as far as the exit
-// code tells.
+// launchRanks runs this program as n ranks. The exit code of rank 0 becomes the error.
 func launchRanks(ctx context.Context, n int, arguments ...string) error {
-	err := dist.Launch(ctx, n, dist.GracePeriod, arguments...)
+	err := launch.Run(ctx, n, launch.Grace, arguments...)
 	if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && exits[rank0.ExitCode()] != nil {
-		return fmt.Errorf("%w: rank 0 says more", exits[rank0.ExitCode()])
+		return fmt.Errorf("%w: see the log of rank 0", exits[rank0.ExitCode()])
 	}
 	return err
 }
 
-func asRank(ctx context.Context, cmd *cli.Command, place dist.RankInfo, lead func(context.Context, *cli.Command, *dist.Group, int) error) error {
-	if err := place.SelectGPU(); err != nil {
+func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func(context.Context, *cli.Command, *ranks.Group, int) error) error {
+	if err := place.TakeGPU(); err != nil {
 		return err
 	}
 	device, err := chosenDevice(cmd)
@@ -59,22 +59,22 @@ func asRank(ctx context.Context, cmd *cli.Command, place dist.RankInfo, lead fun
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	group, err := dist.Join(ctx, cancel, dist.DefaultConfig(place))
+	group, err := ranks.Join(ctx, cancel, ranks.DefaultConfig(place))
 	if err != nil {
 		return err
 	}
-	defer group.Close()
+	defer group.Leave()
 	if group.Rank > 0 {
 		return retrain.Follow(ctx, group, device, place.Cores(), slog.Default())
 	}
 	err = lead(ctx, cmd, group, place.Cores())
 	if errors.Is(err, context.Canceled) {
-		err = context.Cause(ctx) // says which rank is to blame, if one is
+		err = context.Cause(ctx) // names the rank that failed, if one did
 	}
-	if errors.Is(err, dist.ErrPeerLost) {
+	if errors.Is(err, ranks.ErrLost) {
 		return err
 	}
-	if errors.Is(err, errRefused) || errors.Is(err, errWaits) || errors.Is(err, retrain.ErrNoData) { // which are no failures of the training
+	if errors.Is(err, retrain.ErrRefused) || errors.Is(err, retrain.ErrWaiting) || errors.Is(err, retrain.ErrNoData) { // the training itself succeeded
 		return errors.Join(err, group.End(nil))
 	}
 	return errors.Join(err, group.End(err))
