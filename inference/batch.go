@@ -31,8 +31,8 @@ type batch struct {
 type task struct {
 	*pending
 	request  Request
-	result   sessions.Recommendations
-	replaces sessions.Recommendations
+	result   userstate.List
+	replaces userstate.List
 	answers  []answer // to what is replaced
 }
 
@@ -168,12 +168,12 @@ func (b *batch) task(p *pending, state *sessions.UserState) *task {
 	return &task{
 		pending: p,
 		request: Request{User: sequence.User, Items: items(sequence)},
-		result: sessions.Recommendations{
+		result: userstate.List{
 			RecID:           userstate.NewRecID(version),
 			User:            sequence.User,
 			ModelVersion:    version,
 			SequenceVersion: sequence.Version,
-			Source:          sessions.SourceModel,
+			Source:          userstate.SourceModel,
 		},
 		replaces: state.Stored,
 		answers:  answers(state.Stored, sequence, b.set.credited),

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"genrec/pkg/stream"
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 // Defaults of Config.
@@ -50,10 +50,10 @@ type Config struct {
 
 // Written is a user's recommendations that have just been written.
 type Written struct {
-	Recommendations sessions.Recommendations
-	Replaced        sessions.Recommendations // those that were read before, zero if there were none
-	Items           []string                 // that they were generated from, oldest first
-	ProducedAt      []time.Time              // of the events behind them, at most stream.MaxProducedAt
+	Recommendations userstate.List
+	Replaced        userstate.List // those that were read before, zero if there were none
+	Items           []string       // that they were generated from, oldest first
+	ProducedAt      []time.Time    // of the events behind them, at most stream.MaxProducedAt
 	WrittenAt       time.Time
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -81,9 +82,9 @@ func TestStaleResultIsRefused(t *testing.T) {
 		if _, err := h.store.Append(ctx, []sessions.UserEvents{newer}); err != nil {
 			return err
 		}
-		_, err := h.store.PutRecommendations(ctx, []sessions.Recommendations{{
-			RecID: "other", User: "ann", ModelVersion: "v1", SequenceVersion: 2, Source: sessions.SourceModel,
-			Items: []sessions.ScoredItem{{Item: "newer", Score: 1}},
+		_, err := h.store.PutLists(ctx, []userstate.List{{
+			RecID: "other", User: "ann", ModelVersion: "v1", SequenceVersion: 2, Source: userstate.SourceModel,
+			Items: []userstate.ScoredItem{{Item: "newer", Score: 1}},
 		}})
 		return err
 	}

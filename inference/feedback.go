@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -19,14 +20,14 @@ type answer struct {
 // answers says what the recommendations that are replaced came to. Each event since counts
 // once, for the version that made them, and is a hit if they had its item; one that names
 // recommendations of its own, by a version that serves or did lately, is a hit of those.
-func answers(replaced sessions.Recommendations, s sessions.Sequence, served []string) (all []answer) {
+func answers(replaced userstate.List, s sessions.Sequence, served []string) (all []answer) {
 	since := min(s.Version-replaced.SequenceVersion, int64(len(s.Interactions)))
-	if replaced.Source != sessions.SourceModel || since <= 0 {
+	if replaced.Source != userstate.SourceModel || since <= 0 {
 		return nil
 	}
 	for _, i := range s.Interactions[len(s.Interactions)-int(since):] {
 		version := replaced.ModelVersion
-		hit := slices.ContainsFunc(replaced.Items, func(r sessions.ScoredItem) bool { return r.Item == i.Item })
+		hit := slices.ContainsFunc(replaced.Items, func(r userstate.ScoredItem) bool { return r.Item == i.Item })
 		if i.Credited != "" && (i.Credited == version || slices.Contains(served, i.Credited)) {
 			version, hit = i.Credited, true
 		}

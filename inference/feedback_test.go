@@ -14,25 +14,25 @@ import (
 func sequenceOf(version int64, items ...string) sessions.Sequence {
 	s := sessions.Sequence{User: "ann", Version: version}
 	for _, item := range items {
-		s.Interactions = append(s.Interactions, sessions.Interaction{Item: item})
+		s.Interactions = append(s.Interactions, userstate.Interaction{Item: item})
 	}
 	return s
 }
 
 func TestAnswers(t *testing.T) {
-	list := sessions.Recommendations{
-		ModelVersion: "v1", SequenceVersion: 10, Source: sessions.SourceModel,
-		Items: []sessions.ScoredItem{{Item: "apple"}, {Item: "bread"}},
+	list := userstate.List{
+		ModelVersion: "v1", SequenceVersion: 10, Source: userstate.SourceModel,
+		Items: []userstate.ScoredItem{{Item: "apple"}, {Item: "bread"}},
 	}
 	credit := func(s sessions.Sequence, version string) sessions.Sequence {
 		s.Interactions[len(s.Interactions)-1].Credited = version
 		return s
 	}
 	popular := list
-	popular.Source = sessions.SourcePopular
+	popular.Source = userstate.SourcePopular
 	for _, c := range []struct {
 		name string
-		list sessions.Recommendations
+		list userstate.List
 		s    sessions.Sequence
 		want []answer
 	}{
@@ -42,7 +42,7 @@ func TestAnswers(t *testing.T) {
 		{"more than the window holds", list, sequenceOf(30, "milk", "apple"), []answer{{"v1", 2, 1}}},
 		{"nothing new", list, sequenceOf(10, "apple"), nil},
 		{"a sequence that began anew", list, sequenceOf(1, "apple"), nil},
-		{"no list before", sessions.Recommendations{}, sequenceOf(3, "apple", "milk", "tea"), nil},
+		{"no list before", userstate.List{}, sequenceOf(3, "apple", "milk", "tea"), nil},
 		{"the popular items", popular, sequenceOf(11, "apple"), nil},
 		{"an answer to this version", list, credit(sequenceOf(11, "milk"), "v1"), []answer{{"v1", 1, 1}}},
 		{"an answer to another one", list, credit(sequenceOf(12, "apple", "milk"), "v0"), []answer{{"v1", 1, 1}, {"v0", 1, 1}}},
@@ -130,9 +130,9 @@ func TestFeedbackWaitsForRedis(t *testing.T) {
 }
 
 func BenchmarkAnswers(b *testing.B) {
-	list := sessions.Recommendations{ModelVersion: "v000001", SequenceVersion: 127, Source: sessions.SourceModel}
+	list := userstate.List{ModelVersion: "v000001", SequenceVersion: 127, Source: userstate.SourceModel}
 	for i := range 20 {
-		list.Items = append(list.Items, sessions.ScoredItem{Item: "B00014" + string(rune('A'+i)) + "FVW", Score: .01})
+		list.Items = append(list.Items, userstate.ScoredItem{Item: "B00014" + string(rune('A'+i)) + "FVW", Score: .01})
 	}
 	var items []string
 	for i := range 128 {

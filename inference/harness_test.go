@@ -126,9 +126,9 @@ func (h *harness) produce(messages ...kafka.Message) {
 
 // wantRecommended checks what is stored for a user: the fake model recommends
 // "VERSION:ITEMS SEEN".
-func (h *harness) wantRecommended(user, want string) sessions.Recommendations {
+func (h *harness) wantRecommended(user, want string) userstate.List {
 	h.t.Helper()
-	recs, err := h.store.RecommendationsOf(h.t.Context(), []string{user})
+	recs, err := h.store.Lists(h.t.Context(), []string{user})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -303,8 +303,8 @@ type fakeGenerator struct {
 
 func (g *fakeGenerator) Version() string { return g.version }
 
-func (g *fakeGenerator) Popular() []sessions.ScoredItem {
-	return []sessions.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
+func (g *fakeGenerator) Popular() []userstate.ScoredItem {
+	return []userstate.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
 }
 
 func (g *fakeGenerator) Near() iter.Seq2[string, userstate.SimilarItems] {
@@ -325,12 +325,12 @@ func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) (Gener
 			return Generated{}, err
 		}
 	}
-	lists := make([][]sessions.ScoredItem, len(requests))
+	lists := make([][]userstate.ScoredItem, len(requests))
 	if g.models.mute[g.version] {
 		return Generated{Lists: lists}, nil
 	}
 	for i, r := range requests {
-		lists[i] = []sessions.ScoredItem{{Item: g.version + ":" + strings.Join(r.Items, " "), Score: score}}
+		lists[i] = []userstate.ScoredItem{{Item: g.version + ":" + strings.Join(r.Items, " "), Score: score}}
 	}
 	return Generated{Lists: lists, Stages: []Stage{{Name: "network", Took: time.Microsecond}}}, nil
 }

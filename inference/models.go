@@ -9,7 +9,6 @@ import (
 
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
-	"genrec/sessions"
 )
 
 // Models gives access to the published model versions.
@@ -29,8 +28,8 @@ type Request struct {
 
 // Generated is what a Generator answers.
 type Generated struct {
-	Lists  [][]sessions.ScoredItem // in the order of the requests, best item first
-	Stages []Stage                 // in the order in which they ran
+	Lists  [][]userstate.ScoredItem // in the order of the requests, best item first
+	Stages []Stage                  // in the order in which they ran
 }
 
 // Stage is a part of the work on a batch.
@@ -43,7 +42,7 @@ type Stage struct {
 type Generator interface {
 	Version() string
 	// Popular returns the items for users without their own, best first.
-	Popular() []sessions.ScoredItem
+	Popular() []userstate.ScoredItem
 	// Near returns items, at most MostNear, with what is popular near each of them. It may be
 	// ranged over while the others are called, and after Close.
 	Near() iter.Seq2[string, userstate.SimilarItems]
@@ -55,7 +54,7 @@ type Generator interface {
 
 // checkScores refuses scores that JSON cannot express: retrying to write them
 // would never end.
-func checkScores(items []sessions.ScoredItem) error {
+func checkScores(items []userstate.ScoredItem) error {
 	for _, item := range items {
 		if math.IsNaN(item.Score) || math.IsInf(item.Score, 0) {
 			return fmt.Errorf("item %q has score %v", item.Item, item.Score)

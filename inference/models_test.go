@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"genrec/pkg/stream"
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 func (h *harness) swapped(r *running, n int64) {
@@ -45,11 +45,11 @@ func TestSwapsBetweenBatches(t *testing.T) {
 	h.wantRecommended("ann", "v1:apple")
 	h.wantRecommended("bob", "v2:bread")
 	h.wantOpen("v2")
-	popular, err := h.store.Recommendations(t.Context(), "unknown")
+	popular, err := h.store.List(t.Context(), "unknown")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if popular.Source != sessions.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
+	if popular.Source != userstate.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
 		t.Errorf("the fallback is %+v, want the popular items of v2", popular)
 	}
 	h.wantNear("v2:near")
@@ -111,7 +111,7 @@ func TestScoresThatCannotBeStored(t *testing.T) {
 		t.Errorf("got headers %v, want reason %s", m.Headers, ReasonGenerateFailed)
 	}
 	for _, score := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		if checkScores([]sessions.ScoredItem{{Item: "a"}, {Item: "b", Score: score}}) == nil {
+		if checkScores([]userstate.ScoredItem{{Item: "a"}, {Item: "b", Score: score}}) == nil {
 			t.Errorf("score %v passes, but JSON cannot express it", score)
 		}
 	}

@@ -18,7 +18,7 @@ const MostNear = 10_000
 
 // leader is what the leading model says of all users and items.
 type leader struct {
-	popular sessions.Recommendations
+	popular userstate.List
 	near    iter.Seq2[string, userstate.SimilarItems]
 	hasNear bool // known once near has been written
 }
@@ -58,7 +58,7 @@ func (r *run) keepShared(ctx context.Context) error {
 
 func (r *run) putNear(ctx context.Context, l *leader) error {
 	return backoff.Retry(ctx, r.cfg.Logger, "write what is popular near items", func() error {
-		return r.sessions.PutNear(ctx, func(yield func(string, userstate.SimilarItems) bool) {
+		return r.sessions.PutSimilar(ctx, func(yield func(string, userstate.SimilarItems) bool) {
 			for item, near := range l.near {
 				l.hasNear = true
 				if !yield(item, near) {
@@ -71,9 +71,9 @@ func (r *run) putNear(ctx context.Context, l *leader) error {
 
 // restore writes again what Redis has lost of what is there for all users.
 func (r *run) restore(ctx context.Context, l *leader) error {
-	var found sessions.Shared
+	var found sessions.SharedKeys
 	err := backoff.Retry(ctx, r.cfg.Logger, "look for the keys of all users", func() (err error) {
-		found, err = r.sessions.Shared(ctx)
+		found, err = r.sessions.SharedKeys(ctx)
 		return err
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func (r *run) restore(ctx context.Context, l *leader) error {
 	if !found.Format {
 		lost("format")
 		err := backoff.Retry(ctx, r.cfg.Logger, "note the format of sequences", func() error {
-			err := r.sessions.Claim(ctx)
+			err := r.sessions.ClaimFormat(ctx)
 			if errors.Is(err, sessions.ErrFormat) {
 				return backoff.Permanent(err)
 			}
@@ -104,7 +104,7 @@ func (r *run) restore(ctx context.Context, l *leader) error {
 			return err
 		}
 	}
-	if l.hasNear && !found.Near {
+	if l.hasNear && !found.Similar {
 		lost("near")
 		return r.putNear(ctx, l)
 	}

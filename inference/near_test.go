@@ -12,7 +12,7 @@ import (
 // What Redis has lost of what is there for all users comes back without a restart.
 func TestLostKeysAreRestored(t *testing.T) {
 	h := newHarness(t)
-	if err := h.store.Claim(t.Context()); err != nil {
+	if err := h.store.ClaimFormat(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.models.publish("v1")
@@ -24,12 +24,12 @@ func TestLostKeysAreRestored(t *testing.T) {
 		t.Helper()
 		h.wantNear("v1:near")
 		embeddedtest.Eventually(t, func() string {
-			if found, err := h.store.Shared(t.Context()); err != nil || !found.Popular || !found.Near || !found.Format {
+			if found, err := h.store.SharedKeys(t.Context()); err != nil || !found.Popular || !found.Similar || !found.Format {
 				return "Redis lacks some keys"
 			}
 			return ""
 		})
-		popular, err := h.store.Recommendations(t.Context(), "stranger")
+		popular, err := h.store.List(t.Context(), "stranger")
 		if err != nil || popular.ModelVersion != "v1" || popular.Items[0].Item != "v1:popular" {
 			t.Errorf("strangers get %+v (error %v), want the popular items of v1", popular, err)
 		}

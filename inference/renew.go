@@ -16,10 +16,10 @@ import (
 
 // Renewals is what it takes to renew active users by one worker of all.
 type Renewals interface {
-	ScanActive(ctx context.Context, since time.Time, fn func([]sessions.Active) error) error
+	ScanActive(ctx context.Context, since time.Time, fn func([]sessions.ActiveUser) error) error
 	Acquire(ctx context.Context, lease string, lasts time.Duration) (*sessions.Lease, error)
-	Renewed(ctx context.Context) (serving string, err error)
-	SetRenewed(ctx context.Context, serving string) error
+	Refreshed(ctx context.Context) (serving string, err error)
+	SetRefreshed(ctx context.Context, serving string) error
 }
 
 const (
@@ -115,11 +115,11 @@ func (r *run) tryRenew(ctx context.Context, serving *servingSet) (done bool, err
 	if err != nil {
 		return false, err
 	}
-	return true, r.sessions.SetRenewed(ctx, serving.String())
+	return true, r.sessions.SetRefreshed(ctx, serving.String())
 }
 
 func (r *run) isRenewed(ctx context.Context, serving *servingSet) (bool, error) {
-	renewed, err := r.sessions.Renewed(ctx)
+	renewed, err := r.sessions.Refreshed(ctx)
 	return renewed == serving.String(), err
 }
 
@@ -151,7 +151,7 @@ func (p *renewal) passes(ctx context.Context) (total int64, err error) {
 
 func (p *renewal) pass(ctx context.Context) (asked int64, err error) {
 	since := time.Now().Add(-p.cfg.ActiveFor)
-	err = p.sessions.ScanActive(ctx, since, func(page []sessions.Active) error {
+	err = p.sessions.ScanActive(ctx, since, func(page []sessions.ActiveUser) error {
 		var users []string
 		for _, a := range page {
 			if a.Version != p.serving.versionFor(a.User) {

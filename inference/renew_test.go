@@ -32,7 +32,7 @@ func (h *harness) act(at time.Time, users ...string) {
 
 func (h *harness) versionOf(user string) string {
 	h.t.Helper()
-	recs, err := h.store.RecommendationsOf(h.t.Context(), []string{user})
+	recs, err := h.store.Lists(h.t.Context(), []string{user})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func (h *harness) versionOf(user string) string {
 func (h *harness) renewed(want string) {
 	h.t.Helper()
 	h.eventually(func() string {
-		got, err := h.store.Renewed(h.t.Context())
+		got, err := h.store.Refreshed(h.t.Context())
 		if err != nil || got != want {
 			return fmt.Sprintf("users are renewed for %q (error %v), want %q", got, err, want)
 		}
@@ -106,7 +106,7 @@ func TestRenewalIsTakenOver(t *testing.T) {
 	first := h.run(slowly)
 	h.reach(first, "refreshes asked for", 10, func(s Stats) int64 { return s.Renewed })
 	first.Stop()
-	if got, err := h.store.Renewed(t.Context()); err != nil || got != "" {
+	if got, err := h.store.Refreshed(t.Context()); err != nil || got != "" {
 		t.Fatalf("renewed for %q (error %v) though it was stopped", got, err)
 	}
 	done := first.Stats().Written

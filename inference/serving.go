@@ -12,7 +12,6 @@ import (
 	"genrec/pkg/backoff"
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
-	"genrec/sessions"
 )
 
 // servingSet is the models that serve, side by side. It does not change: another one takes its
@@ -143,16 +142,16 @@ func (r *run) activated(ctx context.Context, before, next *servingSet) error {
 }
 
 func newLeader(model Generator) leader {
-	return leader{near: model.Near(), popular: sessions.Recommendations{
+	return leader{near: model.Near(), popular: userstate.List{
 		RecID:        userstate.NewRecID(""), // of no version: nobody is credited
 		ModelVersion: model.Version(),
 		GeneratedAt:  time.Now(),
-		Source:       sessions.SourcePopular,
+		Source:       userstate.SourcePopular,
 		Items:        model.Popular(),
 	}}
 }
 
-func (r *run) putPopular(ctx context.Context, popular sessions.Recommendations) error {
+func (r *run) putPopular(ctx context.Context, popular userstate.List) error {
 	return backoff.Retry(ctx, r.cfg.Logger, "write the popular items", func() error {
 		return r.sessions.PutPopular(ctx, popular)
 	})

@@ -24,7 +24,7 @@ func TestUsersAreSplitAmongVersions(t *testing.T) {
 		counts := make(map[string]int)
 		for i := range users {
 			user := fmt.Sprint("u", i)
-			recs, err := h.store.RecommendationsOf(t.Context(), []string{user})
+			recs, err := h.store.Lists(t.Context(), []string{user})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recs, err := h.store.RecommendationsOf(t.Context(), []string{"u0"})
+	recs, err := h.store.Lists(t.Context(), []string{"u0"})
 	if err != nil || recs[0].SequenceVersion != sequences[0].Version {
 		t.Errorf("the list of u0 is of version %d of the sequence (error %v), want %d", recs[0].SequenceVersion, err, sequences[0].Version)
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 // warmSizes are batches as the first ones after a swap are: a user alone, the least batch,
@@ -35,7 +35,7 @@ func warm(ctx context.Context, model Generator, maxBatch int) error {
 		if err != nil {
 			return fmt.Errorf("generate for %d users: %w", len(requests), err)
 		}
-		answered = answered || slices.ContainsFunc(generated.Lists, func(list []sessions.ScoredItem) bool { return len(list) > 0 })
+		answered = answered || slices.ContainsFunc(generated.Lists, func(list []userstate.ScoredItem) bool { return len(list) > 0 })
 	}
 	if !answered && len(popular) > 1 {
 		return errors.New("it recommends nothing to anybody")

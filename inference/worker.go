@@ -28,16 +28,16 @@ import (
 	"genrec/sessions"
 )
 
-// Sessions keeps the sequences and the recommendations. PutRecommendations must
+// Sessions keeps the sequences and the recommendations. PutLists must
 // refuse what is of an older sequence than the stored one.
 type Sessions interface {
 	Read(ctx context.Context, users []string) ([]sessions.UserState, error)
-	PutRecommendations(ctx context.Context, recs []sessions.Recommendations) ([]sessions.Put, error)
-	PutPopular(ctx context.Context, r sessions.Recommendations) error
-	PutNear(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error
+	PutLists(ctx context.Context, recs []userstate.List) ([]sessions.Put, error)
+	PutPopular(ctx context.Context, r userstate.List) error
+	PutSimilar(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error
 	AddFeedback(ctx context.Context, f sessions.Feedback) error
-	Shared(ctx context.Context) (sessions.Shared, error)
-	Claim(ctx context.Context) error
+	SharedKeys(ctx context.Context) (sessions.SharedKeys, error)
+	ClaimFormat(ctx context.Context) error
 	Renewals
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"genrec/pkg/cores"
 	"genrec/pkg/stream"
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 func TestRefreshesBecomeRecommendations(t *testing.T) {
@@ -31,7 +31,7 @@ func TestRefreshesBecomeRecommendations(t *testing.T) {
 
 	ann := h.wantRecommended("ann", "v1:apple beer carrot")
 	bob := h.wantRecommended("bob", "v1:bread")
-	if ann.ModelVersion != "v1" || ann.SequenceVersion != 3 || ann.Source != sessions.SourceModel || ann.GeneratedAt.IsZero() {
+	if ann.ModelVersion != "v1" || ann.SequenceVersion != 3 || ann.Source != userstate.SourceModel || ann.GeneratedAt.IsZero() {
 		t.Errorf("got %+v, want it to say that model v1 made it from sequence version 3", ann)
 	}
 	if ann.RecID == "" || ann.RecID == bob.RecID {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"genrec/pkg/backoff"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -54,14 +55,14 @@ func (r *run) write(ctx context.Context, b *batch) error {
 	if len(b.tasks) == 0 {
 		return nil
 	}
-	recs := make([]sessions.Recommendations, len(b.tasks))
+	recs := make([]userstate.List, len(b.tasks))
 	for i, t := range b.tasks {
 		recs[i] = t.result
 	}
 	var puts []sessions.Put
 	what := fmt.Sprintf("write the recommendations of %d users", len(recs))
 	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
-		puts, err = r.sessions.PutRecommendations(ctx, recs)
+		puts, err = r.sessions.PutLists(ctx, recs)
 		return err
 	})
 	if err != nil {

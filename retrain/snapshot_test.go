@@ -16,6 +16,7 @@ import (
 	"genrec/pkg/event"
 	"genrec/pkg/history"
 	"genrec/pkg/registry"
+	"genrec/pkg/userstate"
 	"genrec/retrain/snapshot"
 	"genrec/sessions"
 )
@@ -46,7 +47,7 @@ func inRedis(sequences []catalog.Sequence) (h hot) {
 	for _, s := range sequences {
 		one := sessions.Sequence{User: s.User}
 		for n, item := range s.Items {
-			one.Interactions = append(one.Interactions, sessions.Interaction{
+			one.Interactions = append(one.Interactions, userstate.Interaction{
 				EventID: fmt.Sprint(s.User, n), Item: item, Type: event.DefaultType, Time: anHourAgo.Add(time.Duration(n) * time.Second),
 			})
 		}

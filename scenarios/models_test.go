@@ -10,7 +10,6 @@ import (
 	"genrec/inference"
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
-	"genrec/sessions"
 )
 
 // models stands in for a registry of trained models.
@@ -41,8 +40,8 @@ type likeness string
 
 func (l likeness) Version() string { return string(l) }
 
-func (l likeness) Popular() []sessions.ScoredItem {
-	return []sessions.ScoredItem{{Item: "bestseller", Score: 1}}
+func (l likeness) Popular() []userstate.ScoredItem {
+	return []userstate.ScoredItem{{Item: "bestseller", Score: 1}}
 }
 
 func (l likeness) Near() iter.Seq2[string, userstate.SimilarItems] {
@@ -52,13 +51,13 @@ func (l likeness) Near() iter.Seq2[string, userstate.SimilarItems] {
 func (l likeness) Concurrency() int { return 2 }
 
 func (l likeness) Generate(_ context.Context, requests []inference.Request) (inference.Generated, error) {
-	lists := make([][]sessions.ScoredItem, len(requests))
+	lists := make([][]userstate.ScoredItem, len(requests))
 	for i, r := range requests {
 		if slices.Contains(r.Items, "poison") {
 			return inference.Generated{}, errors.New("poison")
 		}
 		for j, item := range slices.Backward(r.Items) {
-			lists[i] = append(lists[i], sessions.ScoredItem{Item: "like-" + item, Score: float64(j + 1)})
+			lists[i] = append(lists[i], userstate.ScoredItem{Item: "like-" + item, Score: float64(j + 1)})
 		}
 	}
 	return inference.Generated{Lists: lists}, nil

@@ -239,7 +239,7 @@ func (w *world) refreshed(user string) string {
 
 func (w *world) recommendations(user string) string {
 	w.t.Helper()
-	all, err := w.store.RecommendationsOf(w.t.Context(), []string{user})
+	all, err := w.store.Lists(w.t.Context(), []string{user})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func fill(t testing.TB, rdb *redis.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	puts, err := store.PutRecommendations(t.Context(), []recs.List{{
+	puts, err := store.PutLists(t.Context(), []recs.List{{
 		RecID: "r1.v2", User: "ann", ModelVersion: "v2", SequenceVersion: 1, GeneratedAt: at, Source: recs.SourceModel,
 		Items: []recs.ScoredItem{{Item: "m1", Score: .5}, {Item: "m2", Score: .25}, {Item: "m3", Score: .125}},
 	}})

@@ -27,7 +27,7 @@ func Await(ctx context.Context, logger *slog.Logger, rdb redis.UniversalClient, 
 		if err := s.Probe(ctx); err != nil {
 			return err
 		}
-		return s.Claim(ctx)
+		return s.ClaimFormat(ctx)
 	})
 	if err == nil && !s.Transactions() {
 		logger.WarnContext(ctx, "Redis refuses transactions: writing by scripts alone, which takes it twice the CPU time; grant +@transaction")
@@ -40,7 +40,7 @@ func Await(ctx context.Context, logger *slog.Logger, rdb redis.UniversalClient, 
 func AwaitClient(ctx context.Context, logger *slog.Logger, o *redis.UniversalOptions) (rdb redis.UniversalClient, err error) {
 	err = awaitRedis(ctx, logger, func(ctx context.Context) error {
 		rdb, err = redisconn.Connect(ctx, o)
-		return WithRemedy(err)
+		return WithHint(err)
 	})
 	return rdb, err
 }
@@ -50,7 +50,7 @@ func AwaitClient(ctx context.Context, logger *slog.Logger, o *redis.UniversalOpt
 func AwaitReader(ctx context.Context, logger *slog.Logger, c *recs.Client) error {
 	return awaitRedis(ctx, logger, func(ctx context.Context) error {
 		_, err := c.Read(ctx, []string{nobody}, recs.Query{ExcludeSeen: true})
-		return WithRemedy(err)
+		return WithHint(err)
 	})
 }
 
@@ -59,21 +59,21 @@ func awaitRedis(ctx context.Context, logger *slog.Logger, attempt func(context.C
 		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		err := attempt(attemptCtx)
-		if errors.Is(err, ErrFormat) || redisconn.Refusal(err) != "" {
+		if errors.Is(err, ErrFormat) || redisconn.Permanent(err) {
 			return backoff.Permanent(err)
 		}
 		return err
 	})
 }
 
-// WithRemedy adds what to do, if that is known.
-func WithRemedy(err error) error {
-	remedy := redisconn.Remedy(err)
+// WithHint adds what to do, if that is known.
+func WithHint(err error) error {
+	hint := redisconn.Hint(err)
 	if errors.Is(err, ErrFormat) {
-		remedy = "let the genrec that wrote it go on, or take another --prefix and import what happened"
+		hint = "let the genrec that wrote it go on, or take another --prefix and import what happened"
 	}
-	if remedy != "" {
-		return fmt.Errorf("%w: %s", err, remedy)
+	if hint != "" {
+		return fmt.Errorf("%w: %s", err, hint)
 	}
 	return err
 }

@@ -11,8 +11,8 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// Active is a user who did something lately.
-type Active struct {
+// ActiveUser is a user who did something lately.
+type ActiveUser struct {
 	User    string
 	Version string // of the model that made their recommendations, empty if none did
 }
@@ -20,7 +20,7 @@ type Active struct {
 // ScanActive calls fn with the users whose newest event is not before since, a page after
 // the other, in no order, and returns its first error. A user may come twice. It holds
 // nothing but a page: of the users' data, Redis sends some bytes.
-func (s *Store) ScanActive(ctx context.Context, since time.Time, fn func([]Active) error) error {
+func (s *Store) ScanActive(ctx context.Context, since time.Time, fn func([]ActiveUser) error) error {
 	masters, err := redisconn.Masters(ctx, s.rdb)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (s *Store) ScanActive(ctx context.Context, since time.Time, fn func([]Activ
 	return nil
 }
 
-func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.Time) (page []Active, err error) {
+func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.Time) (page []ActiveUser, err error) {
 	newest := make([]*redis.StringCmd, len(sequenceKeys))
 	lists := make([]*redis.StringCmd, len(sequenceKeys))
 	pipe := s.rdb.Pipeline()
@@ -63,7 +63,7 @@ func (s *Store) activeOf(ctx context.Context, sequenceKeys []string, since time.
 		if ms < 0 || ms < since.UnixMilli() {
 			continue // gone meanwhile, if not inactive
 		}
-		page = append(page, Active{User: s.keys.User(key), Version: userstate.VersionOf(userstate.ParseRecID(lists[i].Val()))})
+		page = append(page, ActiveUser{User: s.keys.User(key), Version: userstate.VersionOf(userstate.ParseRecID(lists[i].Val()))})
 	}
 	return page, nil
 }

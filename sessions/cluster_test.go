@@ -23,7 +23,7 @@ func TestCluster(t *testing.T) {
 	const users = 500
 	batch := make([]UserEvents, users)
 	names := make([]string, users)
-	recs := make([]Recommendations, users)
+	recs := make([]userstate.List, users)
 	for i := range users {
 		names[i] = fmt.Sprint("us}er-", i, "{")
 		if i%2 == 0 {
@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	puts, err := s.PutRecommendations(t.Context(), recs)
+	puts, err := s.PutLists(t.Context(), recs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("the scan visits %s %d times, want %d", name, seen[name], want)
 		}
 	}
-	got, err := s.RecommendationsOf(t.Context(), names)
+	got, err := s.Lists(t.Context(), names)
 	if err != nil || got[0].RecID != "" || got[users-1].RecID == "" {
 		t.Errorf("the first user has %+v, the last one %+v (error %v), want those of the last one alone", got[0], got[users-1], err)
 	}

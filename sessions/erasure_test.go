@@ -39,7 +39,7 @@ func TestForgottenUserIsGone(t *testing.T) {
 	if got := s.sequence(t, "ann"); got.Version != 0 || len(got.Interactions) != 0 {
 		t.Errorf("the sequence is %+v, want none", got)
 	}
-	if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
+	if got, err := s.Lists(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
 		t.Errorf("the recommendations are %+v (error %v), want none", got[0], err)
 	}
 	if got := s.sequence(t, "bob"); len(got.Interactions) != 1 {

@@ -19,9 +19,9 @@ var ErrFormat = errors.New("what is in Redis has another format")
 
 // Claim notes the format, where nothing has been written yet. Whoever writes sequences calls
 // it before.
-func (s *Store) Claim(ctx context.Context) error {
+func (s *Store) ClaimFormat(ctx context.Context) error {
 	if err := s.rdb.SetNX(ctx, s.keys.Format(), userstate.Format, 0).Err(); err != nil {
-		return WithRemedy(fmt.Errorf("note the format of sequences: %w", err))
+		return WithHint(fmt.Errorf("note the format of sequences: %w", err))
 	}
 	return s.checkFormat(ctx)
 }
@@ -31,7 +31,7 @@ func (s *Store) Claim(ctx context.Context) error {
 func (s *Store) KeepFormat(ctx context.Context, logger *slog.Logger, every time.Duration) error {
 	for backoff.Sleep(ctx, every) == nil {
 		err := backoff.Retry(ctx, logger, "look for the format of sequences", func() error {
-			err := s.Claim(ctx)
+			err := s.ClaimFormat(ctx)
 			if errors.Is(err, ErrFormat) {
 				return backoff.Permanent(err)
 			}
@@ -50,7 +50,7 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	case errors.Is(err, redis.Nil) || err == nil && found == strconv.Itoa(userstate.Format):
 		return nil
 	case err != nil:
-		return WithRemedy(fmt.Errorf("read the format of sequences: %w", err))
+		return WithHint(fmt.Errorf("read the format of sequences: %w", err))
 	}
-	return WithRemedy(fmt.Errorf("%w: %s is %.20q, not %d", ErrFormat, s.keys.Format(), found, userstate.Format))
+	return WithHint(fmt.Errorf("%w: %s is %.20q, not %d", ErrFormat, s.keys.Format(), found, userstate.Format))
 }

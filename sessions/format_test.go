@@ -17,7 +17,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 		t.Fatal("a store that was only opened has noted its format")
 	}
 	for range 2 {
-		if err := store.Claim(t.Context()); err != nil {
+		if err := store.ClaimFormat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -28,7 +28,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	if _, err := Open(t.Context(), rdb, store.opts); !errors.Is(err, ErrFormat) {
 		t.Errorf("the error of opening what a later program wrote is %v, want ErrFormat", err)
 	}
-	if err := store.Claim(t.Context()); !errors.Is(err, ErrFormat) {
+	if err := store.ClaimFormat(t.Context()); !errors.Is(err, ErrFormat) {
 		t.Errorf("the error of a process that was there before is %v, want ErrFormat", err)
 	}
 	began := time.Now()

@@ -69,9 +69,9 @@ func (s *Store) at(tb testing.TB, user string, version int64) {
 	}
 }
 
-func (s *Store) mustPut(tb testing.TB, r Recommendations) (written bool) {
+func (s *Store) mustPut(tb testing.TB, r userstate.List) (written bool) {
 	tb.Helper()
-	puts, err := s.PutRecommendations(tb.Context(), []Recommendations{r})
+	puts, err := s.PutLists(tb.Context(), []userstate.List{r})
 	if err != nil {
 		tb.Fatal(err)
 	}

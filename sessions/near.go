@@ -24,9 +24,9 @@ const (
 	nearHalfway = time.Hour // how long what has been begun stays
 )
 
-// PutNear replaces what is popular near items, all at once when it is complete, so that
+// PutSimilar replaces what is popular near items, all at once when it is complete, so that
 // a kill leaves what was there before.
-func (s *Store) PutNear(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error {
+func (s *Store) PutSimilar(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error {
 	key := s.keys.Similar()
 	next := s.keys.Prefix + ":near:" + rand.Text() + "{" + key + "}" // in its hash slot
 	var fields []any

@@ -37,13 +37,13 @@ func TestNearIsReplacedAtOnce(t *testing.T) {
 			t.Errorf("%s expires in %v, want never", key, ttl)
 		}
 	}
-	if err := s.PutNear(t.Context(), neighbors(nearAtOnce+7, "hat")); err != nil {
+	if err := s.PutSimilar(t.Context(), neighbors(nearAtOnce+7, "hat")); err != nil {
 		t.Fatal(err)
 	}
 	want(nearAtOnce+7, "hat")
 
 	ctx, cancel := context.WithCancel(t.Context())
-	err := s.PutNear(ctx, func(yield func(string, userstate.SimilarItems) bool) {
+	err := s.PutSimilar(ctx, func(yield func(string, userstate.SimilarItems) bool) {
 		for item, near := range neighbors(2*nearAtOnce, "coat") {
 			if !yield(item, near) {
 				return
@@ -62,11 +62,11 @@ func TestNearIsReplacedAtOnce(t *testing.T) {
 		t.Errorf("a write that was ended halfway left %v (%v), want one key that expires", left, err)
 	}
 
-	if err := s.PutNear(t.Context(), neighbors(3, "coat")); err != nil {
+	if err := s.PutSimilar(t.Context(), neighbors(3, "coat")); err != nil {
 		t.Fatal(err)
 	}
 	want(3, "coat")
-	if err := s.PutNear(t.Context(), neighbors(0, "")); err != nil {
+	if err := s.PutSimilar(t.Context(), neighbors(0, "")); err != nil {
 		t.Fatal(err)
 	}
 	want(0, "")

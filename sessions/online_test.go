@@ -109,12 +109,12 @@ func checkScanActive(t *testing.T, rdb redis.UniversalClient) {
 		want[user] = ""
 		if i%3 == 0 {
 			want[user] = "v000002"
-			s.mustPut(t, Recommendations{RecID: userstate.NewRecID("v000002"), User: user, ModelVersion: "v000002", SequenceVersion: 1})
+			s.mustPut(t, userstate.List{RecID: userstate.NewRecID("v000002"), User: user, ModelVersion: "v000002", SequenceVersion: 1})
 		}
 	}
-	s.mustPut(t, Recommendations{RecID: `id "without" version`, User: "u[1", SequenceVersion: 1})
+	s.mustPut(t, userstate.List{RecID: `id "without" version`, User: "u[1", SequenceVersion: 1})
 	got := make(map[string]string)
-	err := s.ScanActive(t.Context(), time.UnixMilli(1001), func(page []Active) error {
+	err := s.ScanActive(t.Context(), time.UnixMilli(1001), func(page []ActiveUser) error {
 		for _, a := range page {
 			got[a.User] = a.Version
 		}
@@ -124,7 +124,7 @@ func checkScanActive(t *testing.T, rdb redis.UniversalClient) {
 		t.Errorf("got %d users, error %v; want %d with their versions", len(got), err, len(want))
 	}
 	stop := errors.New("stop")
-	if err := s.ScanActive(t.Context(), time.Time{}, func([]Active) error { return stop }); !errors.Is(err, stop) {
+	if err := s.ScanActive(t.Context(), time.Time{}, func([]ActiveUser) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got error %v, want that of the callback", err)
 	}
 }

@@ -29,7 +29,7 @@ func (s *Store) Probe(ctx context.Context) error {
 	probe.opts.SequenceTTL, probe.opts.RecommendationsTTL = probeTTL, probeTTL
 	users := probedUsers()
 	err := probe.writeAndRead(ctx, users)
-	return WithRemedy(errors.Join(err, probe.remove(ctx, users, err != nil)))
+	return WithHint(errors.Join(err, probe.remove(ctx, users, err != nil)))
 }
 
 func probedUsers() (users []string) {
@@ -59,13 +59,13 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 		if err != nil {
 			return err
 		}
-		lists := make([]Recommendations, len(users))
+		lists := make([]userstate.List, len(users))
 		for i, a := range appended {
-			lists[i] = Recommendations{
-				RecID: userstate.NewRecID("probe"), User: a.User, SequenceVersion: a.Version, Source: SourceModel, GeneratedAt: time.UnixMilli(1),
+			lists[i] = userstate.List{
+				RecID: userstate.NewRecID("probe"), User: a.User, SequenceVersion: a.Version, Source: userstate.SourceModel, GeneratedAt: time.UnixMilli(1),
 			}
 		}
-		if _, err := s.PutRecommendations(ctx, lists); err != nil {
+		if _, err := s.PutLists(ctx, lists); err != nil {
 			return err
 		}
 	}

@@ -13,9 +13,9 @@ import (
 
 // UserState is what Redis holds of a user.
 type UserState struct {
-	Sequence Sequence        // its interactions have no EventID, whose decoding would take half of the time
-	Stored   Recommendations // zero if there are none or they are unreadable, and are thus to be replaced
-	Err      *UserError      // the sequence is unreadable, and Sequence has the user alone
+	Sequence Sequence       // its interactions have no EventID, whose decoding would take half of the time
+	Stored   userstate.List // zero if there are none or they are unreadable, and are thus to be replaced
+	Err      *UserError     // the sequence is unreadable, and Sequence has the user alone
 }
 
 // Read returns the states of users, in the same order. It takes one round trip, and a

@@ -138,7 +138,7 @@ func TestPutSkipsUnreadableSequences(t *testing.T) {
 	}
 	breakSequence(t, s, "ann", true)
 	breakSequence(t, s, "bob", false)
-	puts, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), sample("bob"), sample("cid")})
+	puts, err := s.PutLists(t.Context(), []userstate.List{sample("ann"), sample("bob"), sample("cid")})
 	if want := []Put{{}, {}, {Written: true}}; err != nil || !slices.Equal(puts, want) {
 		t.Errorf("got %+v, error %v; want %+v", puts, err, want)
 	}

@@ -8,27 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/pkg/recs"
 	"genrec/pkg/userstate"
 )
-
-// What readers get is owned by package recs; a Store writes it.
-type (
-	// Recommendations is what genrec recommends to a user.
-	Recommendations = userstate.List
-	// ScoredItem is a recommended item.
-	ScoredItem = userstate.ScoredItem
-)
-
-// Where recommendations come from: Recommendations.Source.
-const (
-	SourceModel   = userstate.SourceModel
-	SourcePopular = userstate.SourcePopular
-)
-
-// ErrNotFound is returned for a user without recommendations while there is no
-// fallback either.
-var ErrNotFound = recs.ErrNotFound
 
 // Put says what became of recommendations that were to be written.
 type Put struct {
@@ -36,10 +17,10 @@ type Put struct {
 	Replaced string // rec_id of those before, empty if there were none
 }
 
-// PutRecommendations writes the recommendations of users, each unless those
+// PutLists writes the recommendations of users, each unless those
 // stored are of a newer sequence or its own sequence is gone, expired, forgotten or
 // unreadable. After an error, any of them may have been written.
-func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) ([]Put, error) {
+func (s *Store) PutLists(ctx context.Context, recs []userstate.List) ([]Put, error) {
 	what := fmt.Sprintf("write the recommendations of %d users", len(recs))
 	values, errs := make([][]byte, len(recs)), make([]error, len(recs))
 	inBlocks(len(recs), func(i int) { values[i], errs[i] = recs[i].Encode() })
@@ -80,7 +61,7 @@ func (s *Store) PutRecommendations(ctx context.Context, recs []Recommendations) 
 
 // replaceOlder replaces, in a transaction, the recommendations of users who were never
 // forgotten and whose stored ones are of an older sequence. It returns who is left.
-func (s *Store) replaceOlder(ctx context.Context, recs []Recommendations, values [][]byte, puts []Put) (left []int, err error) {
+func (s *Store) replaceOlder(ctx context.Context, recs []userstate.List, values [][]byte, puts []Put) (left []int, err error) {
 	lists, erasureKeys := make([]string, len(recs)), make([]string, len(recs))
 	for i, r := range recs {
 		lists[i], erasureKeys[i] = s.keys.List(r.User), s.keys.Erasure(r.User)
@@ -125,8 +106,8 @@ func (s *Store) replaceOlder(ctx context.Context, recs []Recommendations, values
 }
 
 // PutPopular replaces the fallback, which never expires.
-func (s *Store) PutPopular(ctx context.Context, r Recommendations) error {
-	r.User, r.Source = "", SourcePopular
+func (s *Store) PutPopular(ctx context.Context, r userstate.List) error {
+	r.User, r.Source = "", userstate.SourcePopular
 	value, err := r.Encode()
 	if err != nil {
 		return err
@@ -139,13 +120,13 @@ func (s *Store) PutPopular(ctx context.Context, r Recommendations) error {
 
 // Recommendations returns those of the user, or else the fallback. If there is
 // neither, the error is ErrNotFound.
-func (s *Store) Recommendations(ctx context.Context, user string) (Recommendations, error) {
+func (s *Store) List(ctx context.Context, user string) (userstate.List, error) {
 	return s.reader.List(ctx, user)
 }
 
-// RecommendationsOf returns those that users have of their own, in the same
+// Lists returns those that users have of their own, in the same
 // order. They are zero for a user without, and where the stored value cannot
 // be read and is thus to be replaced.
-func (s *Store) RecommendationsOf(ctx context.Context, users []string) ([]Recommendations, error) {
+func (s *Store) Lists(ctx context.Context, users []string) ([]userstate.List, error) {
 	return s.reader.Lists(ctx, users)
 }

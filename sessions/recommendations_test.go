@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 )
 
-func sample(user string) Recommendations {
-	return Recommendations{
-		RecID: "r-1", User: user, ModelVersion: "m-1", SequenceVersion: 7, Source: SourceModel,
+func sample(user string) userstate.List {
+	return userstate.List{
+		RecID: "r-1", User: user, ModelVersion: "m-1", SequenceVersion: 7, Source: userstate.SourceModel,
 		GeneratedAt: time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC),
-		Items:       []ScoredItem{{Item: "hat", Score: -0.5}, {Item: "shoes", Score: -1.25}},
+		Items:       []userstate.ScoredItem{{Item: "hat", Score: -0.5}, {Item: "shoes", Score: -1.25}},
 	}
 }
 
@@ -65,7 +68,7 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 			if test.wantWritten {
 				want = put
 			}
-			if got, err := s.Recommendations(t.Context(), "ann"); err != nil || !reflect.DeepEqual(got, want) {
+			if got, err := s.List(t.Context(), "ann"); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, error %v; want %+v", got, err, want)
 			}
 		})
@@ -101,40 +104,40 @@ func TestBatchOfRecommendations(t *testing.T) {
 	s.mustPut(t, sample("bob"))
 	newer := sample("ann")
 	newer.RecID = "newer"
-	puts, err := s.PutRecommendations(t.Context(), []Recommendations{sample("ann"), old, sample("cid"), newer})
+	puts, err := s.PutLists(t.Context(), []userstate.List{sample("ann"), old, sample("cid"), newer})
 	want := []Put{{Written: true}, {}, {Written: true}, {Written: true, Replaced: sample("ann").RecID}}
 	if err != nil || !reflect.DeepEqual(puts, want) {
 		t.Fatalf("got %+v, error %v; want %+v", puts, err, want)
 	}
 	s.mustPut(t, sample("ann"))
-	got, err := s.RecommendationsOf(t.Context(), []string{"cid", "nobody", "bob"})
-	if want := []Recommendations{sample("cid"), {}, sample("bob")}; err != nil || !reflect.DeepEqual(got, want) {
+	got, err := s.Lists(t.Context(), []string{"cid", "nobody", "bob"})
+	if want := []userstate.List{sample("cid"), {}, sample("bob")}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, error %v; want %+v", got, err, want)
 	}
 }
 
 func TestPopularItemsAreTheFallback(t *testing.T) {
 	s := newStore(t, Options{})
-	if _, err := s.Recommendations(t.Context(), "ann"); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("got error %v, want ErrNotFound", err)
+	if _, err := s.List(t.Context(), "ann"); !errors.Is(err, recs.ErrNotFound) {
+		t.Fatalf("got error %v, want recs.ErrNotFound", err)
 	}
-	popular := Recommendations{RecID: "p-1", ModelVersion: "m-1", Items: []ScoredItem{{Item: "socks", Score: 3}}}
+	popular := userstate.List{RecID: "p-1", ModelVersion: "m-1", Items: []userstate.ScoredItem{{Item: "socks", Score: 3}}}
 	if err := s.PutPopular(t.Context(), popular); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Recommendations(t.Context(), "ann")
+	got, err := s.List(t.Context(), "ann")
 	want := popular
-	want.User, want.Source = "ann", SourcePopular
+	want.User, want.Source = "ann", userstate.SourcePopular
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, error %v; want %+v", got, err, want)
 	}
-	if own, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || own[0].RecID != "" {
+	if own, err := s.Lists(t.Context(), []string{"ann"}); err != nil || own[0].RecID != "" {
 		t.Errorf("got %+v, error %v; the fallback is not the user's own", own, err)
 	}
 
 	s.at(t, "ann", 7)
 	s.mustPut(t, sample("ann"))
-	if got, err := s.Recommendations(t.Context(), "ann"); err != nil || got.Source != SourceModel {
+	if got, err := s.List(t.Context(), "ann"); err != nil || got.Source != userstate.SourceModel {
 		t.Errorf("got %+v, error %v; want the user's own", got, err)
 	}
 }
@@ -160,7 +163,7 @@ func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
 		if err := s.rdb.Set(t.Context(), s.keys.List("ann"), garbage, redis.KeepTTL).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
+		if got, err := s.Lists(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
 			t.Errorf("%q reads as %+v, error %v; want none", garbage, got, err)
 		}
 		s.at(t, "ann", 7)
@@ -172,8 +175,8 @@ func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
 
 func TestEmptyItemsAreAnArray(t *testing.T) {
 	s := newStore(t, Options{})
-	s.mustPut(t, Recommendations{User: "ann"})
-	got, err := s.Recommendations(t.Context(), "ann")
+	s.mustPut(t, userstate.List{User: "ann"})
+	got, err := s.List(t.Context(), "ann")
 	if err != nil || got.Items == nil {
 		t.Errorf("got items %#v, error %v; want an empty array, not null", got.Items, err)
 	}
@@ -183,7 +186,7 @@ func TestScoresMustBeFinite(t *testing.T) {
 	s := newStore(t, Options{})
 	r := sample("ann")
 	r.Items[0].Score = math.NaN()
-	if _, err := s.PutRecommendations(t.Context(), []Recommendations{r}); err == nil {
+	if _, err := s.PutLists(t.Context(), []userstate.List{r}); err == nil {
 		t.Error("JSON has no NaN, so it must be refused")
 	}
 }
@@ -211,7 +214,7 @@ func TestStoredListsAreReadInAnyForm(t *testing.T) {
 			readable := name != "truncated"
 			older := r
 			older.RecID, older.SequenceVersion = "older", r.SequenceVersion-1
-			puts, err := s.PutRecommendations(t.Context(), []Recommendations{older})
+			puts, err := s.PutLists(t.Context(), []userstate.List{older})
 			if err != nil || puts[0].Written == readable {
 				t.Errorf("user %q, list %s: an older list is written: %t (error %v)", user, name, puts[0].Written, err)
 			}
@@ -220,7 +223,7 @@ func TestStoredListsAreReadInAnyForm(t *testing.T) {
 			}
 			again := r
 			again.RecID = "again"
-			if puts, err = s.PutRecommendations(t.Context(), []Recommendations{again}); err != nil || puts[0] != (Put{Written: true, Replaced: r.RecID}) {
+			if puts, err = s.PutLists(t.Context(), []userstate.List{again}); err != nil || puts[0] != (Put{Written: true, Replaced: r.RecID}) {
 				t.Errorf("user %q, list %s: got %+v (error %v), want the id of the list that was replaced", user, name, puts, err)
 			}
 		}

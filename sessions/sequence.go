@@ -12,9 +12,6 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// Interaction is an element of a sequence.
-type Interaction = userstate.Interaction
-
 // Sequence is what a user did, oldest first: chronological by the time of the
 // events, ties by arrival. Its version grows by one for every event that
 // changes it, and after an erasure goes on from the last one; a user without events
@@ -22,7 +19,7 @@ type Interaction = userstate.Interaction
 type Sequence struct {
 	User         string
 	Version      int64
-	Interactions []Interaction
+	Interactions []userstate.Interaction
 }
 
 // UserEvents are new events of one user in order of arrival.

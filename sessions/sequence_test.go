@@ -84,10 +84,10 @@ func randomDelivery(random *rand.Rand, events []event.Event) (batches [][]event.
 	return batches
 }
 
-func interactionsOf(events []event.Event) []Interaction {
-	interactions := make([]Interaction, len(events))
+func interactionsOf(events []event.Event) []userstate.Interaction {
+	interactions := make([]userstate.Interaction, len(events))
 	for i, e := range events {
-		interactions[i] = Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time}
+		interactions[i] = userstate.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time}
 	}
 	return interactions
 }
@@ -188,7 +188,7 @@ func TestScriptsAreLoadedAgainAfterARestart(t *testing.T) {
 	if err := s.rdb.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if !s.mustPut(t, Recommendations{User: "ann"}) {
+	if !s.mustPut(t, userstate.List{User: "ann"}) {
 		t.Error("the recommendations were not written")
 	}
 }
@@ -208,14 +208,14 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 		{"read the sequences of 2 users", func() error { _, err := s.Sequences(ctx, []string{"ann", "bob"}); return err }},
 		{"scan the sequences", func() error { _, err := s.Scan(ctx, func(Sequence) error { return nil }); return err }},
 		{"write the recommendations of 1 users", func() error {
-			_, err := s.PutRecommendations(ctx, []Recommendations{{User: "ann"}})
+			_, err := s.PutLists(ctx, []userstate.List{{User: "ann"}})
 			return err
 		}},
-		{"read the recommendations of 1 users", func() error { _, err := s.RecommendationsOf(ctx, []string{"ann"}); return err }},
-		{`read the recommendations of user "ann"`, func() error { _, err := s.Recommendations(ctx, "ann"); return err }},
-		{"write the popular items", func() error { return s.PutPopular(ctx, Recommendations{}) }},
-		{"write what is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
-		{"write that nothing is popular near items", func() error { return s.PutNear(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
+		{"read the recommendations of 1 users", func() error { _, err := s.Lists(ctx, []string{"ann"}); return err }},
+		{`read the recommendations of user "ann"`, func() error { _, err := s.List(ctx, "ann"); return err }},
+		{"write the popular items", func() error { return s.PutPopular(ctx, userstate.List{}) }},
+		{"write what is popular near items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
+		{"write that nothing is popular near items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
 	} {
 		err := test.call()
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {

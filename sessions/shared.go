@@ -8,13 +8,13 @@ import (
 )
 
 // Shared are the keys that infer keeps for all users.
-type Shared struct {
-	Popular, Near, Format bool
+type SharedKeys struct {
+	Popular, Similar, Format bool
 }
 
 // Shared tells which of them are there. Redis may have lost them: to a restart without a file,
 // or to FLUSHALL.
-func (s *Store) Shared(ctx context.Context) (found Shared, err error) {
+func (s *Store) SharedKeys(ctx context.Context) (found SharedKeys, err error) {
 	pipe := s.rdb.Pipeline()
 	keys := []string{s.keys.Popular(), s.keys.Similar(), s.keys.Format()}
 	counts := make([]*redis.IntCmd, len(keys))
@@ -22,19 +22,19 @@ func (s *Store) Shared(ctx context.Context) (found Shared, err error) {
 		counts[i] = pipe.Exists(ctx, key)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return Shared{}, fmt.Errorf("look whether the keys %q exist: %w", keys, err)
+		return SharedKeys{}, fmt.Errorf("look whether the keys %q exist: %w", keys, err)
 	}
-	return Shared{Popular: counts[0].Val() > 0, Near: counts[1].Val() > 0, Format: counts[2].Val() > 0}, nil
+	return SharedKeys{Popular: counts[0].Val() > 0, Similar: counts[1].Val() > 0, Format: counts[2].Val() > 0}, nil
 }
 
 // Missing names the keys that are not there, with what they hold.
-func (s *Store) Missing(found Shared, near bool) (missing []string) {
+func (s *Store) MissingKeys(found SharedKeys, near bool) (missing []string) {
 	for _, k := range []struct {
 		wanted, found bool
 		what, key     string
 	}{
 		{true, found.Popular, "popular items", s.keys.Popular()},
-		{near, found.Near, "similar items", s.keys.Similar()},
+		{near, found.Similar, "similar items", s.keys.Similar()},
 		{true, found.Format, "the format", s.keys.Format()},
 	} {
 		if k.wanted && !k.found {

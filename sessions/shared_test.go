@@ -14,17 +14,17 @@ func TestMissingKeysOfAllUsers(t *testing.T) {
 	s := open(t, rdb, Options{Prefix: "p"})
 	missing := func(near bool) []string {
 		t.Helper()
-		found, err := s.Shared(t.Context())
+		found, err := s.SharedKeys(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.Missing(found, near)
+		return s.MissingKeys(found, near)
 	}
 	if got, want := missing(true), []string{"popular items (p:popular)", "similar items (p:near)", "the format (p:format)"}; !slices.Equal(got, want) {
 		t.Errorf("an empty Redis lacks %q, want %q", got, want)
 	}
 	near := maps.All(map[string]userstate.SimilarItems{"a": {{Item: "b", Score: 1}}})
-	if err := errors.Join(s.Claim(t.Context()), s.PutPopular(t.Context(), Recommendations{RecID: "r"}), s.PutNear(t.Context(), near)); err != nil {
+	if err := errors.Join(s.ClaimFormat(t.Context()), s.PutPopular(t.Context(), userstate.List{RecID: "r"}), s.PutSimilar(t.Context(), near)); err != nil {
 		t.Fatal(err)
 	}
 	if got := missing(true); len(got) > 0 {

@@ -63,11 +63,11 @@ func Open(ctx context.Context, rdb redis.UniversalClient, o Options) (*Store, er
 		return nil, err
 	}
 	if err := rdb.Ping(ctx).Err(); err != nil {
-		return nil, WithRemedy(fmt.Errorf("ping Redis: %w", err))
+		return nil, WithHint(fmt.Errorf("ping Redis: %w", err))
 	}
 	for _, script := range []*redis.Script{appendScript, putScript, forgetScript, replaceScript} {
 		if err := script.Load(ctx, rdb).Err(); err != nil {
-			return nil, WithRemedy(fmt.Errorf("load script into Redis: %w", err))
+			return nil, WithHint(fmt.Errorf("load script into Redis: %w", err))
 		}
 	}
 	s := &Store{

@@ -133,14 +133,14 @@ func (s *Store) compare(t *testing.T, reference *Store, rng *rand.Rand, round in
 		}
 		both("append", func(s *Store) (any, error) { return s.Append(t.Context(), batch) })
 	case kind < 95:
-		var lists []Recommendations
+		var lists []userstate.List
 		for _, user := range users {
 			l := sample(user)
 			l.RecID = fmt.Sprint("r-", round)
 			l.SequenceVersion = max(0, s.sequence(t, user).Version-rng.Int64N(3)+rng.Int64N(2))
 			lists = append(lists, l)
 		}
-		both("put", func(s *Store) (any, error) { return s.PutRecommendations(t.Context(), lists) })
+		both("put", func(s *Store) (any, error) { return s.PutLists(t.Context(), lists) })
 	case kind < 97:
 		both("forget", func(s *Store) (any, error) { return s.Forget(t.Context(), users[:1], time.UnixMilli(ms)) })
 	default:
@@ -207,7 +207,7 @@ func TestTransactionConflicts(t *testing.T) {
 	if s.mustPut(t, list) {
 		t.Error("a list was written for a user who had been forgotten")
 	}
-	if list, err := s.RecommendationsOf(t.Context(), []string{"ann"}); err != nil || list[0].RecID != "" {
+	if list, err := s.Lists(t.Context(), []string{"ann"}); err != nil || list[0].RecID != "" {
 		t.Errorf("a forgotten user has %+v, %v", list, err)
 	}
 

@@ -77,7 +77,7 @@ func fillUsers(ctx context.Context, store *sessions.Store, random *rand.Rand, fi
 	if _, err := store.Append(ctx, events); err != nil {
 		return err
 	}
-	puts, err := store.PutRecommendations(ctx, lists)
+	puts, err := store.PutLists(ctx, lists)
 	if err == nil && !puts[0].Written {
 		err = fmt.Errorf("the list of %s was not written", lists[0].User)
 	}

@@ -40,7 +40,7 @@ func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, e
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Claim(ctx); err != nil {
+	if err := store.ClaimFormat(ctx); err != nil {
 		return nil, err
 	}
 	b := &baseline{rig: r, audience: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}

@@ -137,13 +137,13 @@ func (b *baseline) send(ctx context.Context, store *sessions.Store, phase int, u
 		if _, err := store.Sequences(ctx, ids); err != nil {
 			return err
 		}
-		_, err := store.RecommendationsOf(ctx, ids)
+		_, err := store.Lists(ctx, ids)
 		return err
 	}
 	var lists []recs.List
 	for _, user := range users {
 		lists = append(lists, a.list(user, b.model, a.versions[user], rng))
 	}
-	_, err := store.PutRecommendations(ctx, lists)
+	_, err := store.PutLists(ctx, lists)
 	return err
 }

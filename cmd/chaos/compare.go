@@ -8,6 +8,7 @@ import (
 
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -26,7 +27,7 @@ func (w *world) compare(ctx context.Context, l *load) (found faultsFound, err er
 	if err != nil {
 		return found, err
 	}
-	recommended, err := w.store.RecommendationsOf(ctx, users)
+	recommended, err := w.store.Lists(ctx, users)
 	if err != nil {
 		return found, err
 	}
@@ -65,7 +66,7 @@ func (f *faultsFound) compareSequence(want []event.Event, got sessions.Sequence)
 	for _, n := range times {
 		f.duplicated += n - 1
 	}
-	same := slices.EqualFunc(want, got.Interactions, func(e event.Event, in sessions.Interaction) bool {
+	same := slices.EqualFunc(want, got.Interactions, func(e event.Event, in userstate.Interaction) bool {
 		return e.ID == in.EventID && e.Item == in.Item && e.Type == in.Type && e.Time.Equal(in.Time)
 	})
 	if !same {
@@ -74,7 +75,7 @@ func (f *faultsFound) compareSequence(want []event.Event, got sessions.Sequence)
 }
 
 // upToDate tells whether a user's recommendations belong to the sequence.
-func upToDate(r sessions.Recommendations, want []event.Event, got sessions.Sequence) bool {
+func upToDate(r userstate.List, want []event.Event, got sessions.Sequence) bool {
 	items := make([]string, len(want))
 	for i, e := range want {
 		items[i] = e.Item

@@ -6,34 +6,35 @@ import (
 	"time"
 
 	"genrec/pkg/event"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
 func TestCompareSequenceCountsFaults(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_000).UTC()
 	var events []event.Event
-	var right []sessions.Interaction
+	var right []userstate.Interaction
 	for i, id := range []string{"a", "b", "c"} {
 		e := event.Event{ID: id, Item: "item-" + id, Type: event.DefaultType, Time: at.Add(time.Duration(i) * time.Millisecond)}
 		events = append(events, e)
-		right = append(right, sessions.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
+		right = append(right, userstate.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
 	}
-	changed := func(change func(s []sessions.Interaction) []sessions.Interaction) []sessions.Interaction {
+	changed := func(change func(s []userstate.Interaction) []userstate.Interaction) []userstate.Interaction {
 		return change(slices.Clone(right))
 	}
 	for _, c := range []struct {
 		name string
-		got  []sessions.Interaction
+		got  []userstate.Interaction
 		want faultsFound
 	}{
 		{"as sent", right, faultsFound{}},
 		{"one missing", right[:2], faultsFound{lost: 1, misordered: 1}},
 		{"one twice", append(slices.Clone(right), right[2]), faultsFound{duplicated: 1, misordered: 1}},
-		{"two exchanged", changed(func(s []sessions.Interaction) []sessions.Interaction {
+		{"two exchanged", changed(func(s []userstate.Interaction) []userstate.Interaction {
 			s[0], s[1] = s[1], s[0]
 			return s
 		}), faultsFound{misordered: 1}},
-		{"another item", changed(func(s []sessions.Interaction) []sessions.Interaction {
+		{"another item", changed(func(s []userstate.Interaction) []userstate.Interaction {
 			s[1].Item = "other"
 			return s
 		}), faultsFound{misordered: 1}},
@@ -51,13 +52,13 @@ func TestUpToDate(t *testing.T) {
 	sequence := sessions.Sequence{Version: 2}
 	for _, c := range []struct {
 		name string
-		r    sessions.Recommendations
+		r    userstate.List
 		want bool
 	}{
-		{"of the sequence", sessions.Recommendations{SequenceVersion: 2, Items: echoOf([]string{"a", "b"})}, true},
-		{"of the version before", sessions.Recommendations{SequenceVersion: 1, Items: echoOf([]string{"a", "b"})}, false},
-		{"of other items", sessions.Recommendations{SequenceVersion: 2, Items: echoOf([]string{"a"})}, false},
-		{"none", sessions.Recommendations{}, false},
+		{"of the sequence", userstate.List{SequenceVersion: 2, Items: echoOf([]string{"a", "b"})}, true},
+		{"of the version before", userstate.List{SequenceVersion: 1, Items: echoOf([]string{"a", "b"})}, false},
+		{"of other items", userstate.List{SequenceVersion: 2, Items: echoOf([]string{"a"})}, false},
+		{"none", userstate.List{}, false},
 	} {
 		if got := upToDate(c.r, events, sequence); got != c.want {
 			t.Errorf("recommendations %s: up to date is %v, want %v", c.name, got, c.want)

@@ -57,7 +57,7 @@ func (e echo) Load(context.Context, string) (inference.Generator, error) { retur
 func (echo) Version() string { return version }
 
 // Popular implements inference.Generator.
-func (echo) Popular() []sessions.ScoredItem { return nil }
+func (echo) Popular() []userstate.ScoredItem { return nil }
 
 // Near implements inference.Generator.
 func (echo) Near() iter.Seq2[string, userstate.SimilarItems] {
@@ -78,7 +78,7 @@ func (echo) Generate(ctx context.Context, requests []inference.Request) (inferen
 		return inference.Generated{}, ctx.Err()
 	case <-time.After(pause):
 	}
-	answers := make([][]sessions.ScoredItem, len(requests))
+	answers := make([][]userstate.ScoredItem, len(requests))
 	for i, r := range requests {
 		answers[i] = echoOf(r.Items)
 	}
@@ -86,10 +86,10 @@ func (echo) Generate(ctx context.Context, requests []inference.Request) (inferen
 }
 
 // echoOf are the newest items, the newest first.
-func echoOf(items []string) (echoed []sessions.ScoredItem) {
+func echoOf(items []string) (echoed []userstate.ScoredItem) {
 	const most = 5
 	for i := len(items) - 1; i >= 0 && len(echoed) < most; i-- {
-		echoed = append(echoed, sessions.ScoredItem{Item: items[i], Score: 1 / float64(len(echoed)+1)})
+		echoed = append(echoed, userstate.ScoredItem{Item: items[i], Score: 1 / float64(len(echoed)+1)})
 	}
 	return echoed
 }

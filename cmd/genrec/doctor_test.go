@@ -191,7 +191,7 @@ func TestLostKeysAreNamed(t *testing.T) {
 	}
 	popular := recs.List{RecID: "p", Items: []recs.ScoredItem{{Item: "a", Score: 1}}}
 	near := maps.All(map[string]userstate.SimilarItems{"a": {{Item: "b", Score: 1}}})
-	if err := errors.Join(store.Claim(t.Context()), store.PutPopular(t.Context(), popular), store.PutNear(t.Context(), near)); err != nil {
+	if err := errors.Join(store.ClaimFormat(t.Context()), store.PutPopular(t.Context(), popular), store.PutSimilar(t.Context(), near)); err != nil {
 		t.Fatal(err)
 	}
 	if f := ofShared(); !f.OK || !strings.Contains(f.Text, "has the keys that infer writes for all users") {

@@ -24,6 +24,7 @@ import (
 	"genrec/pkg/recs"
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/retrain"
 	"genrec/retrain/snapshot"
 	"genrec/sessions"
@@ -120,7 +121,7 @@ func await(t *testing.T, what string, done func() bool) {
 }
 
 // read is what a shop does: one GET, one JSON value.
-func (s *system) read(user string) (r sessions.Recommendations, found bool) {
+func (s *system) read(user string) (r userstate.List, found bool) {
 	s.t.Helper()
 	value, err := s.rdb.Get(s.t.Context(), "genrec:recs:{"+user+"}").Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -173,7 +174,7 @@ func TestEndToEnd(t *testing.T) {
 	first := s.retrain(1, 20, 60)
 	await(t, "recommendations for the traveler", func() bool { _, found := s.read("traveler"); return found })
 	before, _ := s.read("traveler")
-	if before.ModelVersion != first.Version || before.Source != sessions.SourceModel || before.SequenceVersion != 4 {
+	if before.ModelVersion != first.Version || before.Source != userstate.SourceModel || before.SequenceVersion != 4 {
 		t.Errorf("the list says model %q, source %q, sequence version %d; want %q, model, 4",
 			before.ModelVersion, before.Source, before.SequenceVersion, first.Version)
 	}
@@ -214,8 +215,8 @@ func TestEndToEnd(t *testing.T) {
 	})
 
 	// A stranger gets the popular items, labeled.
-	stranger, err := s.store.Recommendations(t.Context(), "stranger")
-	if err != nil || stranger.Source != sessions.SourcePopular || len(stranger.Items) != model.TopItems {
+	stranger, err := s.store.List(t.Context(), "stranger")
+	if err != nil || stranger.Source != userstate.SourcePopular || len(stranger.Items) != model.TopItems {
 		t.Errorf("a stranger gets %+v (%v), want the popular items", stranger, err)
 	}
 

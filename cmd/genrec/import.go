@@ -96,7 +96,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				if err := s.openStore(ctx, cmd); err != nil {
 					return err
 				}
-				if err := s.store.Claim(ctx); err != nil {
+				if err := s.store.ClaimFormat(ctx); err != nil {
 					return err
 				}
 				store = s.store

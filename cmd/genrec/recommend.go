@@ -54,7 +54,7 @@ func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error
 		Categories: cmd.StringSlice("category"), PerCategory: cmd.Int("diversity"),
 	})
 	if err != nil {
-		return sessions.WithRemedy(err)
+		return sessions.WithHint(err)
 	}
 	out, asJSON := cmd.Root().Writer, cmd.Bool("json")
 	if asJSON {
@@ -83,7 +83,7 @@ func whyNone(ctx context.Context, cmd *cli.Command, client *recs.Client, user st
 	keys, err := client.Missing(ctx, user)
 	switch {
 	case err != nil:
-		return sessions.WithRemedy(err)
+		return sessions.WithHint(err)
 	case !slices.Contains(keys, userstate.Keys{Prefix: cmd.String("prefix")}.Popular()):
 		return fmt.Errorf("user %q: %w that pass: what is excluded, seen, blocked, unavailable or of other categories leaves none", user, recs.ErrNotFound)
 	}

@@ -38,7 +38,7 @@ func connectRedis(ctx context.Context, cmd *cli.Command) (redis.UniversalClient,
 		return nil, err
 	}
 	client, err := redisconn.Connect(ctx, options)
-	return client, sessions.WithRemedy(err)
+	return client, sessions.WithHint(err)
 }
 
 // redisOptions reads HOST:PORT,HOST:PORT or a URL. Its errors do not quote the

@@ -19,6 +19,7 @@ import (
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -151,7 +152,7 @@ func clusterStore(t *testing.T, address string) *sessions.Store {
 // serveFrom asks a server for the recommendations of users in all slots.
 func serveFrom(t *testing.T, flags []string, address string) {
 	t.Helper()
-	list := sessions.Recommendations{ModelVersion: "v1", GeneratedAt: time.Now(), Items: []sessions.ScoredItem{{Item: "apple", Score: 1}}}
+	list := userstate.List{ModelVersion: "v1", GeneratedAt: time.Now(), Items: []userstate.ScoredItem{{Item: "apple", Score: 1}}}
 	if err := clusterStore(t, address).PutPopular(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}

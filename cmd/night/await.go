@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"genrec/sessions"
+	"genrec/pkg/userstate"
 )
 
 // patience is for what needs two slow cores for a while.
@@ -37,8 +37,8 @@ func (w *world) eventually(ctx context.Context, what string, holds func() (bool,
 }
 
 // lists are the users' own recommendations.
-func (w *world) lists(ctx context.Context, users []string) ([]sessions.Recommendations, error) {
-	return w.store.RecommendationsOf(ctx, users)
+func (w *world) lists(ctx context.Context, users []string) ([]userstate.List, error) {
+	return w.store.Lists(ctx, users)
 }
 
 // served waits until all have a list of their own by the version.

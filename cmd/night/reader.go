@@ -29,7 +29,7 @@ func (r *reader) read(ctx context.Context) {
 		case <-tick.C:
 		}
 		user := r.users[r.random.IntN(len(r.users))]
-		found, err := r.store.Recommendations(ctx, user)
+		found, err := r.store.List(ctx, user)
 		if ctx.Err() != nil {
 			return
 		}

@@ -12,7 +12,6 @@ import (
 	"genrec/model"
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
-	"genrec/sessions"
 )
 
 // Versions are the models of a registry, loaded onto one device.
@@ -57,7 +56,7 @@ type generator struct {
 
 func (g *generator) Version() string { return g.version }
 
-func (g *generator) Popular() []sessions.ScoredItem { return scored(g.recommender.Popular(g.items)) }
+func (g *generator) Popular() []userstate.ScoredItem { return scored(g.recommender.Popular(g.items)) }
 
 func (g *generator) Near() iter.Seq2[string, userstate.SimilarItems] {
 	return func(yield func(string, userstate.SimilarItems) bool) {
@@ -81,7 +80,7 @@ func (g *generator) Generate(ctx context.Context, requests []inference.Request) 
 		return inference.Generated{}, err
 	}
 	g.beams.Add(int64(len(requests) * g.recommender.Beams()))
-	lists := make([][]sessions.ScoredItem, len(ranked))
+	lists := make([][]userstate.ScoredItem, len(ranked))
 	for i, items := range ranked {
 		lists[i] = scored(items)
 	}
@@ -92,10 +91,10 @@ func (g *generator) Generate(ctx context.Context, requests []inference.Request) 
 
 func (g *generator) Close() error { return g.recommender.Close() }
 
-func scored(ranked []model.Ranked) []sessions.ScoredItem {
-	items := make([]sessions.ScoredItem, len(ranked))
+func scored(ranked []model.Ranked) []userstate.ScoredItem {
+	items := make([]userstate.ScoredItem, len(ranked))
 	for i, r := range ranked {
-		items[i] = sessions.ScoredItem{Item: r.Item, Score: r.Probability}
+		items[i] = userstate.ScoredItem{Item: r.Item, Score: r.Probability}
 	}
 	return items
 }

@@ -22,7 +22,7 @@ var errCannotCompare = errors.New("the server has no conditional writes")
 func (b *Bucket) explain(err error) error {
 	var answer smithy.APIError
 	if !errors.As(err, &answer) {
-		if remedy := tlsfiles.Remedy(err); remedy != "" {
+		if remedy := tlsfiles.Hint(err); remedy != "" {
 			return fmt.Errorf("%w: %s", err, remedy)
 		}
 		return err

@@ -60,7 +60,7 @@ func (s shop) recommends(user string, items ...string) {
 	if user == "" {
 		err = s.store.PutPopular(s.Context(), l)
 	} else {
-		_, err = s.store.PutRecommendations(s.Context(), []recs.List{l})
+		_, err = s.store.PutLists(s.Context(), []recs.List{l})
 	}
 	if err != nil {
 		s.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Errors that no repetition changes; Refusal says what to do about them.
+// Permanent errors of Connect and Lazy, see Permanent.
 var (
 	ErrPlainText  = errors.New("the server does not use TLS at this port")
 	ErrTLS        = errors.New("the server expects TLS at this port")
@@ -72,7 +72,7 @@ func isCluster(ctx context.Context, o *redis.UniversalOptions) (cluster bool, er
 		if cluster, failed = probe(ctx, address, o); failed == nil {
 			return cluster, nil
 		}
-		if failed = fmt.Errorf("connect to Redis at %s: %w", address, failed); i == 0 || Refusal(failed) != "" {
+		if failed = fmt.Errorf("connect to Redis at %s: %w", address, failed); i == 0 || Permanent(failed) {
 			err = failed
 		}
 	}

@@ -194,14 +194,14 @@ func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
 				if took := time.Since(began); took > 5*time.Second {
 					t.Errorf("it took %v", took)
 				}
-				if c.want != nil && !errors.Is(err, c.want) || redisconn.Refusal(err) == "" {
-					t.Errorf("the error is %v with the remedy %q, want %v with one", err, redisconn.Refusal(err), c.want)
+				if c.want != nil && !errors.Is(err, c.want) || !redisconn.Permanent(err) || redisconn.Hint(err) == "" {
+					t.Errorf("the error is %v with the hint %q, want %v, permanent and with a hint", err, redisconn.Hint(err), c.want)
 				}
 			}
 		})
 	}
-	if _, err := redisconn.Connect(t.Context(), options("127.0.0.1:1")); err == nil || redisconn.Refusal(err) != "" || !strings.Contains(err.Error(), "127.0.0.1:1") {
-		t.Errorf("a server that is away gives the error %v, which is no refusal", err)
+	if _, err := redisconn.Connect(t.Context(), options("127.0.0.1:1")); err == nil || redisconn.Permanent(err) || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("a server that is away gives the error %v, want one that is not permanent and names the address", err)
 	}
 }
 

@@ -9,9 +9,12 @@ import (
 	"genrec/pkg/tlsfiles"
 )
 
-// Refusal says what to do about a refusal that no repetition changes, and is empty for any
-// other error.
-func Refusal(err error) string {
+// Permanent reports whether a retry meets the same error until somebody changes the
+// configuration of the client or the server.
+func Permanent(err error) bool { return permanentHint(err) != "" }
+
+// permanentHint returns a hint for an error that is permanent, and "" for any other.
+func permanentHint(err error) string {
 	switch {
 	case err == nil:
 		return ""
@@ -30,7 +33,7 @@ func Refusal(err error) string {
 	case isPermission(err):
 		return "let this user read and write all keys with the prefix, run scripts, and in a Redis Cluster ask for its slots: docs/SECURITY.md has the rules"
 	}
-	return tlsfiles.Remedy(err)
+	return tlsfiles.Hint(err)
 }
 
 // isPermission tells whether a right is missing, be it for a command of a script.
@@ -38,13 +41,13 @@ func isPermission(err error) bool {
 	return redis.IsPermissionError(err) || strings.Contains(err.Error(), "-NOPERM") || strings.Contains(err.Error(), "The user executing the script can't")
 }
 
-// Remedy is Refusal, and says as well what an operator can do about a state of the server
-// that may pass by itself.
-func Remedy(err error) string {
-	if refusal := Refusal(err); refusal != "" || err == nil {
-		return refusal
+// Hint says what an operator can do about an error, permanent or not. It is empty for errors
+// that need no action, such as a server that is down.
+func Hint(err error) string {
+	if hint := permanentHint(err); hint != "" || err == nil {
+		return hint
 	}
-	for code, remedy := range map[string]string{
+	for code, hint := range map[string]string{
 		"READONLY":    "connect to the master: this is a replica that is only read",
 		"OOM":         "raise Redis's maxmemory, or give it less to keep",
 		"MISCONF":     "let Redis write to its disk again: its log says what fails",
@@ -54,7 +57,7 @@ func Remedy(err error) string {
 	} {
 		// Redis before 7 puts the code of a script's command within the text.
 		if redis.HasErrorPrefix(err, code) || strings.Contains(err.Error(), "-"+code+" ") {
-			return remedy
+			return hint
 		}
 	}
 	return ""

@@ -35,5 +35,5 @@ func Remedy(err error) string {
 	case errors.Is(err, kafka.InvalidTopic):
 		return "name the topic by letters, digits, dots, hyphens and underscores"
 	}
-	return tlsfiles.Remedy(err)
+	return tlsfiles.Hint(err)
 }

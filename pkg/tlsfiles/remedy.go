@@ -7,9 +7,8 @@ import (
 	"net"
 )
 
-// Remedy says what to do about an error of TLS that no repetition changes, and is
-// empty for any other error.
-func Remedy(err error) string {
+// Hint says what to do about a permanent TLS error. It is empty for any other error.
+func Hint(err error) string {
 	var (
 		certificate *tls.CertificateVerificationError
 		hostname    x509.HostnameError

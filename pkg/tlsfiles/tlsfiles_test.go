@@ -38,12 +38,12 @@ func TestRemedies(t *testing.T) {
 			if (err == nil) != (test.want == "") {
 				t.Fatalf("got error %v", err)
 			}
-			if got := tlsfiles.Remedy(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			if got := tlsfiles.Hint(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 				t.Errorf("the remedy for %v is %q, want %q", err, got, test.want)
 			}
 		})
 	}
-	if got := tlsfiles.Remedy(errors.New("connection refused")); got != "" {
+	if got := tlsfiles.Hint(errors.New("connection refused")); got != "" {
 		t.Errorf("a server that is away has the remedy %q: it must be waited for", got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"genrec/pkg/event"
 	"genrec/pkg/history"
+	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
@@ -53,7 +54,7 @@ func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) (skippe
 		for user, events := range h {
 			s := sessions.Sequence{User: user}
 			for _, e := range events {
-				s.Interactions = append(s.Interactions, sessions.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
+				s.Interactions = append(s.Interactions, userstate.Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time})
 			}
 			if err := each(s); err != nil {
 				return 0, err

@@ -9,6 +9,7 @@ import (
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/recs"
+	"genrec/pkg/userstate"
 	"genrec/serve"
 	"genrec/serve/playground"
 	"genrec/serve/servetest"
@@ -35,11 +36,11 @@ func (f fake) Sequences(_ context.Context, users []string) ([]sessions.Sequence,
 	if f.away {
 		return nil, errAway
 	}
-	return []sessions.Sequence{{User: users[0], Interactions: []sessions.Interaction{{Item: "old", Type: "view"}, {Item: "new", Type: "click"}}}}, nil
+	return []sessions.Sequence{{User: users[0], Interactions: []userstate.Interaction{{Item: "old", Type: "view"}, {Item: "new", Type: "click"}}}}, nil
 }
 
-func (fake) ScanActive(_ context.Context, _ time.Time, fn func([]sessions.Active) error) error {
-	return fn([]sessions.Active{{User: "ann"}, {User: "bob"}})
+func (fake) ScanActive(_ context.Context, _ time.Time, fn func([]sessions.ActiveUser) error) error {
+	return fn([]sessions.ActiveUser{{User: "ann"}, {User: "bob"}})
 }
 
 func list(user, version string, sequence int64, items ...string) recs.List {

@@ -23,7 +23,7 @@ type Reader interface {
 // Sessions reads what users did. *sessions.Store is one.
 type Sessions interface {
 	Sequences(ctx context.Context, users []string) ([]sessions.Sequence, error)
-	ScanActive(ctx context.Context, since time.Time, fn func([]sessions.Active) error) error
+	ScanActive(ctx context.Context, since time.Time, fn func([]sessions.ActiveUser) error) error
 }
 
 // Config configures a Playground.
@@ -120,7 +120,7 @@ var errEnough = errors.New("enough")
 
 // findPeople looks for some who were active before the page began.
 func (p *Playground) findPeople(ctx context.Context) {
-	err := p.cfg.Sessions.ScanActive(ctx, time.Now().Add(-activeFor), func(page []sessions.Active) error {
+	err := p.cfg.Sessions.ScanActive(ctx, time.Now().Add(-activeFor), func(page []sessions.ActiveUser) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, active := range page {

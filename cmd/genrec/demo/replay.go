@@ -15,10 +15,11 @@ import (
 	"genrec/model/catalog"
 	"genrec/pkg/backoff"
 	"genrec/pkg/event"
+	"genrec/pkg/recs"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 	"genrec/retrain"
 	"genrec/retrain/snapshot"
-	"genrec/sessions"
 )
 
 const (
@@ -200,13 +201,13 @@ func (d *demo) send(ctx context.Context, rate float64, events []event.Event) err
 
 // judge compares an event with the lists that stand before it.
 func (d *demo) judge(ctx context.Context, e event.Event) error {
-	recs, err := d.Store.Recommendations(ctx, e.User)
-	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
+	list, err := d.Store.List(ctx, e.User)
+	if err != nil && !errors.Is(err, recs.ErrNotFound) {
 		return err
 	}
-	top := recs.Items[:min(cutOff, len(recs.Items))]
+	top := list.Items[:min(cutOff, len(list.Items))]
 	d.score.events++
-	if slices.ContainsFunc(top, func(item sessions.ScoredItem) bool { return item.Item == e.Item }) {
+	if slices.ContainsFunc(top, func(item userstate.ScoredItem) bool { return item.Item == e.Item }) {
 		d.score.hits++
 	}
 	if d.popularity.contains(e.User, e.Item, cutOff) {

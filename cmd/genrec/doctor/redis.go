@@ -67,7 +67,7 @@ func deployment(client redis.UniversalClient, masters int) string {
 }
 
 func redisFailed(err error) Finding {
-	hint := redisconn.Remedy(err)
+	hint := redisconn.Hint(err)
 	f := failed(redisSubject, err, cmp.Or(hint, "run Redis 6.2 or newer at that address, and permit access to this user"))
 	f.Text = strings.TrimSuffix(f.Text, ": "+hint)
 	return f
@@ -145,11 +145,11 @@ func (r Redis) checkSharedKeys(ctx context.Context, similarItems bool) []Finding
 	if err != nil {
 		return nil
 	}
-	found, err := store.Shared(ctx)
+	found, err := store.SharedKeys(ctx)
 	if err != nil {
 		return []Finding{redisFailed(err)}
 	}
-	if missing := store.Missing(found, similarItems); len(missing) > 0 {
+	if missing := store.MissingKeys(found, similarItems); len(missing) > 0 {
 		return []Finding{failed(redisSubject, fmt.Errorf("keys that infer writes for all users are missing: %s", strings.Join(missing, ", ")),
 			"start infer: it writes them within seconds, at its start and after a loss")}
 	}
@@ -168,7 +168,7 @@ func checkClock(ctx context.Context, client redis.UniversalClient) Finding {
 		return unchecked(subject, fmt.Sprintf("not compared with the clock of Redis: %v", err), "permit TIME to this user (+time)")
 	}
 	if err != nil {
-		return failed(subject, fmt.Errorf("ask Redis for the time: %w", err), cmp.Or(redisconn.Remedy(err), "check why Redis does not answer TIME"))
+		return failed(subject, fmt.Errorf("ask Redis for the time: %w", err), cmp.Or(redisconn.Hint(err), "check why Redis does not answer TIME"))
 	}
 	skew := theirs.Sub(sent.Add(time.Since(sent) / 2)).Round(time.Millisecond)
 	if skew.Abs() > maxClockSkew {
