@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -108,12 +109,16 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					cfg.History = &importer.History{Dir: past, Erasures: s.store}
 				}
 			}
-			done := importDone{DryRun: dry}
-			cfg.Refuse = done.report.Watch(cfg.Refuse)
+			done := importer.Summary{DryRun: dry}
+			cfg.Refuse = done.Watch(cfg.Refuse)
 			began := time.Now()
 			done.Result, err = importer.Run(ctx, cfg, store, cmd.Args().Slice())
 			done.Seconds = time.Since(began).Seconds()
-			return errors.Join(err, done.print(cmd.Root().Writer, cmd.Bool("json")))
+			if cmd.Bool("json") {
+				return errors.Join(err, json.NewEncoder(cmd.Root().Writer).Encode(&done))
+			}
+			done.Print(cmd.Root().Writer)
+			return err
 		},
 	}
 }
@@ -150,7 +155,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) 
 	closeAll = func() error { return nil }
 	switch {
 	case rejects != "":
-		if cfg.Refuse, closeAll, err = rejectsFile(rejects); err != nil {
+		if cfg.Refuse, closeAll, err = importer.RejectsFile(rejects); err != nil {
 			return nil, settings.Wrong(cmd, err, "rejects")
 		}
 	case dry:
