@@ -23,7 +23,7 @@ type batch struct {
 	set         *servingSet
 	tasks       []*task // of users whose recommendations are outdated
 	deadLetters []kafka.Message
-	span        *stream.Trace
+	span        *stream.Span
 	began       time.Time
 }
 
@@ -99,7 +99,7 @@ func (r *run) start(ctx context.Context) (*batch, error) {
 // generateBatch is the part of a batch that takes a slot.
 func (r *run) generateBatch(ctx context.Context, b *batch) error {
 	for _, p := range b.users {
-		p.trace.Step(ctx, "wait", p.queued, b.began)
+		p.trace.AddStep(ctx, "wait", p.queued, b.began)
 	}
 	b.span = beginBatch(ctx, b.users)
 	err := r.read(b.span.Context(ctx), b)
@@ -145,7 +145,7 @@ func (r *run) read(ctx context.Context, b *batch) error {
 		state := &states[i]
 		if state.Err != nil {
 			p.trace.Fail(ReasonBadSequence)
-			b.deadLetters = append(b.deadLetters, stream.DeadLetter(p.message, ReasonBadSequence, state.Err.Error()))
+			b.deadLetters = append(b.deadLetters, stream.NewDeadLetter(p.message, ReasonBadSequence, state.Err.Error()))
 			continue
 		}
 		if t := b.task(p, state); t != nil {

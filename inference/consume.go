@@ -55,11 +55,11 @@ func (r *run) fetch(ctx context.Context, p *stream.Partition, o *offsets) error 
 
 func (r *run) receive(ctx context.Context, m kafka.Message, o *offsets) error {
 	at := o.add(m.Offset)
-	trace, queued := r.tracer.Continue(ctx, m), time.Now()
+	trace, queued := r.tracer.ContinueProcess(ctx, m), time.Now()
 	refresh, err := decode(m.Value)
 	if err != nil {
 		trace.Fail(ReasonBadRefresh)
-		if err := r.deadLetter(ctx, stream.DeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
+		if err := r.deadLetter(ctx, stream.NewDeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
 			return err
 		}
 		trace.End()
@@ -98,7 +98,7 @@ func (r *run) commit(ctx context.Context, p *stream.Partition, o *offsets) error
 			if err := p.Commit(ctx, next); err != nil {
 				return err
 			}
-			if err := backoff.Sleep(ctx, stream.CommitEvery); err != nil {
+			if err := backoff.Sleep(ctx, stream.CommitInterval); err != nil {
 				return err
 			}
 		}
@@ -119,7 +119,7 @@ func (r *run) deadLetter(ctx context.Context, messages ...kafka.Message) error {
 		return err
 	}
 	for _, m := range messages {
-		r.metrics.dead.WithLabelValues(stream.ReasonOf(m)).Inc()
+		r.metrics.dead.WithLabelValues(stream.DeadLetterReason(m)).Inc()
 	}
 	r.counters.failed.Add(int64(len(messages)))
 	r.cfg.Logger.WarnContext(ctx, "dead-lettered refreshes", "topic", r.deadLetters.Topic, "refreshes", len(messages))

@@ -99,7 +99,7 @@ func (r *run) isolate(ctx context.Context, b *batch, model Generator, tasks []*t
 	if len(tasks) == 1 {
 		t := tasks[0]
 		t.trace.Fail(ReasonGenerateFailed)
-		b.deadLetters = append(b.deadLetters, stream.DeadLetter(t.message, ReasonGenerateFailed, err.Error()))
+		b.deadLetters = append(b.deadLetters, stream.NewDeadLetter(t.message, ReasonGenerateFailed, err.Error()))
 		return nil, failed{r.failures.add(model.Version()), err}, nil
 	}
 	for _, half := range [][]*task{tasks[:len(tasks)/2], tasks[len(tasks)/2:]} {

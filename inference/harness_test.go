@@ -170,15 +170,7 @@ func (h *harness) deadLetter() kafka.Message {
 	if n := h.buried(); n != 1 {
 		h.t.Fatalf("there are %d dead letters, want 1", n)
 	}
-	ctx, cancel := context.WithTimeout(h.t.Context(), embeddedtest.Patience)
-	defer cancel()
-	reader := stream.NewReader(h.kafka(), "test", h.topics.DeadLetters)
-	defer reader.Close()
-	m, err := reader.FetchMessage(ctx)
-	if err != nil {
-		h.t.Fatalf("read the dead letter: %v", err)
-	}
-	return m
+	return h.servers.Messages(h.topics.DeadLetters)[0]
 }
 
 func header(m kafka.Message, key string) string {

@@ -16,7 +16,7 @@ type pending struct {
 	refresh stream.Refresh
 	message kafka.Message // the newest that asks for them
 	offset  offset        // of that message
-	trace   *stream.Trace // of the oldest message that has one
+	trace   *stream.Span  // of the oldest message that has one
 	queued  time.Time     // that message
 }
 

@@ -57,7 +57,7 @@ func TestQueueJoinsTraces(t *testing.T) {
 	for i := range int64(4) {
 		p := refreshOf("ann", i, 100*i)
 		if p.queued = time.UnixMilli(i); i > 0 {
-			p.trace = tracer.Process(t.Context(), kafka.Message{Topic: "refreshes", Offset: i})
+			p.trace = tracer.StartProcess(t.Context(), kafka.Message{Topic: "refreshes", Offset: i})
 		}
 		q.tryAdd(p)
 	}

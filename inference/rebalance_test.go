@@ -106,7 +106,7 @@ func TestLostPartitionsAreNotCommitted(t *testing.T) {
 	h.written(first, int64(partitions))
 	kept := int64(partitions) - lost
 	h.reachCommitted(kept)
-	time.Sleep(3 * stream.CommitEvery) // in which a wrong commit would come
+	time.Sleep(3 * stream.CommitInterval) // in which a wrong commit would come
 	if got := h.committed(); got != kept {
 		t.Errorf("%d messages are committed, but the first worker owns %d partitions of %d", got, kept, partitions)
 	}

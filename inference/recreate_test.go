@@ -13,7 +13,7 @@ func TestDeletedTopics(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	r := h.run()
-	keeper := stream.NewKeeper(h.kafka(), h.topics, 2, r.cfg.Logger)
+	keeper := stream.NewTopicWatcher(h.kafka(), h.topics, 2, r.cfg.Logger)
 	service := embeddedtest.Run(t, keeper.Run)
 	defer service.Stop()
 	h.produce(h.see("ann", "apple"), h.see("bob", "bread"))

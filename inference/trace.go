@@ -23,12 +23,12 @@ func (p *pending) follow(older *pending) {
 
 // beginBatch begins the span of a batch, below that of its first user who is followed and
 // linked with the others', or none if nobody is.
-func beginBatch(ctx context.Context, batch []*pending) (span *stream.Trace) {
+func beginBatch(ctx context.Context, batch []*pending) (span *stream.Span) {
 	for _, p := range batch {
 		switch {
 		case !p.trace.Recording():
 		case span == nil:
-			span = p.trace.Begin(ctx, "batch", attribute.Int("genrec.users", len(batch)))
+			span = p.trace.StartChild(ctx, "batch", attribute.Int("genrec.users", len(batch)))
 		default:
 			span.Link(p.trace)
 		}
@@ -40,13 +40,13 @@ func beginBatch(ctx context.Context, batch []*pending) (span *stream.Trace) {
 func traceBatch(ctx context.Context, step string, began time.Time, batch []*pending) {
 	now := time.Now()
 	for _, p := range batch {
-		p.trace.Step(ctx, step, began, now)
+		p.trace.AddStep(ctx, step, began, now)
 	}
 }
 
-func traceTasks(ctx context.Context, step string, began time.Time, tasks []*task, links ...*stream.Trace) {
+func traceTasks(ctx context.Context, step string, began time.Time, tasks []*task, links ...*stream.Span) {
 	now := time.Now()
 	for _, t := range tasks {
-		t.trace.Step(ctx, step, began, now, links...)
+		t.trace.AddStep(ctx, step, began, now, links...)
 	}
 }

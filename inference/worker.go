@@ -118,7 +118,7 @@ func (w *Worker) open() *run {
 func (r *run) consume(ctx context.Context) error {
 	return stream.Consume(ctx, stream.GroupConfig{
 		Kafka: r.cfg.Kafka, Group: r.cfg.Group, Topic: r.cfg.Topics.Refreshes, Logger: r.cfg.Logger,
-		Pause: r.size.pause,
+		FetchPause: r.size.pause,
 	}, r.own)
 }
 

@@ -14,7 +14,7 @@ import (
 // source is a message as it came, and its trace if somebody follows it.
 type source struct {
 	kafka.Message
-	trace *stream.Trace
+	trace *stream.Span
 }
 
 // decoded is a message and what it holds: an event, or what is wrong with it.
@@ -52,7 +52,7 @@ type batch struct {
 	users       []sessions.UserEvents // each user once
 	sources     [][]source            // of the events of each user
 	position    map[string]int        // of a user in both
-	buried      []*stream.Trace       // of the messages that have a dead letter
+	buried      []*stream.Span        // of the messages that have a dead letter
 	deadLetters []kafka.Message
 	dead        map[event.Reason]int64
 }
@@ -115,7 +115,7 @@ func (b *batch) bury(m source, reason event.Reason, detail string) {
 		b.buried = append(b.buried, m.trace)
 	}
 	b.count(reason, 1)
-	b.deadLetters = append(b.deadLetters, stream.DeadLetter(m.Message, string(reason), detail))
+	b.deadLetters = append(b.deadLetters, stream.NewDeadLetter(m.Message, string(reason), detail))
 }
 
 func (b *batch) count(reason event.Reason, n int) {

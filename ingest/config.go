@@ -20,15 +20,15 @@ const (
 // Config configures an Ingester. Every field but Kafka may be left zero and
 // then takes its default.
 type Config struct {
-	Kafka    stream.Cluster
-	Topics   stream.Topics
-	Group    string               // Kafka consumer group
-	Limits   event.Limits         // zero MaxBytes: event.DefaultLimits
-	Start    stream.Start         // of partitions that the group has committed nothing of
-	MaxBatch int                  // events of a partition applied together: larger is faster under load, and redelivers more after a crash
-	MaxBytes int64                // of the messages in hand, of all partitions; more wait in Kafka
-	Tracing  trace.TracerProvider // nil: no spans; the traces that messages name are passed on
-	Logger   *slog.Logger
+	Kafka       stream.Cluster
+	Topics      stream.Topics
+	Group       string               // Kafka consumer group
+	Limits      event.Limits         // zero MaxBytes: event.DefaultLimits
+	StartOffset stream.StartOffset   // of partitions that the group has committed nothing of
+	MaxBatch    int                  // events of a partition applied together: larger is faster under load, and redelivers more after a crash
+	MaxBytes    int64                // of the messages in hand, of all partitions; more wait in Kafka
+	Tracing     trace.TracerProvider // nil: no spans; the traces that messages name are passed on
+	Logger      *slog.Logger
 }
 
 func (c Config) withDefaults() Config {

@@ -29,11 +29,11 @@ const (
 type HistoryConfig struct {
 	Kafka           stream.Cluster // where the interactions come from
 	Topics          stream.Topics
-	Group           string        // Kafka consumer group
-	Limits          event.Limits  // zero MaxBytes: event.DefaultLimits
-	Start           stream.Start  // where partitions without a committed offset are read from
-	SegmentMessages int64         // messages after which a segment is published
-	SegmentAge      time.Duration // age at which a segment is published; bounds the commit lag and what is read again after a crash
+	Group           string             // Kafka consumer group
+	Limits          event.Limits       // zero MaxBytes: event.DefaultLimits
+	StartOffset     stream.StartOffset // where partitions without a committed offset are read from
+	SegmentMessages int64              // messages after which a segment is published
+	SegmentAge      time.Duration      // age at which a segment is published; bounds the commit lag and what is read again after a crash
 	Logger          *slog.Logger
 }
 
@@ -83,7 +83,7 @@ func (w *HistoryWriter) Run(ctx context.Context) error {
 		return errors.New("history: no Kafka brokers are configured")
 	}
 	group := stream.GroupConfig{
-		Kafka: w.cfg.Kafka, Group: w.cfg.Group, Topic: w.cfg.Topics.Interactions, Start: w.cfg.Start, Logger: w.cfg.Logger,
+		Kafka: w.cfg.Kafka, Group: w.cfg.Group, Topic: w.cfg.Topics.Interactions, StartOffset: w.cfg.StartOffset, Logger: w.cfg.Logger,
 	}
 	err := backoff.Retry(ctx, w.cfg.Logger, "write the history", func() error {
 		return stream.Consume(ctx, group, w.consume)

@@ -39,7 +39,7 @@ func TestHistoryWithDeadBroker(t *testing.T) {
 	h.produce(5)
 	cluster := h.servers.Cluster()
 	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
-	r := h.run(HistoryConfig{Kafka: cluster, SegmentAge: soon, Start: stream.Since(time.Now().Add(-time.Hour))})
+	r := h.run(HistoryConfig{Kafka: cluster, SegmentAge: soon, StartOffset: stream.StartAt(time.Now().Add(-time.Hour))})
 	h.awaitCommits(0)
 	r.Stop()
 	h.wantAll(false)

@@ -69,8 +69,8 @@ func (i *Ingester) Run(ctx context.Context) error {
 		deadLetters: stream.NewDeadLetterWriter(i.cfg.Kafka, i.cfg.Topics.DeadLetters),
 	}
 	err := stream.Consume(ctx, stream.GroupConfig{
-		Kafka: i.cfg.Kafka, Group: i.cfg.Group, Topic: i.cfg.Topics.Interactions, Start: i.cfg.Start, Logger: i.cfg.Logger,
-		Pause: r.pause,
+		Kafka: i.cfg.Kafka, Group: i.cfg.Group, Topic: i.cfg.Topics.Interactions, StartOffset: i.cfg.StartOffset, Logger: i.cfg.Logger,
+		FetchPause: r.fetchPause,
 	}, r.work)
 	if ctx.Err() != nil {
 		err = nil

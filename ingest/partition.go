@@ -82,7 +82,7 @@ func (w *worker) fetch(ctx context.Context) error {
 // time that an append takes, which is short while there is little load; a quiet topic's next
 // message is not held up, since it comes later than that. With many cores, requests are cheap in
 // comparison with the time that users wait.
-func (r *run) pause() time.Duration {
+func (r *run) fetchPause() time.Duration {
 	return min(10*time.Duration(r.appendTook.Load()), longestPause)
 }
 
@@ -100,10 +100,10 @@ func (w *worker) receive(ctx context.Context, m kafka.Message) error {
 }
 
 func (w *worker) decode(ctx context.Context, m kafka.Message) decoded {
-	followed, began := w.tracer.Process(ctx, m), time.Now()
+	followed, began := w.tracer.StartProcess(ctx, m), time.Now()
 	d := decode(m, began, w.cfg.Limits)
 	if d.source.trace = followed; followed.Recording() {
-		followed.Step(ctx, "decode", began, time.Now())
+		followed.AddStep(ctx, "decode", began, time.Now())
 	}
 	return d
 }
@@ -231,7 +231,7 @@ func (w *worker) commit(ctx context.Context) error {
 			w.counters.add(b.stats)
 			w.metrics.finished(b.stats)
 		}
-		if err := backoff.Sleep(ctx, stream.CommitEvery); err != nil {
+		if err := backoff.Sleep(ctx, stream.CommitInterval); err != nil {
 			return err
 		}
 	}

@@ -150,7 +150,7 @@ func TestStart(t *testing.T) {
 	} {
 		t.Run(test.start, func(t *testing.T) {
 			h := newHarness(t)
-			start, err := stream.ParseStart(test.start)
+			start, err := stream.ParseStartOffset(test.start)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestStart(t *testing.T) {
 			h.produce(recent)
 
 			// The first one commits where it starts, whatever becomes of it.
-			first := h.runWith(Config{Start: start}, h.store)
+			first := h.runWith(Config{StartOffset: start}, h.store)
 			if test.start == "earliest" {
 				h.finished(first, 2)
 			} else {
@@ -174,7 +174,7 @@ func TestStart(t *testing.T) {
 			first.Stop()
 			h.produce(h.event("ann", "carrot", 2))
 			h.produce(h.event("ann", "dill", 3))
-			next := h.runWith(Config{Start: start}, h.store)
+			next := h.runWith(Config{StartOffset: start}, h.store)
 			h.eventually(func() string {
 				if n := h.committed(); n != 4 {
 					return fmt.Sprintf("%d messages are committed, want 4", n)

@@ -13,7 +13,7 @@ import (
 func TestDeletedTopics(t *testing.T) {
 	h := newHarness(t)
 	r := h.run()
-	keeper := stream.NewKeeper(h.kafka(), h.topics, 2, slog.New(slog.DiscardHandler))
+	keeper := stream.NewTopicWatcher(h.kafka(), h.topics, 2, slog.New(slog.DiscardHandler))
 	service := embeddedtest.Run(t, keeper.Run)
 	defer service.Stop()
 	h.produce(h.event("ann", "apple", 1), h.event("bob", "bread", 1))

@@ -13,21 +13,21 @@ import (
 func (b *batch) trace(ctx context.Context, step string, began, ended time.Time) {
 	for _, user := range b.sources {
 		for _, m := range user {
-			m.trace.Step(ctx, step, began, ended)
+			m.trace.AddStep(ctx, step, began, ended)
 		}
 	}
 }
 
 // send begins the sending of each user's refresh, in the trace of the first event that is
 // followed; the others' are linked with it.
-func (b *batch) send(ctx context.Context, topic string, refreshes []kafka.Message) (sent []*stream.Trace) {
+func (b *batch) send(ctx context.Context, topic string, refreshes []kafka.Message) (sent []*stream.Span) {
 	for i, user := range b.sources {
-		var first *stream.Trace
+		var first *stream.Span
 		for _, m := range user {
 			switch {
 			case m.trace == nil:
 			case first == nil:
-				first = m.trace.Send(ctx, topic, &refreshes[i])
+				first = m.trace.StartSend(ctx, topic, &refreshes[i])
 				sent = append(sent, first)
 			default:
 				first.Link(m.trace)
@@ -48,7 +48,7 @@ func (b *batch) endTraces() {
 	endAll(b.buried)
 }
 
-func endAll(traces []*stream.Trace) {
+func endAll(traces []*stream.Span) {
 	for _, t := range traces {
 		t.End()
 	}

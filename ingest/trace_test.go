@@ -57,7 +57,7 @@ func TestEventsAreTraced(t *testing.T) {
 		t.Fatalf("there are %d refreshes, want one of both events", len(refreshes))
 	}
 	send := named(t, spans[traces[0]], "send refreshes")
-	if got := api.SpanContextFromContext(stream.TraceOf(t.Context(), refreshes[0])); got.SpanID() != send.SpanContext.SpanID() {
+	if got := api.SpanContextFromContext(stream.ExtractTrace(t.Context(), refreshes[0])); got.SpanID() != send.SpanContext.SpanID() {
 		t.Errorf("the refresh names span %s, want %s, that of its sending", got.SpanID(), send.SpanContext.SpanID())
 	}
 	second := named(t, spans[traces[1]], "process interactions")

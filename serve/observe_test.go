@@ -97,7 +97,7 @@ func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
 		if len(messages) != 1 {
 			t.Fatalf("the stream has %d messages, want 1", len(messages))
 		}
-		sent := trace.SpanContextFromContext(stream.TraceOf(t.Context(), messages[0]))
+		sent := trace.SpanContextFromContext(stream.ExtractTrace(t.Context(), messages[0]))
 		if sent.TraceID().String() != traceID {
 			t.Errorf("traced %v: the event is in trace %v, want that of the request", traced, sent.TraceID())
 		}

@@ -25,7 +25,7 @@ func (p *Producer) Publish(ctx context.Context, events []Event) error {
 	messages := make([]kafka.Message, len(events))
 	for i, e := range events {
 		messages[i] = kafka.Message{Key: []byte(e.User), Value: e.JSON}
-		defer stream.Sending(ctx, p.writer.Topic, &messages[i]).End()
+		defer stream.StartSend(ctx, p.writer.Topic, &messages[i]).End()
 	}
 	return stream.Publish(ctx, p.logger, p.writer, messages...)
 }

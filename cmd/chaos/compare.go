@@ -85,7 +85,7 @@ func upToDate(r userstate.List, want []event.Event, got sessions.Sequence) bool 
 
 func (w *world) compareLetters(ctx context.Context, l *load, found *faultsFound) error {
 	buried := make(map[string]bool)
-	foreign, err := stream.Letters(ctx, w.cluster, w.topics.DeadLetters, stream.Earliest, func(letter stream.Letter) error {
+	foreign, err := stream.ScanDeadLetters(ctx, w.cluster, w.topics.DeadLetters, stream.Earliest, func(letter stream.DeadLetter) error {
 		value := string(letter.Original.Value)
 		if _, refused := l.refused[value]; refused {
 			buried[value] = true

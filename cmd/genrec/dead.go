@@ -62,14 +62,14 @@ Example:   genrec dead list --kafka kafka:9092 --reason bad_timestamp --since 24
 				if err != nil {
 					return settings.Wrong(cmd, err, "since")
 				}
-				since = stream.Since(at)
+				since = stream.StartAt(at)
 			}
 			out := newLetterTable(cmd.Root().Writer)
 			if cmd.Bool("json") {
 				out = newLetterLines(cmd.Root().Writer)
 			}
 			reasons := cmd.StringSlice("reason")
-			foreign, err := stream.Letters(ctx, cluster, stream.DefaultTopics().DeadLetters, since, func(l stream.Letter) error {
+			foreign, err := stream.ScanDeadLetters(ctx, cluster, stream.DefaultTopics().DeadLetters, since, func(l stream.DeadLetter) error {
 				if len(reasons) > 0 && !slices.Contains(reasons, l.Reason) {
 					return nil
 				}
@@ -96,7 +96,7 @@ func parseSince(text string) (time.Time, error) {
 
 // letterPrinter prints letters one by one: there may be millions.
 type letterPrinter struct {
-	print func(stream.Letter) error
+	print func(stream.DeadLetter) error
 	end   func(whole bool) error // whole: all letters were read
 }
 
@@ -112,14 +112,14 @@ func newLetterTable(out io.Writer) letterPrinter {
 		return err
 	}
 	return letterPrinter{
-		print: func(l stream.Letter) error {
+		print: func(l stream.DeadLetter) error {
 			if lines == 0 {
 				if err := line("BURIED", "REASON", "KEY", "FROM", "DETAIL"); err != nil {
 					return err
 				}
 			}
 			from := fmt.Sprintf("%s/%d/%d", l.Original.Topic, l.Original.Partition, l.Original.Offset)
-			return line(l.Buried.UTC().Format(time.RFC3339), l.Reason, printable(l.Original.Key), from, printable(l.Detail))
+			return line(l.Time.UTC().Format(time.RFC3339), l.Reason, printable(l.Original.Key), from, printable(l.Detail))
 		},
 		end: func(whole bool) error {
 			if lines == 0 && whole {
@@ -141,7 +141,7 @@ func printable[T ~string | ~[]byte](text T) string {
 func newLetterLines(out io.Writer) letterPrinter {
 	lines := json.NewEncoder(out)
 	return letterPrinter{
-		print: func(l stream.Letter) error { return lines.Encode(letterJSON(l)) },
+		print: func(l stream.DeadLetter) error { return lines.Encode(letterJSON(l)) },
 		end:   func(bool) error { return nil },
 	}
 }
@@ -163,10 +163,10 @@ type letterLine struct {
 	Letter      string            `json:"letter"` // TOPIC/PARTITION/OFFSET
 }
 
-func letterJSON(l stream.Letter) letterLine {
+func letterJSON(l stream.DeadLetter) letterLine {
 	line := letterLine{
-		Reason: l.Reason, Detail: l.Detail, Buried: l.Buried.UTC(), Key: string(l.Original.Key), CutFrom: l.CutFrom,
-		Topic: l.Original.Topic, Partition: l.Original.Partition, Offset: l.Original.Offset, Letter: l.Place(),
+		Reason: l.Reason, Detail: l.Detail, Buried: l.Time.UTC(), Key: string(l.Original.Key), CutFrom: l.TruncatedFrom,
+		Topic: l.Original.Topic, Partition: l.Original.Partition, Offset: l.Original.Offset, Letter: l.Position(),
 	}
 	if !l.Original.Time.IsZero() {
 		line.Produced = l.Original.Time.UTC()
@@ -210,10 +210,10 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 				return err
 			}
 			shown := newProgress(os.Stderr)
-			done, err := stream.Replay(ctx, stream.ReplayConfig{
+			done, err := stream.ReplayDeadLetters(ctx, stream.ReplayConfig{
 				Kafka: cluster, Topics: stream.DefaultTopics(), Reasons: cmd.StringSlice("reason"),
-				Again: cmd.Bool("again"), DryRun: cmd.Bool("dry-run"), Logger: slog.Default(),
-				Read: shown.counting("replay", "letters"),
+				IncludeReplayed: cmd.Bool("again"), DryRun: cmd.Bool("dry-run"), Logger: slog.Default(),
+				OnRead: shown.counting("replay", "letters"),
 			})
 			shown.Finish()
 			return errors.Join(err, printReplayed(cmd, done))
@@ -221,7 +221,7 @@ Example:   genrec dead replay --kafka kafka:9092 --reason unknown_type --dry-run
 	}
 }
 
-func printReplayed(cmd *cli.Command, done stream.Replayed) error {
+func printReplayed(cmd *cli.Command, done stream.ReplayResult) error {
 	out, dry := cmd.Root().Writer, cmd.Bool("dry-run")
 	if cmd.Bool("json") {
 		return json.NewEncoder(out).Encode(struct {
@@ -231,13 +231,13 @@ func printReplayed(cmd *cli.Command, done stream.Replayed) error {
 			Cut      int  `json:"cut"`
 			Rejected int  `json:"rejected"`
 			Foreign  int  `json:"foreign"`
-		}{dry, done.Replayed, done.Before, done.Cut, done.Rejected, done.Foreign})
+		}{dry, done.Replayed, done.AlreadyReplayed, done.Truncated, done.Rejected, done.Foreign})
 	}
 	what := "replayed"
 	if dry {
 		what = "to be replayed"
 	}
 	_, err := fmt.Fprintf(out, "%d %s, %d were before, %d cannot be: cut, %d cannot be: rejected by their topic, %d cannot be: not from a topic of genrec\n",
-		done.Replayed, what, done.Before, done.Cut, done.Rejected, done.Foreign)
+		done.Replayed, what, done.AlreadyReplayed, done.Truncated, done.Rejected, done.Foreign)
 	return err
 }

@@ -21,7 +21,7 @@ func TestDeadLettersAreListedAndReplayed(t *testing.T) {
 		Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}},
 	}
 	for _, reason := range []string{"not_json", "bad_id"} {
-		if err := w.WriteMessages(t.Context(), stream.DeadLetter(original, reason, "a\x1b[31mdetail")); err != nil {
+		if err := w.WriteMessages(t.Context(), stream.NewDeadLetter(original, reason, "a\x1b[31mdetail")); err != nil {
 			t.Fatal(err)
 		}
 	}

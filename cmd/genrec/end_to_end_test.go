@@ -251,15 +251,14 @@ func TestEndToEnd(t *testing.T) {
 
 func (s *system) checkDeadLetters(want map[string]string) {
 	s.t.Helper()
-	r := stream.NewReader(s.servers.Cluster(), "test", stream.DefaultTopics().DeadLetters)
-	defer r.Close()
-	ctx, cancel := context.WithTimeout(s.t.Context(), embeddedtest.Patience)
-	defer cancel()
-	for range len(want) {
-		m, err := r.ReadMessage(ctx)
-		if err != nil {
-			s.t.Fatalf("read the dead letters: %v", err)
+	var messages []kafka.Message
+	embeddedtest.Eventually(s.t, func() string {
+		if messages = s.servers.Messages(stream.DefaultTopics().DeadLetters); len(messages) < len(want) {
+			return fmt.Sprintf("there are %d dead letters, want %d", len(messages), len(want))
 		}
+		return ""
+	})
+	for _, m := range messages {
 		reason := ""
 		for _, h := range m.Headers {
 			if h.Key == stream.HeaderReason {

@@ -86,12 +86,12 @@ func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluste
 	inRedis.Finish()
 	topic, shown := stream.DefaultTopics().DeadLetters, newProgress(os.Stderr)
 	var err error
-	done.Letters, err = stream.EraseLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
+	done.Letters, err = stream.EraseDeadLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
 	shown.Finish()
 	if err != nil {
 		return err
 	}
-	compacts, err := stream.Compacts(ctx, cluster, topic)
+	compacts, err := stream.IsCompacted(ctx, cluster, topic)
 	if err == nil && !compacts {
 		slog.Warn("erased letters stay on Kafka's disk until the topic's retention ends: give it the cleanup.policy compact,delete", "topic", topic)
 	}

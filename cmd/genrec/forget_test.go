@@ -39,7 +39,7 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad := kafka.Message{Topic: "interactions", Offset: int64(i), Key: []byte(user), Value: []byte("{")}
-		if err := w.WriteMessages(t.Context(), stream.DeadLetter(bad, "not_json", "cut off")); err != nil {
+		if err := w.WriteMessages(t.Context(), stream.NewDeadLetter(bad, "not_json", "cut off")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -181,7 +181,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) 
 			messages := make([]kafka.Message, len(rows))
 			for i, r := range rows {
 				row := kafka.Message{Topic: "file:" + r.File, Offset: r.Line, Value: r.Value, Time: time.Now()}
-				messages[i] = stream.DeadLetter(row, r.Reason, r.Detail)
+				messages[i] = stream.NewDeadLetter(row, r.Reason, r.Detail)
 			}
 			return stream.Publish(ctx, slog.Default(), letters, messages...)
 		}

@@ -65,7 +65,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("there are %d refreshes, the last of %q, want one of ann", n, m.Key)
 	}
 	n, m := count(stream.DefaultTopics().DeadLetters)
-	if l, err := stream.OpenLetter(m); n != 1 || err != nil || l.Original.Topic != "file:"+path || l.Original.Offset != 4 {
+	if l, err := stream.DecodeDeadLetter(m); n != 1 || err != nil || l.Original.Topic != "file:"+path || l.Original.Offset != 4 {
 		t.Errorf("there are %d dead letters, the last %+v (error %v), want one of line 4", n, l, err)
 	}
 }

@@ -30,10 +30,10 @@ ingest processes share, for retrain to learn from more than the newest ones.
 
 Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/history`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStart)},
+			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStartOffset)},
 		}),
 		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
-			start, err := stream.ParseStart(cmd.String("from"))
+			start, err := stream.ParseStartOffset(cmd.String("from"))
 			if err != nil {
 				return settings.Wrong(cmd, err, "from")
 			}
@@ -80,8 +80,8 @@ func collectLess() {
 	}
 }
 
-func newIngester(s *servers, start stream.Start, o *observation) *ingest.Ingester {
-	return ingest.New(ingest.Config{Kafka: s.kafka, Start: start, Tracing: o.tracing}, s.store)
+func newIngester(s *servers, start stream.StartOffset, o *observation) *ingest.Ingester {
+	return ingest.New(ingest.Config{Kafka: s.kafka, StartOffset: start, Tracing: o.tracing}, s.store)
 }
 
 // openHistory returns nil without --history.
@@ -94,8 +94,8 @@ func openHistory(cmd *cli.Command) (*history.Dir, error) {
 	return past, settings.Wrong(cmd, err, "history")
 }
 
-func newHistoryWriter(s *servers, past *history.Dir, start stream.Start) *ingest.HistoryWriter {
-	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, Start: start}, past)
+func newHistoryWriter(s *servers, past *history.Dir, start stream.StartOffset) *ingest.HistoryWriter {
+	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, StartOffset: start}, past)
 }
 
 // ingestAccess is what ingest does in Kafka, with a history or with none.

@@ -127,7 +127,7 @@ func fillForJSON(t *testing.T, servers *embeddedtest.Servers, rdb *redis.Client)
 	w := stream.NewDeadLetterWriter(servers.Cluster(), stream.DefaultTopics().DeadLetters)
 	defer w.Close()
 	original := kafka.Message{Topic: stream.DefaultTopics().Interactions, Key: []byte("ann"), Value: []byte("\xff{"), Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}}}
-	if err := w.WriteMessages(t.Context(), stream.DeadLetter(original, "not_json", "detail")); err != nil {
+	if err := w.WriteMessages(t.Context(), stream.NewDeadLetter(original, "not_json", "detail")); err != nil {
 		t.Fatal(err)
 	}
 }

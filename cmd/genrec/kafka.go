@@ -48,8 +48,8 @@ func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
 // reach connects to Kafka once, for commands that do not wait for it, and says what to do if
 // that is refused.
 func reach(ctx context.Context, cluster stream.Cluster) error {
-	err := stream.Reach(ctx, cluster)
-	if remedy := stream.Remedy(err); remedy != "" {
+	err := stream.CheckConnection(ctx, cluster)
+	if remedy := stream.Hint(err); remedy != "" {
 		err = fmt.Errorf("%w: %s", err, remedy)
 	}
 	return err

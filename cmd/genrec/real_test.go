@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -247,9 +248,9 @@ func TestRealAccess(t *testing.T) {
 		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "name the CA that signed the server's certificate"},
 		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "show a client certificate"},
 		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "show a client certificate"},
-		{"Kafka: no rights", []string{"--kafka-user=nobody"}, "let this user Describe, Read and Write"},
+		{"Kafka: no rights", []string{"--kafka-user=nobody"}, "grant this user Describe, Read and Write"},
 		{"Kafka: no right to write", []string{"--kafka-user=reader"}, `write to topic "refreshes"`},
-		{"Kafka: no right to the group", []string{"--kafka-user=groupless"}, "let this user Read as that consumer group"},
+		{"Kafka: no right to the group", []string{"--kafka-user=groupless"}, "grant this user Read on the consumer group"},
 
 		{"Redis: wrong password", []string{"--redis-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
 		{"Redis: no password", []string{"--redis-user=", "--redis-password-file="}, "check the user and the password"},
@@ -316,11 +317,17 @@ func TestRealIngestWithDocumentedRights(t *testing.T) {
 		return ""
 	})
 	for _, topic := range []string{stream.DefaultTopics().Refreshes, stream.DefaultTopics().DeadLetters} {
-		r := stream.NewReader(stream.Cluster{Brokers: []string{s.kafka.Address()}}, "test", topic)
-		if _, err := r.FetchMessage(t.Context()); err != nil {
-			t.Errorf("read topic %s: %v", topic, err)
-		}
-		r.Close()
+		embeddedtest.Eventually(t, func() string {
+			n := 0
+			err := stream.Scan(t.Context(), stream.Cluster{Brokers: []string{s.kafka.Address()}}, topic, stream.Earliest, func(kafka.Message) error {
+				n++
+				return nil
+			})
+			if err != nil || n == 0 {
+				return fmt.Sprintf("topic %s has %d messages (error %v), want some", topic, n, err)
+			}
+			return ""
+		})
 	}
 	stop()
 	if err := <-done; err != nil {
@@ -339,7 +346,7 @@ func TestRealCommandsWithDocumentedRights(t *testing.T) {
 	}
 	letters := stream.NewDeadLetterWriter(stream.Cluster{Brokers: []string{s.kafka.Address()}}, stream.DefaultTopics().DeadLetters)
 	defer letters.Close()
-	dead := stream.DeadLetter(kafka.Message{Topic: stream.DefaultTopics().Interactions, Key: []byte("bob"), Value: []byte(`{"type": "stare"}`)}, "unknown_type", "")
+	dead := stream.NewDeadLetter(kafka.Message{Topic: stream.DefaultTopics().Interactions, Key: []byte("bob"), Value: []byte(`{"type": "stare"}`)}, "unknown_type", "")
 	if err := letters.WriteMessages(t.Context(), dead); err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 			if err != nil {
 				return unlessStopped(groupCtx, err)
 			}
-			return stream.NewKeeper(kafka, stream.DefaultTopics(), partitions, slog.Default()).Run(groupCtx)
+			return stream.NewTopicWatcher(kafka, stream.DefaultTopics(), partitions, slog.Default()).Run(groupCtx)
 		})
 	}
 	server, err := serve.New(cfg, client, events)

@@ -21,7 +21,7 @@ type servers struct {
 	store *sessions.Store
 	own   *embedded.Servers // nil when both were given by address
 	// keeper watches the topics of services; nil for commands that work once.
-	keeper *stream.Keeper
+	keeper *stream.TopicWatcher
 }
 
 // connect uses the servers given by address and embedded ones in place of those
@@ -60,7 +60,7 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Permissions
 			return s, err
 		}
 	}
-	s.keeper = stream.NewKeeper(s.kafka, stream.DefaultTopics(), cmd.Int("partitions"), slog.Default())
+	s.keeper = stream.NewTopicWatcher(s.kafka, stream.DefaultTopics(), cmd.Int("partitions"), slog.Default())
 	options, err := redisConfig(cmd, address)
 	if err != nil {
 		return s, err

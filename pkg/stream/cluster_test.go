@@ -9,7 +9,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-func TestClusterShowsNoSecret(t *testing.T) {
+func TestClusterHidesSecrets(t *testing.T) {
 	for _, mechanism := range []string{"plain", "SCRAM-SHA-256", "scram-sha-512"} {
 		sasl, err := stream.NewSASL(mechanism, "ann", "hunter2")
 		if err != nil {
@@ -19,10 +19,10 @@ func TestClusterShowsNoSecret(t *testing.T) {
 		want := "a:9092,b:9092 (TLS, SASL " + strings.ToUpper(mechanism) + ")"
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			if got := fmt.Sprintf(verb, c); got != want {
-				t.Errorf("%s shows %q, want %q", verb, got, want)
+				t.Errorf("%s prints %q, want %q", verb, got, want)
 			}
 			if got := fmt.Sprintf(verb, struct{ Kafka stream.Cluster }{c}); strings.Contains(got, "hunter2") {
-				t.Errorf("%s of a struct shows the password: %s", verb, got)
+				t.Errorf("%s of a struct prints the password: %s", verb, got)
 			}
 		}
 	}
@@ -31,7 +31,7 @@ func TestClusterShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestNewSASLRefuses(t *testing.T) {
+func TestNewSASLErrors(t *testing.T) {
 	for _, test := range []struct{ mechanism, password, want string }{
 		{"", "hunter2", `""`},
 		{"GSSAPI", "hunter2", `"GSSAPI"`},
@@ -39,7 +39,7 @@ func TestNewSASLRefuses(t *testing.T) {
 	} {
 		_, err := stream.NewSASL(test.mechanism, "ann", test.password)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("NewSASL(%q) ends with %v, want an error with %s and no password", test.mechanism, err, test.want)
+			t.Errorf("NewSASL(%q) returned %v, want an error with %s and no password", test.mechanism, err, test.want)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func startSecure(t *testing.T) (cluster stream.Cluster, opened func() int) {
 	connections := make(chan struct{}, 10_000)
 	server.ControlKey(int16(kmsg.SASLHandshake), func(kmsg.Request) (kmsg.Response, error, bool) {
 		server.KeepControl()
-		connections <- struct{}{} // once by each
+		connections <- struct{}{} // one handshake for each connection
 		return nil, nil, false
 	})
 	clientTLS, err := tlsfiles.Files{CA: files.CA}.Client()
@@ -65,20 +65,19 @@ func startSecure(t *testing.T) (cluster stream.Cluster, opened func() int) {
 	return cluster, func() int { return len(connections) }
 }
 
-// Nothing that is called again and again may leave connections, or open those that could be
-// shared.
+// Repeated calls must not leak connections, nor open ones that could be shared.
 func TestCallsLeaveNoConnections(t *testing.T) {
 	cluster, opened := startSecure(t)
 	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 2); err != nil {
 		t.Fatal(err)
 	}
-	all := slices.DeleteFunc(publicCalls(cluster), func(c call) bool { return c.slow })
+	all := publicCalls(cluster)
 	run := func(c call) {
 		if err := c.do(t.Context()); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 	}
-	for _, c := range all { // opens what stays
+	for _, c := range all { // open the shared connections
 		run(c)
 	}
 	before := runtime.NumGoroutine()
@@ -89,10 +88,9 @@ func TestCallsLeaveNoConnections(t *testing.T) {
 			run(c)
 		}
 		if n := opened() - connections; c.shares && n >= calls/2 {
-			t.Errorf("%d calls of %s opened %d connections, want those before to be used again", calls, c.name, n)
+			t.Errorf("%d calls of %s opened %d connections, want the earlier ones to be reused", calls, c.name, n)
 		}
 	}
-	// A reader that is closed waits for the broker's last answer.
 	embeddedtest.Eventually(t, func() string {
 		if n := runtime.NumGoroutine() - before; n >= calls/2 {
 			var stacks strings.Builder
@@ -103,14 +101,14 @@ func TestCallsLeaveNoConnections(t *testing.T) {
 	})
 }
 
-// One of the brokers that a cluster is given by may be away.
-func TestDeadBrokerIsPassedOver(t *testing.T) {
+// One of the bootstrap brokers may be down.
+func TestCallsWithDeadBroker(t *testing.T) {
 	servers := startWithTopics(t)
 	cluster := servers.Cluster()
 	cluster.Brokers = append([]string{"127.0.0.1:1"}, cluster.Brokers...)
 	for _, call := range publicCalls(cluster) {
 		t.Run(call.name, func(t *testing.T) {
-			for range 3 { // in whichever order brokers are tried
+			for range 3 { // brokers are tried in random order
 				if err := call.do(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -121,12 +119,11 @@ func TestDeadBrokerIsPassedOver(t *testing.T) {
 
 type call struct {
 	name   string
-	shares bool // connections with the calls before
-	slow   bool
+	shares bool // reuses connections of earlier calls
 	do     func(context.Context) error
 }
 
-// publicCalls are all of the package that reach a cluster.
+// publicCalls are all functions of the package that connect to a cluster.
 func publicCalls(cluster stream.Cluster) []call {
 	topics := stream.DefaultTopics()
 	lag := stream.NewLagCollector(cluster, "readers", topics.Refreshes)
@@ -134,12 +131,12 @@ func publicCalls(cluster stream.Cluster) []call {
 		defer w.Close()
 		return stream.Publish(ctx, quiet, w, messages...)
 	}
-	consume := func(start stream.Start) func(context.Context) error {
+	consume := func(start stream.StartOffset) func(context.Context) error {
 		return func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 			defer cancel()
 			var consumed atomic.Bool
-			group := stream.GroupConfig{Kafka: cluster, Group: fmt.Sprint("group-", time.Now().UnixNano()), Topic: topics.Interactions, Start: start, Logger: quiet}
+			group := stream.GroupConfig{Kafka: cluster, Group: fmt.Sprint("group-", time.Now().UnixNano()), Topic: topics.Interactions, StartOffset: start, Logger: quiet}
 			err := stream.Consume(ctx, group, func(ctx context.Context, p *stream.Partition) error {
 				if err := p.Commit(ctx, 0); err != nil {
 					return err
@@ -158,22 +155,22 @@ func publicCalls(cluster stream.Cluster) []call {
 	return []call{
 		{name: "EnsureTopics", do: func(ctx context.Context) error { return stream.EnsureTopics(ctx, cluster, topics, 2) }},
 		{name: "AwaitTopics", do: func(ctx context.Context) error { return stream.AwaitTopics(ctx, quiet, cluster, topics, 2) }},
-		{name: "ExamineTopics", do: func(ctx context.Context) error {
-			_, err := stream.ExamineTopics(ctx, cluster, topics)
+		{name: "InspectTopics", do: func(ctx context.Context) error {
+			_, err := stream.InspectTopics(ctx, cluster, topics)
 			return err
 		}},
 		{name: "CheckPermissions", do: func(ctx context.Context) error {
 			return stream.CheckPermissions(ctx, cluster, stream.Permissions{Group: "readers", Reads: topics.Refreshes, Writes: []string{topics.DeadLetters}})
 		}},
-		{name: "Compacts", do: func(ctx context.Context) error {
-			_, err := stream.Compacts(ctx, cluster, topics.DeadLetters)
+		{name: "IsCompacted", do: func(ctx context.Context) error {
+			_, err := stream.IsCompacted(ctx, cluster, topics.DeadLetters)
 			return err
 		}},
 		{name: "Publish", shares: true, do: func(ctx context.Context) error {
 			return write(ctx, stream.NewWriter(cluster, topics.Refreshes), kafka.Message{Key: []byte("ann"), Value: []byte("v")})
 		}},
 		{name: "Publish dead letters", shares: true, do: func(ctx context.Context) error {
-			return write(ctx, stream.NewDeadLetterWriter(cluster, topics.DeadLetters), stream.DeadLetter(original, "not_json", "detail"))
+			return write(ctx, stream.NewDeadLetterWriter(cluster, topics.DeadLetters), stream.NewDeadLetter(original, "not_json", "detail"))
 		}},
 		{name: "Lag", shares: true, do: func(ctx context.Context) error {
 			_, err := stream.Lag(ctx, cluster, "readers", topics.Refreshes)
@@ -184,40 +181,31 @@ func publicCalls(cluster stream.Cluster) []call {
 			registry.MustRegister(lag)
 			n, err := testutil.GatherAndCount(registry)
 			if err == nil && n != 2 {
-				err = fmt.Errorf("the lag of %d partitions is told, want 2", n)
+				err = fmt.Errorf("the collector reports %d partitions, want 2", n)
 			}
 			return err
 		}},
 		{name: "Scan", do: func(ctx context.Context) error {
-			return stream.Scan(ctx, cluster, topics.Refreshes, stream.Since(time.Now().Add(-time.Minute)), func(kafka.Message) error { return nil })
+			return stream.Scan(ctx, cluster, topics.Refreshes, stream.StartAt(time.Now().Add(-time.Minute)), func(kafka.Message) error { return nil })
 		}},
-		{name: "Letters", do: func(ctx context.Context) error {
-			_, err := stream.Letters(ctx, cluster, topics.DeadLetters, stream.Earliest, func(stream.Letter) error { return nil })
+		{name: "ScanDeadLetters", do: func(ctx context.Context) error {
+			_, err := stream.ScanDeadLetters(ctx, cluster, topics.DeadLetters, stream.Earliest, func(stream.DeadLetter) error { return nil })
 			return err
 		}},
-		{name: "Replay", do: func(ctx context.Context) error {
-			_, err := stream.Replay(ctx, stream.ReplayConfig{Kafka: cluster, Topics: topics, Logger: quiet})
+		{name: "ReplayDeadLetters", do: func(ctx context.Context) error {
+			_, err := stream.ReplayDeadLetters(ctx, stream.ReplayConfig{Kafka: cluster, Topics: topics, Logger: quiet})
 			return err
 		}},
-		{name: "EraseLetters", do: func(ctx context.Context) error {
-			_, err := stream.EraseLetters(ctx, quiet, cluster, topics.DeadLetters, []string{"ann"}, func() {})
+		{name: "EraseDeadLetters", do: func(ctx context.Context) error {
+			_, err := stream.EraseDeadLetters(ctx, quiet, cluster, topics.DeadLetters, []string{"ann"}, func() {})
 			return err
 		}},
 		{name: "Consume from the latest", do: consume(stream.Latest)},
-		{name: "Consume from a time", do: consume(stream.Since(time.Now().Add(-time.Hour)))},
-		{name: "NewReader", slow: true, do: func(ctx context.Context) error {
-			r := stream.NewReader(cluster, "readers", topics.Refreshes)
-			defer r.Close()
-			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-			defer cancel()
-			_, err := r.FetchMessage(ctx)
-			return err
-		}},
+		{name: "Consume from a time", do: consume(stream.StartAt(time.Now().Add(-time.Hour)))},
 	}
 }
 
-// Where a start is in a partition.
-func TestScanStarts(t *testing.T) {
+func TestScanFromStartOffsets(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
 	w := stream.NewWriter(servers.Cluster(), topic)
@@ -229,13 +217,13 @@ func TestScanStarts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for start, want := range map[stream.Start]string{
-		stream.Earliest:                            "[0 1 2 3 4]",
-		stream.Latest:                              "[]",
-		stream.Since(begin):                        "[0 1 2 3 4]",
-		stream.Since(begin.Add(2 * time.Minute)):   "[2 3 4]",
-		stream.Since(begin.Add(150 * time.Second)): "[3 4]",
-		stream.Since(begin.Add(time.Hour)):         "[]",
+	for start, want := range map[stream.StartOffset]string{
+		stream.Earliest:       "[0 1 2 3 4]",
+		stream.Latest:         "[]",
+		stream.StartAt(begin): "[0 1 2 3 4]",
+		stream.StartAt(begin.Add(2 * time.Minute)):   "[2 3 4]",
+		stream.StartAt(begin.Add(150 * time.Second)): "[3 4]",
+		stream.StartAt(begin.Add(time.Hour)):         "[]",
 	} {
 		var values []string
 		err := stream.Scan(t.Context(), servers.Cluster(), topic, start, func(m kafka.Message) error {
@@ -244,12 +232,12 @@ func TestScanStarts(t *testing.T) {
 		})
 		slices.Sort(values)
 		if got := fmt.Sprint(values); err != nil || got != want {
-			t.Errorf("from %v there is %s (error %v), want %s", start, got, err, want)
+			t.Errorf("a scan from %v reads %s (error %v), want %s", start, got, err, want)
 		}
 	}
 }
 
-// A partition whose commits cannot be read is no partition without commits.
+// A partition whose committed offset cannot be read is not one without a committed offset.
 func TestLagReportsErrorsOfPartitions(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Refreshes
@@ -258,17 +246,17 @@ func TestLagReportsErrorsOfPartitions(t *testing.T) {
 	}
 	servers.Faults().ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		servers.Faults().KeepControl()
-		asked, answer := request.(*kmsg.OffsetFetchRequest), request.ResponseKind().(*kmsg.OffsetFetchResponse)
-		for _, t := range asked.Topics {
-			of := kmsg.OffsetFetchResponseTopic{Topic: t.Topic}
+		fetch, response := request.(*kmsg.OffsetFetchRequest), request.ResponseKind().(*kmsg.OffsetFetchResponse)
+		for _, t := range fetch.Topics {
+			topic := kmsg.OffsetFetchResponseTopic{Topic: t.Topic}
 			for _, partition := range t.Partitions {
-				of.Partitions = append(of.Partitions, kmsg.OffsetFetchResponseTopicPartition{
+				topic.Partitions = append(topic.Partitions, kmsg.OffsetFetchResponseTopicPartition{
 					Partition: partition, Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code,
 				})
 			}
-			answer.Topics = append(answer.Topics, of)
+			response.Topics = append(response.Topics, topic)
 		}
-		return answer, nil, true
+		return response, nil, true
 	})
 	if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); !errors.Is(err, kafka.TopicAuthorizationFailed) {
 		t.Errorf("the lag is %d (%v), want the error", lag, err)

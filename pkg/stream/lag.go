@@ -11,11 +11,11 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Lag returns how many messages of a topic a group has not committed yet, without those of
-// transactions that are open. Those that were aborted and the marks at the ends of transactions
-// count where messages follow them, and do not at the end.
+// Lag returns the number of messages of a topic that a consumer group has not committed, up to
+// the last stable offset. Aborted messages and control records count if messages follow them in
+// their partition, but not at its end.
 func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, error) {
-	lags, err := lagsOf(ctx, cluster.client(), group, topic)
+	lags, err := partitionLags(ctx, cluster.client(), group, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -26,22 +26,22 @@ func Lag(ctx context.Context, cluster Cluster, group, topic string) (int64, erro
 	return lag, nil
 }
 
-// lagsOf returns the lag of each partition.
-func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lags map[int]int64, err error) {
+// partitionLags returns the lag of each partition.
+func partitionLags(ctx context.Context, client *kafka.Client, group, topic string) (lags map[int]int64, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("look up how far group %q is in topic %q: %w", group, topic, err)
+			err = fmt.Errorf("look up the lag of group %q in topic %q: %w", group, topic, err)
 		}
 	}()
 	ids, err := partitionsOf(ctx, client, topic)
 	if err != nil {
 		return nil, err
 	}
-	var asked []kafka.OffsetRequest
+	var requests []kafka.OffsetRequest
 	for _, id := range ids {
-		asked = append(asked, kafka.FirstOffsetOf(id), kafka.LastOffsetOf(id))
+		requests = append(requests, kafka.FirstOffsetOf(id), kafka.LastOffsetOf(id))
 	}
-	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}, IsolationLevel: kafka.ReadCommitted})
+	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: requests}, IsolationLevel: kafka.ReadCommitted})
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +67,11 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 		from := max(p.FirstOffset, committed[p.Partition])
 		lag := p.LastOffset - from
 		if lag > 0 {
-			waits, err := anyMessage(ctx, client, topic, p.Partition, from, p.LastOffset)
+			found, err := hasMessage(ctx, client, topic, p.Partition, from, p.LastOffset)
 			if err != nil {
 				return nil, err
 			}
-			if !waits {
+			if !found {
 				lag = 0
 			}
 		}
@@ -80,37 +80,36 @@ func lagsOf(ctx context.Context, client *kafka.Client, group, topic string) (lag
 	return lags, nil
 }
 
-// lookBytes bounds what is read to find a message, but for the first batch.
-const lookBytes = 4 << 10
+// lagFetchBytes bounds a fetch that looks for a message; the first batch may be larger.
+const lagFetchBytes = 4 << 10
 
-// anyMessage tells whether there is a message between two offsets. Otherwise all that is there
-// are marks at the ends of transactions, and transactions that were aborted.
-func anyMessage(ctx context.Context, client *kafka.Client, topic string, partition int, from, to int64) (bool, error) {
-	p := &Partition{Number: partition, cfg: GroupConfig{Topic: topic}, client: client, next: from}
-	for p.next < to {
-		response, err := fetch(ctx, client, topic, partition, p.next, lookBytes, time.Millisecond)
+// hasMessage reports whether there is a message between two offsets, rather than only aborted
+// transactions and control records.
+func hasMessage(ctx context.Context, client *kafka.Client, topic string, partition int, from, to int64) (bool, error) {
+	for from < to {
+		response, err := fetch(ctx, client, topic, partition, from, lagFetchBytes, time.Millisecond)
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			return true, nil // retention has just removed it
 		}
 		if err != nil {
 			return false, err
 		}
-		messages, end, err := p.read(response)
+		messages, end, err := response.messages(topic, partition, from)
 		if err != nil {
 			return false, err
 		}
 		if len(messages) > 0 {
 			return messages[0].Offset < to, nil
 		}
-		if end <= p.next {
-			return true, nil // it does not tell
+		if end <= from {
+			return true, nil // unknown: count it
 		}
-		p.next = end
+		from = end
 	}
 	return false, nil
 }
 
-// lagTimeout is how long Kafka may take to tell the lag.
+// lagTimeout bounds looking up the lag while Prometheus scrapes.
 const lagTimeout = 5 * time.Second
 
 type lagCollector struct {
@@ -119,9 +118,9 @@ type lagCollector struct {
 	lag          *prometheus.Desc
 }
 
-// NewLagCollector returns the lag of a group in each partition of a topic, for
-// Prometheus: Kafka is asked whenever Prometheus asks, so that it also tells of a group
-// that is stuck. Each member tells it of all partitions.
+// NewLagCollector returns a collector of a group's lag in each partition of a topic. Each scrape
+// looks it up in Kafka, so that it is also right for a group that is stuck. Every member of the
+// group reports all partitions.
 func NewLagCollector(cluster Cluster, group, topic string) prometheus.Collector {
 	return &lagCollector{
 		client: cluster.client(), group: group, topic: topic,
@@ -137,7 +136,7 @@ func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.lag }
 func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
 	defer cancel()
-	lags, err := lagsOf(ctx, c.client, c.group, c.topic)
+	lags, err := partitionLags(ctx, c.client, c.group, c.topic)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(c.lag, err)
 		return

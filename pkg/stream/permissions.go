@@ -13,30 +13,29 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// Permissions is what a service does in a cluster.
+// Permissions are the Kafka operations that a service needs.
 type Permissions struct {
-	Group  string // consumer group that reads
-	Reads  string // topic; empty: none
-	Writes []string
+	Group  string   // consumer group to read as; used only with Reads
+	Reads  string   // topic; empty: none
+	Writes []string // topics
 }
 
-// attemptTimeout bounds one attempt to reach a cluster, which by itself would wait
-// for as long as its context.
+// attemptTimeout bounds one attempt to connect to a cluster; kafka-go would wait until the
+// context ends.
 const attemptTimeout = 15 * time.Second
 
-// AwaitTopics is EnsureTopics for as long as the cluster is out of reach. A cluster
-// that refuses ends it.
+// AwaitTopics calls EnsureTopics until the cluster is reachable. Errors with a Hint end it.
 func AwaitTopics(ctx context.Context, logger *slog.Logger, cluster Cluster, topics Topics, partitions int) error {
 	return await(ctx, logger, cluster, func(ctx context.Context) error {
 		return EnsureTopics(ctx, cluster, topics, partitions)
 	})
 }
 
-// AwaitPermissions is CheckPermissions for as long as the cluster is out of reach. A cluster
-// that refuses ends it.
-func AwaitPermissions(ctx context.Context, logger *slog.Logger, cluster Cluster, access Permissions) error {
+// AwaitPermissions calls CheckPermissions until the cluster is reachable. Errors with a Hint
+// end it.
+func AwaitPermissions(ctx context.Context, logger *slog.Logger, cluster Cluster, needed Permissions) error {
 	return await(ctx, logger, cluster, func(ctx context.Context) error {
-		return CheckPermissions(ctx, cluster, access)
+		return CheckPermissions(ctx, cluster, needed)
 	})
 }
 
@@ -46,29 +45,29 @@ func await(ctx context.Context, logger *slog.Logger, cluster Cluster, attempt fu
 		defer cancel()
 		err := attempt(attemptCtx)
 		if err != nil {
-			err = cluster.explain(ctx, err)
+			err = cluster.diagnose(ctx, err)
 		}
-		if remedy := Remedy(err); remedy != "" {
-			return backoff.Permanent(fmt.Errorf("%w: %s", err, remedy))
+		if hint := Hint(err); hint != "" {
+			return backoff.Permanent(fmt.Errorf("%w: %s", err, hint))
 		}
 		return err
 	})
 }
 
-// CheckPermissions asks the cluster whether it allows all of that, and changes nothing.
-func CheckPermissions(ctx context.Context, cluster Cluster, access Permissions) error {
+// CheckPermissions checks that the cluster grants these permissions. It changes nothing.
+func CheckPermissions(ctx context.Context, cluster Cluster, needed Permissions) error {
 	client, done := cluster.freshClient()
 	defer done()
 
-	if access.Reads != "" {
-		if err := checkRead(ctx, client, access.Reads); err != nil {
-			return fmt.Errorf("read topic %q: %w", access.Reads, err)
+	if needed.Reads != "" {
+		if err := checkRead(ctx, client, needed.Reads); err != nil {
+			return fmt.Errorf("read topic %q: %w", needed.Reads, err)
 		}
-		if err := checkGroup(ctx, client, access.Group, access.Reads); err != nil {
-			return fmt.Errorf("read as consumer group %q: %w", access.Group, err)
+		if err := checkGroup(ctx, client, needed.Group, needed.Reads); err != nil {
+			return fmt.Errorf("read as consumer group %q: %w", needed.Group, err)
 		}
 	}
-	for _, topic := range access.Writes {
+	for _, topic := range needed.Writes {
 		if err := checkWrite(ctx, client, topic); err != nil {
 			return fmt.Errorf("write to topic %q: %w", topic, err)
 		}
@@ -76,31 +75,31 @@ func CheckPermissions(ctx context.Context, cluster Cluster, access Permissions) 
 	return nil
 }
 
-// checkRead reads the smallest amount there is.
+// checkRead fetches one byte.
 func checkRead(ctx context.Context, client *kafka.Client, topic string) error {
 	fetched, err := client.Fetch(ctx, &kafka.FetchRequest{Topic: topic, MinBytes: 1, MaxBytes: 1, MaxWait: time.Millisecond})
 	if err == nil {
 		err = fetched.Error
 	}
-	if errors.Is(err, kafka.OffsetOutOfRange) { // its oldest messages are gone
+	if errors.Is(err, kafka.OffsetOutOfRange) { // retention has removed the oldest messages
 		return nil
 	}
 	return err
 }
 
-// checkGroup commits an offset of a partition that does not exist, which a broker
-// refuses after it has looked at the rights. Where the group has members, it may refuse
-// whoever is none of them first.
+// checkGroup commits an offset of a partition that does not exist: the broker rejects it only
+// after the authorization check. If the group has members, it may reject the commit of a
+// non-member first.
 func checkGroup(ctx context.Context, client *kafka.Client, group, topic string) error {
 	const noSuchPartition = math.MaxInt32
-	answer, err := client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+	response, err := client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
 		GroupID: group, GenerationID: -1,
 		Topics: map[string][]kafka.OffsetCommit{topic: {{Partition: noSuchPartition}}},
 	})
 	if err != nil {
 		return err
 	}
-	for _, p := range answer.Topics[topic] {
+	for _, p := range response.Topics[topic] {
 		switch {
 		case p.Error == nil, errors.Is(p.Error, kafka.UnknownTopicOrPartition), errors.Is(p.Error, kafka.UnknownMemberId):
 		default:
@@ -110,16 +109,16 @@ func checkGroup(ctx context.Context, client *kafka.Client, group, topic string) 
 	return nil
 }
 
-// checkWrite asks for an acknowledgment that does not exist, which a broker refuses
-// after it has looked at the rights, and before it writes.
+// checkWrite produces with an invalid acks value: the broker rejects it after the authorization
+// check and before it appends anything.
 func checkWrite(ctx context.Context, client *kafka.Client, topic string) error {
-	const noSuchAcks = 2
-	answer, err := client.Produce(ctx, &kafka.ProduceRequest{
-		Topic: topic, RequiredAcks: noSuchAcks,
+	const invalidAcks = 2
+	response, err := client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: topic, RequiredAcks: invalidAcks,
 		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("check"))}),
 	})
 	if err == nil {
-		err = answer.Error
+		err = response.Error
 	}
 	if errors.Is(err, kafka.InvalidRequiredAcks) {
 		return nil

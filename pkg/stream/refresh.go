@@ -8,25 +8,25 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// MaxProducedAt bounds the times that one refresh carries.
+// MaxProducedAt bounds Refresh.ProducedAt.
 const MaxProducedAt = 64
 
-// Refresh asks for new recommendations for a user.
+// Refresh is a request to regenerate the recommendations of a user.
 type Refresh struct {
 	User            string  `json:"user_id"`
-	SequenceVersion int64   `json:"sequence_version"`
-	ProducedAt      []int64 `json:"produced_at"` // Unix ms at which each of the events behind it was produced
+	SequenceVersion int64   `json:"sequence_version"` // version of the user's sequence after the append; 0: none
+	ProducedAt      []int64 `json:"produced_at"`      // Unix ms at which the events that caused it were produced
 }
 
-// AddProducedAt appends times in Unix ms, oldest first, and keeps the first
-// MaxProducedAt: they belong to the events that have waited longest.
+// AddProducedAt appends times in Unix ms, oldest first, and keeps the first MaxProducedAt:
+// those of the events that have waited longest.
 func (r *Refresh) AddProducedAt(ms ...int64) {
 	room := max(0, MaxProducedAt-len(r.ProducedAt))
 	r.ProducedAt = append(r.ProducedAt, ms[:min(room, len(ms))]...)
 }
 
-// Message encodes the refresh; its key is the user, so that the refreshes of a
-// user stay in order.
+// Message encodes the refresh. Its key is the user id, so that the refreshes of a user stay in
+// order.
 func (r Refresh) Message() (kafka.Message, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
@@ -35,7 +35,7 @@ func (r Refresh) Message() (kafka.Message, error) {
 	return kafka.Message{Key: []byte(r.User), Value: value}, nil
 }
 
-// DecodeRefresh decodes the value of a message that Message encoded.
+// DecodeRefresh decodes the value of a message from Message.
 func DecodeRefresh(value []byte) (Refresh, error) {
 	var r Refresh
 	if err := json.Unmarshal(value, &r); err != nil {

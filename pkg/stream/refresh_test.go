@@ -12,7 +12,7 @@ func TestRefreshRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(m.Key) != "u1" {
-		t.Errorf("the key is %q, want the user", m.Key)
+		t.Errorf("the key is %q, want the user id", m.Key)
 	}
 	got, err := DecodeRefresh(m.Value)
 	if err != nil {
@@ -23,7 +23,7 @@ func TestRefreshRoundTrip(t *testing.T) {
 	}
 }
 
-func TestDecodeRefreshRefuses(t *testing.T) {
+func TestDecodeRefreshErrors(t *testing.T) {
 	for _, value := range []string{``, `null`, `[]`, `{`, `{}`, `{"user_id": 1}`, `{"user_id": "u", "sequence_version": "1"}`} {
 		if r, err := DecodeRefresh([]byte(value)); err == nil {
 			t.Errorf("DecodeRefresh(%q) accepted %+v", value, r)
@@ -41,7 +41,7 @@ func TestProducedAtIsBounded(t *testing.T) {
 	}
 	for i, ms := range r.ProducedAt {
 		if ms != int64(i) {
-			t.Fatalf("time %d is %d, want the oldest kept in order", i, ms)
+			t.Fatalf("time %d is %d, want the oldest in order", i, ms)
 		}
 	}
 }

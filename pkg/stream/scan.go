@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -13,10 +12,10 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// Scan calls fn with each message that a topic holds now, partition by partition, and
-// returns its first error. What arrives meanwhile is left out, so that it ends. It holds
-// one response of the broker in memory.
-func Scan(ctx context.Context, c Cluster, topic string, from Start, fn func(kafka.Message) error) error {
+// Scan calls fn with each message that a topic contains now, partition by partition, and returns
+// the first error of fn. Messages that arrive meanwhile are left out, so that Scan terminates. It
+// holds one fetch response in memory.
+func Scan(ctx context.Context, c Cluster, topic string, from StartOffset, fn func(kafka.Message) error) error {
 	client, done := c.freshClient()
 	defer done()
 	partitions, err := partitionsOf(ctx, client, topic)
@@ -31,26 +30,8 @@ func Scan(ctx context.Context, c Cluster, topic string, from Start, fn func(kafk
 	return nil
 }
 
-// partitionsOf returns the numbers of a topic's partitions, in order.
-func partitionsOf(ctx context.Context, client *kafka.Client, topic string) (numbers []int, err error) {
-	metadata, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range metadata.Topics {
-		if t.Error != nil {
-			return nil, t.Error
-		}
-		for _, p := range t.Partitions {
-			numbers = append(numbers, p.ID)
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
-}
-
-func scanPartition(ctx context.Context, client *kafka.Client, topic string, partition int, from Start, fn func(kafka.Message) error) error {
-	next, end, err := bounds(ctx, client, topic, partition, from)
+func scanPartition(ctx context.Context, client *kafka.Client, topic string, partition int, from StartOffset, fn func(kafka.Message) error) error {
+	next, end, err := offsetRange(ctx, client, topic, partition, from)
 	if err != nil {
 		return fmt.Errorf("look up the offsets of partition %d of topic %q: %w", partition, topic, err)
 	}
@@ -59,7 +40,7 @@ func scanPartition(ctx context.Context, client *kafka.Client, topic string, part
 	}
 	p := &Partition{Number: partition, cfg: GroupConfig{Topic: topic, Logger: slog.New(slog.DiscardHandler)}, client: client, next: next}
 	for p.next < end {
-		messages, err := p.requestSoon(ctx)
+		messages, err := p.fetchWithin(ctx, scanPatience)
 		if err != nil {
 			return fmt.Errorf("read offset %d of partition %d of topic %q, which ends at %d: %w", p.next, partition, topic, end, err)
 		}
@@ -75,26 +56,27 @@ func scanPartition(ctx context.Context, client *kafka.Client, topic string, part
 	return nil
 }
 
-// requestSoon gives up on a broker that is away.
-func (p *Partition) requestSoon(ctx context.Context) (messages []kafka.Message, err error) {
-	const patience = 30 * time.Second
+// scanPatience is how long Scan retries a broker that is down.
+const scanPatience = 30 * time.Second
+
+func (p *Partition) fetchWithin(ctx context.Context, patience time.Duration) (messages []kafka.Message, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = backoff.Retry(ctx, p.cfg.Logger, "read messages", func() (err error) {
-		messages, err = p.request(ctx)
+		messages, err = p.fetchOnce(ctx)
 		return err
 	})
 	return messages, err
 }
 
-// bounds returns the offset to start from, and the one behind the newest message, or that of the
-// oldest transaction that is open.
-func bounds(ctx context.Context, client *kafka.Client, topic string, partition int, from Start) (start, end int64, err error) {
-	asked := []kafka.OffsetRequest{kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}
+// offsetRange resolves a start offset, and returns the end of the partition: the last stable
+// offset, which is after the newest message or at the first open transaction.
+func offsetRange(ctx context.Context, client *kafka.Client, topic string, partition int, from StartOffset) (start, end int64, err error) {
+	requests := []kafka.OffsetRequest{kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}
 	if !from.at.IsZero() {
-		asked = append(asked, kafka.TimeOffsetOf(partition, from.at))
+		requests = append(requests, kafka.TimeOffsetOf(partition, from.at))
 	}
-	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}, IsolationLevel: kafka.ReadCommitted})
+	offsets, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: requests}, IsolationLevel: kafka.ReadCommitted})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -110,20 +92,20 @@ func bounds(ctx context.Context, client *kafka.Client, topic string, partition i
 		start = end
 	}
 	for offset := range p.Offsets {
-		if offset >= 0 { // else nothing is as new as that
+		if offset >= 0 { // negative: no message is that new
 			start = offset
 		}
 	}
 	return start, end, nil
 }
 
-var errNoAnswer = errors.New("the leader of the partition does not answer")
+var errNoLeader = errors.New("the leader of the partition does not respond")
 
-// partitionError returns the error of a partition. kafka-go has a code in place of the error
-// of a broker that is away, which would pass for a refusal.
+// partitionError returns the error of a partition. If the leader is down, kafka-go returns
+// kafka.Unknown in place of the connection error, which must not count as a rejection.
 func partitionError(p kafka.PartitionOffsets) error {
 	if errors.Is(p.Error, kafka.Unknown) {
-		return errNoAnswer
+		return errNoLeader
 	}
 	return p.Error
 }

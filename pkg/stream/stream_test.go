@@ -28,7 +28,7 @@ func startWithTopics(t *testing.T) *embeddedtest.Servers {
 	return servers
 }
 
-func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
+func TestEnsureTopicsCreatesMissingTopics(t *testing.T) {
 	servers := embeddedtest.StartEmpty(t)
 	topics := stream.DefaultTopics()
 	created, err := servers.Client().CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
@@ -61,7 +61,7 @@ func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestEnsureTopicsSaysWhichTopicFailed(t *testing.T) {
+func TestEnsureTopicsNamesTheFailedTopic(t *testing.T) {
 	servers := embeddedtest.StartEmpty(t)
 	servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
 	err := stream.EnsureTopics(t.Context(), servers.Cluster(), stream.DefaultTopics(), 1)
@@ -85,7 +85,11 @@ func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, m := range read(t, servers, topic, n) {
+	messages := servers.Messages(topic)
+	if len(messages) != n {
+		t.Fatalf("the topic has %d messages, want %d", len(messages), n)
+	}
+	for i, m := range messages {
 		if string(m.Value) != strconv.Itoa(i) {
 			t.Fatalf("message %d is %s", i, m.Value)
 		}
@@ -95,7 +99,7 @@ func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
 func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Refreshes
-	// Partition 0 refuses longer than one call of the writer retries.
+	// Partition 0 fails more often than the writer retries in one call.
 	fault := servers.Faults().Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: 4,
 	})
@@ -110,7 +114,7 @@ func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if fault.Hits() != 4 {
-		t.Fatalf("partition 0 refused %d requests, want 4", fault.Hits())
+		t.Fatalf("partition 0 failed %d requests, want 4", fault.Hits())
 	}
 	var written int64
 	for _, end := range servers.Ends(topic) {
@@ -129,14 +133,18 @@ func TestLargestMessageFitsTheDeadLetterTopic(t *testing.T) {
 	original := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), stream.MaxBytes)}
 	oversized := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), 3*stream.MaxDeadLetterBytes)}
 	err := stream.Publish(t.Context(), quiet, w,
-		stream.DeadLetter(original, "too_large", "detail"), stream.DeadLetter(oversized, "too_large", "detail"))
+		stream.NewDeadLetter(original, "too_large", "detail"), stream.NewDeadLetter(oversized, "too_large", "detail"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range read(t, servers, topic, 2) {
+	messages := servers.Messages(topic)
+	if len(messages) != 2 {
+		t.Fatalf("the topic has %d messages, want 2", len(messages))
+	}
+	for _, m := range messages {
 		if cut := header(m, stream.HeaderCut); cut != "" {
 			if cut != strconv.Itoa(len(oversized.Value)) || !bytes.HasPrefix(oversized.Value, m.Value) {
-				t.Errorf("the cut message says %q, want the original length %d", cut, len(oversized.Value))
+				t.Errorf("the truncated message has the header %q, want the original length %d", cut, len(oversized.Value))
 			}
 		} else if !bytes.Equal(m.Value, original.Value) {
 			t.Errorf("got %d bytes of the message of %d bytes", len(m.Value), len(original.Value))
@@ -149,7 +157,7 @@ func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 		Topic: "interactions", Partition: 3, Offset: 41, Key: []byte("user"), Value: []byte("{"),
 		Headers: []kafka.Header{{Key: "trace", Value: []byte("abc")}}, Time: time.UnixMilli(1_772_366_400_000),
 	}
-	dead := stream.DeadLetter(original, "not_json", "cut off")
+	dead := stream.NewDeadLetter(original, "not_json", "cut off")
 	want := map[string]string{
 		"trace": "abc", "genrec-reason": "not_json", "genrec-detail": "cut off",
 		"genrec-topic": "interactions", "genrec-partition": "3", "genrec-offset": "41", "genrec-key": "user", "genrec-time": "1772366400000",
@@ -163,27 +171,11 @@ func TestDeadLetterKeepsTheOriginal(t *testing.T) {
 		t.Errorf("got %d headers, want %d", len(dead.Headers), len(want))
 	}
 	if string(dead.Key) != "interactions/3/41" || string(dead.Value) != "{" {
-		t.Errorf("got key %q and value %q, want the original's place and value", dead.Key, dead.Value)
+		t.Errorf("got key %q and value %q, want the original's position and value", dead.Key, dead.Value)
 	}
 	if len(original.Headers) != 1 {
-		t.Error("DeadLetter must not change the original's headers")
+		t.Error("NewDeadLetter must not change the original's headers")
 	}
-}
-
-func read(t *testing.T, servers *embeddedtest.Servers, topic string, n int) []kafka.Message {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	r := stream.NewReader(servers.Cluster(), "test", topic)
-	defer r.Close()
-	messages := make([]kafka.Message, n)
-	for i := range messages {
-		var err error
-		if messages[i], err = r.FetchMessage(ctx); err != nil {
-			t.Fatalf("read message %d of %d from topic %s: %v", i+1, n, topic, err)
-		}
-	}
-	return messages
 }
 
 func header(m kafka.Message, key string) string {
@@ -195,8 +187,8 @@ func header(m kafka.Message, key string) string {
 	return ""
 }
 
-// A member that has found nothing reads what comes next, and does not look for something lost.
-func TestTopicThatIsEmptyAtFirst(t *testing.T) {
+// A member that reads an empty topic gets the first message, and reports no lost messages.
+func TestConsumeFromEmptyTopic(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
 	var logged bytes.Buffer
@@ -220,7 +212,7 @@ func TestTopicThatIsEmptyAtFirst(t *testing.T) {
 			}
 		})
 	}()
-	time.Sleep(4 * time.Second) // each partition is answered once that there is nothing
+	time.Sleep(4 * time.Second) // until each partition has had an empty fetch response
 	writer := stream.NewWriter(servers.Cluster(), topic)
 	defer writer.Close()
 	if err := stream.Publish(t.Context(), quiet, writer, kafka.Message{Key: []byte("ann"), Value: []byte("first")}); err != nil {
@@ -232,7 +224,7 @@ func TestTopicThatIsEmptyAtFirst(t *testing.T) {
 			t.Errorf("received %v", messages)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the first message of the topic was passed over")
+		t.Error("the first message of the topic was skipped")
 	}
 	stop()
 	<-done

@@ -13,7 +13,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-// readings are the values that a member of a group has been given, in order.
+// readings are the values that a group member has received, in order.
 type readings struct {
 	mu     sync.Mutex
 	values []string
@@ -61,14 +61,14 @@ func (r *readings) await(t *testing.T, want ...string) {
 	t.Helper()
 	embeddedtest.Eventually(t, func() string {
 		if got := r.all(); !slices.Equal(got, want) {
-			return fmt.Sprintf("the group reads %q, want %q", got, want)
+			return fmt.Sprintf("the group has read %q, want %q", got, want)
 		}
 		return ""
 	})
 }
 
-// Of transactions, only those that are committed are read, by groups and by scans; those that
-// are open hold up what comes after them, as Kafka has it; and their marks are no lag.
+// Groups and scans read only committed transactions. An open transaction holds up the messages
+// after it, as Kafka defines it. Control records at the end are not lag.
 func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
@@ -106,7 +106,7 @@ func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
 
 	first.Begin(topic, 0, "aborted-1", "aborted-2")
 	first.Abort()
-	awaitLag(0) // there is nothing but what was aborted
+	awaitLag(0) // there are only aborted messages
 	write("plain-1")
 	second.Begin(topic, 0, "committed-1")
 	first.Begin(topic, 0, "aborted-3")
@@ -117,19 +117,19 @@ func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
 	want := []string{"plain-1", "committed-1", "committed-2", "plain-2"}
 	wantScan(want...)
 	if lag, err := stream.Lag(t.Context(), cluster, group, topic); err != nil || lag < int64(len(want)) {
-		t.Errorf("before the group has read, its lag is %d (error %v), want %d or, with marks, more", lag, err, len(want))
+		t.Errorf("before the group has read, its lag is %d (error %v), want at least %d (plus control records)", lag, err, len(want))
 	}
 	got := consume(t, stream.GroupConfig{Kafka: cluster, Group: group, Topic: topic, Logger: quiet})
 	got.await(t, want...)
 	awaitLag(0)
 
 	first.Begin(topic, 0, "open")
-	write("behind-it")
+	write("after-open")
 	wantScan(want...)
 	awaitLag(0)
 	got.await(t, want...)
 	first.Abort()
-	want = append(want, "behind-it")
+	want = append(want, "after-open")
 	got.await(t, want...)
 	wantScan(want...)
 	second.Begin(topic, 0, "committed-3")

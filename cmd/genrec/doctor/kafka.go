@@ -30,9 +30,9 @@ type Kafka struct {
 
 // Check is the Check.
 func (k Kafka) Check(ctx context.Context) []Finding {
-	if err := stream.Reach(ctx, k.Cluster); err != nil {
+	if err := stream.CheckConnection(ctx, k.Cluster); err != nil {
 		return []Finding{
-			failed(kafkaSubject, err, cmp.Or(stream.Remedy(err), unreachableHint)),
+			failed(kafkaSubject, err, cmp.Or(stream.Hint(err), unreachableHint)),
 			failed(topicsSubject, errors.New("not checked: Kafka cannot be reached"), "see the finding on Kafka"),
 		}
 	}
@@ -54,14 +54,14 @@ func (k Kafka) checkPermissions(ctx context.Context, service string, permissions
 	case errors.Is(err, protocol.ErrNoTopic):
 		return failed(kafkaSubject, err, "start "+service+", which creates the topics, or create them")
 	default:
-		return failed(kafkaSubject, fmt.Errorf("%v, permissions of %s: %w", k.Cluster, service, err), cmp.Or(stream.Remedy(err), unreachableHint))
+		return failed(kafkaSubject, fmt.Errorf("%v, permissions of %s: %w", k.Cluster, service, err), cmp.Or(stream.Hint(err), unreachableHint))
 	}
 }
 
 func (k Kafka) checkTopics(ctx context.Context) (all []Finding) {
-	states, err := stream.ExamineTopics(ctx, k.Cluster, stream.DefaultTopics())
+	states, err := stream.InspectTopics(ctx, k.Cluster, stream.DefaultTopics())
 	if err != nil {
-		return []Finding{failed(topicsSubject, err, cmp.Or(stream.Remedy(err), unreachableHint))}
+		return []Finding{failed(topicsSubject, err, cmp.Or(stream.Hint(err), unreachableHint))}
 	}
 	for _, topic := range states {
 		if topic.Compacted {
@@ -70,12 +70,12 @@ func (k Kafka) checkTopics(ctx context.Context) (all []Finding) {
 		switch {
 		case topic.Partitions == 0:
 			all = append(all, failed(topicsSubject, fmt.Errorf("topic %q does not exist", topic.Name), "start ingest, which creates the topics, or create them"))
-		case len(topic.Wrong) > 0:
-			all = append(all, failed(topicsSubject, fmt.Errorf("topic %q has %s", topic.Name, strings.Join(topic.Wrong, ", ")),
+		case len(topic.WrongSettings) > 0:
+			all = append(all, failed(topicsSubject, fmt.Errorf("topic %q has %s", topic.Name, strings.Join(topic.WrongSettings, ", ")),
 				fmt.Sprintf("set max.message.bytes to %d or more; for the dead-letter topic to %d, with cleanup.policy=compact,delete", stream.MaxBytes, stream.MaxDeadLetterBytes)))
 		case topic.Compacted: // reported above
-		case topic.Untold != nil:
-			all = append(all, unchecked(topicsSubject, fmt.Sprintf("%q has %d partitions; max.message.bytes and cleanup.policy are not checked: %v", topic.Name, topic.Partitions, topic.Untold),
+		case topic.SettingsErr != nil:
+			all = append(all, unchecked(topicsSubject, fmt.Sprintf("%q has %d partitions; max.message.bytes and cleanup.policy are not checked: %v", topic.Name, topic.Partitions, topic.SettingsErr),
 				"permit DescribeConfigs of the topic to this user"))
 		default:
 			all = append(all, ok(topicsSubject, "%q has %d partitions, for as many processes", topic.Name, topic.Partitions))

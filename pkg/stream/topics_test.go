@@ -11,17 +11,17 @@ import (
 	"genrec/pkg/stream"
 )
 
-func TestExamineTopics(t *testing.T) {
+func TestInspectTopics(t *testing.T) {
 	servers, topics := embeddedtest.StartEmpty(t), stream.DefaultTopics()
-	examine := func(want ...stream.TopicState) {
+	inspect := func(want ...stream.TopicState) {
 		t.Helper()
-		got, err := stream.ExamineTopics(t.Context(), servers.Cluster(), topics)
+		got, err := stream.InspectTopics(t.Context(), servers.Cluster(), topics)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v (%v), want %+v", got, err, want)
 		}
 	}
-	nowhere := stream.TopicState{Name: topics.Refreshes}
-	examine(stream.TopicState{Name: topics.Interactions}, stream.TopicState{Name: topics.DeadLetters}, nowhere)
+	missing := stream.TopicState{Name: topics.Refreshes}
+	inspect(stream.TopicState{Name: topics.Interactions}, stream.TopicState{Name: topics.DeadLetters}, missing)
 
 	created, err := servers.Client().CreateTopics(t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
 		{Topic: topics.Interactions, NumPartitions: 7, ReplicationFactor: 1, ConfigEntries: []kafka.ConfigEntry{{ConfigName: "max.message.bytes", ConfigValue: "2000000"}}},
@@ -32,8 +32,8 @@ func TestExamineTopics(t *testing.T) {
 	if err = errors.Join(err, created.Errors[topics.Interactions], created.Errors[topics.DeadLetters]); err != nil {
 		t.Fatal(err)
 	}
-	examine(stream.TopicState{Name: topics.Interactions, Partitions: 7},
-		stream.TopicState{Name: topics.DeadLetters, Partitions: 2, Wrong: []string{"cleanup.policy=delete", "max.message.bytes=1000"}}, nowhere)
+	inspect(stream.TopicState{Name: topics.Interactions, Partitions: 7},
+		stream.TopicState{Name: topics.DeadLetters, Partitions: 2, WrongSettings: []string{"cleanup.policy=delete", "max.message.bytes=1000"}}, missing)
 
 	if err := stream.EnsureTopics(t.Context(), servers.Cluster(), topics, 3); err != nil {
 		t.Fatal(err)
@@ -45,11 +45,11 @@ func TestExamineTopics(t *testing.T) {
 	if err = errors.Join(err, set.Resources[0].Error); err != nil {
 		t.Fatal(err)
 	}
-	got, err := stream.ExamineTopics(t.Context(), servers.Cluster(), topics)
-	if err != nil || !got[0].Compacted || got[0].Wrong != nil || got[1].Compacted {
-		t.Errorf("of a compacted topic it finds %+v (%v)", got[0], err)
+	got, err := stream.InspectTopics(t.Context(), servers.Cluster(), topics)
+	if err != nil || !got[0].Compacted || got[0].WrongSettings != nil || got[1].Compacted {
+		t.Errorf("the state of a compacted topic is %+v (%v)", got[0], err)
 	}
-	if err != nil || got[2].Partitions != 3 || got[2].Wrong != nil {
-		t.Errorf("after genrec has made it, it finds %+v (%v)", got, err)
+	if err != nil || got[2].Partitions != 3 || got[2].WrongSettings != nil {
+		t.Errorf("the states after EnsureTopics are %+v (%v)", got, err)
 	}
 }

@@ -22,21 +22,21 @@ import (
 	"genrec/pkg/stream"
 )
 
-// writeTo writes values to a partition. A topic that has just been created may be without
-// leaders.
+// writeTo writes values to a partition. A topic that has just been created may not have leaders
+// yet.
 func writeTo(t *testing.T, servers *embeddedtest.Servers, topic string, partition int, values ...string) {
 	t.Helper()
 	for _, value := range values {
 		embeddedtest.Eventually(t, func() string {
-			transport := servers.Cluster().NewTransport() // without metadata of the topic before
+			transport := servers.Cluster().NewTransport() // without cached metadata of the deleted topic
 			defer transport.CloseIdleConnections()
 			client := &kafkago.Client{Addr: kafkago.TCP(servers.KafkaBrokers()...), Transport: transport}
-			answer, err := client.Produce(t.Context(), &kafkago.ProduceRequest{
+			response, err := client.Produce(t.Context(), &kafkago.ProduceRequest{
 				Topic: topic, Partition: partition, RequiredAcks: kafkago.RequireAll,
 				Records: kafkago.NewRecordReader(kafkago.Record{Value: kafkago.NewBytes([]byte(value))}),
 			})
 			if err == nil {
-				err = answer.Error
+				err = response.Error
 			}
 			if err != nil {
 				return fmt.Sprintf("write %q: %v", value, err)
@@ -67,13 +67,13 @@ func (r *readings) awaitAll(t *testing.T, want []string) {
 	})
 }
 
-// A topic that is deleted and created again is read from its beginning, at once or later, with
-// fewer messages than before or more, and with another number of partitions.
-func TestRecreatedTopicsAreReadFromTheirBeginning(t *testing.T) {
+// A topic that is deleted and created again, at once or later, is read from its beginning, with
+// fewer or more messages than before and with another number of partitions.
+func TestRecreatedTopicIsReadFromItsBeginning(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		pause      time.Duration
-		messages   int // the topic before had 5
+		messages   int // in each partition; the deleted topic had 5
 		partitions int
 	}{
 		{"at once, fewer", 0, 3, 2},
@@ -99,7 +99,7 @@ func TestRecreatedTopicsAreReadFromTheirBeginning(t *testing.T) {
 				after = append(after, values...)
 			}
 			got.awaitAll(t, after)
-			// Another member goes on behind them.
+			// The new offsets are committed.
 			embeddedtest.Eventually(t, func() string {
 				if lag, err := stream.Lag(t.Context(), servers.Cluster(), "readers", topic); err != nil || lag != 0 {
 					return fmt.Sprintf("the lag is %d (error %v), want 0", lag, err)
@@ -110,9 +110,9 @@ func TestRecreatedTopicsAreReadFromTheirBeginning(t *testing.T) {
 	}
 }
 
-// An offset that was committed in a topic before, and is behind the end of this one, is found
-// without having seen the topic before.
-func TestOffsetsBehindTheEndAreFound(t *testing.T) {
+// A committed offset beyond the end of the partition is reset, also by a member that has not seen
+// the topic's predecessor.
+func TestOffsetBeyondTheEndIsReset(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
 	writeTo(t, servers, topic, 0, "a", "b")
@@ -123,53 +123,54 @@ func TestOffsetsBehindTheEndAreFound(t *testing.T) {
 
 func commit(t *testing.T, servers *embeddedtest.Servers, group, topic string, offset int64) {
 	t.Helper()
-	answer, err := servers.Client().OffsetCommit(t.Context(), &kafkago.OffsetCommitRequest{
+	response, err := servers.Client().OffsetCommit(t.Context(), &kafkago.OffsetCommitRequest{
 		GroupID: group, GenerationID: -1, Topics: map[string][]kafkago.OffsetCommit{topic: {{Partition: 0, Offset: offset}}},
 	})
 	if err == nil {
-		err = answer.Topics[topic][0].Error
+		err = response.Topics[topic][0].Error
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Topics that are deleted come back with their partitions, and meanwhile nobody is ready.
-func TestKeeperCreatesTopicsAgain(t *testing.T) {
+// Deleted topics are created again with their number of partitions; until then Ready returns an
+// error.
+func TestTopicWatcherCreatesDeletedTopics(t *testing.T) {
 	servers := startWithTopics(t) // two partitions each
 	topics := stream.DefaultTopics()
-	k := stream.NewKeeper(servers.Cluster(), topics, 7, quiet)
-	service := embeddedtest.Run(t, k.Run)
+	watcher := stream.NewTopicWatcher(servers.Cluster(), topics, 7, quiet)
+	service := embeddedtest.Run(t, watcher.Run)
 	defer service.Stop()
-	time.Sleep(3 * time.Second) // until it has seen them
-	if err := k.Ready(); err != nil {
-		t.Errorf("with all topics, it is not ready: %v", err)
+	time.Sleep(3 * time.Second) // until it has seen the topics
+	if err := watcher.Ready(); err != nil {
+		t.Errorf("Ready with all topics: %v", err)
 	}
 	servers.Delete(topics.Refreshes, topics.DeadLetters)
 	embeddedtest.Eventually(t, func() string {
-		if err := k.Ready(); err == nil || !strings.Contains(err.Error(), topics.Refreshes) || !strings.Contains(err.Error(), topics.DeadLetters) {
-			return fmt.Sprintf("without topics, it says %v", err)
+		if err := watcher.Ready(); err == nil || !strings.Contains(err.Error(), topics.Refreshes) || !strings.Contains(err.Error(), topics.DeadLetters) {
+			return fmt.Sprintf("Ready without topics: %v", err)
 		}
 		return ""
 	})
 	embeddedtest.Eventually(t, func() string {
-		if err := k.Ready(); err != nil {
-			return fmt.Sprintf("it stays not ready: %v", err)
+		if err := watcher.Ready(); err != nil {
+			return fmt.Sprintf("Ready after a while: %v", err)
 		}
 		return ""
 	})
-	states, err := stream.ExamineTopics(context.WithoutCancel(t.Context()), servers.Cluster(), topics)
+	states, err := stream.InspectTopics(context.WithoutCancel(t.Context()), servers.Cluster(), topics)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, state := range states {
-		if state.Partitions != 2 || state.Wrong != nil || state.Compacted {
+		if state.Partitions != 2 || state.WrongSettings != nil || state.Compacted {
 			t.Errorf("a topic is %+v, want two partitions and the settings that genrec needs", state)
 		}
 	}
 }
 
-// What retention removes before it was read is counted in the log.
+// The log says how many messages retention has removed before they were read.
 func TestMessagesLostToRetentionAreCounted(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
@@ -180,7 +181,7 @@ func TestMessagesLostToRetentionAreCounted(t *testing.T) {
 	got := consume(t, stream.GroupConfig{Kafka: servers.Cluster(), Group: "readers", Topic: topic, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	got.await(t, "m7", "m8", "m9")
 	if !strings.Contains(log.String(), "messages were deleted before they were read") || !strings.Contains(log.String(), "from=2 to=7 messages=5") {
-		t.Errorf("the log does not tell of 5 messages: %s", log.String())
+		t.Errorf("the log does not mention 5 lost messages: %s", log.String())
 	}
 }
 
@@ -226,15 +227,15 @@ func startWipeable(t *testing.T) wipeable {
 	}}
 }
 
-// A Kafka that comes back with nothing gets its topics back, and groups read on.
+// After Kafka has lost all data, its topics are created again and consumers continue.
 func TestWipedKafka(t *testing.T) {
 	kafka := startWipeable(t)
 	topics := stream.DefaultTopics()
 	if err := stream.EnsureTopics(t.Context(), kafka.cluster, topics, 2); err != nil {
 		t.Fatal(err)
 	}
-	keeper := stream.NewKeeper(kafka.cluster, topics, 2, quiet)
-	service := embeddedtest.Run(t, keeper.Run)
+	watcher := stream.NewTopicWatcher(kafka.cluster, topics, 2, quiet)
+	service := embeddedtest.Run(t, watcher.Run)
 	defer service.Stop()
 	got := consume(t, stream.GroupConfig{Kafka: kafka.cluster, Group: "readers", Topic: topics.Interactions, Logger: quiet})
 	w := stream.NewWriter(kafka.cluster, topics.Interactions)
@@ -253,11 +254,11 @@ func TestWipedKafka(t *testing.T) {
 	write(before)
 	got.awaitAll(t, before)
 	kafka.wipe()
-	write(after) // when the topic is there again
+	write(after) // once the topic exists again
 	got.awaitAll(t, after)
 	embeddedtest.Eventually(t, func() string {
-		if err := keeper.Ready(); err != nil {
-			return fmt.Sprintf("it is not ready: %v", err)
+		if err := watcher.Ready(); err != nil {
+			return fmt.Sprintf("Ready: %v", err)
 		}
 		return ""
 	})

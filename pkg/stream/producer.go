@@ -13,35 +13,62 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// RejectedError says which messages of a Publish a topic does not take. All others are
+// NewWriter returns a writer to a topic that waits for all in-sync replicas and keeps the
+// messages of a key in order.
+func NewWriter(cluster Cluster, topic string) *kafka.Writer {
+	return newWriter(cluster, topic, MaxBytes)
+}
+
+// NewDeadLetterWriter is NewWriter with the message size limit of the dead-letter topic.
+func NewDeadLetterWriter(cluster Cluster, topic string) *kafka.Writer {
+	return newWriter(cluster, topic, MaxDeadLetterBytes)
+}
+
+// batchHeader bounds the bytes of a record batch that the broker counts and the writer does not.
+const batchHeader = 64
+
+func newWriter(cluster Cluster, topic string, maxBytes int64) *kafka.Writer {
+	return &kafka.Writer{
+		Addr:         kafka.TCP(cluster.Brokers...),
+		Transport:    cluster.transport(),
+		Topic:        topic,
+		Balancer:     &kafka.Hash{},
+		RequiredAcks: kafka.RequireAll,
+		BatchTimeout: time.Millisecond, // kafka-go's default would add a second of latency
+		BatchBytes:   maxBytes - batchHeader,
+		MaxAttempts:  3, // then Publish retries; unlike the writer, it stops when its context ends
+	}
+}
+
+// RejectedError lists the messages of a Publish that the topic never accepts. All others are
 // written.
 type RejectedError struct {
-	Topic    string
+	Topic    string     // name of the topic
 	Messages []Rejected // at least one
 }
 
 // Rejected is a message that no retry can write.
 type Rejected struct {
-	Message kafka.Message
-	Err     error
+	Message kafka.Message // as passed to Publish; a dead letter may be truncated
+	Err     error         // the broker's or the writer's error
 }
 
 func (e *RejectedError) Error() string {
 	first := e.Messages[0]
 	text := fmt.Sprintf("topic %q rejects %d messages, the first with key %.80q and %d bytes: %v",
 		e.Topic, len(e.Messages), first.Message.Key, size(first.Message), first.Err)
-	if remedy := Remedy(first.Err); remedy != "" {
-		text += ": " + remedy
+	if hint := Hint(first.Err); hint != "" {
+		text += ": " + hint
 	}
 	return text
 }
 
-// Unwrap returns why the first message is rejected.
+// Unwrap returns the error of the first message.
 func (e *RejectedError) Unwrap() error { return e.Messages[0].Err }
 
-// permanentErrors are a broker's about the messages themselves, which no waiting changes. A
-// batch gets them for one bad message. What an operator can change while the process waits,
-// such as rights, is not among them.
+// permanentErrors are the broker's errors about the messages themselves, which a retry cannot
+// resolve. One bad message makes its whole batch fail with them. Errors that an operator can
+// resolve while the process retries, such as missing permissions, are not permanent.
 var permanentErrors = []error{
 	kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidMessageSize, kafka.InvalidRecord,
 	kafka.UnsupportedForMessageFormat, kafka.InvalidTopic,
@@ -60,9 +87,9 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
 }
 
-// Publish writes the messages, retrying until ctx ends those that the broker
-// has not acknowledged. Messages that no retry can write are returned as a *RejectedError
-// when the others are written; dead letters that are too large are cut (DeadLetter) before.
+// Publish writes messages and retries until all are acknowledged or ctx ends. Messages that no
+// retry can write are returned in a *RejectedError after the others are written. Dead letters
+// that are too large are truncated.
 func Publish(ctx context.Context, logger *slog.Logger, w *kafka.Writer, messages ...kafka.Message) error {
 	p := publication{writer: w, pending: messages}
 	what := fmt.Sprintf("write %d messages to topic %q", len(messages), w.Topic)
@@ -75,15 +102,15 @@ func Publish(ctx context.Context, logger *slog.Logger, w *kafka.Writer, messages
 	return nil
 }
 
-// publication is a Publish under way.
+// publication is the state of a Publish call.
 type publication struct {
 	writer   *kafka.Writer
 	pending  []kafka.Message
 	rejected []Rejected
 }
 
-// attempt writes what is pending, also what becomes so by being cut, until something is to
-// be tried again later.
+// attempt writes the pending messages, including dead letters that become pending by being
+// truncated. An error means that the rest can be retried later.
 func (p *publication) attempt(ctx context.Context) error {
 	for {
 		if err := p.write(ctx); err != nil || len(p.pending) == 0 {
@@ -94,7 +121,7 @@ func (p *publication) attempt(ctx context.Context) error {
 
 func (p *publication) write(ctx context.Context) error {
 	err := p.writer.WriteMessages(ctx, p.pending...)
-	for tooLarge := (kafka.MessageTooLargeError{}); errors.As(err, &tooLarge); { // for this writer, before it writes
+	for tooLarge := (kafka.MessageTooLargeError{}); errors.As(err, &tooLarge); { // of the writer, before it writes anything
 		p.pending = tooLarge.Remaining
 		p.reject(tooLarge.Message, fmt.Errorf("%w: more than %d bytes", kafka.MessageSizeTooLarge, p.writer.BatchBytes))
 		err = p.writer.WriteMessages(ctx, p.pending...)
@@ -108,8 +135,8 @@ func (p *publication) write(ctx context.Context) error {
 		p.pending = nil
 		return nil
 	case errors.As(err, &each):
-		return p.sort(ctx, each)
-	case isPermanent(err): // about the topic
+		return p.handleErrors(ctx, each)
+	case isPermanent(err): // all messages, such as for an invalid topic
 		all := p.pending
 		p.pending = nil
 		for _, m := range all {
@@ -117,11 +144,12 @@ func (p *publication) write(ctx context.Context) error {
 		}
 		return nil
 	}
-	return explain(err)
+	return withHint(err)
 }
 
-// sort keeps pending what failed for now, and tries again alone what a batch cannot have.
-func (p *publication) sort(ctx context.Context, each kafka.WriteErrors) error {
+// handleErrors keeps messages with a transient error pending, and isolates those with a permanent
+// error, which may be caused by another message of their batch.
+func (p *publication) handleErrors(ctx context.Context, each kafka.WriteErrors) error {
 	var failed error
 	var left, suspects []kafka.Message
 	for i, err := range each {
@@ -142,21 +170,13 @@ func (p *publication) sort(ctx context.Context, each kafka.WriteErrors) error {
 		}
 	}
 	if failed != nil {
-		return explain(fmt.Errorf("%d messages, of which the first: %w", len(p.pending), failed))
+		return withHint(fmt.Errorf("%d messages, the first error: %w", len(p.pending), failed))
 	}
 	return nil
 }
 
-// explain adds what an operator can do, if the broker refuses.
-func explain(err error) error {
-	if remedy := Remedy(err); remedy != "" {
-		return fmt.Errorf("%w: %s", err, remedy)
-	}
-	return err
-}
-
-// isolate finds which messages are at fault for the failure of their batch, which the writer
-// may have made of other calls' messages, too: it writes them by itself.
+// isolate finds the messages that made their batches fail. It produces without the writer, which
+// may batch messages of several Publish calls.
 func (p *publication) isolate(ctx context.Context, suspects []kafka.Message) error {
 	client := &kafka.Client{Addr: p.writer.Addr, Transport: p.writer.Transport, Timeout: isolateTimeout}
 	partitions, err := partitionsOf(ctx, client, p.writer.Topic)
@@ -183,8 +203,8 @@ func (p *publication) isolate(ctx context.Context, suspects []kafka.Message) err
 
 const isolateTimeout = 10 * time.Second
 
-// bisect writes messages to a partition, in order, and rejects those that fail alone. If
-// they fail for now, they become pending.
+// bisect writes messages to a partition, in order, and rejects those that fail alone. With a
+// transient error, they become pending.
 func (p *publication) bisect(ctx context.Context, client *kafka.Client, partition int, messages []kafka.Message) error {
 	err := produce(ctx, client, p.writer, partition, messages)
 	switch {
@@ -199,7 +219,7 @@ func (p *publication) bisect(ctx context.Context, client *kafka.Client, partitio
 	}
 	half := len(messages) / 2
 	if err := p.bisect(ctx, client, partition, messages[:half]); err != nil {
-		p.pending = append(p.pending, messages[half:]...) // behind those of the same keys
+		p.pending = append(p.pending, messages[half:]...) // after the first half, which may have the same keys
 		return err
 	}
 	return p.bisect(ctx, client, partition, messages[half:])
@@ -213,19 +233,19 @@ func produce(ctx context.Context, client *kafka.Client, w *kafka.Writer, partiti
 			records[i].Time = time.Now()
 		}
 	}
-	answer, err := client.Produce(ctx, &kafka.ProduceRequest{
+	response, err := client.Produce(ctx, &kafka.ProduceRequest{
 		Topic: w.Topic, Partition: partition, RequiredAcks: w.RequiredAcks, Compression: w.Compression, Records: kafka.NewRecordReader(records...),
 	})
 	if err == nil {
-		err = answer.Error
+		err = response.Error
 	}
 	return err
 }
 
-// reject gives up a message, but for a dead letter of which a shorter one is left.
+// reject gives up on a message, unless it is a dead letter that can be truncated.
 func (p *publication) reject(m kafka.Message, err error) {
-	if shorter, ok := cutLetter(m); ok && isTooLarge(err) {
-		p.pending = append(p.pending, shorter)
+	if truncated, ok := truncateDeadLetter(m); ok && isTooLarge(err) {
+		p.pending = append(p.pending, truncated)
 		return
 	}
 	p.rejected = append(p.rejected, Rejected{Message: m, Err: err})

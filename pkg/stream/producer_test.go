@@ -21,7 +21,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-// startWithLimit starts a Kafka with a topic of two partitions that takes batches of so many bytes.
+// startWithLimit starts Kafka with a topic of two partitions with a max.message.bytes.
 func startWithLimit(t *testing.T, topic string, limit int) *embeddedtest.Servers {
 	t.Helper()
 	servers := embeddedtest.StartEmpty(t)
@@ -37,7 +37,7 @@ func startWithLimit(t *testing.T, topic string, limit int) *embeddedtest.Servers
 	return servers
 }
 
-// valued returns a message for each size, whose key is its number.
+// valued returns a message for each value size; its key is its index.
 func valued(sizes ...int) (messages []kafka.Message) {
 	for i, n := range sizes {
 		messages = append(messages, kafka.Message{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte("v"), n)})
@@ -45,7 +45,7 @@ func valued(sizes ...int) (messages []kafka.Message) {
 	return messages
 }
 
-// wantKeys checks that the messages of these keys are in a topic, each once.
+// wantKeys checks that a topic contains exactly the messages with these keys.
 func wantKeys(t *testing.T, servers *embeddedtest.Servers, topic string, want ...string) {
 	t.Helper()
 	got := keys(t, servers, topic)
@@ -57,18 +57,18 @@ func wantKeys(t *testing.T, servers *embeddedtest.Servers, topic string, want ..
 // rejectedKeys returns the keys of the messages that were rejected.
 func rejectedKeys(t *testing.T, err error) (rejected []string) {
 	t.Helper()
-	var refused *stream.RejectedError
-	if !errors.As(err, &refused) {
+	var rejection *stream.RejectedError
+	if !errors.As(err, &rejection) {
 		t.Fatalf("got error %v, want a RejectedError", err)
 	}
-	for _, r := range refused.Messages {
+	for _, r := range rejection.Messages {
 		rejected = append(rejected, string(r.Message.Key))
 	}
 	slices.Sort(rejected)
 	return rejected
 }
 
-// A message that is too large for the writer keeps no other one back.
+// A message that is too large for the writer does not hold up the others.
 func TestPublishReturnsWhatTheWriterRejects(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Interactions
@@ -89,8 +89,8 @@ func TestPublishReturnsWhatTheWriterRejects(t *testing.T) {
 	wantKeys(t, servers, topic, "0", "2", "4")
 }
 
-// A topic may take less than the writer: a batch that is too large is divided, and of its
-// messages none is rejected but those that are so alone.
+// A topic's limit may be lower than the writer's: a batch that is too large is split, and only
+// messages that are too large alone are rejected.
 func TestPublishReturnsWhatTheBrokerRejects(t *testing.T) {
 	const topic, limit = "small", 2000
 	servers := startWithLimit(t, topic, limit)
@@ -110,11 +110,12 @@ func TestPublishReturnsWhatTheBrokerRejects(t *testing.T) {
 	}
 	wantKeys(t, servers, topic, want...)
 	if err := stream.Publish(t.Context(), quiet, w, valued(10)...); err != nil {
-		t.Errorf("the writer is of no use any more: %v", err)
+		t.Errorf("the writer cannot be used any more: %v", err)
 	}
 }
 
-// Calls at once share a writer's batches, and must not be taken for too large together.
+// Concurrent calls share the writer's batches; small messages must not be rejected because their
+// batch is too large.
 func TestConcurrentPublishRejectsNothingSmall(t *testing.T) {
 	const topic, limit = "small", 2000
 	servers := startWithLimit(t, topic, limit)
@@ -136,8 +137,8 @@ func TestConcurrentPublishRejectsNothingSmall(t *testing.T) {
 	}
 }
 
-// Messages that the broker finds invalid come back too, and those that only fail for now do not.
-func TestPublishSortsErrors(t *testing.T) {
+// Messages that the broker finds invalid are rejected; those with transient errors are retried.
+func TestPublishDistinguishesErrors(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Refreshes
 	servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.InvalidRecord, Count: -1})
@@ -155,8 +156,8 @@ func TestPublishSortsErrors(t *testing.T) {
 	}
 }
 
-// Rights can be given while the process waits.
-func TestPublishWaitsForRights(t *testing.T) {
+// Permissions can be granted while the process retries.
+func TestPublishRetriesWithoutPermission(t *testing.T) {
 	servers := startWithTopics(t)
 	topic := stream.DefaultTopics().Refreshes
 	servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.TopicAuthorizationFailed, Count: 3})
@@ -166,43 +167,43 @@ func TestPublishWaitsForRights(t *testing.T) {
 	if err := stream.Publish(t.Context(), slog.New(slog.NewTextHandler(&logged, nil)), w, valued(1, 1, 1)...); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(logged.String(), "let this user Describe, Read and Write") {
-		t.Errorf("the log does not say what to do:\n%s", &logged)
+	if !strings.Contains(logged.String(), "grant this user Describe, Read and Write") {
+		t.Errorf("the log has no hint:\n%s", &logged)
 	}
 	wantKeys(t, servers, topic, "0", "1", "2")
 }
 
-func TestPublishToAClosedWriter(t *testing.T) {
+func TestPublishToClosedWriter(t *testing.T) {
 	servers := startWithTopics(t)
 	w := stream.NewWriter(servers.Cluster(), stream.DefaultTopics().Refreshes)
 	w.Close()
 	if err := stream.Publish(t.Context(), quiet, w, valued(1)...); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("got error %v, want the end of the writer", err)
+		t.Errorf("got error %v, want io.ErrClosedPipe", err)
 	}
 }
 
-// A dead-letter topic that was made elsewhere may take less than genrec's.
-func TestPublishCutsDeadLetters(t *testing.T) {
+// A dead-letter topic that was created by other means may have a lower limit.
+func TestPublishTruncatesDeadLetters(t *testing.T) {
 	const topic, limit = "dead", 3000
 	servers := startWithLimit(t, topic, limit)
 	w := stream.NewDeadLetterWriter(servers.Cluster(), topic)
 	defer w.Close()
-	var letters []kafka.Message
+	var deadLetters []kafka.Message
 	for i, n := range []int{10, limit, 100 * limit, 0} {
 		m := kafka.Message{Topic: "interactions", Partition: 1, Offset: int64(i), Key: []byte("ann"), Value: bytes.Repeat([]byte("v"), n)}
 		if n == 0 {
 			m.Headers = []kafka.Header{{Key: "large", Value: bytes.Repeat([]byte("h"), limit)}}
 		}
-		letters = append(letters, stream.DeadLetter(m, "bad_id", "detail"))
+		deadLetters = append(deadLetters, stream.NewDeadLetter(m, "bad_id", "detail"))
 	}
-	if err := stream.Publish(t.Context(), quiet, w, letters...); err != nil {
+	if err := stream.Publish(t.Context(), quiet, w, deadLetters...); err != nil {
 		t.Fatal(err)
 	}
 	found := make(map[int64]string)
-	_, err := stream.Letters(t.Context(), servers.Cluster(), topic, stream.Earliest, func(l stream.Letter) error {
-		found[l.Original.Offset] = fmt.Sprint(l.CutFrom, string(l.Original.Key), l.Reason, len(l.Original.Headers))
-		if l.CutFrom > 0 && (len(l.Original.Value) == 0 || len(l.Original.Value) >= limit) {
-			t.Errorf("%d bytes are left of %d, want as many as the topic takes", len(l.Original.Value), l.CutFrom)
+	_, err := stream.ScanDeadLetters(t.Context(), servers.Cluster(), topic, stream.Earliest, func(l stream.DeadLetter) error {
+		found[l.Original.Offset] = fmt.Sprint(l.TruncatedFrom, string(l.Original.Key), l.Reason, len(l.Original.Headers))
+		if l.TruncatedFrom > 0 && (len(l.Original.Value) == 0 || len(l.Original.Value) >= limit) {
+			t.Errorf("%d bytes are left of %d, want fewer than the topic's limit, and some", len(l.Original.Value), l.TruncatedFrom)
 		}
 		return nil
 	})
@@ -210,34 +211,34 @@ func TestPublishCutsDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[int64]string{0: "0annbad_id0", 1: "3000annbad_id0", 2: "300000annbad_id0", 3: "0annbad_id0"}
-	for offset, letter := range want {
-		if found[offset] != letter {
-			t.Errorf("the letter of offset %d is %q, want %q", offset, found[offset], letter)
+	for offset, text := range want {
+		if found[offset] != text {
+			t.Errorf("the dead letter of offset %d is %q, want %q", offset, found[offset], text)
 		}
 	}
 }
 
-// What cannot be cut any further is rejected.
-func TestPublishRejectsLettersOfTinyTopics(t *testing.T) {
+// A dead letter that cannot be truncated further is rejected.
+func TestPublishRejectsDeadLetterOfTinyTopic(t *testing.T) {
 	const topic, limit = "dead", 150
 	servers := startWithLimit(t, topic, limit)
 	w := stream.NewDeadLetterWriter(servers.Cluster(), topic)
 	defer w.Close()
 	m := kafka.Message{Topic: "interactions", Value: bytes.Repeat([]byte("v"), 10_000)}
-	err := stream.Publish(t.Context(), quiet, w, stream.DeadLetter(m, "bad_id", "detail"))
+	err := stream.Publish(t.Context(), quiet, w, stream.NewDeadLetter(m, "bad_id", "detail"))
 	if got := rejectedKeys(t, err); len(got) != 1 {
-		t.Errorf("rejected %q, want the letter", got)
+		t.Errorf("rejected %q, want the dead letter", got)
 	}
 }
 
-func TestReplayPassesOverWhatIsRejected(t *testing.T) {
+func TestReplaySkipsRejectedMessages(t *testing.T) {
 	servers := startWithTopics(t)
 	large := original("interactions", "large", "a")
 	large.Value = bytes.Repeat([]byte("v"), stream.MaxBytes+1)
-	bury(t, servers, original("interactions", "a1", "a"), large, original("refreshes", "a2", "a"))
+	writeDeadLetters(t, servers, original("interactions", "a1", "a"), large, original("refreshes", "a2", "a"))
 	cfg := stream.ReplayConfig{Kafka: servers.Cluster(), Topics: stream.DefaultTopics(), Logger: quiet}
-	for _, want := range []stream.Replayed{{Replayed: 2, Rejected: 1}, {Before: 3}} {
-		if got, err := stream.Replay(t.Context(), cfg); err != nil || got != want {
+	for _, want := range []stream.ReplayResult{{Replayed: 2, Rejected: 1}, {AlreadyReplayed: 3}} {
+		if got, err := stream.ReplayDeadLetters(t.Context(), cfg); err != nil || got != want {
 			t.Errorf("got %+v, error %v; want %+v", got, err, want)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // brokers is a transport to brokers that lead the even and the odd partitions of topic "t".
 type brokers struct {
 	partitions int
-	fail       error         // of all requests but those for metadata
-	hold       chan struct{} // requests wait for it to be closed, unless it is nil
+	fail       error         // of all requests except for metadata
+	hold       chan struct{} // if not nil, requests wait until it is closed
 
 	mu       sync.Mutex
 	requests []kafka.Request
@@ -60,11 +60,11 @@ func (b *brokers) RoundTrip(ctx context.Context, _ net.Addr, r kafka.Request) (k
 	case *produceapi.Request:
 		topic := produceapi.ResponseTopic{Topic: "t"}
 		for _, p := range r.Topics[0].Partitions {
-			answer := produceapi.ResponsePartition{Partition: p.Partition, BaseOffset: int64(p.Partition)}
+			partition := produceapi.ResponsePartition{Partition: p.Partition, BaseOffset: int64(p.Partition)}
 			if p.Partition == 3 {
-				answer.ErrorCode = int16(kafka.MessageSizeTooLarge)
+				partition.ErrorCode = int16(kafka.MessageSizeTooLarge)
 			}
-			topic.Partitions = append(topic.Partitions, answer)
+			topic.Partitions = append(topic.Partitions, partition)
 		}
 		return &produceapi.Response{Topics: []produceapi.ResponseTopic{topic}}, nil
 	}
@@ -91,12 +91,12 @@ func produceTo(partition int32) *produceapi.Request {
 
 var anywhere = kafka.TCP("broker:9092")
 
-// Each request gets the response about its own partition, and there is one request to each broker.
+// Each request gets the response for its own partition; one request is sent to each broker.
 func TestMergedRequests(t *testing.T) {
 	const partitions = 6
 	b := &brokers{partitions: partitions}
-	m := newMerger(b, func() time.Duration { return 50 * time.Millisecond })
-	for _, first := range []kafka.Request{fetchOf(0, 1), produceTo(0)} { // leave at once
+	m := newMergingTransport(b, func() time.Duration { return 50 * time.Millisecond })
+	for _, first := range []kafka.Request{fetchOf(0, 1), produceTo(0)} { // sent at once
 		if _, err := m.RoundTrip(t.Context(), anywhere, first); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestMergedRequests(t *testing.T) {
 			}
 			topics := response.(*fetchapi.Response).Topics
 			if len(topics) != 1 || len(topics[0].Partitions) != 1 || topics[0].Partitions[0].Partition != p || topics[0].Partitions[0].HighWatermark != 100+int64(p) {
-				t.Errorf("partition %d is answered %+v", p, topics)
+				t.Errorf("partition %d got the response %+v", p, topics)
 			}
 		})
 	}
@@ -128,11 +128,11 @@ func TestMergedRequests(t *testing.T) {
 	}
 }
 
-// An error of a partition is not one of the others.
+// The error of one partition does not affect the others.
 func TestMergedErrors(t *testing.T) {
 	b := &brokers{partitions: 6}
-	m := newMerger(b, nil)
-	answers := make(map[int32]int16)
+	m := newMergingTransport(b, nil)
+	codes := make(map[int32]int16)
 	var mu sync.Mutex
 	var running sync.WaitGroup
 	for _, p := range []int32{0, 1, 3, 5} {
@@ -144,11 +144,11 @@ func TestMergedErrors(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			answers[p] = response.(*produceapi.Response).Topics[0].Partitions[0].ErrorCode
+			codes[p] = response.(*produceapi.Response).Topics[0].Partitions[0].ErrorCode
 		})
 	}
 	running.Wait()
-	for p, code := range answers {
+	for p, code := range codes {
 		if want := p == 3; (code != 0) != want {
 			t.Errorf("partition %d: error code %d", p, code)
 		}
@@ -159,11 +159,11 @@ func TestMergedErrors(t *testing.T) {
 	}
 }
 
-// Two requests about the same partition do not become one, and an unknown partition is left to
-// the transport.
+// Two requests for the same partition are not merged, and a request for an unknown partition is
+// sent alone.
 func TestRequestsThatDoNotMerge(t *testing.T) {
 	b := &brokers{partitions: 2}
-	m := newMerger(b, func() time.Duration { return 20 * time.Millisecond })
+	m := newMergingTransport(b, func() time.Duration { return 20 * time.Millisecond })
 	if _, err := m.RoundTrip(t.Context(), anywhere, fetchOf(0, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestRequestsThatDoNotMerge(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			} else if got := response.(*fetchapi.Response).Topics[0].Partitions[0].HighWatermark; got != r.Topics[0].Partitions[0].FetchOffset {
-				t.Errorf("offset %d is answered as %d", r.Topics[0].Partitions[0].FetchOffset, got)
+				t.Errorf("the request for offset %d got %d", r.Topics[0].Partitions[0].FetchOffset, got)
 			}
 		})
 	}
@@ -184,11 +184,11 @@ func TestRequestsThatDoNotMerge(t *testing.T) {
 	}
 }
 
-// A request goes on as long as somebody waits for it, and no longer.
-func TestMergedRequestsEnd(t *testing.T) {
+// A merged request is canceled when the last caller has gone, and not before.
+func TestMergedRequestsAreCanceled(t *testing.T) {
 	b := &brokers{partitions: 4, hold: make(chan struct{})}
-	m := newMerger(b, func() time.Duration { return 20 * time.Millisecond })
-	m.gathering(anywhere, fetchOne{fetchOf(0, 0)}).last = time.Now() // none leaves at once
+	m := newMergingTransport(b, func() time.Duration { return 20 * time.Millisecond })
+	m.queue(anywhere, fetchRequest{fetchOf(0, 0)}).lastSent = time.Now() // so that none is sent at once
 	leaving, leave := context.WithCancel(t.Context())
 	staying, stop := context.WithCancel(t.Context())
 	left, stayed := make(chan error, 1), make(chan error, 1)
@@ -199,17 +199,17 @@ func TestMergedRequestsEnd(t *testing.T) {
 	}
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("it left with %v", err)
+		t.Errorf("the first caller got %v", err)
 	}
 	time.Sleep(10 * time.Millisecond)
 	b.mu.Lock()
 	if n := len(b.requests); n != 1 || b.ended != 0 {
-		t.Errorf("%d requests, %d of them given up", n, b.ended)
+		t.Errorf("%d requests, %d of them canceled", n, b.ended)
 	}
 	b.mu.Unlock()
 	stop()
 	if err := <-stayed; !errors.Is(err, context.Canceled) {
-		t.Errorf("it stayed until %v", err)
+		t.Errorf("the second caller got %v", err)
 	}
 	for {
 		b.mu.Lock()
@@ -222,21 +222,21 @@ func TestMergedRequestsEnd(t *testing.T) {
 	}
 }
 
-// Commits at about the same time are one request, and all of them get its error.
-func TestCommitsTogether(t *testing.T) {
+// Commits at about the same time become one request, whose error all of them get.
+func TestCommitsAreBatched(t *testing.T) {
 	var mu sync.Mutex
 	var sent []map[int]int64
-	refused := errors.New("rebalance in progress")
-	c := &commits{send: func(offsets map[int]int64) error {
+	failed := errors.New("rebalance in progress")
+	c := &commitBatcher{send: func(offsets map[int]int64) error {
 		mu.Lock()
 		defer mu.Unlock()
 		sent = append(sent, offsets)
 		if len(sent) == 2 {
-			return refused
+			return failed
 		}
 		return nil
 	}}
-	for round, want := range []error{nil, refused} {
+	for round, want := range []error{nil, failed} {
 		var running sync.WaitGroup
 		for p := range 4 {
 			running.Go(func() {
