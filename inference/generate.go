@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 	"genrec/pkg/stream"
 )
 
@@ -145,7 +145,7 @@ func generate(ctx context.Context, model Generator, requests []Request) (generat
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
-		case *cores.Panic:
+		case *parallel.Panic:
 			err = p
 		default:
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

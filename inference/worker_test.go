@@ -12,7 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 	"genrec/pkg/stream"
 	"genrec/pkg/userstate"
 )
@@ -229,7 +229,7 @@ func TestPanicIsTheUsersFailure(t *testing.T) {
 			}
 		},
 		"while preparing or fusing on all cores": func(n int, f func(i int)) {
-			cores.Each(max(n, 2), func(i int) { f(min(i, n-1)) })
+			parallel.For(max(n, 2), func(i int) { f(min(i, n-1)) })
 		},
 	} {
 		t.Run(name, func(t *testing.T) { panicForOneUser(t, loop) })

@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"genrec/model/dist"
 	"genrec/model/examples"
-	"genrec/model/ranks"
 	"genrec/model/safetensors"
-	"genrec/pkg/launch"
 )
 
 // Two processes of one core each give the losses, the weights and the moments of one with
@@ -22,26 +21,26 @@ import (
 // GPUs do what one does, without masks, which are a GPU's own.
 func TestRanksTrainAsOne(t *testing.T) {
 	const dir = "GENREC_TEST_DIR"
-	p, isRank, err := launch.FromEnvironment()
+	p, isRank, err := dist.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ownThread(t)
 	if isRank {
-		if err := p.TakeGPU(); err != nil {
+		if err := p.SelectGPU(); err != nil {
 			t.Fatal(err)
 		}
-		c := ranks.DefaultConfig(p)
+		c := dist.DefaultConfig(p)
 		c.Timeout = 30 * time.Second
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
-		g, err := ranks.Join(ctx, cancel, c)
+		g, err := dist.Join(ctx, cancel, c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer g.Leave()
+		defer g.Close()
 		if g.Rank == 0 {
-			err = g.Send(nil)
+			err = g.Broadcast(nil)
 		} else {
 			_, err = g.Receive()
 		}
@@ -54,7 +53,7 @@ func TestRanksTrainAsOne(t *testing.T) {
 	t.Setenv(dir, t.TempDir())
 	alone := filepath.Join(os.Getenv(dir), "alone")
 	trainPart(t, TrainerConfig{Cores: 2}, alone)
-	if err := launch.Run(t.Context(), 2, launch.Grace, "-test.run", "^"+t.Name()+"$"); err != nil {
+	if err := dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$"); err != nil {
 		t.Fatal(err)
 	}
 	for _, rank := range []string{"0", "1"} {

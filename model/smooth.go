@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"genrec/model/tensor"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // Smooth moves the ID embedding of each item a share of the way to the middle of its
@@ -18,7 +18,7 @@ func (m *Model) Smooth(neighbors [][]int, share float64) (err error) {
 	table, width := m.weights.byName[itemsName], m.Config.Width
 	before := table.Floats() // (Items+1, D), row by row
 	after := slices.Clone(before)
-	cores.InBlocks(len(neighbors), func(from, to int) {
+	parallel.ForBlocks(len(neighbors), func(from, to int) {
 		middle := make([]float32, width)
 		for n := from; n < to; n++ {
 			if len(neighbors[n]) == 0 {

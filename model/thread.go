@@ -7,11 +7,11 @@ import (
 
 	"genrec/model/libtorch"
 	"genrec/model/tensor"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // crew runs libtorch's operations on OS threads of its own, or on the caller's if it has none.
-type crew struct{ pool *cores.Pool }
+type crew struct{ pool *parallel.Pool }
 
 // newCrew starts threads for a device; prepare runs at the start of each, unless it is nil.
 // With several threads on a CPU, each operation has one core: most operations of a small model
@@ -20,7 +20,7 @@ func newCrew(device Device, threads int, prepare func()) (crew, error) {
 	if threads == 0 {
 		return crew{}, nil
 	}
-	pool, err := cores.NewPool(threads, func() error {
+	pool, err := parallel.NewPool(threads, func() error {
 		if prepare != nil {
 			prepare()
 		}
@@ -38,15 +38,15 @@ func newCrew(device Device, threads int, prepare func()) (crew, error) {
 }
 
 // each runs f, which may panic as tensor.Catch expects, for 0 to n-1, as many at a time
-// as there are threads, with the number of the thread. Other panics come back as a *cores.Panic.
+// as there are threads, with the number of the thread. Other panics come back as a *parallel.Panic.
 // It ends early with ctx.
 func (c crew) each(ctx context.Context, n int, f func(thread, i int)) error {
-	return c.run(n, f, func(call func(thread, i int)) error { return c.pool.Each(ctx, n, call) })
+	return c.run(n, f, func(call func(thread, i int)) error { return c.pool.ForContext(ctx, n, call) })
 }
 
 // all is each without an early end.
 func (c crew) all(n int, f func(i int)) error {
-	return c.run(n, func(_, i int) { f(i) }, func(call func(thread, i int)) error { return c.pool.All(n, call) })
+	return c.run(n, func(_, i int) { f(i) }, func(call func(thread, i int)) error { return c.pool.For(n, call) })
 }
 
 func (c crew) run(n int, f func(thread, i int), inPool func(call func(thread, i int)) error) error {

@@ -8,9 +8,9 @@ import (
 	"math/rand/v2"
 	"runtime"
 
+	"genrec/model/dist"
 	"genrec/model/examples"
 	"genrec/model/libtorch"
-	"genrec/model/ranks"
 	"genrec/model/tensor"
 )
 
@@ -35,7 +35,7 @@ type TrainerConfig struct {
 	Cores int
 	// Group is the processes that train the model together, each on its part of every
 	// batch; nil for one alone.
-	Group *ranks.Group
+	Group *dist.Group
 	// Prepare runs at the start of every thread that the trainer makes.
 	Prepare func()
 }
@@ -98,7 +98,7 @@ func (t *Trainer) findPlace() error {
 	if t.config.Group == nil {
 		return nil
 	}
-	counts, err := t.config.Group.Gather(len(t.workers))
+	counts, err := t.config.Group.AllGather(len(t.workers))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 		return loss, err
 	}
 	if t.config.Group != nil {
-		if loss, err = t.config.Group.Step(loss); err != nil {
+		if loss, err = t.config.Group.SumLoss(loss); err != nil {
 			return loss, err
 		}
 	}
@@ -151,7 +151,7 @@ func (t *Trainer) update() error {
 	if t.config.Group != nil {
 		g := newGraph(t.model.device)
 		defer g.Free()
-		if err := t.config.Group.Add(t.optimizer.Gradients(&g.Scope)); err != nil {
+		if err := t.config.Group.AllReduce(t.optimizer.Gradients(&g.Scope)); err != nil {
 			return err
 		}
 		if err := t.crew.all(len(t.workers), func(i int) { norms[i] = t.optimizer.Norm(i) }); err != nil {

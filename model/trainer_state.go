@@ -58,7 +58,7 @@ func (t *Trainer) Share(steps int) (err error) {
 	for _, s := range t.state() {
 		all = append(all, s.Tensor)
 	}
-	if err := t.config.Group.Share(all); err != nil {
+	if err := t.config.Group.BroadcastTensors(all); err != nil {
 		return fmt.Errorf("share the state of the training: %w", err)
 	}
 	t.optimizer.SetSteps(steps)

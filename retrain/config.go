@@ -8,7 +8,7 @@ import (
 	"log/slog"
 
 	"genrec/model"
-	"genrec/model/ranks"
+	"genrec/model/dist"
 	"genrec/retrain/snapshot"
 )
 
@@ -42,7 +42,7 @@ type Config struct {
 	// Group is the processes that train together, of which this is rank 0 and the others
 	// Follow; nil for one alone. Cores is how many of the machine's this one may train on; 0
 	// is all.
-	Group *ranks.Group
+	Group *dist.Group
 	Cores int
 
 	Progress Progress // nil shows nothing

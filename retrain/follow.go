@@ -13,17 +13,17 @@ import (
 	"time"
 
 	"genrec/model"
-	"genrec/model/ranks"
+	"genrec/model/dist"
 )
 
 // Follow trains beside the Run of rank 0, which says what, until that has ended: then it
 // returns nil, or why rank 0 gave up. It needs no data of its own, and publishes nothing.
-func Follow(ctx context.Context, g *ranks.Group, device model.Device, cores int, logger *slog.Logger) error {
+func Follow(ctx context.Context, g *dist.Group, device model.Device, cores int, logger *slog.Logger) error {
 	r := &run{config: Config{Device: device, Group: g, Cores: cores, Logger: logger}, progress: silent{}}
 	return r.inOwnThread(func() error {
 		for {
 			err := r.follow(ctx)
-			if errors.Is(err, ranks.ErrDone) {
+			if errors.Is(err, dist.ErrDone) {
 				return nil
 			}
 			if err != nil {

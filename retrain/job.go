@@ -9,8 +9,8 @@ import (
 	"io"
 
 	"genrec/model"
+	"genrec/model/dist"
 	"genrec/model/examples"
-	"genrec/model/ranks"
 )
 
 // job is what rank 0 lets the others train, beside the bundle.
@@ -67,13 +67,13 @@ func readJob(from *bufio.Reader) (j job, err error) {
 }
 
 // agree fails on all ranks unless all have the same job and the same kind of device.
-func (j job) agree(g *ranks.Group, device model.Device) error {
-	if err := g.Agree("device (--device)", device.String()); err != nil {
+func (j job) agree(g *dist.Group, device model.Device) error {
+	if err := g.VerifyEqual("device (--device)", device.String()); err != nil {
 		return err
 	}
 	h := sha256.New()
 	if err := j.write(h); err != nil {
 		return err
 	}
-	return g.Agree("snapshot or recipe", hex.EncodeToString(h.Sum(nil)))
+	return g.VerifyEqual("snapshot or recipe", hex.EncodeToString(h.Sum(nil)))
 }

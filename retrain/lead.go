@@ -9,7 +9,7 @@ import (
 	"os"
 
 	"genrec/model"
-	"genrec/model/ranks"
+	"genrec/model/dist"
 )
 
 // invite gives the other ranks of the group, if there is one, what they need to train
@@ -19,7 +19,7 @@ func (t *training) invite() (err error) {
 	if g == nil {
 		return nil
 	}
-	t.config.Logger.Info("the other ranks get what to train", "ranks", g.Size)
+	t.config.Logger.Info("the other ranks get what to train", "ranks", g.WorldSize)
 	j := t.job()
 	w := g.Writer()
 	if err := errors.Join(j.write(w), sendBundle(w, t.bundle), w.Close()); err != nil {
@@ -83,13 +83,13 @@ func (t *training) verdict(ctx context.Context) (stop bool, err error) {
 	if stop {
 		said = []byte("stop")
 	}
-	return stop, g.Send(said)
+	return stop, g.Broadcast(said)
 }
 
 // salvage saves where the training stands if another rank was lost on the way to the next
 // step.
 func (t *training) salvage(lost error, trainer *model.Trainer) error {
-	if errors.Is(lost, ranks.ErrLost) {
+	if errors.Is(lost, dist.ErrPeerLost) {
 		return errors.Join(lost, t.checkpoint(trainer))
 	}
 	return lost

@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"genrec/model"
-	"genrec/model/ranks"
+	"genrec/model/dist"
 	"genrec/model/safetensors"
-	"genrec/pkg/launch"
 	"genrec/pkg/registry"
 )
 
@@ -39,7 +38,7 @@ const sharedUsers = 130
 // asRank is the part of the test that runs in the ranks. Each leaves its error in a file.
 func asRank(t *testing.T) (isRank bool) {
 	t.Helper()
-	p, isRank, err := launch.FromEnvironment()
+	p, isRank, err := dist.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,15 +50,15 @@ func asRank(t *testing.T) (isRank bool) {
 	if os.Getenv(testVictim) == fmt.Sprint(p.Rank) {
 		go killAt(filepath.Join(dir, "step"))
 	}
-	c := ranks.DefaultConfig(p)
-	c.Beat, c.Timeout = 100*time.Millisecond, 20*time.Second
+	c := dist.DefaultConfig(p)
+	c.Heartbeat, c.Timeout = 100*time.Millisecond, 20*time.Second
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	g, err := ranks.Join(ctx, cancel, c)
+	g, err := dist.Join(ctx, cancel, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Leave()
+	defer g.Close()
 	if err = trainAsRank(ctx, t, g, dir); err != nil {
 		t.Error(err)
 	}
@@ -69,7 +68,7 @@ func asRank(t *testing.T) (isRank bool) {
 	return true
 }
 
-func trainAsRank(ctx context.Context, t *testing.T, g *ranks.Group, dir string) error {
+func trainAsRank(ctx context.Context, t *testing.T, g *dist.Group, dir string) error {
 	if g.Rank > 0 {
 		return Follow(ctx, g, model.CPU, 1, slog.Default())
 	}
@@ -89,7 +88,7 @@ func trainAsRank(ctx context.Context, t *testing.T, g *ranks.Group, dir string) 
 	if err == nil {
 		err = writeJSON(filepath.Join(dir, "report"), report)
 	}
-	if errors.Is(err, ranks.ErrLost) {
+	if errors.Is(err, dist.ErrPeerLost) {
 		return err
 	}
 	return errors.Join(err, g.End(err))
@@ -110,7 +109,7 @@ func launched(t *testing.T, dir, victim string) error {
 	t.Helper()
 	t.Setenv(testFolder, dir)
 	t.Setenv(testVictim, victim)
-	return launch.Run(t.Context(), 2, launch.Grace, "-test.run", "^"+t.Name()+"$")
+	return dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$")
 }
 
 // checkShared compares what two ranks made with what one process makes on two cores.
@@ -200,8 +199,8 @@ func TestKilledRank(t *testing.T) {
 			}
 			survivor := map[string]string{"0": "1", "1": "0"}[victim]
 			said, unsaid := os.ReadFile(filepath.Join(dir, survivor))
-			if unsaid != nil || !strings.Contains(string(said), ranks.ErrLost.Error()) {
-				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, ranks.ErrLost, err)
+			if unsaid != nil || !strings.Contains(string(said), dist.ErrPeerLost.Error()) {
+				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, dist.ErrPeerLost, err)
 			}
 			models, err := registry.Open(dir)
 			if err != nil {

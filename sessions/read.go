@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 	"genrec/pkg/userstate"
 )
 
@@ -99,7 +99,7 @@ func inBlocks(n int, f func(i int)) {
 		}
 		return
 	}
-	cores.Each((n+atOnce-1)/atOnce, func(block int) {
+	parallel.For((n+atOnce-1)/atOnce, func(block int) {
 		for i := block * atOnce; i < min(n, (block+1)*atOnce); i++ {
 			f(i)
 		}

@@ -108,16 +108,16 @@ func TestConfigCheckNamesAllMistakes(t *testing.T) {
 	}
 }
 
-// The file that docs/OPERATIONS.md shows is one that all commands take.
+// The file that docs/CONFIGURATION.md shows is one that all commands take.
 func TestOperationsShowsAFile(t *testing.T) {
-	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	page, err := os.ReadFile("../../docs/CONFIGURATION.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(page), "```yaml\n# genrec.yaml\n")
 	shown, _, found := strings.Cut(rest, "```")
 	if !found {
-		t.Fatal("docs/OPERATIONS.md shows no genrec.yaml")
+		t.Fatal("docs/CONFIGURATION.md shows no genrec.yaml")
 	}
 	path := write(t, shown)
 	for _, command := range []string{"ingest", "infer", "retrain", "serve", "all", "config check"} {

@@ -78,7 +78,7 @@ func TestPages(t *testing.T) {
 			reader := &pageReader{root: root, known: knownNames(), metrics: metrics, here: strings.NewReplacer(
 				"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(),
 				"kafka:9092", servers.KafkaBrokers()[0], "redis:6379", servers.RedisAddr(),
-				"0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
+				"../shared/data/Beauty.txt", filepath.Join(root, "cmd/genrec/testdata/ring.txt"), "0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
 			)}
 			reader.read(t, append(all[page], profiles(t, filepath.Join(root, page))...))
 		})
@@ -127,6 +127,15 @@ func furnish(t *testing.T, servers *embedded.Servers) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	exports := map[string]string{ // of other recommenders, for docs/MIGRATION.md
+		"feedback.csv":     "feedback_type,user_id,item_id,time_stamp\nread,ann,hat,2026-03-01 12:00:00\nstar,ann,cap,2026-03-01 12:01:00\n",
+		"interactions.csv": "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\nann,hat,1772366400,purchase\n",
+	}
+	for name, text := range exports {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	settings := "kafka: " + servers.KafkaBrokers()[0] + "\nredis: " + servers.RedisAddr() + "\n"
 	if err := errors.Join(
 		os.Rename(issued.Cert, "cert.pem"), os.Rename(issued.Key, "key.pem"),
@@ -173,6 +182,9 @@ func (r *pageReader) read(t *testing.T, lines []string) {
 			services.Go(func() error { return newApp().Run(ctx, words) })
 			await(t, "the readiness of "+line, func() bool { return isReady(metrics) })
 		case words[0] == "genrec":
+			if slices.Contains(words, "--data") {
+				t.Setenv("GENREC_CONFIG", "") // which names a Redis to train on
+			}
 			if out, err := runCommand(t, words[1:]...); err != nil {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}

@@ -143,15 +143,15 @@ func TestImportOfNothingFails(t *testing.T) {
 	}
 }
 
-// The dry runs of docs/OPERATIONS.md, on small files of the same names.
+// The dry runs of docs/EVENTS.md, on small files of the same names.
 func TestImportDryRuns(t *testing.T) {
-	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	page, err := os.ReadFile("../../docs/EVENTS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := regexp.MustCompile(`(?m)^genrec import --dry-run .*$`).FindAllString(string(page), -1)
 	if len(lines) != 5 {
-		t.Fatalf("docs/OPERATIONS.md has the dry runs %q, want one with refused rows, one in JSON and three of other files", lines)
+		t.Fatalf("docs/EVENTS.md has the dry runs %q, want one with refused rows, one in JSON and three of other files", lines)
 	}
 	rejects := filepath.Join(t.TempDir(), "refused.jsonl")
 	for _, line := range lines {

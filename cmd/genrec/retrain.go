@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
-	"genrec/model/ranks"
+	"genrec/model/dist"
 	"genrec/pkg/history"
 	"genrec/retrain"
 	"genrec/retrain/snapshot"
@@ -94,7 +94,7 @@ func checkSource(cmd *cli.Command) error {
 }
 
 // retrainAndReport trains, as rank 0 of a group or, if it is nil, alone.
-func retrainAndReport(ctx context.Context, cmd *cli.Command, group *ranks.Group, cores int) error {
+func retrainAndReport(ctx context.Context, cmd *cli.Command, group *dist.Group, cores int) error {
 	config, m, err := openTraining(ctx, cmd)
 	if err := settings.Join(checkSource(cmd), err); err != nil {
 		return err

@@ -10,8 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"genrec/model/ranks"
-	"genrec/pkg/launch"
+	"genrec/model/dist"
 	"genrec/retrain"
 )
 
@@ -27,8 +26,8 @@ func ranksFlags() []cli.Flag {
 
 // inRanks trains in this process alone, in --nproc processes, or as the rank that environment
 // variables such as RANK assign to this process.
-func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *ranks.Group, int) error) error {
-	place, isRank, err := launch.FromEnvironment()
+func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *dist.Group, int) error) error {
+	place, isRank, err := dist.FromEnv()
 	switch n := cmd.Int("nproc"); {
 	case err != nil:
 		return err
@@ -42,15 +41,15 @@ func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, 
 
 // launchRanks runs this program as n ranks. The exit code of rank 0 becomes the error.
 func launchRanks(ctx context.Context, n int, arguments ...string) error {
-	err := launch.Run(ctx, n, launch.Grace, arguments...)
+	err := dist.Launch(ctx, n, dist.GracePeriod, arguments...)
 	if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && exits[rank0.ExitCode()] != nil {
 		return fmt.Errorf("%w: see the log of rank 0", exits[rank0.ExitCode()])
 	}
 	return err
 }
 
-func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func(context.Context, *cli.Command, *ranks.Group, int) error) error {
-	if err := place.TakeGPU(); err != nil {
+func asRank(ctx context.Context, cmd *cli.Command, place dist.RankInfo, lead func(context.Context, *cli.Command, *dist.Group, int) error) error {
+	if err := place.SelectGPU(); err != nil {
 		return err
 	}
 	device, err := chosenDevice(cmd)
@@ -59,11 +58,11 @@ func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	group, err := ranks.Join(ctx, cancel, ranks.DefaultConfig(place))
+	group, err := dist.Join(ctx, cancel, dist.DefaultConfig(place))
 	if err != nil {
 		return err
 	}
-	defer group.Leave()
+	defer group.Close()
 	if group.Rank > 0 {
 		return retrain.Follow(ctx, group, device, place.Cores(), slog.Default())
 	}
@@ -71,7 +70,7 @@ func asRank(ctx context.Context, cmd *cli.Command, place launch.Place, lead func
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx) // names the rank that failed, if one did
 	}
-	if errors.Is(err, ranks.ErrLost) {
+	if errors.Is(err, dist.ErrPeerLost) {
 		return err
 	}
 	if errors.Is(err, retrain.ErrRefused) || errors.Is(err, retrain.ErrWaiting) || errors.Is(err, retrain.ErrNoData) { // the training itself succeeded

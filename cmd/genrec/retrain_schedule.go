@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/cmd/genrec/settings"
-	"genrec/pkg/launch"
+	"genrec/model/dist"
 	"genrec/pkg/registry"
 	"genrec/pkg/schedule"
 	"genrec/retrain"
@@ -43,7 +43,7 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 	if cmd.String("data") != "" {
 		data = errors.New("--schedule trains on Redis: there is nothing new to learn from --data at each time")
 	}
-	if _, isRank, err := launch.FromEnvironment(); err != nil || isRank {
+	if _, isRank, err := dist.FromEnv(); err != nil || isRank {
 		ranks = errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, but RANK is set: let the launcher that set it start each training, without --schedule"))
 	}
 	config, m, training := openTraining(ctx, cmd)

@@ -57,9 +57,9 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	})
 }
 
-// docs/OPERATIONS.md tells of each code that genrec ends with.
-func TestOperationsTellsExitCodes(t *testing.T) {
-	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+// docs/CONFIGURATION.md tells of each code that genrec ends with.
+func TestConfigurationListsExitCodes(t *testing.T) {
+	page, err := os.ReadFile("../../docs/CONFIGURATION.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestOperationsTellsExitCodes(t *testing.T) {
 	want := append(slices.Collect(maps.Keys(exits)), 0, exitFailure, exitInterrupted)
 	slices.Sort(want)
 	if !slices.Equal(told, want) {
-		t.Errorf("docs/OPERATIONS.md tells of the exit codes %v, genrec has %v", told, want)
+		t.Errorf("docs/CONFIGURATION.md tells of the exit codes %v, genrec has %v", told, want)
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// pages are what docs/DEPLOY.md and docs/OPERATIONS.md tell people to type for Kubernetes.
+// pages are what docs/DEPLOY.md and docs/TRAINING.md tell people to type for Kubernetes.
 type pages struct {
 	values string   // the text of values.yaml
 	lines  []string // that begin with helm or kubectl
-	job    string   // docs/OPERATIONS.md's training in several pods
+	job    string   // docs/TRAINING.md's training in several pods
 }
 
 var blocks = regexp.MustCompile("(?s)```(yaml|sh)\n(.*?)```")
@@ -22,11 +22,11 @@ func readPages() (p pages, err error) {
 	if err != nil {
 		return p, fmt.Errorf("read the page whose lines are to be run: %w", err)
 	}
-	operations, err := os.ReadFile("docs/OPERATIONS.md")
+	training, err := os.ReadFile("docs/TRAINING.md")
 	if err != nil {
 		return p, fmt.Errorf("read the page that has a job of several pods: %w", err)
 	}
-	for _, block := range blocks.FindAllStringSubmatch(string(operations), -1) {
+	for _, block := range blocks.FindAllStringSubmatch(string(training), -1) {
 		if strings.HasPrefix(block[2], "apiVersion:") {
 			p.job = block[2]
 		}
@@ -43,7 +43,7 @@ func readPages() (p pages, err error) {
 		}
 	}
 	if p.values == "" || len(p.lines) == 0 || p.job == "" {
-		return p, errors.New("docs/DEPLOY.md shows no values or no lines of helm, or docs/OPERATIONS.md no job: what is to be tried?")
+		return p, errors.New("docs/DEPLOY.md shows no values or no lines of helm, or docs/TRAINING.md no job: what is to be tried?")
 	}
 	return p, nil
 }

@@ -30,7 +30,7 @@ func (s *story) tell(ctx context.Context, p pages) error {
 		}
 	}
 	if err := s.train(ctx, p.job); err != nil {
-		return fmt.Errorf("docs/OPERATIONS.md: %w", err)
+		return fmt.Errorf("docs/TRAINING.md: %w", err)
 	}
 	return s.follow(ctx, p)
 }
@@ -83,7 +83,7 @@ func (s *story) scaleByHand(ctx context.Context, upgrade string) error {
 	return nil
 }
 
-// train runs docs/OPERATIONS.md's training in several pods.
+// train runs docs/TRAINING.md's training in several pods.
 func (s *story) train(ctx context.Context, job string) error {
 	s.r = release{namespace: "training"}
 	if err := s.write("training.yaml", job); err != nil {

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 const (
@@ -59,7 +59,7 @@ func spread(sample *mat.Dense, rng *rand.Rand) *mat.Dense {
 	for next := rng.IntN(n); next >= 0 && len(centers) < wanted*width; next = draw(gap, rng) {
 		center := sample.RawRowView(next)
 		centers = append(centers, center...)
-		cores.InBlocks(n, func(from, to int) {
+		parallel.ForBlocks(n, func(from, to int) {
 			for r := from; r < to; r++ {
 				gap[r] = min(gap[r], squared(sample.RawRowView(r), center))
 			}
@@ -93,7 +93,7 @@ func nearest(rows, centers *mat.Dense) (number []int, distance []float64) {
 		norms[c] = floats.Dot(centers.RawRowView(c), centers.RawRowView(c))
 	}
 	number, distance = make([]int, n), make([]float64, n)
-	cores.InBlocks(n, func(from, to int) {
+	parallel.ForBlocks(n, func(from, to int) {
 		var products mat.Dense
 		products.Mul(part(rows, from, to), centers.T())
 		for r := from; r < to; r++ {

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"genrec/model/pairs"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // together counts a pair of neighbors as 12 and those with one to three others between
@@ -44,7 +44,7 @@ func newLinks(histories [][]int, items int) *links {
 		}
 	}
 	l.rows = make([][]link, len(l.items))
-	cores.InBlocks(len(l.rows), func(from, to int) {
+	parallel.ForBlocks(len(l.rows), func(from, to int) {
 		for r := from; r < to; r++ {
 			item := l.items[r]
 			l.rows[r] = make([]link, len(near[item]))
@@ -60,7 +60,7 @@ func newLinks(histories [][]int, items int) *links {
 
 // times sets out to l q + shift q; both are (rows, columns).
 func (l *links) times(out, q *mat.Dense, shift float64) {
-	cores.InBlocks(len(l.rows), func(from, to int) {
+	parallel.ForBlocks(len(l.rows), func(from, to int) {
 		for r := from; r < to; r++ {
 			sum := out.RawRowView(r)
 			floats.ScaleTo(sum, shift, q.RawRowView(r))

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // mostBeside is how many items on either side of one, in the order of the codes, its
@@ -25,7 +25,7 @@ func (l Learned) Neighbors(known []bool, most int) [][]int {
 		slices.SortStableFunc(items, l.compare)
 	}
 	found := make([][]int, len(l.Codes))
-	cores.InBlocks(len(found), func(from, to int) {
+	parallel.ForBlocks(len(found), func(from, to int) {
 		for item := from; item < to; item++ {
 			if l.Vectors[item] != nil {
 				found[item] = l.nearest(item, l.beside(item, leading[l.Codes[item][0]]), most)

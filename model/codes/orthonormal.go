@@ -4,7 +4,7 @@ import (
 	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // thinRows is how many rows are decomposed at a time: they stay in the cache.
@@ -24,11 +24,11 @@ func orthonormalize(q *mat.Dense) {
 		return part(q, b*thinRows, to)
 	}
 	triangles := mat.NewDense(blocks*k, k, nil)
-	cores.Each(blocks, func(b int) {
+	parallel.For(blocks, func(b int) {
 		part(triangles, b*k, (b+1)*k).Copy(thinQR(block(b)))
 	})
 	thinQR(triangles)
-	cores.Each(blocks, func(b int) {
+	parallel.For(blocks, func(b int) {
 		var product mat.Dense
 		product.Mul(block(b), part(triangles, b*k, (b+1)*k))
 		block(b).Copy(&product)

@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // quantize gives every row of (items, dimensions) a code, no two the same: at each
@@ -32,7 +32,7 @@ func quantize(rows *mat.Dense, levels int, rng *rand.Rand) []Code {
 		}
 		d := divider{rows: rows, centers: cluster(rows, rng), room: room(levels - level - 1)}
 		d.number, d.distance = nearest(rows, d.centers)
-		cores.Each(len(groups), func(i int) { d.divide(groups[i]) })
+		parallel.For(len(groups), func(i int) { d.divide(groups[i]) })
 		for r, number := range d.number {
 			codes[r][level] = number
 			if k, _ := d.centers.Dims(); number < k {

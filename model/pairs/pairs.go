@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // Pair is an item with what it counts for beside another one, packed so that pairs sort
@@ -43,7 +43,7 @@ func Count(histories [][]int, items int, w Weights) [][]Pair {
 		}
 	}
 	w.each(histories, func(item, other int, count uint32) { near[item] = append(near[item], pair(other, count)) })
-	cores.InBlocks(items, func(from, to int) {
+	parallel.ForBlocks(items, func(from, to int) {
 		for item := from; item < to; item++ {
 			near[item] = merged(near[item])
 		}

@@ -21,7 +21,7 @@ import (
 	"genrec/model/catalog"
 	"genrec/model/examples"
 	"genrec/model/rules"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // Shortlist is how many items the dense head and the rules of each kind propose, beside
@@ -130,7 +130,7 @@ func (r *Ranker) list(items []Evidence, w Weights) []Ranked {
 func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(i int, items []Evidence)) (t Timing, err error) {
 	began := time.Now()
 	requests := make([]*Request, len(queries))
-	cores.Each(len(queries), func(i int) {
+	parallel.For(len(queries), func(i int) {
 		requests[i] = r.requests.Get().(*Request)
 		r.prepare(requests[i], queries[i], w)
 	})
@@ -146,7 +146,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(
 	scored := time.Now()
 	t.Network = scored.Sub(prepared)
 
-	cores.Each(len(queries), func(i int) {
+	parallel.For(len(queries), func(i int) {
 		r.fuser.Fuse(requests[i], scores[i], w, func(items []Evidence) { use(i, items) })
 		r.requests.Put(requests[i])
 	})

@@ -15,7 +15,7 @@ import (
 	"genrec/model/examples"
 	"genrec/model/rules"
 	"genrec/model/tokens"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 const shopItems = 300
@@ -52,7 +52,7 @@ func (n *fakeNetwork) Score(ctx context.Context, requests []*Request, heads Head
 		}
 	}
 	all := make([]Scores, len(requests))
-	cores.Each(len(requests), func(i int) { all[i] = n.score(requests[i], heads) })
+	parallel.For(len(requests), func(i int) { all[i] = n.score(requests[i], heads) })
 	return all, nil
 }
 
@@ -332,7 +332,7 @@ func TestPanicsReachTheCaller(t *testing.T) {
 	r.Rules[rules.Sequential] = nil // so that preparing panics
 	func() {
 		defer func() {
-			var p *cores.Panic
+			var p *parallel.Panic
 			if err, ok := recover().(error); !ok || !errors.As(err, &p) {
 				t.Errorf("recovered %v, want the panic of a goroutine", err)
 			}

@@ -16,7 +16,7 @@ import (
 	"sync"
 
 	"genrec/model/pairs"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 // Kind is what rules count (Ludewig and Jannach 2018). Which one says more depends on how
@@ -65,7 +65,7 @@ func Learn(kind Kind, histories [][]int, items int) *Rules {
 	}
 	counted := pairs.Count(histories, items, weights)
 	r := empty(kind, items)
-	cores.InBlocks(items, func(from, to int) {
+	parallel.ForBlocks(items, func(from, to int) {
 		for item := from; item < to; item++ {
 			counted[item] = strongest(counted[item])
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"genrec/model/safetensors"
-	"genrec/pkg/cores"
+	"genrec/pkg/parallel"
 )
 
 func TestNextAddsUpVotes(t *testing.T) {
@@ -172,7 +172,7 @@ func TestNextDoesNotMixWhoAsks(t *testing.T) {
 	for i, history := range histories {
 		want[i] = r.Next(history)
 	}
-	cores.Each(len(histories), func(i int) {
+	parallel.For(len(histories), func(i int) {
 		if got := r.Next(histories[i]); !slices.Equal(got.votes, want[i].votes) || !slices.Equal(got.voted, want[i].voted) {
 			t.Errorf("history %d has other votes when others are asked about, too", i)
 		}

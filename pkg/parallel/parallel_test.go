@@ -1,4 +1,4 @@
-package cores
+package parallel
 
 import (
 	"context"
@@ -8,25 +8,25 @@ import (
 	"testing"
 )
 
-func TestEachCallsOnce(t *testing.T) {
+func TestForCallsEachIterationOnce(t *testing.T) {
 	for _, n := range []int{0, 1, 2, blockRows, 3*blockRows + 1} {
 		calls, rows := make([]atomic.Int64, n), make([]atomic.Int64, n)
-		Each(n, func(i int) { calls[i].Add(1) })
-		InBlocks(n, func(from, to int) {
+		For(n, func(i int) { calls[i].Add(1) })
+		ForBlocks(n, func(from, to int) {
 			for row := from; row < to; row++ {
 				rows[row].Add(1)
 			}
 		})
 		for i := range n {
 			if calls[i].Load() != 1 || rows[i].Load() != 1 {
-				t.Errorf("of %d, number %d was called %d times, and as a row %d times", n, i, calls[i].Load(), rows[i].Load())
+				t.Errorf("%d iterations: %d was called %d times by For and %d times by ForBlocks", n, i, calls[i].Load(), rows[i].Load())
 			}
 		}
 	}
 }
 
-// A panic on a goroutine of Each could not be recovered by anyone and would end the process.
-func TestEachPanicsOnTheCallersGoroutine(t *testing.T) {
+// A panic on a goroutine of For could not be recovered and would end the process.
+func TestForPanicsOnTheCallersGoroutine(t *testing.T) {
 	for _, n := range []int{1, 100} {
 		func() {
 			defer func() {
@@ -38,17 +38,17 @@ func TestEachPanicsOnTheCallersGoroutine(t *testing.T) {
 					t.Errorf("%d calls: recovered %v, want the panic of the call with its stack", n, p)
 				}
 			}()
-			Each(n, func(i int) {
+			For(n, func(i int) {
 				if i == n/2 {
 					panic("broken")
 				}
 			})
-			t.Errorf("%d calls: Each returned after a panic", n)
+			t.Errorf("%d calls: For returned after a panic", n)
 		}()
 	}
 }
 
-func TestPoolServesManyCallers(t *testing.T) {
+func TestPoolIsSafeForConcurrentUse(t *testing.T) {
 	var started atomic.Int64
 	p, err := NewPool(3, func() error { started.Add(1); return nil })
 	if err != nil {
@@ -56,7 +56,7 @@ func TestPoolServesManyCallers(t *testing.T) {
 	}
 	defer p.Close()
 	if started.Load() != 3 || p.Threads() != 3 {
-		t.Errorf("%d of %d threads were prepared, want 3", started.Load(), p.Threads())
+		t.Errorf("%d of %d threads were started, want 3", started.Load(), p.Threads())
 	}
 	var callers sync.WaitGroup
 	var running, most atomic.Int64
@@ -64,7 +64,7 @@ func TestPoolServesManyCallers(t *testing.T) {
 	for n := range 20 {
 		callers.Go(func() {
 			calls := make([]atomic.Int64, n)
-			if err := p.Each(t.Context(), n, func(thread, i int) {
+			if err := p.ForContext(t.Context(), n, func(thread, i int) {
 				perThread[thread].Add(1) // a thread runs one call at a time
 				defer perThread[thread].Add(-1)
 				if perThread[thread].Load() != 1 {
@@ -78,7 +78,7 @@ func TestPoolServesManyCallers(t *testing.T) {
 			}
 			for i := range calls {
 				if got := calls[i].Load(); got != 1 {
-					t.Errorf("%d of %d was called %d times", i, n, got)
+					t.Errorf("iteration %d of %d was called %d times", i, n, got)
 				}
 			}
 		})
@@ -89,34 +89,34 @@ func TestPoolServesManyCallers(t *testing.T) {
 	}
 }
 
-func TestPoolReportsPanicsAndGoesOn(t *testing.T) {
+func TestPoolReportsPanicsAndCancellation(t *testing.T) {
 	p, err := NewPool(2, func() error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
 	broken := errors.New("out of memory")
-	err = p.Each(t.Context(), 5, func(_, i int) {
+	err = p.ForContext(t.Context(), 5, func(_, i int) {
 		if i == 3 {
 			panic(broken)
 		}
 	})
 	if got := (*Panic)(nil); !errors.As(err, &got) || !errors.Is(err, broken) {
-		t.Errorf("error %v, want the panic's", err)
+		t.Errorf("error %v, want the value of the panic", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.Each(ended, 5, func(int, int) { t.Error("called after the end of the context") }); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want the context's", err)
+	if err := p.ForContext(ended, 5, func(int, int) { t.Error("called after the end of the context") }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
 	}
-	if err := p.Each(t.Context(), 5, func(int, int) {}); err != nil {
+	if err := p.ForContext(t.Context(), 5, func(int, int) {}); err != nil {
 		t.Errorf("after a panic: %v", err)
 	}
 }
 
-func TestPoolWithoutItsThreads(t *testing.T) {
+func TestNewPoolReportsStartErrors(t *testing.T) {
 	broken := errors.New("no device")
 	if p, err := NewPool(2, func() error { return broken }); p != nil || !errors.Is(err, broken) {
-		t.Errorf("got %v and error %v, want none and the thread's error", p, err)
+		t.Errorf("got %v and error %v, want no pool and the error of the start function", p, err)
 	}
 }

@@ -1,4 +1,4 @@
-package ranks
+package dist
 
 import (
 	"bytes"
@@ -17,25 +17,24 @@ import (
 	"time"
 
 	"genrec/model/tensor"
-	"genrec/pkg/launch"
 
 	"github.com/sugarme/gotch"
 	"golang.org/x/sys/unix"
 )
 
-// quick waits as long as a test may take.
-func quick(p launch.Place) Config {
-	return Config{Place: p, JoinTimeout: time.Minute, Timeout: 20 * time.Second, Beat: 50 * time.Millisecond}
+// testConfig has timeouts that fit a test.
+func testConfig(r RankInfo) Config {
+	return Config{RankInfo: r, JoinTimeout: time.Minute, Timeout: 20 * time.Second, Heartbeat: 50 * time.Millisecond}
 }
 
-// dir names a folder to the ranks of a test.
+// dir is the environment variable with the folder that the ranks of a test share.
 const dir = "GENREC_TEST_DIR"
 
-// asRank joins the other ranks of the test if this process is one of them. The context is
-// that of what it does.
-func asRank(t *testing.T, configure func(launch.Place) Config) (context.Context, *Group) {
+// joinAsRank joins the other ranks of the test if this process is a rank; otherwise the group is
+// nil. The context is the one that the group cancels.
+func joinAsRank(t *testing.T, configure func(RankInfo) Config) (context.Context, *Group) {
 	t.Helper()
-	p, isRank, err := launch.FromEnvironment()
+	r, isRank, err := FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,17 +42,17 @@ func asRank(t *testing.T, configure func(launch.Place) Config) (context.Context,
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	g, err := Join(ctx, cancel, configure(p))
+	g, err := Join(ctx, cancel, configure(r))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ctx, g
 }
 
-// launched runs the calling test again as ranks.
-func launched(t *testing.T, size int) error {
+// launch runs the calling test again in several ranks.
+func launch(t *testing.T, size int) error {
 	t.Helper()
-	return launch.Run(t.Context(), size, 10*time.Second, "-test.run", "^"+t.Name()+"$")
+	return Launch(t.Context(), size, 10*time.Second, "-test.run", "^"+t.Name()+"$")
 }
 
 func floats(values ...float32) *tensor.Tensor {
@@ -61,19 +60,19 @@ func floats(values ...float32) *tensor.Tensor {
 	return s.Floats(values, int64(len(values)))
 }
 
-func TestWhatRanksTellEachOther(t *testing.T) {
+func TestCollectiveCalls(t *testing.T) {
 	const size = 3
-	_, g := asRank(t, quick)
+	_, g := joinAsRank(t, testConfig)
 	if g == nil {
-		if err := launched(t, size); err != nil {
+		if err := launch(t, size); err != nil {
 			t.Error(err)
 		}
 		return
 	}
-	defer g.Leave()
-	long := bytes.Repeat([]byte("all the sequences "), mostBytes/10)
+	defer g.Close()
+	long := bytes.Repeat([]byte("all the sequences "), maxChunk/10)
 	if g.Rank == 0 {
-		time.Sleep(10 * g.beat) // the others wait meanwhile
+		time.Sleep(10 * g.heartbeat) // the others wait in Receive
 		w := g.Writer()
 		if _, err := io.Copy(w, bytes.NewReader(long)); err != nil {
 			t.Fatal(err)
@@ -82,26 +81,26 @@ func TestWhatRanksTellEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if got, err := io.ReadAll(g.Reader()); err != nil || !bytes.Equal(got, long) {
-		t.Fatalf("rank 0 wrote %d bytes, %d came, and %v", len(long), len(got), err)
+		t.Fatalf("rank 0 wrote %d bytes, %d arrived, error %v", len(long), len(got), err)
 	}
-	if counts, err := g.Gather(10 * g.Rank); err != nil || !slices.Equal(counts, []int{0, 10, 20}) {
+	if counts, err := g.AllGather(10 * g.Rank); err != nil || !slices.Equal(counts, []int{0, 10, 20}) {
 		t.Fatalf("gathered %v, %v", counts, err)
 	}
-	if loss, err := g.Step(float64(1 + g.Rank)); err != nil || loss != 6 {
-		t.Fatalf("the losses sum up to %v, %v, want 6", loss, err)
+	if loss, err := g.SumLoss(float64(1 + g.Rank)); err != nil || loss != 6 {
+		t.Fatalf("the sum of the losses is %v, %v, want 6", loss, err)
 	}
 	a, b := floats(1, float32(g.Rank)), floats(float32(g.Rank*g.Rank))
-	if err := g.Add([]*tensor.Tensor{a, b}); err != nil || !slices.Equal(a.Floats(), []float32{3, 3}) || b.Floats()[0] != 5 {
-		t.Fatalf("the tensors sum up to %v and %v, %v", a.Floats(), b.Floats(), err)
+	if err := g.AllReduce([]*tensor.Tensor{a, b}); err != nil || !slices.Equal(a.Floats(), []float32{3, 3}) || b.Floats()[0] != 5 {
+		t.Fatalf("the sums of the tensors are %v and %v, %v", a.Floats(), b.Floats(), err)
 	}
 	own := floats(float32(7 - g.Rank))
-	if err := g.Share([]*tensor.Tensor{own}); err != nil || own.Floats()[0] != 7 {
+	if err := g.BroadcastTensors([]*tensor.Tensor{own}); err != nil || own.Floats()[0] != 7 {
 		t.Fatalf("rank 0 shared %v, %v, want 7", own.Floats(), err)
 	}
-	if err := g.Agree("snapshot", "abc"); err != nil {
+	if err := g.VerifyEqual("snapshot", "abc"); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Agree("device", []string{"cpu", "cpu", "cuda"}[g.Rank]); err == nil || !strings.Contains(err.Error(), "rank 2 has another device than rank 0") {
+	if err := g.VerifyEqual("device", []string{"cpu", "cpu", "cuda"}[g.Rank]); err == nil || !strings.Contains(err.Error(), "rank 2 has another device than rank 0") {
 		t.Fatalf("error %v, want one that names rank 2", err)
 	}
 	if g.Rank == 0 {
@@ -113,8 +112,8 @@ func TestWhatRanksTellEachOther(t *testing.T) {
 	}
 }
 
-// The others hear why rank 0 ends, whatever they wait for.
-func TestHowRankZeroEnds(t *testing.T) {
+// The other ranks get the reason of rank 0, whichever call they wait in.
+func TestEndReachesTheOthers(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		reason error
@@ -123,8 +122,8 @@ func TestHowRankZeroEnds(t *testing.T) {
 	}{
 		{
 			"failure", errors.New("the disk is full"),
-			func(g *Group) error { _, err := g.Step(1); return err },
-			func(err error) bool { return strings.Contains(err.Error(), "rank 0 gave up: the disk is full") },
+			func(g *Group) error { _, err := g.SumLoss(1); return err },
+			func(err error) bool { return strings.Contains(err.Error(), "rank 0 failed: the disk is full") },
 		},
 		{
 			"stop", fmt.Errorf("retrain: %w", context.Canceled),
@@ -133,10 +132,10 @@ func TestHowRankZeroEnds(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, g := asRank(t, quick)
+			_, g := joinAsRank(t, testConfig)
 			switch {
 			case g == nil:
-				if err := launched(t, 2); err != nil {
+				if err := launch(t, 2); err != nil {
 					t.Error(err)
 				}
 			case g.Rank == 0:
@@ -147,34 +146,34 @@ func TestHowRankZeroEnds(t *testing.T) {
 				if err := c.wait(g); err == nil || !c.ended(err) {
 					t.Errorf("error %v", err)
 				}
-				if _, err := g.Gather(1); err == nil {
-					t.Error("the group goes on")
+				if _, err := g.AllGather(1); err == nil {
+					t.Error("a call succeeds after the end")
 				}
 			}
 		})
 	}
 }
 
-// A rank that wants to stop lets all of them stop behind the same step.
-func TestStoppingTogether(t *testing.T) {
-	p, isRank, err := launch.FromEnvironment()
+// If one rank is asked to stop, all ranks stop after the same step.
+func TestRanksStopBeforeTheSameStep(t *testing.T) {
+	r, isRank, err := FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !isRank {
-		if err := launched(t, 2); err != nil {
+		if err := launch(t, 2); err != nil {
 			t.Error(err)
 		}
 		return
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := func() { cancel(nil) }
-	g, err := Join(ctx, cancel, quick(p))
+	g, err := Join(ctx, cancel, testConfig(r))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if g.Rank == 0 {
-		err = g.Send(nil)
+		err = g.Broadcast(nil)
 	} else {
 		_, err = g.Receive()
 	}
@@ -185,44 +184,43 @@ func TestStoppingTogether(t *testing.T) {
 	for step := 1; !g.Stopping(); step++ {
 		if step == last && g.Rank == 1 {
 			stop()
-			for !g.wish.Load() {
+			for !g.stop.Load() {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		if _, err := g.Step(0); err != nil {
+		if _, err := g.SumLoss(0); err != nil {
 			t.Fatal(err)
 		}
 		if step > last || g.Stopping() != (step == last) {
-			t.Fatalf("step %d: stopping is %v, want it behind step %d alone", step, g.Stopping(), last)
+			t.Fatalf("step %d: stopping is %v, want true after step %d only", step, g.Stopping(), last)
 		}
 	}
 	stop()
 }
 
-// A rank that dies, or hangs, or wants to stop, ends what the others do, whether they
-// compute or wait.
-func TestTroubleEndsTheOthers(t *testing.T) {
+// A rank that dies, hangs or is asked to stop ends the work of rank 0, in a step or in a Hold.
+func TestLostPeerEndsTheOthers(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		trouble func(*Group)
+		failure func(*Group)
 		wait    func(context.Context, *Group) error // of rank 0
 		want    error
 	}{
-		{"death in a step", die, steps, ErrLost},
-		{"death in a hold", die, waitInHold, ErrLost},
-		{"hanging in a step", hang, steps, ErrLost},
-		{"stop in a hold", func(g *Group) { g.wish.Store(true); _, _ = g.Receive() }, waitInHold, context.Canceled},
+		{"death in a step", die, steps, ErrPeerLost},
+		{"death in a hold", die, waitInHold, ErrPeerLost},
+		{"hanging in a step", hang, steps, ErrPeerLost},
+		{"stop in a hold", func(g *Group) { g.stop.Store(true); _, _ = g.Receive() }, waitInHold, context.Canceled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, g := asRank(t, func(p launch.Place) Config {
-				c := quick(p)
+			ctx, g := joinAsRank(t, func(r RankInfo) Config {
+				c := testConfig(r)
 				c.Timeout = 3 * time.Second
 				return c
 			})
 			if g == nil {
 				t.Setenv(dir, t.TempDir())
 				started := time.Now()
-				if err := launched(t, 2); err == nil {
+				if err := launch(t, 2); err == nil {
 					t.Error("no rank ended with an error")
 				}
 				said, err := os.ReadFile(filepath.Join(os.Getenv(dir), "rank 0"))
@@ -235,10 +233,10 @@ func TestTroubleEndsTheOthers(t *testing.T) {
 				return
 			}
 			if g.Rank > 0 {
-				c.trouble(g)
+				c.failure(g)
 				os.Exit(1)
 			}
-			signal.Ignore(syscall.SIGTERM) // rank 0 is to find out by itself
+			signal.Ignore(syscall.SIGTERM) // rank 0 has to notice the loss itself
 			said := ""
 			if err := c.wait(ctx, g); !errors.Is(err, c.want) {
 				said = fmt.Sprintf("rank 0 ended with %v, want %v", err, c.want)
@@ -266,37 +264,37 @@ func waitInHold(ctx context.Context, _ *Group) error {
 func steps(_ context.Context, g *Group) error {
 	g.release()
 	for {
-		if _, err := g.Step(1); err != nil {
+		if _, err := g.SumLoss(1); err != nil {
 			return err
 		}
 	}
 }
 
-func TestNobodyComes(t *testing.T) {
-	p := launch.Place{Rank: 1, Size: 2, LocalSize: 1, Host: "127.0.0.1", Port: 1}
+func TestJoinTimesOut(t *testing.T) {
+	r := RankInfo{Rank: 1, WorldSize: 2, LocalWorldSize: 1, Host: "127.0.0.1", Port: 1}
 	started := time.Now()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	_, err := Join(ctx, cancel, Config{Place: p, JoinTimeout: 2 * time.Second, Timeout: time.Second})
+	_, err := Join(ctx, cancel, Config{RankInfo: r, JoinTimeout: 2 * time.Second, Timeout: time.Second})
 	if err == nil || !strings.Contains(err.Error(), "join 2 ranks at 127.0.0.1:1 as rank 1") {
-		t.Errorf("error %v, want one that says who was looked for", err)
+		t.Errorf("error %v, want one with the address and the rank", err)
 	}
 	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("gave up after %v, want 2 s", took)
 	}
 }
 
-// A write into a connection that a dead rank has closed comes with SIGPIPE, in whatever thread
-// of Gloo's it happens. It must not end the process, or nobody would learn why.
-func TestWritesIntoNowhereEndNobody(t *testing.T) {
-	_, g := asRank(t, quick)
+// Writing to a connection that a dead rank has closed raises SIGPIPE on one of Gloo's threads. It
+// must not end the process, which has to report the error.
+func TestSIGPIPEIsIgnored(t *testing.T) {
+	_, g := joinAsRank(t, testConfig)
 	if g == nil {
-		if err := launched(t, 2); err != nil {
-			t.Errorf("%v: SIGPIPE has to be ignored in all threads", err)
+		if err := launch(t, 2); err != nil {
+			t.Errorf("%v: SIGPIPE must be ignored on all threads", err)
 		}
 		return
 	}
-	defer g.Leave()
+	defer g.Close()
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +311,7 @@ func TestWritesIntoNowhereEndNobody(t *testing.T) {
 	if g.Rank == 0 {
 		g.release()
 	}
-	if loss, err := g.Step(1); err != nil || loss != 2 {
-		t.Errorf("the losses sum up to %v, %v, want 2", loss, err)
+	if loss, err := g.SumLoss(1); err != nil || loss != 2 {
+		t.Errorf("the sum of the losses is %v, %v, want 2", loss, err)
 	}
 }

@@ -1,4 +1,4 @@
-package launch
+package dist
 
 import (
 	"context"
@@ -15,9 +15,8 @@ import (
 	"time"
 )
 
-// ranks runs the calling test again, as ranks that find themselves by FromEnvironment, and
-// returns what they printed.
-func ranks(ctx context.Context, t *testing.T, size int, grace time.Duration) (logs string, err error) {
+// launchLogged runs the calling test again in several ranks and returns their standard error.
+func launchLogged(ctx context.Context, t *testing.T, size int, grace time.Duration) (logs string, err error) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "logs"))
 	if err != nil {
@@ -25,7 +24,7 @@ func ranks(ctx context.Context, t *testing.T, size int, grace time.Duration) (lo
 	}
 	stderr := os.Stderr
 	os.Stderr = file
-	err = Run(ctx, size, grace, "-test.run", "^"+t.Name()+"$")
+	err = Launch(ctx, size, grace, "-test.run", "^"+t.Name()+"$")
 	os.Stderr = stderr
 	data, readErr := os.ReadFile(file.Name())
 	if err := errors.Join(readErr, file.Close()); err != nil {
@@ -34,30 +33,27 @@ func ranks(ctx context.Context, t *testing.T, size int, grace time.Duration) (lo
 	return string(data), err
 }
 
-// dir names a folder to the ranks of a test.
-const dir = "GENREC_TEST_DIR"
-
-// place is that of this process if it is a rank.
-func place(t *testing.T) (Place, bool) {
+// rankInfo is that of this process, if it is a rank.
+func rankInfo(t *testing.T) (RankInfo, bool) {
 	t.Helper()
-	p, isRank, err := FromEnvironment()
+	r, isRank, err := FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, isRank
+	return r, isRank
 }
 
-func TestRanksKnowTheirPlace(t *testing.T) {
-	if p, isRank := place(t); isRank {
-		fmt.Fprintf(os.Stderr, "%d of %d, %d of %d here, at %s\nno end of line", p.Rank, p.Size, p.LocalRank, p.LocalSize, p.Host)
-		if p.Rank == 0 {
-			if _, err := p.Listen(); err != nil {
+func TestLaunchSetsRankInfo(t *testing.T) {
+	if r, isRank := rankInfo(t); isRank {
+		fmt.Fprintf(os.Stderr, "%d of %d, %d of %d here, at %s\nno end of line", r.Rank, r.WorldSize, r.LocalRank, r.LocalWorldSize, r.Host)
+		if r.Rank == 0 {
+			if _, err := r.listen(); err != nil {
 				t.Error(err)
 			}
 		}
 		return
 	}
-	logs, err := ranks(t.Context(), t, 2, Grace)
+	logs, err := launchLogged(t.Context(), t, 2, GracePeriod)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, logs)
 	}
@@ -72,23 +68,22 @@ func TestRanksKnowTheirPlace(t *testing.T) {
 	}
 }
 
-// One rank that dies takes the others with it: those that stop when asked, and those that
-// do not.
-func TestDeathOfARankEndsTheOthers(t *testing.T) {
-	if p, isRank := place(t); isRank {
-		stubborn := filepath.Join(os.Getenv(dir), "stubborn")
-		switch p.Rank {
-		case 0: // stops when asked
+// After the death of a rank, the others are stopped by SIGTERM, or by SIGKILL if they ignore that.
+func TestLaunchStopsRanksAfterAFailure(t *testing.T) {
+	if r, isRank := rankInfo(t); isRank {
+		ready := filepath.Join(os.Getenv(dir), "ready")
+		switch r.Rank {
+		case 0: // terminated by SIGTERM
 			time.Sleep(time.Minute)
 		case 1:
-			await(t, "rank 2", func() bool { _, err := os.Stat(stubborn); return err == nil })
+			await(t, "rank 2", func() bool { _, err := os.Stat(ready); return err == nil })
 			if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
 		case 2:
 			signal.Ignore(syscall.SIGTERM)
-			if err := os.WriteFile(stubborn, nil, 0o600); err != nil {
+			if err := os.WriteFile(ready, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
@@ -97,9 +92,9 @@ func TestDeathOfARankEndsTheOthers(t *testing.T) {
 	}
 	t.Setenv(dir, t.TempDir())
 	started := time.Now()
-	logs, err := ranks(t.Context(), t, 3, time.Second)
+	logs, err := launchLogged(t.Context(), t, 3, time.Second)
 	if err == nil || !strings.HasPrefix(err.Error(), "rank 1: signal: killed") {
-		t.Errorf("error %v, want one that begins with the rank that died first\n%s", err, logs)
+		t.Errorf("error %v, want one that begins with the rank that failed first\n%s", err, logs)
 	}
 	for _, want := range []string{"rank 0: signal: terminated", "rank 2: signal: killed"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -111,25 +106,25 @@ func TestDeathOfARankEndsTheOthers(t *testing.T) {
 	}
 }
 
-func TestStopReachesTheRanks(t *testing.T) {
-	if p, isRank := place(t); isRank {
-		fmt.Fprintln(os.Stderr, "ready", p.Rank)
+func TestLaunchStopsRanksWithTheContext(t *testing.T) {
+	if r, isRank := rankInfo(t); isRank {
+		fmt.Fprintln(os.Stderr, "ready", r.Rank)
 		time.Sleep(time.Minute)
 		return
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
-	logs, err := ranks(ctx, t, 2, Grace)
+	logs, err := launchLogged(ctx, t, 2, GracePeriod)
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Count(err.Error(), "signal: terminated") != 2 {
-		t.Errorf("error %v, want that of the context, and two terminated ranks\n%s", err, logs)
+		t.Errorf("error %v, want context.DeadlineExceeded and two terminated ranks\n%s", err, logs)
 	}
 }
 
-// However the launcher dies, its ranks do not outlive it.
-func TestRanksDieWithTheirLauncher(t *testing.T) {
+// Ranks are killed when the launcher dies without stopping them.
+func TestRanksDieWithTheLauncher(t *testing.T) {
 	const launcher = "GENREC_TEST_LAUNCHER"
-	if p, isRank := place(t); isRank {
-		name := filepath.Join(os.Getenv(dir), fmt.Sprint(p.Rank))
+	if r, isRank := rankInfo(t); isRank {
+		name := filepath.Join(os.Getenv(dir), fmt.Sprint(r.Rank))
 		if err := os.WriteFile(name, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +132,7 @@ func TestRanksDieWithTheirLauncher(t *testing.T) {
 		return
 	}
 	if os.Getenv(launcher) != "" {
-		_ = Run(t.Context(), 2, Grace, "-test.run", "^"+t.Name()+"$")
+		_ = Launch(t.Context(), 2, GracePeriod, "-test.run", "^"+t.Name()+"$")
 		return
 	}
 	pids := t.TempDir()
@@ -174,7 +169,7 @@ func TestRanksDieWithTheirLauncher(t *testing.T) {
 	})
 }
 
-// zombie tells whether a process is dead and nobody has asked how it died.
+// zombie reports whether a process is dead but not reaped yet.
 func zombie(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(data), ") Z ")
@@ -189,9 +184,9 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func TestFromEnvironment(t *testing.T) {
+func TestFromEnv(t *testing.T) {
 	set := func(values ...string) {
-		for _, name := range []string{rankName, sizeName, localRankName, localSizeName, hostName, portName, listenerName} {
+		for _, name := range []string{envRank, envWorldSize, envLocalRank, envLocalWorldSize, envHost, envPort, envListener} {
 			t.Setenv(name, "")
 		}
 		for _, value := range values {
@@ -200,19 +195,19 @@ func TestFromEnvironment(t *testing.T) {
 		}
 	}
 	set()
-	if p, given, err := FromEnvironment(); given || err != nil {
-		t.Errorf("an empty environment gives %+v, %v", p, err)
+	if r, isRank, err := FromEnv(); isRank || err != nil {
+		t.Errorf("an empty environment gives %+v, %v", r, err)
 	}
 	set("RANK=3", "WORLD_SIZE=4", "MASTER_ADDR=trainer-0.trainer", "MASTER_PORT=29500")
-	p, given, err := FromEnvironment()
-	if want := (Place{Rank: 3, Size: 4, LocalSize: 1, Host: "trainer-0.trainer", Port: 29500, listener: -1}); p != want || !given || err != nil {
-		t.Errorf("got %+v, %v, %v, want %+v", p, given, err, want)
+	r, isRank, err := FromEnv()
+	if want := (RankInfo{Rank: 3, WorldSize: 4, LocalWorldSize: 1, Host: "trainer-0.trainer", Port: 29500, listener: -1}); r != want || !isRank || err != nil {
+		t.Errorf("got %+v, %v, %v, want %+v", r, isRank, err, want)
 	}
-	if p.Cores() != 0 {
-		t.Errorf("a process alone on its machine has %d cores, want 0, which is all", p.Cores())
+	if r.Cores() != 0 {
+		t.Errorf("the only rank of a machine has %d cores, want 0 for all cores", r.Cores())
 	}
-	if p.LocalSize = 2; p.Cores() != max(1, runtime.NumCPU()/2) {
-		t.Errorf("one of two processes has %d cores of %d", p.Cores(), runtime.NumCPU())
+	if r.LocalWorldSize = 2; r.Cores() != max(1, runtime.NumCPU()/2) {
+		t.Errorf("one of two local ranks has %d of %d cores", r.Cores(), runtime.NumCPU())
 	}
 	for _, c := range []struct {
 		set  []string
@@ -225,13 +220,13 @@ func TestFromEnvironment(t *testing.T) {
 		{[]string{"RANK=0", "WORLD_SIZE=2", "MASTER_ADDR=a", "MASTER_PORT=1", "LOCAL_RANK=2", "LOCAL_WORLD_SIZE=2"}, `LOCAL_RANK is "2"`},
 	} {
 		set(c.set...)
-		if _, _, err := FromEnvironment(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: error %v, want one with %q", c.set, err, c.want)
 		}
 	}
 }
 
-func TestEachRankSeesItsGPU(t *testing.T) {
+func TestVisibleGPUs(t *testing.T) {
 	for _, c := range []struct {
 		now         string
 		rank, ranks int
@@ -239,8 +234,8 @@ func TestEachRankSeesItsGPU(t *testing.T) {
 	}{
 		{"", 1, 2, "1"}, {"4,6", 1, 2, "6"}, {"GPU-a,GPU-b", 0, 2, "GPU-a"}, {"5", 1, 2, "5"},
 	} {
-		p := Place{LocalRank: c.rank, LocalSize: c.ranks}
-		if got := p.visibleGPUs(c.now); got != c.want {
+		r := RankInfo{LocalRank: c.rank, LocalWorldSize: c.ranks}
+		if got := r.visibleGPUs(c.now); got != c.want {
 			t.Errorf("CUDA_VISIBLE_DEVICES=%q: rank %d of %d sees %q, want %q", c.now, c.rank, c.ranks, got, c.want)
 		}
 	}
