@@ -9,7 +9,7 @@ import (
 
 	"genrec/model/catalog"
 	"genrec/model/examples"
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 	"genrec/model/tokens"
 )
 
@@ -18,7 +18,7 @@ import (
 const CatalogFile = "catalog.json"
 
 // RulesFile is the name of the file with the rules of a kind.
-func RulesFile(kind rules.Kind) string { return kind.String() + "_rules.safetensors" }
+func RulesFile(kind itemstats.RuleKind) string { return kind.String() + "_rules.safetensors" }
 
 // Bundle is a model with what it takes to use it: everything that a published
 // version holds.
@@ -26,7 +26,7 @@ type Bundle struct {
 	Model      *Model
 	Catalog    *catalog.Catalog
 	Vocabulary tokens.Vocabulary
-	Rules      [rules.Kinds]*rules.Rules // nil for a kind without any
+	Rules      [itemstats.RuleKinds]*itemstats.Rules // nil for a kind without any
 }
 
 // Builder makes what the model reads and is asked for.
@@ -49,7 +49,7 @@ func (b Bundle) Save(dir string) error {
 		if learned == nil {
 			continue
 		}
-		if err := learned.Save(filepath.Join(dir, RulesFile(rules.Kind(kind)))); err != nil {
+		if err := learned.Save(filepath.Join(dir, RulesFile(itemstats.RuleKind(kind)))); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func (b Bundle) Check() error {
 	}
 	for kind, learned := range b.Rules {
 		if learned != nil && learned.Items() != c.Items {
-			return fmt.Errorf("the %v rules are of %d items, the model's genrec_items is %d", rules.Kind(kind), learned.Items(), c.Items)
+			return fmt.Errorf("the %v rules are of %d items, the model's genrec_items is %d", itemstats.RuleKind(kind), learned.Items(), c.Items)
 		}
 	}
 	return CheckTexts(b.Catalog, b.Vocabulary, c)
@@ -117,8 +117,8 @@ func LoadBundle(dir string, device Device) (Bundle, error) {
 		return Bundle{}, err
 	}
 	b := Bundle{Catalog: c, Vocabulary: vocabulary}
-	for kind := range rules.Kinds {
-		b.Rules[kind], err = rules.Load(kind, filepath.Join(dir, RulesFile(kind)))
+	for kind := range itemstats.RuleKinds {
+		b.Rules[kind], err = itemstats.LoadRules(kind, filepath.Join(dir, RulesFile(kind)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return Bundle{}, err
 		}

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"genrec/model/examples"
+	"genrec/model/itemstats"
 	"genrec/model/rank"
-	"genrec/model/rules"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 // fusing is a model with random weights over items of three tokens, and what to ask it.
@@ -23,7 +23,7 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Drop)
-	tree, err := trie.Build(shop(rand.New(rand.NewPCG(1, 1)), items, 3, 3))
+	tree, err := tokens.NewTrie(shop(rand.New(rand.NewPCG(1, 1)), items, 3, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 }
 
 // byKind is what the rules of each kind say comes next.
-type byKind = [rules.Kinds]rules.Next
+type byKind = [itemstats.RuleKinds]itemstats.Prediction
 
 // ask scores the inputs and fuses by the given weights: all candidates, best first.
 func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w Weights) [][]Candidate {
@@ -98,10 +98,10 @@ func TestFusionWeighsAllParts(t *testing.T) {
 	const items = 60
 	searcher, inputs := fusing(t, items, items)
 	histories := [][]int{{0, 5, 9, 3}, {1, 5, 4}, {2, 0}}
-	sequential, association := rules.Learn(rules.Sequential, histories, items), rules.Learn(rules.Association, histories, items)
+	sequential, association := itemstats.LearnRules(itemstats.Sequential, histories, items), itemstats.LearnRules(itemstats.Association, histories, items)
 	var next []byKind
 	for _, history := range [][]int{{5}, {1, 2}, nil} {
-		next = append(next, byKind{sequential.Next(history), association.Next(history)})
+		next = append(next, byKind{sequential.Predict(history), association.Predict(history)})
 	}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
 	for _, w := range []Weights{
@@ -133,8 +133,8 @@ func TestFusionWeighsAllParts(t *testing.T) {
 func TestRulesAlone(t *testing.T) {
 	ownThread(t)
 	searcher, inputs := fusing(t, 60, 20)
-	next := rules.Learn(rules.Association, [][]int{{9, 0, 5, 5}}, 60).Next([]int{0})
-	found := ask(t, searcher, inputs[:1], []byKind{{rules.Association: next}}, rulesAlone)[0]
+	next := itemstats.LearnRules(itemstats.Association, [][]int{{9, 0, 5, 5}}, 60).Predict([]int{0})
+	found := ask(t, searcher, inputs[:1], []byKind{{itemstats.Association: next}}, rulesAlone)[0]
 	if len(found) != 2 || found[0].Leaf != 5 || found[1].Leaf != 9 || found[1].LogProb != next.LogProb(9) {
 		t.Errorf("found %v, want items 5 and 9 as the rules have them", found)
 	}
@@ -193,8 +193,8 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	ownThread(t)
 	const items, narrow = 60, 4
 	searcher, inputs := fusing(t, items, narrow)
-	learned := rules.Learn(rules.Sequential, [][]int{{0, 41}, {0, 42}, {0, 43}}, items)
-	next := slices.Repeat([]byKind{{rules.Sequential: learned.Next([]int{0})}}, len(inputs))
+	learned := itemstats.LearnRules(itemstats.Sequential, [][]int{{0, 41}, {0, 42}, {0, 43}}, items)
+	next := slices.Repeat([]byKind{{itemstats.Sequential: learned.Predict([]int{0})}}, len(inputs))
 	w := Weights{Dense: 0.5, Sequential: 0.25}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
 	for row, found := range ask(t, searcher, inputs, next, w) {
@@ -210,7 +210,7 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 			if slices.ContainsFunc(text[row], func(other Candidate) bool { return other.Leaf == c.Leaf }) {
 				continue
 			}
-			want := w.Beams()*last + w.Dense*c.LogProb + w.Sequential*next[row][rules.Sequential].LogProb(c.Leaf)
+			want := w.Beams()*last + w.Dense*c.LogProb + w.Sequential*next[row][itemstats.Sequential].LogProb(c.Leaf)
 			if got, there := scores[c.Leaf]; !there || math.Abs(got-want) > 1e-4 {
 				t.Errorf("request %d: item %d, which the search missed, scores %.5f (%v), want %.5f", row, c.Leaf, got, there, want)
 			}

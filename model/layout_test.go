@@ -9,7 +9,7 @@ import (
 	"genrec/model/examples"
 	"genrec/model/libtorch"
 	"genrec/model/rank"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 // A search over packed inputs finds what one over padded ones does, whatever the decoder
@@ -26,7 +26,7 @@ func TestPackedIsPadded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Drop()
-		tree, err := trie.Build(shop(rng, 60, 2, 3))
+		tree, err := tokens.NewTrie(shop(rng, 60, 2, 3))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"genrec/model/itemstats"
 	"genrec/model/libtorch"
-	"genrec/model/rules"
 	"genrec/model/safetensors"
 	"genrec/model/tensor"
 )
@@ -131,7 +131,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	for _, s := range sequences {
 		histories = append(histories, Leaves(b.Catalog.Numbers(s.Items)))
 	}
-	b.Rules[rules.Association] = rules.Learn(rules.Association, histories, b.Catalog.Items())
+	b.Rules[itemstats.Association] = itemstats.LearnRules(itemstats.Association, histories, b.Catalog.Items())
 	dir := t.TempDir()
 	if err := b.Save(dir); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"iter"
 	"math"
 
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 )
 
 // Near lists the most popular items, each with the others that stood near it most often in
@@ -12,18 +12,18 @@ import (
 // that came after it. It may be called beside Recommend, and after Close.
 func (r *Recommender) Near(items, others int) iter.Seq2[string, []Ranked] {
 	return func(yield func(string, []Ranked) bool) {
-		counted := r.bundle.Rules[rules.Association]
+		counted := r.bundle.Rules[itemstats.Association]
 		if counted == nil {
-			counted = r.bundle.Rules[rules.Sequential]
+			counted = r.bundle.Rules[itemstats.Sequential]
 		}
 		if counted == nil {
 			return
 		}
 		popular, _ := r.bundle.Catalog.Popular(items)
 		for _, item := range popular {
-			next := counted.Next(Leaves([]int{r.bundle.Catalog.ItemNumber(item)}))
+			next := counted.Predict(Leaves([]int{r.bundle.Catalog.ItemNumber(item)}))
 			var near []Ranked
-			for _, leaf := range next.Best(others) {
+			for _, leaf := range next.Ranked(others) {
 				near = append(near, Ranked{Item: r.bundle.Catalog.Item(leaf + 1), Probability: math.Exp(next.LogProb(leaf))})
 			}
 			if len(near) > 0 && !yield(item, near) {

@@ -12,7 +12,7 @@ import (
 
 	"genrec/model/examples"
 	"genrec/model/safetensors"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 // Tolerances of the comparison with PyTorch and transformers.
@@ -122,7 +122,7 @@ func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batc
 // compareBeams counts the requests whose 20 beams are the same ones in the same
 // order with the same scores.
 func compareBeams(t *testing.T, m *Model, want expected, batch examples.Batch) (equal, of int) {
-	tree, err := trie.Build(distinct(want.texts()))
+	tree, err := tokens.NewTrie(distinct(want.texts()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"genrec/model/examples"
 	"genrec/model/rank"
 	"genrec/model/tensor"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 func TestPartsHoldEachRequestOnce(t *testing.T) {
@@ -192,7 +192,7 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rounded.Drop()
-	tree, err := trie.Build(shop(rng, 60, 2, 2))
+	tree, err := tokens.NewTrie(shop(rng, 60, 2, 2))
 	if err != nil {
 		t.Fatal(err)
 	}

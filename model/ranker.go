@@ -7,10 +7,9 @@ import (
 	"slices"
 
 	"genrec/model/examples"
+	"genrec/model/itemstats"
 	"genrec/model/rank"
-	"genrec/model/rules"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 )
 
 // TopItems is how many recommendations a user gets (paper, section 4.1).
@@ -65,7 +64,7 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	for i := range texts {
 		texts[i] = builder.ItemTokens(i + 1)
 	}
-	tree, err := trie.Build(distinct(texts))
+	tree, err := tokens.NewTrie(distinct(texts))
 	if err != nil {
 		return nil, fmt.Errorf("build the trie of %d items: %w", len(texts), err)
 	}
@@ -79,7 +78,7 @@ func NewRanker(b Bundle, c RankerConfig) (*Ranker, error) {
 	return r, nil
 }
 
-func (r *Ranker) prepare(tree *trie.Trie) (err error) {
+func (r *Ranker) prepare(tree *tokens.Trie) (err error) {
 	if err := r.checkWeights(); err != nil {
 		return err
 	}
@@ -101,7 +100,7 @@ func (r *Ranker) checkWeights() error {
 	}
 	for kind, weight := range w.Rules() {
 		if weight > 0 && r.bundle.Rules[kind] == nil {
-			return fmt.Errorf("genrec_%v_weight is %v, but the model has no %[1]v rules", rules.Kind(kind), weight)
+			return fmt.Errorf("genrec_%v_weight is %v, but the model has no %[1]v rules", itemstats.RuleKind(kind), weight)
 		}
 	}
 	return nil

@@ -78,7 +78,7 @@ func (s *Searcher) scoreOnGPU(own *recordings, g *graph, requests []*rank.Reques
 
 // launchBound says whether launching the kernels one by one takes longer than they do.
 func (s *Searcher) launchBound(p plan) bool {
-	return (p.positions+p.rows*s.beams*int64(s.tree.Depth))*s.network.config.layerWeights() <= mostRecordedWork
+	return (p.positions+p.rows*s.beams*int64(s.tree.MaxDepth))*s.network.config.layerWeights() <= mostRecordedWork
 }
 
 // roundUp rounds to at least the unit, and further to a power of two or the middle between two

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"genrec/model/examples"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 // What a recording answers is what is answered without, whoever asks the next time.
@@ -25,7 +25,7 @@ func TestRecordingAnswersWhoeverAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Drop()
-	tree, err := trie.Build(shop(rng, 60, 2, 3))
+	tree, err := tokens.NewTrie(shop(rng, 60, 2, 3))
 	if err != nil {
 		t.Fatal(err)
 	}

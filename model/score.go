@@ -70,7 +70,7 @@ func (s *Searcher) feed(requests []*rank.Request, b examples.Batch, as layout, p
 		}
 		f.proposals = f.putInts(proposals, as.rows, p.proposals)
 	}
-	if p.Beams && s.tree.FirstLeaf < s.tree.Depth {
+	if p.Beams && s.tree.MinDepth < s.tree.MaxDepth {
 		keep := s.beams + p.spare
 		within := make([]float32, as.rows*keep)
 		for row, r := range requests {

@@ -9,7 +9,6 @@ import (
 	"genrec/model/rank"
 	"genrec/model/tensor"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 )
 
 // Beams is the default width of the beam search (paper, section 7.1).
@@ -24,7 +23,7 @@ type Searcher struct {
 	network *network
 	device  Device
 	beams   int64
-	tree    *trie.Trie
+	tree    *tokens.Trie
 	crew    crew
 	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
 
@@ -42,7 +41,7 @@ type Searcher struct {
 
 // NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
 // start of every thread that the searcher makes.
-func (m *Model) NewSearcher(tree *trie.Trie, beams int, prepare func()) (s *Searcher, err error) {
+func (m *Model) NewSearcher(tree *tokens.Trie, beams int, prepare func()) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
 	s = &Searcher{
 		network: m.network, device: m.device, beams: int64(beams), tree: tree,
@@ -161,11 +160,11 @@ func (s *Searcher) Search(ctx context.Context, inputs []examples.Input, spare in
 func (s *Searcher) search(g *graph, b beams, keep int64, within *tensor.Tensor) (ended finished) {
 	for depth := 1; ; depth++ {
 		logits := s.output.apply(g, b.states) // (B*K, V)
-		if depth == s.tree.Depth {            // whoever goes on ends here
+		if depth == s.tree.MaxDepth {         // whoever goes on ends here
 			return ended.with(g, s.expand(g, b, logits, keep), keep)
 		}
 		var next expansion
-		if depth < s.tree.FirstLeaf {
+		if depth < s.tree.MinDepth {
 			next = s.expand(g, b, logits, s.beams)
 		} else {
 			best := s.expand(g, b, logits, keep+s.beams)

@@ -10,7 +10,6 @@ import (
 
 	"genrec/model/examples"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 )
 
 // The search, which keeps states and walks the trie's tables on the device, finds what a
@@ -32,7 +31,7 @@ func TestSearchIsThePlainSearch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tree, err := trie.Build(texts)
+		tree, err := tokens.NewTrie(texts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +79,7 @@ func drawInput(rng *rand.Rand) examples.Input {
 }
 
 // plainSearch follows the rules of Search, one text after the other.
-func plainSearch(t *testing.T, m *Model, in examples.Input, tree *trie.Trie, texts [][]int64, beams, keep int) []Candidate {
+func plainSearch(t *testing.T, m *Model, in examples.Input, tree *tokens.Trie, texts [][]int64, beams, keep int) []Candidate {
 	t.Helper()
 	prefix := len(tree.Prefix)
 	type text struct {
@@ -121,11 +120,11 @@ func plainSearch(t *testing.T, m *Model, in examples.Input, tree *trie.Trie, tex
 		}
 		slices.SortFunc(next, func(a, b text) int { return cmp.Compare(b.score, a.score) })
 		first := func(n int) []text { return next[:min(len(next), n)] }
-		if depth == tree.Depth {
+		if depth == tree.MaxDepth {
 			end(first(keep))
 			return ended
 		}
-		if depth < tree.FirstLeaf {
+		if depth < tree.MinDepth {
 			running = first(beams)
 			continue
 		}

@@ -9,7 +9,6 @@ import (
 	"genrec/model/catalog"
 	"genrec/model/examples"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 )
 
 // shop draws a catalog's texts: `item`, `_`, then 1 to longest tokens.
@@ -46,7 +45,7 @@ func TestWideSearchIsExhaustive(t *testing.T) {
 			}
 			defer m.Drop()
 			texts := shop(rand.New(rand.NewPCG(1, 1)), 100, c.shortest, c.longest)
-			tree, err := trie.Build(texts)
+			tree, err := tokens.NewTrie(texts)
 			if err != nil {
 				t.Fatal(err)
 			}

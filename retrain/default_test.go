@@ -13,7 +13,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 	"genrec/pkg/registry"
 )
 
@@ -45,7 +45,7 @@ func TestDefaultRecipeLearns(t *testing.T) {
 	}
 	for kind, learned := range bundle.Rules {
 		if learned != nil {
-			t.Errorf("the version has %v rules, which have no weight in the recipe", rules.Kind(kind))
+			t.Errorf("the version has %v rules, which have no weight in the recipe", itemstats.RuleKind(kind))
 		}
 	}
 	if users := bundle.Catalog.Users(); users != 0 {
@@ -227,8 +227,8 @@ func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
 	defer bundle.Model.Drop()
 	leadTo := make(map[string]bool)
 	for item := range bundle.Catalog.Items() {
-		follows := bundle.Rules[rules.Sequential].Next([]int{item})
-		for _, next := range follows.Best(bundle.Catalog.Items()) {
+		follows := bundle.Rules[itemstats.Sequential].Predict([]int{item})
+		for _, next := range follows.Ranked(bundle.Catalog.Items()) {
 			leadTo[bundle.Catalog.Item(next+1)] = true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"genrec/model"
 	"genrec/model/catalog"
 	"genrec/model/examples"
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 )
 
 // heldBack are the users whose last item but one the training does not see.
@@ -74,14 +74,14 @@ func lot(user string) float64 {
 }
 
 // rules are those of what the training may see, of the kinds that have a weight.
-func (p parts) rules(items int, weights [rules.Kinds]float64) (learned [rules.Kinds]*rules.Rules) {
+func (p parts) rules(items int, weights [itemstats.RuleKinds]float64) (learned [itemstats.RuleKinds]*itemstats.Rules) {
 	seen := make([][]int, len(p.histories))
 	for i, h := range p.histories {
 		seen[i] = model.Leaves(catalog.Training(h.Items, 1))
 	}
 	for kind, weight := range weights {
 		if weight > 0 {
-			learned[kind] = rules.Learn(rules.Kind(kind), seen, items)
+			learned[kind] = itemstats.LearnRules(itemstats.RuleKind(kind), seen, items)
 		}
 	}
 	return learned

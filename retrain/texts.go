@@ -6,7 +6,7 @@ import (
 
 	"genrec/model"
 	"genrec/model/catalog"
-	"genrec/model/codes"
+	"genrec/model/itemstats"
 	"genrec/model/tokens"
 )
 
@@ -44,7 +44,7 @@ func (c Config) written(sequences []catalog.Sequence, settings catalog.Settings)
 
 func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
 	if levels := c.CodeLevels(); levels > 0 {
-		return tokens.NewCoded(levels, codes.Size)
+		return tokens.NewCoded(levels, itemstats.CodebookSize)
 	}
 	return tokens.NewCompact(), nil
 }

@@ -17,10 +17,9 @@ import (
 	"genrec/cmd/internal/process"
 	"genrec/cmd/internal/program"
 	"genrec/model"
-	"genrec/model/codes"
 	"genrec/model/examples"
+	"genrec/model/itemstats"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 )
 
 type settings struct {
@@ -126,7 +125,7 @@ const (
 )
 
 func newBencher(s settings) (*bencher, error) {
-	vocabulary, err := tokens.NewCoded(levels, codes.Size)
+	vocabulary, err := tokens.NewCoded(levels, itemstats.CodebookSize)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +190,7 @@ func (b *bencher) prepare(p point) error {
 	if err != nil {
 		return err
 	}
-	tree, err := trie.Build(b.texts(p.items))
+	tree, err := tokens.NewTrie(b.texts(p.items))
 	if err != nil {
 		return err
 	}
@@ -208,7 +207,7 @@ func (b *bencher) texts(items int) [][]int64 {
 	side := int(math.Ceil(math.Cbrt(float64(items))))
 	texts := make([][]int64, items)
 	for i := range texts {
-		code := codes.Code{i / (side * side), i / side % side, i % side}
+		code := itemstats.Code{i / (side * side), i / side % side, i % side}
 		texts[i] = b.vocabulary.Encode(code.String())
 	}
 	return texts
@@ -221,7 +220,7 @@ func (b *bencher) draw(p point) []examples.Input {
 	for i := range inputs {
 		in := &inputs[i]
 		for range p.history {
-			code := codes.Code{rng.IntN(codes.Size), rng.IntN(codes.Size), rng.IntN(codes.Size)}
+			code := itemstats.Code{rng.IntN(itemstats.CodebookSize), rng.IntN(itemstats.CodebookSize), rng.IntN(itemstats.CodebookSize)}
 			word := b.vocabulary.Encode(code.String())
 			positions := len(word)
 			if b.config.WordPositions {

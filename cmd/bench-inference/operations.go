@@ -33,7 +33,7 @@ func (w *work) operationsFor(s float64) float64 {
 	for t := range prefix {
 		decoder += token(float64(t + 1))
 	}
-	for depth := 1; depth < w.tree.Depth; depth++ {
+	for depth := 1; depth < w.tree.MaxDepth; depth++ {
 		decoder += model.Beams * token(float64(prefix+depth))
 		scored += model.Beams
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"genrec/model"
-	"genrec/model/trie"
+	"genrec/model/tokens"
 )
 
 // The count for a shape small enough to do it by hand.
@@ -13,7 +13,7 @@ func TestOperations(t *testing.T) {
 		config: model.Config{
 			Vocabulary: 10, Width: 2, EncoderLayers: 1, EncoderFFN: 4, DecoderLayers: 1, DecoderFFN: 4,
 		},
-		tree: &trie.Trie{Prefix: []int64{7}, Depth: 2},
+		tree: &tokens.Trie{Prefix: []int64{7}, MaxDepth: 2},
 	}
 	// Of one row: a 2x2 product is 8 operations, a 2x4 product 16, one with n keys 4n.
 	const inputs = 3

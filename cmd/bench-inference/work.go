@@ -20,7 +20,6 @@ import (
 	"genrec/model/libtorch"
 	"genrec/model/tensor"
 	"genrec/model/tokens"
-	"genrec/model/trie"
 	"genrec/pkg/dataset"
 )
 
@@ -32,7 +31,7 @@ type work struct {
 	model     *model.Model
 	rounded   *model.Model // in the precision that is timed
 	searcher  *model.Searcher
-	tree      *trie.Trie
+	tree      *tokens.Trie
 	texts     [][]int64 // by leaf
 	inputs    []examples.Input
 	kind      tensor.Kind
@@ -93,7 +92,7 @@ func (w *work) build(deviceName, precisionName string) error {
 		precision = model.Float32
 	}
 	w.precision = precision
-	if w.tree, err = trie.Build(w.texts); err != nil {
+	if w.tree, err = tokens.NewTrie(w.texts); err != nil {
 		return err
 	}
 	if w.model, err = model.New(w.config, seed, w.device); err != nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"genrec/model/codes"
+	"genrec/model/itemstats"
 )
 
 // Sequence is one user's history under external ids, oldest item first.
@@ -43,7 +43,7 @@ type Catalog struct {
 	items  []string
 	counts []int64
 	users  []string
-	codes  []codes.Code // of the items, with the text Codes alone
+	codes  []itemstats.Code // of the items, with the text Codes alone
 	// vectors are known to a catalog just built with that text.
 	vectors [][]float32
 
@@ -128,20 +128,20 @@ func Build(sequences []Sequence, settings Settings) (*Catalog, error) {
 	if settings.Text != Codes {
 		return c, nil
 	}
-	learned, err := codes.Learn(trainingParts(sorted, c.place), len(items), c.kept(settings.Previous), settings.Seed)
+	learned, err := itemstats.LearnCodes(trainingParts(sorted, c.place), len(items), c.kept(settings.Previous), settings.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("learn the codes of %d items: %w", len(items), err)
 	}
-	c.codes, c.vectors = learned.Codes, learned.Vectors
+	c.codes, c.vectors = learned.Codes, learned.Embeddings
 	return c, nil
 }
 
 // kept lists the codes that items have in another catalog, nil for those without one.
-func (c *Catalog) kept(previous *Catalog) []codes.Code {
+func (c *Catalog) kept(previous *Catalog) []itemstats.Code {
 	if previous == nil || previous.text != Codes {
 		return nil
 	}
-	kept := make([]codes.Code, len(c.items))
+	kept := make([]itemstats.Code, len(c.items))
 	for i, item := range c.items {
 		if n := previous.ItemNumber(item); n != Unknown {
 			kept[i] = previous.codes[n-1]
@@ -162,7 +162,7 @@ func (c *Catalog) CodeLevels() int {
 }
 
 // Vectors are the directions that items were found to have when their codes were
-// learned, item by item, nil for an item without one (codes.Learned). They are not
+// learned, item by item, nil for an item without one (itemstats.ItemCodes). They are not
 // saved, and only the text Codes has them.
 func (c *Catalog) Vectors() [][]float32 { return c.vectors }
 
@@ -329,7 +329,7 @@ type file struct {
 	Counts []int64  `json:"counts"`
 	Users  []string `json:"users"`
 	// Codes are those of the items, with the text Codes.
-	Codes []codes.Code `json:"codes,omitempty"`
+	Codes []itemstats.Code `json:"codes,omitempty"`
 }
 
 // Save writes the catalog as JSON.
@@ -362,7 +362,7 @@ func Load(path string) (*Catalog, error) {
 	}
 	c := index(f.Text, f.Items, f.Counts, f.Users)
 	if f.Text == Codes {
-		if err := codes.Check(f.Codes, len(f.Items)); err != nil {
+		if err := itemstats.ValidateCodes(f.Codes, len(f.Items)); err != nil {
 			return nil, fmt.Errorf("decode catalog %s: %w", path, err)
 		}
 		c.codes = f.Codes

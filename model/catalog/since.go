@@ -1,6 +1,6 @@
 package catalog
 
-import "genrec/model/codes"
+import "genrec/model/itemstats"
 
 // Since says which numbers the users and items of this catalog have in an earlier one, by
 // their numbers here: 0 for those that are new. Nothing has the number 0 in either.
@@ -27,7 +27,7 @@ func (c *Catalog) Neighbors(since []int, most int) [][]int {
 	for i := range known {
 		known[i] = since[i+1] != Unknown
 	}
-	for i, places := range (codes.Learned{Codes: c.codes, Vectors: c.vectors}).Neighbors(known, most) {
+	for i, places := range (itemstats.ItemCodes{Codes: c.codes, Embeddings: c.vectors}).SimilarItems(known, most) {
 		for _, place := range places {
 			neighbors[i+1] = append(neighbors[i+1], place+1)
 		}

@@ -3,7 +3,7 @@ package rank
 import (
 	"sync"
 
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 )
 
 // Fuser joins the candidates of all components, each item once. It is safe for concurrent
@@ -74,7 +74,7 @@ func (s *scratch) add(leaf int, beams, dense float64) {
 	}
 }
 
-func (s *scratch) addRules(kind int, table rules.Table) {
+func (s *scratch) addRules(kind int, table itemstats.LogProbTable) {
 	defer table.Release()
 	for i := range s.evidence {
 		s.evidence[i].Rules[kind] = table.LogProb(s.evidence[i].Leaf)

@@ -20,7 +20,7 @@ import (
 
 	"genrec/model/catalog"
 	"genrec/model/examples"
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 	"genrec/pkg/parallel"
 )
 
@@ -44,9 +44,9 @@ type Ranked struct {
 // Request is a query as the components see it.
 type Request struct {
 	Input     examples.Input
-	Next      [rules.Kinds]rules.Next // of the kinds that have a weight
-	Proposals []int64                 // leaves that the rules propose; one can be there twice
-	Seen      []int64                 // leaves that must not be recommended
+	Next      [itemstats.RuleKinds]itemstats.Prediction // of the kinds that have a weight
+	Proposals []int64                                   // leaves that the rules propose; one can be there twice
+	Seen      []int64                                   // leaves that must not be recommended
 	// Spare is how many more candidates than otherwise each component has to propose so that
 	// enough are left without Seen.
 	Spare int
@@ -81,7 +81,7 @@ type Network interface {
 type Config struct {
 	Catalog *catalog.Catalog
 	Builder *examples.Builder
-	Rules   [rules.Kinds]*rules.Rules // nil for kinds that never have a weight
+	Rules   [itemstats.RuleKinds]*itemstats.Rules // nil for kinds that never have a weight
 	Network Network
 	Items   int // of a list
 	// AllowSeen lets items of the history be recommended again.
@@ -174,13 +174,13 @@ func (r *Ranker) prepare(request *Request, q Query, w Weights) {
 	request.Proposals = request.Proposals[:0]
 	for kind, weight := range w.Rules() {
 		if weight > 0 {
-			request.propose(rules.Kind(kind), r.Rules[kind])
+			request.propose(itemstats.RuleKind(kind), r.Rules[kind])
 		}
 	}
 }
 
-func (q *Request) propose(kind rules.Kind, r *rules.Rules) {
-	q.Next[kind].Ask(r, q.leaves)
+func (q *Request) propose(kind itemstats.RuleKind, r *itemstats.Rules) {
+	r.PredictInto(&q.Next[kind], q.leaves)
 	q.top = q.Next[kind].Top(q.top[:0], Shortlist+q.Spare)
 	for _, leaf := range q.top {
 		q.Proposals = append(q.Proposals, int64(leaf))

@@ -13,7 +13,7 @@ import (
 
 	"genrec/model/catalog"
 	"genrec/model/examples"
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 	"genrec/model/tokens"
 	"genrec/pkg/parallel"
 )
@@ -103,7 +103,7 @@ func noise(newest int64, leaf int, head uint64) float64 {
 type shop struct {
 	catalog *catalog.Catalog
 	queries []Query
-	rules   [rules.Kinds]*rules.Rules
+	rules   [itemstats.RuleKinds]*itemstats.Rules
 }
 
 func newShop(t *testing.T) shop {
@@ -135,8 +135,8 @@ func newShop(t *testing.T) shop {
 		s.queries = append(s.queries, Query{User: sequence.User, Items: append(sequence.Items, "unknown")})
 	}
 	s.queries = append(s.queries, Query{User: "nobody"})
-	for kind := range rules.Kinds {
-		s.rules[kind] = rules.Learn(kind, histories, c.Items())
+	for kind := range itemstats.RuleKinds {
+		s.rules[kind] = itemstats.LearnRules(kind, histories, c.Items())
 	}
 	return s
 }
@@ -175,11 +175,11 @@ func (s shop) plain(q Query, w Weights, n *fakeNetwork, allowSeen bool) []Ranked
 			candidates[c.Leaf] = true
 		}
 	}
-	next := make([]rules.Next, rules.Kinds)
+	next := make([]itemstats.Prediction, itemstats.RuleKinds)
 	for kind, weight := range w.Rules() {
 		if weight > 0 {
-			next[kind] = s.rules[kind].Next(leaves)
-			for _, leaf := range next[kind].Best(Shortlist + len(seen)) {
+			next[kind] = s.rules[kind].Predict(leaves)
+			for _, leaf := range next[kind].Ranked(Shortlist + len(seen)) {
 				candidates[leaf] = true
 			}
 		}
@@ -329,7 +329,7 @@ func TestPanicsReachTheCaller(t *testing.T) {
 	s := newShop(t)
 	n := &fakeNetwork{beams: 5}
 	r := s.ranker(n, false)
-	r.Rules[rules.Sequential] = nil // so that preparing panics
+	r.Rules[itemstats.Sequential] = nil // so that preparing panics
 	func() {
 		defer func() {
 			var p *parallel.Panic

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"genrec/model/rules"
+	"genrec/model/itemstats"
 )
 
 // Weights are the shares of the components in the score of an item: the weighted sum of the
@@ -16,8 +16,8 @@ type Weights struct {
 }
 
 // Rules are the weights of the rules by their kind.
-func (w Weights) Rules() [rules.Kinds]float64 {
-	return [rules.Kinds]float64{rules.Sequential: w.Sequential, rules.Association: w.Association}
+func (w Weights) Rules() [itemstats.RuleKinds]float64 {
+	return [itemstats.RuleKinds]float64{itemstats.Sequential: w.Sequential, itemstats.Association: w.Association}
 }
 
 const rounding = 1e-9
@@ -47,12 +47,12 @@ func (w Weights) Validate() error {
 type Evidence struct {
 	Leaf         int // of the trie: the item's dense number less 1
 	Beams, Dense float64
-	Rules        [rules.Kinds]float64
+	Rules        [itemstats.RuleKinds]float64
 }
 
 // Score is the weighted sum of the evidence.
 func (w Weights) Score(e *Evidence) float64 {
-	return w.Beams()*e.Beams + w.Dense*e.Dense + w.Sequential*e.Rules[rules.Sequential] + w.Association*e.Rules[rules.Association]
+	return w.Beams()*e.Beams + w.Dense*e.Dense + w.Sequential*e.Rules[itemstats.Sequential] + w.Association*e.Rules[itemstats.Association]
 }
 
 // Candidate is an item with the log-probability that a component, or all of them together,

@@ -1,4 +1,4 @@
-package codes
+package itemstats
 
 import (
 	"math"
@@ -9,48 +9,48 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-func TestLinksWeighByDistance(t *testing.T) {
-	// Item 2 is used with nothing. In twelfths: 1-3 12+6, 3-4 12, 1-4 6+12.
-	l := newLinks([][]int{{1, 3, 4, 1}, {2, 2}}, 6)
-	if !slices.Equal(l.items, []int{1, 3, 4}) {
-		t.Fatalf("rows for the items %v, want 1, 3, 4", l.items)
+func TestSimilarityMatrix(t *testing.T) {
+	// Item 2 co-occurs with no other. In twelfths: 1-3 12+6, 3-4 12, 1-4 6+12.
+	m := newSimilarityMatrix([][]int{{1, 3, 4, 1}, {2, 2}}, 6)
+	if !slices.Equal(m.items, []int{1, 3, 4}) {
+		t.Fatalf("rows for the items %v, want 1, 3, 4", m.items)
 	}
 	counts := [][]float64{{0, 18, 18}, {18, 0, 12}, {18, 12, 0}}
 	degrees := []float64{36, 30, 30}
-	for r, row := range l.rows {
+	for r, row := range m.rows {
 		got := make([]float64, 3)
 		for _, other := range row {
-			got[other.row] += float64(other.weight)
+			got[other.column] += float64(other.value)
 		}
 		for c := range got {
 			if want := counts[r][c] / math.Sqrt(degrees[r]*degrees[c]); math.Abs(got[c]-want) > 1e-6 {
-				t.Errorf("items %d and %d are linked by %f, want %f", l.items[r], l.items[c], got[c], want)
+				t.Errorf("items %d and %d have the similarity %f, want %f", m.items[r], m.items[c], got[c], want)
 			}
 		}
 	}
 }
 
-func TestLinksEndAfterFourPlaces(t *testing.T) {
-	l := newLinks([][]int{{0, 1, 2, 3, 4, 5}}, 6)
-	for _, other := range l.rows[0] {
-		if other.row == 5 {
-			t.Error("items five places apart are linked")
+func TestSimilarityMatrixWindow(t *testing.T) {
+	m := newSimilarityMatrix([][]int{{0, 1, 2, 3, 4, 5}}, 6)
+	for _, other := range m.rows[0] {
+		if other.column == 5 {
+			t.Error("items at distance 5 are similar")
 		}
 	}
-	if len(l.rows[0]) != 4 {
-		t.Errorf("the first of six items is linked with %d others, want 4", len(l.rows[0]))
+	if len(m.rows[0]) != 4 {
+		t.Errorf("the first of six items is similar to %d others, want 4", len(m.rows[0]))
 	}
 }
 
-func TestEmbedTurnsGroupsApart(t *testing.T) {
+func TestEmbedSeparatesGroups(t *testing.T) {
 	const groups = 3
-	l := newLinks(randomHistories(rand.New(rand.NewPCG(6, 6)), 3_000, 300, groups), 300)
-	rows, err := embed(l, rand.New(rand.NewPCG(7, 7)))
+	m := newSimilarityMatrix(randomHistories(rand.New(rand.NewPCG(6, 6)), 3_000, 300, groups), 300)
+	rows, err := embed(m, rand.New(rand.NewPCG(7, 7)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, width := rows.Dims(); n != 300 || width != dimensions {
-		t.Fatalf("the embedding is (%d, %d), want (300, %d)", n, width, dimensions)
+	if n, width := rows.Dims(); n != 300 || width != embeddingSize {
+		t.Fatalf("the embedding is (%d, %d), want (300, %d)", n, width, embeddingSize)
 	}
 	var cosines mat.Dense
 	cosines.Mul(rows, rows.T())
@@ -61,7 +61,7 @@ func TestEmbedTurnsGroupsApart(t *testing.T) {
 				t.Fatalf("row %d has the squared length %f, want 1", a, cosine)
 			}
 			if a%groups != b%groups && math.Abs(cosine) > .1 {
-				t.Fatalf("items %d and %d never meet, but the cosine of their rows is %f", a, b, cosine)
+				t.Fatalf("items %d and %d never co-occur, but the cosine of their rows is %f", a, b, cosine)
 			}
 		}
 	}
@@ -75,8 +75,8 @@ func TestOrthonormalize(t *testing.T) {
 	}{
 		{"one number", 1, 1, false},
 		{"square", 7, 7, false},
-		{"blocks", 2*thinRows + 100, 5, false},
-		{"equal columns", thinRows + 9, 4, true},
+		{"blocks", 2*qrBlockRows + 100, 5, false},
+		{"equal columns", qrBlockRows + 9, 4, true},
 	} {
 		rng := rand.New(rand.NewPCG(8, 8))
 		a := mat.NewDense(c.rows, c.columns, nil)
@@ -100,15 +100,15 @@ func TestOrthonormalize(t *testing.T) {
 		back.Mul(q, &projected)
 		back.Sub(&back, a)
 		if off := mat.Norm(&back, math.Inf(1)); off > 1e-9 {
-			t.Errorf("%s: the columns span something else, %g away", c.name, off)
+			t.Errorf("%s: the columns have another span, %g away", c.name, off)
 		}
 	}
 }
 
-func TestVectorsPointTheSameWayForItemsUsedTogether(t *testing.T) {
+func TestEmbeddingsOfItemsUsedTogetherAreSimilar(t *testing.T) {
 	const groups, items = 4, 200
 	histories := randomHistories(rand.New(rand.NewPCG(6, 6)), 5*items, items, groups)
-	learned, err := Learn(histories, items+1, nil, 1) // the last item is used with no other
+	learned, err := LearnCodes(histories, items+1, nil, 1) // the last item co-occurs with no other
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,17 +118,17 @@ func TestVectorsPointTheSameWayForItemsUsedTogether(t *testing.T) {
 		}
 		return sum
 	}
-	if learned.Vectors[items] != nil {
-		t.Errorf("an item that is used with no other has the direction %v", learned.Vectors[items])
+	if learned.Embeddings[items] != nil {
+		t.Errorf("an item without co-occurrence has the embedding %v", learned.Embeddings[items])
 	}
 	within, between := 0.0, 0.0
 	for item := range items {
-		v := learned.Vectors[item]
+		v := learned.Embeddings[item]
 		if norm := cosine(v, v); math.Abs(norm-1) > 1e-5 {
-			t.Fatalf("the vector of item %d has the squared length %.5f, want 1", item, norm)
+			t.Fatalf("the embedding of item %d has the squared length %.5f, want 1", item, norm)
 		}
-		within += cosine(v, learned.Vectors[(item+groups)%items]) / items
-		between += cosine(v, learned.Vectors[(item+1)%items]) / items
+		within += cosine(v, learned.Embeddings[(item+groups)%items]) / items
+		between += cosine(v, learned.Embeddings[(item+1)%items]) / items
 	}
 	if within < 0.5 || math.Abs(between) > 0.2 {
 		t.Errorf("the mean cosine is %.2f within a group and %.2f between two, want far apart", within, between)

@@ -1,4 +1,4 @@
-package trie
+package tokens
 
 import (
 	"math/rand/v2"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// walk collects the sequence behind every leaf.
-func walk(t *Trie) map[int][]int64 {
+// leaves returns the sequence of each leaf.
+func leaves(t *Trie) map[int][]int64 {
 	found := make(map[int][]int64)
 	var descend func(node int64, path []int64)
 	descend = func(node int64, path []int64) {
@@ -26,7 +26,7 @@ func walk(t *Trie) map[int][]int64 {
 	return found
 }
 
-func TestBuildKeepsEverySequence(t *testing.T) {
+func TestTrieHasEverySequence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for round := range 200 {
 		seen := make(map[string]bool)
@@ -46,17 +46,17 @@ func TestBuildKeepsEverySequence(t *testing.T) {
 				sequences = append(sequences, s)
 			}
 		}
-		built, err := Build(sequences)
+		built, err := NewTrie(sequences)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		found := walk(built)
+		found := leaves(built)
 		if len(found) != len(sequences) || built.Leaves != len(sequences) {
-			t.Fatalf("round %d: %d leaves reached, %d announced, want %d", round, len(found), built.Leaves, len(sequences))
+			t.Fatalf("round %d: %d leaves reached, Leaves is %d, want %d", round, len(found), built.Leaves, len(sequences))
 		}
 		for i, want := range sequences {
 			if !slices.Equal(found[i], want) {
-				t.Fatalf("round %d: leaf %d spells %v, want %v", round, i, found[i], want)
+				t.Fatalf("round %d: leaf %d is %v, want %v", round, i, found[i], want)
 			}
 		}
 		if len(sequences) > 1 && !slices.Equal(built.Prefix[:2], []int64{7, 8}) {
@@ -65,7 +65,7 @@ func TestBuildKeepsEverySequence(t *testing.T) {
 	}
 }
 
-func TestBuildRefuses(t *testing.T) {
+func TestNewTrieRejectsInvalidSequences(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		sequences [][]int64
@@ -73,10 +73,10 @@ func TestBuildRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, "no sequences"},
 		{"an empty sequence", [][]int64{{}}, "is empty"},
-		{"equal sequences", [][]int64{{1, 2}, {3}, {1, 2}}, "is the beginning of"},
-		{"a prefix of another", [][]int64{{1, 2, 3}, {1, 2}}, "is the beginning of"},
+		{"equal sequences", [][]int64{{1, 2}, {3}, {1, 2}}, "is a prefix of"},
+		{"a prefix of another", [][]int64{{1, 2, 3}, {1, 2}}, "is a prefix of"},
 	} {
-		if _, err := Build(c.sequences); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := NewTrie(c.sequences); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 	}
