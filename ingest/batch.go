@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -11,20 +12,33 @@ import (
 	"genrec/sessions"
 )
 
-// source is a message as it came, and its trace if somebody follows it.
+// Reason codes in addition to those of package event.
+const (
+	// ReasonBadSequence is the reason of events whose user has an unreadable sequence in Redis.
+	ReasonBadSequence event.Reason = "bad_sequence"
+	// ReasonRefreshRejected counts refreshes that their topic rejects; the event is in its
+	// sequence.
+	ReasonRefreshRejected event.Reason = "refresh_rejected"
+	// ReasonDeadLetterRejected counts dead letters that their topic rejects; of the message, only
+	// its position in the log is left.
+	ReasonDeadLetterRejected event.Reason = "dead_letter_rejected"
+)
+
+// source is a message as it was fetched, and the span of its processing.
 type source struct {
 	kafka.Message
-	trace *stream.Span
+	span *stream.Span // nil: not traced
 }
 
-// decoded is a message and what it holds: an event, or what is wrong with it.
+// decoded is a message and its event, or why it has no valid one.
 type decoded struct {
 	source  source
 	event   event.Event
-	invalid *event.InvalidError
-	cost    int64
+	invalid *event.InvalidError // nil: event is valid
+	cost    int64               // bytes of the budget
 }
 
+// decode validates a message.
 func decode(m kafka.Message, now time.Time, limits event.Limits) decoded {
 	d := decoded{source: source{Message: m}, cost: cost(m)}
 	e, err := event.Decode(m.Value, now, limits)
@@ -34,7 +48,7 @@ func decode(m kafka.Message, now time.Time, limits event.Limits) decoded {
 	return d
 }
 
-// cost is about how much memory a message takes until it is finished.
+// cost returns about how many bytes a message occupies until it is finished.
 func cost(m kafka.Message) int64 {
 	const overhead = 512
 	n := overhead + len(m.Key) + len(m.Value)
@@ -44,33 +58,35 @@ func cost(m kafka.Message) int64 {
 	return int64(n)
 }
 
-// batch is what a number of messages of one partition comes to.
+// batch is a number of consecutive messages of a partition: the events to append, grouped by
+// user, and the dead letters to write.
 type batch struct {
 	messages    int
-	bytes       int64
+	bytes       int64                 // sum of the costs
 	next        int64                 // offset after the last message
 	users       []sessions.UserEvents // each user once
-	sources     [][]source            // of the events of each user
-	position    map[string]int        // of a user in both
-	buried      []*stream.Span        // of the messages that have a dead letter
+	sources     [][]source            // of the events, parallel to users
+	userIndex   map[string]int        // in users and sources
 	deadLetters []kafka.Message
+	deadSpans   []*stream.Span // of the dead-lettered messages
 	dead        map[event.Reason]int64
 }
 
-func newBatch() *batch { return &batch{position: make(map[string]int)} }
+func newBatch() *batch { return &batch{userIndex: make(map[string]int)} }
 
+// add adds the event of a message, or a dead letter for it.
 func (b *batch) add(m decoded) {
 	b.messages++
 	b.bytes += m.cost
 	b.next = m.source.Offset + 1
 	if m.invalid != nil {
-		b.bury(m.source, m.invalid.Reason, m.invalid.Detail)
+		b.addDeadLetter(m.source, m.invalid.Reason, m.invalid.Detail)
 		return
 	}
-	at, known := b.position[m.event.User]
+	at, known := b.userIndex[m.event.User]
 	if !known {
 		at = len(b.users)
-		b.position[m.event.User] = at
+		b.userIndex[m.event.User] = at
 		b.users = append(b.users, sessions.UserEvents{User: m.event.User})
 		b.sources = append(b.sources, nil)
 	}
@@ -78,56 +94,46 @@ func (b *batch) add(m decoded) {
 	b.sources[at] = append(b.sources[at], m.source)
 }
 
-// Reasons beside those of package event.
-const (
-	// ReasonBadSequence is that of events of a user of whom Redis holds what no Store wrote.
-	ReasonBadSequence event.Reason = "bad_sequence"
-	// These count messages that the topic does not take. The event is in its sequence in the
-	// one case, and lost but for its place in the log in the other.
-	ReasonRefreshRejected    event.Reason = "refresh_rejected"
-	ReasonDeadLetterRejected event.Reason = "dead_letter_rejected"
-)
-
-// giveUp dead-letters the events of the users that were not appended to, and returns the
-// answers for the others.
-func (b *batch) giveUp(unreadable sessions.UserErrors, answers []sessions.Appended) (appended []sessions.Appended) {
-	why := make(map[string]*sessions.UserError, len(unreadable))
-	for _, e := range unreadable {
-		why[e.User] = e
+func (b *batch) addDeadLetter(m source, reason event.Reason, detail string) {
+	if m.span != nil {
+		m.span.Fail(string(reason))
+		b.deadSpans = append(b.deadSpans, m.span)
 	}
-	users, sources := b.users[:0], b.sources[:0]
-	for i, u := range b.users {
-		if e := why[u.User]; e != nil {
-			for _, m := range b.sources[i] {
-				b.bury(m, ReasonBadSequence, e.Error())
-			}
-			continue
-		}
-		users, sources, appended = append(users, u), append(sources, b.sources[i]), append(appended, answers[i])
-	}
-	b.users, b.sources = users, sources
-	return appended
-}
-
-func (b *batch) bury(m source, reason event.Reason, detail string) {
-	if m.trace != nil {
-		m.trace.Fail(string(reason))
-		b.buried = append(b.buried, m.trace)
-	}
-	b.count(reason, 1)
+	b.countDead(reason, 1)
 	b.deadLetters = append(b.deadLetters, stream.NewDeadLetter(m.Message, string(reason), detail))
 }
 
-func (b *batch) count(reason event.Reason, n int) {
+func (b *batch) countDead(reason event.Reason, n int) {
 	if b.dead == nil {
 		b.dead = make(map[event.Reason]int64)
 	}
 	b.dead[reason] += int64(n)
 }
 
-// refreshes has one for every user, also for those whose events were all known:
-// after a crash between the append and the refresh, only the redelivered event
-// can still cause it.
+// deadLetterUsers replaces the events of users with an unreadable sequence by dead letters, and
+// returns the results of the other users.
+func (b *batch) deadLetterUsers(unreadable sessions.UserErrors, results []sessions.Appended) (appended []sessions.Appended) {
+	failed := make(map[string]*sessions.UserError, len(unreadable))
+	for _, e := range unreadable {
+		failed[e.User] = e
+	}
+	users, sources := b.users[:0], b.sources[:0]
+	for i, u := range b.users {
+		if e := failed[u.User]; e != nil {
+			for _, m := range b.sources[i] {
+				b.addDeadLetter(m, ReasonBadSequence, e.Error())
+			}
+			continue
+		}
+		users, sources, appended = append(users, u), append(sources, b.sources[i]), append(appended, results[i])
+	}
+	b.users, b.sources = users, sources
+	return appended
+}
+
+// refreshes returns a refresh for every user, also for those whose events were all duplicates:
+// after a crash between append and publish, only the redelivered event can still cause the
+// refresh.
 func (b *batch) refreshes(appended []sessions.Appended) ([]kafka.Message, error) {
 	messages := make([]kafka.Message, len(appended))
 	for i, a := range appended {
@@ -150,4 +156,49 @@ func (b *batch) stats(appended []sessions.Appended) Stats {
 	}
 	s.Duplicates = s.Read - int64(len(b.deadLetters)) - s.Appended
 	return s
+}
+
+// addStep records a step of the whole batch in the span of each event.
+func (b *batch) addStep(ctx context.Context, step string, began, ended time.Time) {
+	for _, user := range b.sources {
+		for _, m := range user {
+			m.span.AddStep(ctx, step, began, ended)
+		}
+	}
+}
+
+// startSends starts the spans of sending the refreshes. The refresh of a user is sent in the
+// trace of the user's first traced event, and linked with the other events.
+func (b *batch) startSends(ctx context.Context, topic string, refreshes []kafka.Message) (sends []*stream.Span) {
+	for i, user := range b.sources {
+		var send *stream.Span
+		for _, m := range user {
+			switch {
+			case m.span == nil:
+			case send == nil:
+				send = m.span.StartSend(ctx, topic, &refreshes[i])
+				sends = append(sends, send)
+			default:
+				send.Link(m.span)
+				m.span.Link(send)
+			}
+		}
+	}
+	return sends
+}
+
+// endSpans ends the spans of all messages.
+func (b *batch) endSpans() {
+	for _, user := range b.sources {
+		for _, m := range user {
+			m.span.End()
+		}
+	}
+	endAll(b.deadSpans)
+}
+
+func endAll(spans []*stream.Span) {
+	for _, s := range spans {
+		s.End()
+	}
 }

@@ -12,18 +12,17 @@ import (
 	"genrec/pkg/stream"
 )
 
-// TestCrashBetweenEffects stops an Ingester that cannot get past one of its
-// effects, and lets the next one finish.
-func TestCrashBetweenEffects(t *testing.T) {
+// A crash between any two steps of a batch loses nothing: the next Ingester repeats the batch.
+func TestCrashBetweenSteps(t *testing.T) {
 	always := func(f kfake.Fault) kfake.Fault {
 		f.Count = -1
 		return f
 	}
 	topics := stream.DefaultTopics()
 	tests := []struct {
-		name              string
-		fault             kfake.Fault
-		refreshed, buried int // messages before the crash
+		name                    string
+		fault                   kfake.Fault
+		refreshed, deadLettered int // messages before the crash
 	}{
 		{
 			name:  "before the refreshes",
@@ -37,7 +36,7 @@ func TestCrashBetweenEffects(t *testing.T) {
 		{
 			name:      "before the commit",
 			fault:     always(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorLoadInProgress}),
-			refreshed: 1, buried: 1,
+			refreshed: 1, deadLettered: 1,
 		},
 	}
 	for _, test := range tests {
@@ -49,7 +48,7 @@ func TestCrashBetweenEffects(t *testing.T) {
 			crashed := h.runInBatches(3, embeddedtest.Patience)
 			h.eventually(func() string {
 				if fault.Hits() == 0 {
-					return "the Ingester did not come to the fault"
+					return "the fault was not triggered"
 				}
 				return ""
 			})
@@ -58,11 +57,11 @@ func TestCrashBetweenEffects(t *testing.T) {
 			if n := len(h.messages(topics.Refreshes)); n != test.refreshed {
 				t.Errorf("%d refreshes were written before the crash, want %d", n, test.refreshed)
 			}
-			if n := len(h.messages(topics.DeadLetters)); n != test.buried {
-				t.Errorf("%d dead letters were written before the crash, want %d", n, test.buried)
+			if n := len(h.messages(topics.DeadLetters)); n != test.deadLettered {
+				t.Errorf("%d dead letters were written before the crash, want %d", n, test.deadLettered)
 			}
 			if n := h.committed(); n != 0 {
-				t.Fatalf("%d messages were committed before all their effects", n)
+				t.Fatalf("%d messages were committed before the batch was finished", n)
 			}
 
 			fault.Remove()
@@ -74,8 +73,8 @@ func TestCrashBetweenEffects(t *testing.T) {
 			if n := h.committed(); n != 3 {
 				t.Errorf("%d messages are committed, want 3", n)
 			}
-			if n := len(h.messages(topics.DeadLetters)); n != test.buried+1 {
-				t.Errorf("there are %d dead letters, want one more than the %d before the crash", n, test.buried)
+			if n := len(h.messages(topics.DeadLetters)); n != test.deadLettered+1 {
+				t.Errorf("there are %d dead letters, want one more than the %d before the crash", n, test.deadLettered)
 			}
 		})
 	}
@@ -91,6 +90,6 @@ func TestCommitIsRetried(t *testing.T) {
 	h.finished(r, 1)
 	r.Stop()
 	if fault.Hits() != 4 || h.committed() != 1 {
-		t.Errorf("after %d refused commits %d messages are committed, want 4 and 1", fault.Hits(), h.committed())
+		t.Errorf("after %d failed commits %d messages are committed, want 4 and 1", fault.Hits(), h.committed())
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"genrec/sessions"
 )
 
-// harness is Kafka, Redis and everything around an Ingester.
+// harness is Kafka, Redis and a session store around an Ingester.
 type harness struct {
 	t       *testing.T
 	servers *embeddedtest.Servers
@@ -41,7 +41,7 @@ func newHarness(t *testing.T) *harness {
 	return &harness{t: t, servers: servers, rdb: rdb, topics: stream.DefaultTopics(), store: store, start: start}
 }
 
-// counted counts the failures of a Sessions.
+// counted counts the failed Append calls.
 type counted struct {
 	Sessions
 	failures atomic.Int64
@@ -67,14 +67,14 @@ func (h *harness) run() *running {
 }
 
 func (h *harness) runInBatches(size int, linger time.Duration) *running {
-	return h.startLingering(Config{MaxBatch: size}, h.store, linger)
+	return h.runWithLinger(Config{MaxBatch: size}, h.store, linger)
 }
 
 func (h *harness) runWith(cfg Config, s Sessions) *running {
-	return h.startLingering(cfg, s, defaultLinger)
+	return h.runWithLinger(cfg, s, defaultLinger)
 }
 
-func (h *harness) startLingering(cfg Config, s Sessions, linger time.Duration) *running {
+func (h *harness) runWithLinger(cfg Config, s Sessions, linger time.Duration) *running {
 	store := &counted{Sessions: s}
 	cfg.Kafka, cfg.Logger = h.kafka(), slog.New(slog.DiscardHandler)
 	i := New(cfg, store)
@@ -95,13 +95,13 @@ func (h *harness) finished(r *running, messages int64) {
 	h.t.Helper()
 	h.eventually(func() string {
 		if s := r.Stats(); s.Read < messages {
-			return fmt.Sprintf("the Ingester finished %d of %d messages: %+v", s.Read, messages, s)
+			return fmt.Sprintf("%d of %d messages are finished: %+v", s.Read, messages, s)
 		}
 		return ""
 	})
 }
 
-// event returns an event of a user, nth in time.
+// event returns an event of a user; nth is its time in seconds after start.
 func (h *harness) event(user, item string, nth int) kafka.Message {
 	h.t.Helper()
 	value, err := json.Marshal(event.Event{
@@ -123,7 +123,7 @@ func (h *harness) produce(messages ...kafka.Message) {
 	}
 }
 
-// wantItems checks a user's sequence, items separated by spaces.
+// wantItems checks the items of a user's sequence, separated by spaces.
 func (h *harness) wantItems(user, want string) {
 	h.t.Helper()
 	sequences, err := h.store.Sequences(h.t.Context(), []string{user})
@@ -139,7 +139,7 @@ func (h *harness) wantItems(user, want string) {
 	}
 }
 
-// messages returns all that a topic holds.
+// messages returns all messages of a topic.
 func (h *harness) messages(topic string) []kafka.Message {
 	h.t.Helper()
 	return h.servers.Messages(topic)
@@ -161,8 +161,7 @@ func (h *harness) refreshes(user string) []stream.Refresh {
 	return refreshes
 }
 
-// wantRefreshed checks that the newest refresh of a user has the version of the
-// sequence.
+// wantRefreshed checks that the newest refresh of a user has the version of the sequence.
 func (h *harness) wantRefreshed(user string) {
 	h.t.Helper()
 	sequences, err := h.store.Sequences(h.t.Context(), []string{user})
@@ -171,7 +170,7 @@ func (h *harness) wantRefreshed(user string) {
 	}
 	refreshes := h.refreshes(user)
 	if len(refreshes) == 0 {
-		h.t.Errorf("there is no refresh for %s", user)
+		h.t.Errorf("%s has no refresh", user)
 		return
 	}
 	if got, want := refreshes[len(refreshes)-1].SequenceVersion, sequences[0].Version; got != want {

@@ -40,7 +40,7 @@ func TestEventsReachSequencesAndRefreshes(t *testing.T) {
 	}
 }
 
-func TestRefreshesSayWhenTheirEventsWereProduced(t *testing.T) {
+func TestRefreshesCarryProduceTimes(t *testing.T) {
 	h := newHarness(t)
 	h.produce(h.event("ann", "apple", 0), h.event("ann", "beer", 1))
 	want := make(map[int64]int)
@@ -58,7 +58,7 @@ func TestRefreshesSayWhenTheirEventsWereProduced(t *testing.T) {
 		}
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("the refreshes count the times %v, the events %v", got, want)
+		t.Errorf("the refreshes have the times %v, the events %v", got, want)
 	}
 }
 
@@ -75,14 +75,14 @@ func TestDuplicatesChangeNothing(t *testing.T) {
 	h.wantItems("ann", "apple beer")
 	h.wantRefreshed("ann")
 	if after := len(h.refreshes("ann")); after != before+1 {
-		t.Errorf("there are %d refreshes after a batch of duplicates, want %d: after a crash it may be the only one", after, before+1)
+		t.Errorf("there are %d refreshes after a batch of duplicates, want %d: after a crash, a duplicate may be what causes the refresh", after, before+1)
 	}
 	if s := r.Stats(); s.Appended != 2 || s.Duplicates != 2 {
 		t.Errorf("got %+v, want 2 appended and 2 duplicates", s)
 	}
 }
 
-func TestBadEventsBecomeDeadLetters(t *testing.T) {
+func TestInvalidEventsBecomeDeadLetters(t *testing.T) {
 	h := newHarness(t)
 	field := func(name, raw string) []byte {
 		good := string(h.event("ann", "apple", 0).Value)
@@ -135,7 +135,7 @@ func TestBadEventsBecomeDeadLetters(t *testing.T) {
 			t.Errorf("%s: got key %q and %d bytes of value, want the original's bytes, %d", reason, header(m, "genrec-key"), len(m.Value), len(value))
 		}
 		if header(m, "genrec-detail") == "" || header(m, "genrec-topic") != h.topics.Interactions {
-			t.Errorf("%s: the headers must say what is wrong and from which topic it came: %v", reason, m.Headers)
+			t.Errorf("%s: the headers must have a detail and the original's topic: %v", reason, m.Headers)
 		}
 		source := sources[header(m, "genrec-partition")+" "+header(m, "genrec-offset")]
 		if !bytes.Equal(source.Value, m.Value) {
@@ -149,9 +149,9 @@ func TestBadEventsBecomeDeadLetters(t *testing.T) {
 	}
 }
 
-func TestEventsOfABrokenSequenceAreBuried(t *testing.T) {
+func TestEventsOfUnreadableSequenceAreDeadLettered(t *testing.T) {
 	h := newHarness(t)
-	broken := "what no Store writes, and long enough to be taken for a sequence"
+	broken := "not written by a Store, and long enough to be taken for a sequence"
 	if err := h.rdb.Set(t.Context(), "genrec:seq:{broken}", broken, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -163,17 +163,17 @@ func TestEventsOfABrokenSequenceAreBuried(t *testing.T) {
 	h.wantRefreshed("ann")
 	dead := h.messages(h.topics.DeadLetters)
 	if len(dead) != 2 || r.Stats().Dead[ReasonBadSequence] != 2 {
-		t.Fatalf("got %+v and %d dead letters, want both events of the broken sequence", r.Stats(), len(dead))
+		t.Fatalf("got %+v and %d dead letters, want both events of the unreadable sequence", r.Stats(), len(dead))
 	}
 	for _, m := range dead {
 		if reason := header(m, "genrec-reason"); reason != string(ReasonBadSequence) {
-			t.Errorf("got a letter with reason %q", reason)
+			t.Errorf("got a dead letter with reason %q", reason)
 		}
 	}
 }
 
-// What Kafka never takes must not stop the events behind it, before and after a restart.
-func TestRejectedMessagesAreGivenUp(t *testing.T) {
+// Messages that Kafka rejects must not hold up the events after them.
+func TestRejectedMessagesAreDropped(t *testing.T) {
 	h := newHarness(t)
 	for _, topic := range []string{h.topics.Refreshes, h.topics.DeadLetters} {
 		h.servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.InvalidRecord, Count: -1})
@@ -186,14 +186,14 @@ func TestRejectedMessagesAreGivenUp(t *testing.T) {
 	h.wantItems("cid", "beer")
 	dead := r.Stats().Dead
 	if dead[ReasonRefreshRejected] != 2 || dead[ReasonDeadLetterRejected] != 1 || dead[event.NotJSON] != 1 {
-		t.Errorf("got %+v, want two refreshes and a dead letter rejected", dead)
+		t.Errorf("got %+v, want two rejected refreshes and a rejected dead letter", dead)
 	}
 	if n := h.committed(); n != 3 {
 		t.Errorf("%d messages are committed, want 3", n)
 	}
 }
 
-// recorded counts the calls with events of each user.
+// recorded counts the Append calls with events of each user.
 type recorded struct {
 	Sessions
 	mu    sync.Mutex
@@ -209,8 +209,8 @@ func (r *recorded) Append(ctx context.Context, batch []sessions.UserEvents) ([]s
 	return r.Sessions.Append(ctx, batch)
 }
 
-// However many sequences of a batch are broken, it is appended once.
-func TestBrokenSequencesRepeatNothing(t *testing.T) {
+// A batch is appended once, however many of its sequences are unreadable.
+func TestUnreadableSequencesCauseNoRetry(t *testing.T) {
 	h := newHarness(t)
 	const users, broken = 40, 10
 	var messages []kafka.Message
@@ -218,14 +218,14 @@ func TestBrokenSequencesRepeatNothing(t *testing.T) {
 		user := fmt.Sprint("user-", i)
 		messages = append(messages, h.event(user, "apple", 0))
 		if i < broken {
-			if err := h.rdb.Set(t.Context(), "genrec:seq:{"+user+"}", "what no Store writes, and long enough to be taken for a sequence", 0).Err(); err != nil {
+			if err := h.rdb.Set(t.Context(), "genrec:seq:{"+user+"}", "not written by a Store, and long enough to be taken for a sequence", 0).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	h.produce(messages...)
 	calls := &recorded{Sessions: h.store, calls: make(map[string]int)}
-	r := h.startLingering(Config{}, calls, 100*time.Millisecond)
+	r := h.runWithLinger(Config{}, calls, 100*time.Millisecond)
 	h.finished(r, users)
 	r.Stop()
 	if n := len(h.messages(h.topics.DeadLetters)); n != broken || r.Stats().Appended != users-broken {

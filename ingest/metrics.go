@@ -1,10 +1,50 @@
 package ingest
 
 import (
+	"maps"
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"genrec/pkg/event"
 )
 
-// metrics are what Stats does not count.
+// Stats counts the messages of committed batches. Redelivered messages count again.
+type Stats struct {
+	Read       int64                  // messages
+	Appended   int64                  // events that changed a sequence
+	Duplicates int64                  // events that changed none: duplicate, or older than all events that are kept
+	Dead       map[event.Reason]int64 // dead-lettered messages, by reason
+}
+
+type counters struct {
+	mu    sync.Mutex
+	stats Stats
+}
+
+func (c *counters) add(batch Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Read += batch.Read
+	c.stats.Appended += batch.Appended
+	c.stats.Duplicates += batch.Duplicates
+	for reason, n := range batch.Dead {
+		if c.stats.Dead == nil {
+			c.stats.Dead = make(map[event.Reason]int64)
+		}
+		c.stats.Dead[reason] += n
+	}
+}
+
+func (c *counters) snapshot() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stats := c.stats
+	stats.Dead = maps.Clone(c.stats.Dead)
+	return stats
+}
+
+// metrics are the metrics that are not derived from Stats.
 type metrics struct {
 	batchMessages, appendSeconds prometheus.Histogram
 	heldBytes                    prometheus.Gauge
@@ -14,22 +54,22 @@ type metrics struct {
 func newMetrics() metrics {
 	return metrics{
 		batchMessages: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "genrec_ingest_batch_messages", Help: "Messages of a batch of one partition.", Buckets: prometheus.ExponentialBuckets(1, 4, 6),
+			Name: "genrec_ingest_batch_messages", Help: "Messages in a batch of one partition.", Buckets: prometheus.ExponentialBuckets(1, 4, 6),
 		}),
 		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "genrec_ingest_append_seconds", Help: "Time that a batch takes to be appended to the sequences in Redis, with retries.",
+			Name: "genrec_ingest_append_seconds", Help: "Time to append a batch to the sequences in Redis, including retries.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}),
 		heldBytes: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "genrec_ingest_held_bytes", Help: "About the memory of messages that are read and not finished.",
+			Name: "genrec_ingest_held_bytes", Help: "Approximate memory of messages that are fetched and not finished.",
 		}),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "genrec_ingest_dead_letters_total", Help: "Messages in the dead-letter topic, by reason.",
+			Name: "genrec_ingest_dead_letters_total", Help: "Dead-lettered messages, by reason.",
 		}, []string{"reason"}),
 	}
 }
 
-// Metrics returns what Prometheus may collect of the ingester.
+// Metrics returns the Prometheus collectors of the Ingester.
 func (i *Ingester) Metrics() []prometheus.Collector {
 	m := i.metrics
 	all := []prometheus.Collector{m.batchMessages, m.appendSeconds, m.heldBytes, m.dead}
@@ -37,9 +77,9 @@ func (i *Ingester) Metrics() []prometheus.Collector {
 		name, help string
 		count      func(Stats) int64
 	}{
-		{"messages", "Messages read and finished.", func(s Stats) int64 { return s.Read }},
+		{"messages", "Messages read and committed.", func(s Stats) int64 { return s.Read }},
 		{"events_appended", "Events that changed a sequence.", func(s Stats) int64 { return s.Appended }},
-		{"events_duplicate", "Events that changed none: known already, or older than all that is kept.", func(s Stats) int64 { return s.Duplicates }},
+		{"events_duplicate", "Events that changed no sequence: duplicate, or older than all events that are kept.", func(s Stats) int64 { return s.Duplicates }},
 	} {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "genrec_ingest_" + c.name + "_total", Help: c.help},
 			func() float64 { return float64(c.count(i.Stats())) }))
@@ -47,8 +87,8 @@ func (i *Ingester) Metrics() []prometheus.Collector {
 	return all
 }
 
-// finished tells of a batch after all its effects.
-func (m metrics) finished(s Stats) {
+// committed records a committed batch.
+func (m metrics) committed(s Stats) {
 	m.batchMessages.Observe(float64(s.Read))
 	for reason, n := range s.Dead {
 		m.dead.WithLabelValues(string(reason)).Add(float64(n))

@@ -16,7 +16,7 @@ func TestRedisOutage(t *testing.T) {
 
 	h.servers.StopRedis()
 	h.produce(h.event("ann", "beer", 1), h.event("bob", "bread", 0))
-	h.failsToAppend(r)
+	h.awaitAppendFailure(r)
 	if n := h.committed(); n != 1 {
 		t.Errorf("%d messages are committed during the outage, want the 1 before it", n)
 	}
@@ -35,10 +35,10 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	h.servers.StopRedis()
 	h.produce(h.event("ann", "apple", 0))
 	stopped := h.run()
-	h.failsToAppend(stopped)
+	h.awaitAppendFailure(stopped)
 	stopped.Stop()
 	if n := h.committed(); n != 0 {
-		t.Fatalf("%d messages are committed although Redis was away", n)
+		t.Fatalf("%d messages are committed while Redis was down", n)
 	}
 
 	h.restartRedis()
@@ -49,11 +49,11 @@ func TestStopDuringRedisOutage(t *testing.T) {
 	h.wantRefreshed("ann")
 }
 
-func (h *harness) failsToAppend(r *running) {
+func (h *harness) awaitAppendFailure(r *running) {
 	h.t.Helper()
 	h.eventually(func() string {
 		if r.sessions.failures.Load() == 0 {
-			return "the Ingester did not meet the outage of Redis"
+			return "no append has failed"
 		}
 		return ""
 	})
@@ -71,8 +71,8 @@ func TestKafkaOutage(t *testing.T) {
 	h.finished(r, 1)
 
 	outage := h.startKafkaOutage()
-	outage.met(h)
-	outage.away.Store(false)
+	outage.awaitFailures(h)
+	outage.down.Store(false)
 	h.produce(h.event("ann", "beer", 1))
 	h.finished(r, 2)
 	r.Stop()
@@ -89,37 +89,37 @@ func TestStopDuringKafkaOutage(t *testing.T) {
 	r := h.run()
 	h.produce(h.event("ann", "apple", 0))
 	h.finished(r, 1)
-	h.startKafkaOutage().met(h)
+	h.startKafkaOutage().awaitFailures(h)
 	r.Stop()
 }
 
-// kafkaOutage is a broker that hangs up at every request.
+// kafkaOutage closes the connection at every request while down is set.
 type kafkaOutage struct {
-	away    atomic.Bool
-	refused atomic.Int64
+	down   atomic.Bool
+	failed atomic.Int64
 }
 
 func (h *harness) startKafkaOutage() *kafkaOutage {
 	var o kafkaOutage
-	o.away.Store(true)
+	o.down.Store(true)
 	h.servers.Faults().Control(func(kmsg.Request) (kmsg.Response, error, bool) {
 		h.servers.Faults().KeepControl()
-		if !o.away.Load() {
+		if !o.down.Load() {
 			return nil, nil, false
 		}
-		o.refused.Add(1)
-		return nil, errors.New("away"), true
+		o.failed.Add(1)
+		return nil, errors.New("down"), true
 	})
 	return &o
 }
 
-// met waits until an Ingester has failed often enough to have lost its
-// connections and its place in the group.
-func (o *kafkaOutage) met(h *harness) {
+// awaitFailures waits until enough requests have failed that an Ingester has lost its connections
+// and its group membership.
+func (o *kafkaOutage) awaitFailures(h *harness) {
 	h.t.Helper()
 	h.eventually(func() string {
-		if o.refused.Load() < 10 {
-			return "the Ingester did not meet the outage of Kafka"
+		if o.failed.Load() < 10 {
+			return "too few requests have failed"
 		}
 		return ""
 	})

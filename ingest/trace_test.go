@@ -14,7 +14,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-// Two events of a user in one batch, each with a trace, and one that is refused.
+// Two traced events of a user and an invalid one in one batch.
 func TestEventsAreTraced(t *testing.T) {
 	h := newHarness(t)
 	traces := []string{"1af7651916cd43dd8448eb211c80319c", "2af7651916cd43dd8448eb211c80319c", "3af7651916cd43dd8448eb211c80319c"}
@@ -24,7 +24,7 @@ func TestEventsAreTraced(t *testing.T) {
 	}
 	h.produce(sent...)
 	exporter := tracetest.NewInMemoryExporter()
-	r := h.startLingering(Config{MaxBatch: 3, Tracing: trace.NewTracerProvider(trace.WithSyncer(exporter))}, h.store, embeddedtest.Patience)
+	r := h.runWithLinger(Config{MaxBatch: 3, Tracing: trace.NewTracerProvider(trace.WithSyncer(exporter))}, h.store, embeddedtest.Patience)
 	h.finished(r, 3)
 	r.Stop()
 
@@ -44,28 +44,28 @@ func TestEventsAreTraced(t *testing.T) {
 	}
 	root := named(t, spans[traces[0]], "process interactions")
 	if parent := root.Parent.SpanID().String(); parent != "b7ad6b7169203331" || root.SpanKind != api.SpanKindConsumer {
-		t.Errorf("processing is a %v below %s, want a consumer below the producer's span", root.SpanKind, parent)
+		t.Errorf("processing is a %v with parent %s, want a consumer with the producer's span as parent", root.SpanKind, parent)
 	}
 	for _, span := range spans[traces[0]] {
 		if span.Name != root.Name && span.Parent.SpanID() != root.SpanContext.SpanID() {
-			t.Errorf("span %q is not below %q", span.Name, root.Name)
+			t.Errorf("the parent of span %q is not %q", span.Name, root.Name)
 		}
 	}
 
 	refreshes := h.servers.Messages(h.topics.Refreshes)
 	if len(refreshes) != 1 {
-		t.Fatalf("there are %d refreshes, want one of both events", len(refreshes))
+		t.Fatalf("there are %d refreshes, want one for both events", len(refreshes))
 	}
 	send := named(t, spans[traces[0]], "send refreshes")
 	if got := api.SpanContextFromContext(stream.ExtractTrace(t.Context(), refreshes[0])); got.SpanID() != send.SpanContext.SpanID() {
-		t.Errorf("the refresh names span %s, want %s, that of its sending", got.SpanID(), send.SpanContext.SpanID())
+		t.Errorf("the refresh has the parent span %s, want %s, that of its sending", got.SpanID(), send.SpanContext.SpanID())
 	}
 	second := named(t, spans[traces[1]], "process interactions")
 	if !linked(send, second) || !linked(second, send) {
 		t.Error("the second event's trace and the refresh of both must be linked both ways")
 	}
-	if refused := named(t, spans[traces[2]], "process interactions"); refused.Status.Code != codes.Error || refused.Status.Description != "not_json" {
-		t.Errorf("the refused event's span has status %+v, want the reason", refused.Status)
+	if invalid := named(t, spans[traces[2]], "process interactions"); invalid.Status.Code != codes.Error || invalid.Status.Description != "not_json" {
+		t.Errorf("the invalid event's span has status %+v, want the reason", invalid.Status)
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"genrec/pkg/event"
 )
 
-// Events of transactions count when these are committed, and the marks at their ends are no
-// events.
+// Only events of committed transactions are ingested; control records are not events.
 func TestTransactions(t *testing.T) {
 	h := newHarness(t)
 	r := h.run()
@@ -37,12 +36,12 @@ func TestTransactions(t *testing.T) {
 	producer.Commit()
 	h.eventually(func() string {
 		if stats := r.Stats(); stats.Read < 3 {
-			return "the event behind an open transaction was not read"
+			return "the event after an open transaction was not read"
 		}
 		return ""
 	})
 	if stats := r.Stats(); stats.Read != 3 || len(stats.Dead) != 0 || stats.Duplicates != 1 {
-		t.Errorf("it has read %+v, want two committed events, of which one is a duplicate, and a later one", stats)
+		t.Errorf("got %+v, want two committed events, of which one is a duplicate, and a later one", stats)
 	}
 	sequences, err := h.store.Sequences(t.Context(), []string{"aborted", "committed", "open", "later"})
 	if err != nil {

@@ -9,19 +9,19 @@ import (
 	"genrec/pkg/stream"
 )
 
-// All topics are deleted while it runs: it goes on without a restart when they are there again.
-func TestDeletedTopics(t *testing.T) {
+// An Ingester continues without a restart when its topics are deleted and created again.
+func TestRecreatedTopics(t *testing.T) {
 	h := newHarness(t)
 	r := h.run()
-	keeper := stream.NewTopicWatcher(h.kafka(), h.topics, 2, slog.New(slog.DiscardHandler))
-	service := embeddedtest.Run(t, keeper.Run)
+	watcher := stream.NewTopicWatcher(h.kafka(), h.topics, 2, slog.New(slog.DiscardHandler))
+	service := embeddedtest.Run(t, watcher.Run)
 	defer service.Stop()
 	h.produce(h.event("ann", "apple", 1), h.event("bob", "bread", 1))
 	h.finished(r, 2)
 	h.servers.Delete(h.topics.Interactions, h.topics.Refreshes, h.topics.DeadLetters)
 	w := stream.NewWriter(h.kafka(), h.topics.Interactions)
 	defer w.Close()
-	if err := stream.Publish(t.Context(), slog.New(slog.DiscardHandler), w, h.event("ann", "bread", 2), h.event("cid", "curd", 1)); err != nil { // once it is there again
+	if err := stream.Publish(t.Context(), slog.New(slog.DiscardHandler), w, h.event("ann", "bread", 2), h.event("cid", "curd", 1)); err != nil { // once the topic exists again
 		t.Fatal(err)
 	}
 	h.eventually(func() string {

@@ -14,7 +14,7 @@ import (
 	"genrec/sessions"
 )
 
-// gated holds back the appends for one user.
+// gated blocks the Append calls with events of one user.
 type gated struct {
 	Sessions
 	user string
@@ -38,7 +38,7 @@ func partitionOf(user string) int {
 
 func TestOnePartitionDoesNotHoldUpAnother(t *testing.T) {
 	h := newHarness(t)
-	other := "u0" // a user of the other partition
+	other := "u0" // a user in the other partition
 	for n := 1; partitionOf(other) == partitionOf("ann"); n++ {
 		other = fmt.Sprint("u", n)
 	}
@@ -75,7 +75,7 @@ func TestMemoryIsBoundedByBytes(t *testing.T) {
 	h.eventually(func() string {
 		if r.budget.TryAcquire(one) {
 			r.budget.Release(one)
-			return "the budget is not used up"
+			return "the budget is not exhausted"
 		}
 		return ""
 	})
@@ -84,11 +84,11 @@ func TestMemoryIsBoundedByBytes(t *testing.T) {
 	r.Stop()
 	h.wantItems("ann", strings.Join(items, " "))
 	if !r.budget.TryAcquire(5 * one) {
-		t.Error("the budget of what is finished was not given back")
+		t.Error("the budget of finished messages was not released")
 	}
 }
 
-// A budget below the size of a message must let it pass alone.
+// A message that is larger than the budget is processed alone.
 func TestMessageLargerThanTheBudget(t *testing.T) {
 	h := newHarness(t)
 	r := h.runWith(Config{MaxBytes: 1}, h.store)
@@ -98,7 +98,7 @@ func TestMessageLargerThanTheBudget(t *testing.T) {
 	h.wantItems("ann", "apple beer")
 }
 
-func TestMembersComeAndGo(t *testing.T) {
+func TestRebalance(t *testing.T) {
 	h := newHarness(t)
 	const users = 8
 	var items []string
@@ -139,7 +139,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 }
 
-func TestStart(t *testing.T) {
+func TestStartOffset(t *testing.T) {
 	at := func(when time.Time) string { return when.Format(time.RFC3339Nano) }
 	now := time.Now()
 	for _, test := range []struct{ start, want string }{
@@ -159,14 +159,14 @@ func TestStart(t *testing.T) {
 			h.produce(old)
 			h.produce(recent)
 
-			// The first one commits where it starts, whatever becomes of it.
+			// The start offset is committed at once.
 			first := h.runWith(Config{StartOffset: start}, h.store)
 			if test.start == "earliest" {
 				h.finished(first, 2)
 			} else {
 				h.eventually(func() string {
 					if h.committed() == 0 {
-						return "the start was not committed"
+						return "the start offset was not committed"
 					}
 					return ""
 				})
