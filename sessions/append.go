@@ -2,19 +2,112 @@ package sessions
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 
+	"genrec/pkg/event"
 	"genrec/pkg/userstate"
 )
 
-// longSequence is when a stored sequence is extended in place, as append.lua says.
-const longSequence = 1024
+// UserEvents are new events of one user in order of arrival.
+type UserEvents struct {
+	User   string        // ID of the user
+	Events []event.Event // as event.Decode returns them
+}
 
-// appendNewer appends, in a transaction, events that are new and newer than what the sequences
-// of their users hold, where none falls out of the window. It returns the users who are left.
-func (s *Store) appendNewer(ctx context.Context, entries [][]userstate.Entry, appended []Appended) (left []int, err error) {
+// Appended is the result of an append.
+type Appended struct {
+	User    string // ID of the user
+	Version int64  // of the sequence after the append
+	Added   int    // events that changed the sequence; the others were duplicates, too old or erased
+}
+
+// Append inserts events into the sequences of their users, each sequence atomically. Results are
+// in the order of the batch. The common case takes two round trips for the whole batch.
+//
+// It is idempotent: an event changes nothing if its ID is in the sequence, if it is no newer than
+// the oldest event of a full window (it may have been evicted before), or if it is no newer than
+// the erasure of its user.
+//
+// Users with an unreadable sequence are returned together as UserErrors; the events of all others
+// are appended nonetheless. After any other error, any part of the batch may have been appended.
+func (s *Store) Append(ctx context.Context, batch []UserEvents) ([]Appended, error) {
+	action := fmt.Sprintf("append to the sequences of %d users", len(batch))
+	entries := make([][]userstate.Entry, len(batch))
+	for i, b := range batch {
+		var err error
+		if entries[i], err = encodeEvents(b); err != nil {
+			return nil, err
+		}
+	}
+	appended, remaining := make([]Appended, len(batch)), indices(len(batch))
+	for i, b := range batch {
+		appended[i].User = b.User
+	}
+	if s.optimistic() && len(batch) > 0 {
+		var err error
+		if remaining, err = s.appendNewer(ctx, entries, appended); err != nil {
+			return nil, fmt.Errorf("%s: %w", action, err)
+		}
+	}
+	if len(remaining) == 0 {
+		return appended, nil
+	}
+	calls := make([]call, len(remaining))
+	for nth, i := range remaining {
+		user := batch[i].User
+		calls[nth] = call{keys: []string{s.keys.Sequence(user), s.keys.Erasure(user)}, args: s.appendArgs(entries[i])}
+	}
+	results, err := s.evalEach(ctx, appendScript, calls)
+	if err != nil && results == nil {
+		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	var unreadable UserErrors
+	for nth, i := range remaining {
+		user := batch[i].User
+		reply, err := results[nth].Int64Slice()
+		if err != nil {
+			userErr := asUserError(user, err)
+			if userErr == nil {
+				return nil, fmt.Errorf("%s: %w", action, err)
+			}
+			unreadable = append(unreadable, userErr)
+			continue
+		}
+		if len(reply) != 2 {
+			return nil, fmt.Errorf("append to the sequence of user %q: unexpected reply %v", user, results[nth].Val())
+		}
+		appended[i].Version, appended[i].Added = reply[0], int(reply[1])
+	}
+	return appended, unreadable.orNil(action)
+}
+
+func encodeEvents(b UserEvents) ([]userstate.Entry, error) {
+	entries := make([]userstate.Entry, len(b.Events))
+	for i, e := range b.Events {
+		var err error
+		if entries[i], err = userstate.EncodeEvent(e); err != nil {
+			return nil, fmt.Errorf("append event %q of user %q: %w", e.ID, b.User, err)
+		}
+	}
+	return entries, nil
+}
+
+// appendArgs returns the arguments of append.lua.
+func (s *Store) appendArgs(entries []userstate.Entry) []any {
+	args := make([]any, 0, 2+2*len(entries))
+	args = append(args, s.opts.Window, s.opts.SequenceTTL.Milliseconds())
+	for _, e := range entries {
+		args = append(args, e.Key, e.Rest)
+	}
+	return args
+}
+
+// appendNewer appends events in a transaction where extend can. It returns the indices of the
+// users that remain for the script.
+func (s *Store) appendNewer(ctx context.Context, entries [][]userstate.Entry, appended []Appended) (remaining []int, err error) {
 	n := len(entries)
 	keys := make([]string, 2*n) // sequences, then erasures
 	for i, a := range appended {
@@ -26,38 +119,38 @@ func (s *Store) appendNewer(ctx context.Context, entries [][]userstate.Entry, ap
 	write := func(tx redis.Pipeliner) {
 		seen := make(map[string]bool, n)
 		for i := range entries {
-			e, ok, again := extension{}, false, seen[keys[i]]
+			e, ok, repeated := extension{}, false, seen[keys[i]]
 			seen[keys[i]] = true
-			if !again && stored.Err() == nil && stored.Val()[n+i] == nil {
+			if !repeated && stored.Err() == nil && stored.Val()[n+i] == nil {
 				sequence, _ := stored.Val()[i].(string)
 				e, ok = extend(sequence, entries[i], s.opts.Window)
 			}
 			if !ok {
-				left = append(left, i)
+				remaining = append(remaining, i)
 				continue
 			}
 			extended[i] = Appended{User: appended[i].User, Version: e.version, Added: len(entries[i])}
-			s.queue(ctx, tx, keys[i], e)
+			s.writeExtension(ctx, tx, keys[i], e)
 		}
 	}
-	// Forget deletes the sequence: to watch the sequences is enough for users who have one.
+	// Watching the sequences is enough: extend needs an existing one, and Forget deletes it.
 	committed, err := s.transact(ctx, keys[:n], read, write)
 	if err != nil || !committed {
-		return allOf(n), err
+		return indices(n), err
 	}
-	for _, i := range left {
+	for _, i := range remaining {
 		extended[i].User = appended[i].User
 	}
 	copy(appended, extended)
-	return left, nil
+	return remaining, nil
 }
 
-func (s *Store) queue(ctx context.Context, tx redis.Pipeliner, key string, e extension) {
-	if e.at == 0 {
+func (s *Store) writeExtension(ctx context.Context, tx redis.Pipeliner, key string, e extension) {
+	if e.offset == 0 {
 		tx.Set(ctx, key, e.text, s.opts.SequenceTTL)
 		return
 	}
-	tx.SetRange(ctx, key, e.at, e.text)
+	tx.SetRange(ctx, key, e.offset, e.text)
 	if s.opts.SequenceTTL > 0 {
 		tx.PExpire(ctx, key, s.opts.SequenceTTL)
 	} else {
@@ -65,16 +158,19 @@ func (s *Store) queue(ctx context.Context, tx redis.Pipeliner, key string, e ext
 	}
 }
 
-// extension is what to write to a sequence: text at an offset, 0 for all of it.
+// extension is the change of a stored sequence.
 type extension struct {
-	at      int64
-	text    string
-	version int64
+	offset  int64  // where text is written; 0 replaces the sequence
+	text    string // entries and the footer
+	version int64  // of the sequence afterwards
 }
 
-// extend is append.lua for entries of which each is new and no older than the one before,
-// and which fit into the window. It returns false for all others, and for a sequence that is
-// missing or unreadable.
+// longSequence is the size in bytes from which a sequence is extended in place, as in append.lua.
+const longSequence = 1024
+
+// extend is append.lua for the common case: the sequence exists, none of the entries is in it,
+// each is at least as new as the one before, and all fit into the window. Otherwise it returns
+// false.
 func extend(stored string, entries []userstate.Entry, window int) (e extension, ok bool) {
 	all, f, err := userstate.CutFooter(stored)
 	size := int64(len(all))
@@ -84,10 +180,11 @@ func extend(stored string, entries []userstate.Entry, window int) (e extension, 
 	if f.Count += int64(len(entries)); f.Count > int64(window) {
 		return e, false
 	}
-	known := all[f.Evicted:]
+	kept := all[f.Evicted:]
 	var tail strings.Builder
 	for _, added := range entries {
-		if added.Time() < f.Newest || strings.Contains(known, added.Key) || strings.Contains(tail.String(), added.Key) {
+		duplicate := strings.Contains(kept, added.Key) || strings.Contains(tail.String(), added.Key)
+		if duplicate || added.Time() < f.Newest {
 			return e, false
 		}
 		tail.WriteString(added.Key)
@@ -96,10 +193,10 @@ func extend(stored string, entries []userstate.Entry, window int) (e extension, 
 	}
 	f.Version += int64(len(entries))
 	if size >= longSequence && 4*f.Evicted <= size {
-		e.at, known = size, ""
+		e.offset, kept = size, ""
 	} else {
 		f.Evicted = 0
 	}
-	e.version, e.text = f.Version, known+tail.String()+f.Encode()
+	e.version, e.text = f.Version, kept+tail.String()+f.Encode()
 	return e, true
 }

@@ -15,8 +15,7 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// A batch, a scan and an erasure reach all masters of a Redis Cluster, and no call
-// crosses slots.
+// A batch, a scan and an erasure reach all masters of a Redis Cluster, and no call crosses slots.
 func TestCluster(t *testing.T) {
 	rdb := startCluster(t, 3)
 	s := open(t, rdb, Options{SequenceTTL: time.Hour})
@@ -39,12 +38,12 @@ func TestCluster(t *testing.T) {
 	}
 	for i, a := range appended {
 		if a.User != names[i] || a.Version != 2 {
-			t.Fatalf("answer %d is %+v, want version 2 of %s", i, a, names[i])
+			t.Fatalf("result %d is %+v, want version 2 of %s", i, a, names[i])
 		}
 	}
 	err = rdb.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error {
 		if n := master.DBSize(ctx).Val(); n < users/10 {
-			t.Errorf("%v has %d of %d sequences: the batch is not spread", master, n, users)
+			t.Errorf("%v has %d of %d sequences: the batch was not distributed", master, n, users)
 		}
 		return master.ScriptFlush(ctx).Err() // as after a failover
 	})
@@ -81,16 +80,15 @@ func TestCluster(t *testing.T) {
 	}
 	got, err := s.Lists(t.Context(), names)
 	if err != nil || got[0].RecID != "" || got[users-1].RecID == "" {
-		t.Errorf("the first user has %+v, the last one %+v (error %v), want those of the last one alone", got[0], got[users-1], err)
+		t.Errorf("the first user has %+v, the last one %+v (error %v), want only the last one to have a list", got[0], got[users-1], err)
 	}
 	checkOutcomes(t, rdb, true)
 	checkScanActive(t, rdb)
 	checkUnreadableSequences(t, open(t, rdb, Options{}))
 }
 
-// startCluster starts a Redis Cluster of as many masters, which end with the test.
-// A cluster of one master behind a client that does not know of clusters has scripts alone, too.
-func TestClusterWithoutItsClient(t *testing.T) {
+// A client for a single Redis, connected to a cluster of one master, falls back to scripts.
+func TestClusterWithSingleClient(t *testing.T) {
 	var address string
 	err := startCluster(t, 1).ForEachMaster(t.Context(), func(_ context.Context, master *redis.Client) error {
 		address = master.Options().Addr
@@ -106,7 +104,7 @@ func TestClusterWithoutItsClient(t *testing.T) {
 	for i := range 10 {
 		batch = append(batch, UserEvents{User: fmt.Sprint("user-", i), Events: []event.Event{eventAt(1, "e1")}})
 	}
-	for range 2 { // the first time, transactions are found to be refused
+	for range 2 { // the first round finds out that transactions are refused
 		appended, err := s.Append(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)
@@ -117,6 +115,7 @@ func TestClusterWithoutItsClient(t *testing.T) {
 	}
 }
 
+// startCluster starts a Redis Cluster that is stopped at the end of the test.
 func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
@@ -152,7 +151,7 @@ func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 	for _, addr := range addrs {
 		node := redis.NewClient(&redis.Options{Addr: addr})
 		defer node.Close()
-		await(t, addr+" to know the others", func() bool {
+		await(t, addr+" to see the other nodes", func() bool {
 			info := node.ClusterInfo(t.Context()).Val()
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprint("cluster_size:", masters))
 		})
@@ -162,10 +161,10 @@ func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 	return rdb
 }
 
-// startMaster returns the address of a node, and the port where other nodes reach it.
+// startMaster returns the address of a node and its cluster bus port.
 func startMaster(t *testing.T, binary string) (addr, bus string) {
 	t.Helper()
-	for range 10 { // another program may take a port first
+	for range 10 { // another program may take the port in the meantime
 		port, bus := freePort(t), freePort(t)
 		server := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes",
 			"--cluster-port", bus, "--save", "", "--dir", t.TempDir())
@@ -175,7 +174,7 @@ func startMaster(t *testing.T, binary string) (addr, bus string) {
 		ended := make(chan struct{})
 		go func() { _ = server.Wait(); close(ended) }()
 		t.Cleanup(func() { _ = server.Process.Kill(); <-ended })
-		if addr := net.JoinHostPort("127.0.0.1", port); answers(addr, ended) {
+		if addr := net.JoinHostPort("127.0.0.1", port); accepts(addr, ended) {
 			return addr, bus
 		}
 	}
@@ -183,8 +182,8 @@ func startMaster(t *testing.T, binary string) (addr, bus string) {
 	return "", ""
 }
 
-// answers waits until a server does, or has ended.
-func answers(addr string, ended <-chan struct{}) bool {
+// accepts waits until a server accepts connections, and returns false if it ended.
+func accepts(addr string, ended <-chan struct{}) bool {
 	for {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			conn.Close()
@@ -213,7 +212,7 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited one minute for %s", what)
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// Forget removes the sequences and recommendations of users, and leaves an erasure of
-// each: events up to now (or up to the newest that the user had, if that is later) and
-// recommendations under way are ignored from then on, also when they are delivered
-// again. Later events begin a new sequence, whose versions go on from the old one. It
-// says of which users there was anything, and can be repeated.
+// Forget deletes the sequences and lists of users and writes an erasure for each. From then on,
+// events up to now (or up to the user's newest event, if that is later) are ignored, however
+// often they are delivered, and so are lists generated from the deleted sequence. Later events
+// start a new sequence whose versions continue from the old one. found reports for which users
+// there was data. Forget is idempotent.
 func (s *Store) Forget(ctx context.Context, users []string, now time.Time) (found []bool, err error) {
 	calls := make([]call, len(users))
 	for i, user := range users {
@@ -38,16 +38,16 @@ func (s *Store) Forget(ctx context.Context, users []string, now time.Time) (foun
 	return found, nil
 }
 
-// Erasures returns up to when users were forgotten, in the same order: the zero time
-// for those who never were. An unreadable erasure is logged and counts as one of all events,
-// so that it keeps no other user out of a training and brings nobody back.
+// Erasures returns the times up to which users were erased, in the same order, and the zero time
+// for users without an erasure. An unreadable erasure is logged and treated as covering all
+// events: an erased user does not reappear, and the other users can still be read.
 func (s *Store) Erasures(ctx context.Context, users []string) ([]time.Time, error) {
 	stored := make([]*redis.StringCmd, len(users))
 	pipe := s.rdb.Pipeline()
 	for i, user := range users {
 		stored[i] = pipe.Get(ctx, s.keys.Erasure(user))
 	}
-	_, _ = pipe.Exec(ctx) // every answer has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	erased := make([]time.Time, len(users))
 	for i, user := range users {
 		value, err := stored[i].Result()
@@ -56,12 +56,12 @@ func (s *Store) Erasures(ctx context.Context, users []string) ([]time.Time, erro
 		}
 		if err == nil {
 			erased[i], err = userstate.DecodeErasure(value)
-		} else if ofUser(user, err) == nil {
+		} else if asUserError(user, err) == nil {
 			return nil, fmt.Errorf("read the erasures of %d users: %w", len(users), err)
 		}
 		if err != nil {
 			erased[i] = userstate.Forever
-			s.opts.Logger.WarnContext(ctx, "left out all events of a user whose erasure is unreadable: run genrec forget",
+			s.opts.Logger.WarnContext(ctx, "ignoring all events of a user with an unreadable erasure: run genrec forget",
 				"user", user, "key", s.keys.Erasure(user), "err", err)
 		}
 	}

@@ -34,7 +34,7 @@ func TestForgottenUserIsGone(t *testing.T) {
 		t.Error("Forget found nothing of ann")
 	}
 	if s.mustForget(t, "ann") || s.mustForget(t, "nobody") {
-		t.Error("Forget found something of a user of whom nothing is left")
+		t.Error("Forget found data of a user that has none")
 	}
 	if got := s.sequence(t, "ann"); got.Version != 0 || len(got.Interactions) != 0 {
 		t.Errorf("the sequence is %+v, want none", got)
@@ -51,12 +51,12 @@ func TestForgottenUserIsGone(t *testing.T) {
 	}
 	for _, key := range keys {
 		if strings.Contains(key, "ann") {
-			t.Errorf("the key %q still names the user", key)
+			t.Errorf("the key %q still contains the user's ID", key)
 		}
 	}
 }
 
-func TestReplayDoesNotBringAForgottenUserBack(t *testing.T) {
+func TestReplayDoesNotRestoreAForgottenUser(t *testing.T) {
 	s := newStore(t, Options{})
 	old := []event.Event{eventAt(1, "e1"), eventAt(2, "e2"), eventAt(erasedAt.UnixMilli(), "e3")}
 	s.mustAppend(t, "ann", old...)
@@ -70,7 +70,7 @@ func TestReplayDoesNotBringAForgottenUserBack(t *testing.T) {
 		t.Fatalf("the sequence is %+v after a replay, want none", got)
 	}
 
-	// The user comes back, and the replay does not end.
+	// The user returns while old events are still replayed.
 	back := eventAt(erasedAt.UnixMilli()+1, "e4")
 	if a := s.mustAppend(t, "ann", append(old, back)...); a.Added != 1 || a.Version != 4 {
 		t.Errorf("got %+v, want one event added, and version 4 after the 3 before the erasure", a)
@@ -79,18 +79,18 @@ func TestReplayDoesNotBringAForgottenUserBack(t *testing.T) {
 		t.Errorf("a replay after the return added %d", a.Added)
 	}
 	if got := s.sequence(t, "ann").Interactions; len(got) != 1 || got[0].EventID != "e4" {
-		t.Errorf("the sequence is %+v, want the new event alone", got)
+		t.Errorf("the sequence is %+v, want only the new event", got)
 	}
 }
 
-// Clocks of producers may run ahead of the one that says when the user was forgotten.
-func TestEventsFromTheFutureAreForgotten(t *testing.T) {
+// The clock of a producer may be ahead of the one that dates the erasure.
+func TestErasureCoversEventsOfFastClocks(t *testing.T) {
 	s := newStore(t, Options{})
 	ahead := eventAt(erasedAt.UnixMilli()+60_000, "e1")
 	s.mustAppend(t, "ann", ahead)
 	s.mustForget(t, "ann")
 	if a := s.mustAppend(t, "ann", ahead); a.Added != 0 {
-		t.Error("an event that was there before the erasure came back")
+		t.Error("an event from before the erasure was appended")
 	}
 	erased, err := s.Erasures(t.Context(), []string{"nobody", "ann"})
 	if err != nil || !erased[0].IsZero() || !erased[1].Equal(ahead.Time) {
@@ -98,36 +98,36 @@ func TestEventsFromTheFutureAreForgotten(t *testing.T) {
 	}
 	s.mustForget(t, "ann")
 	if a := s.mustAppend(t, "ann", ahead); a.Added != 0 {
-		t.Error("forgetting again undid the first time")
+		t.Error("a second Forget moved the erasure back")
 	}
 }
 
-// A list that was generated while the user was forgotten must not be written.
-func TestRecommendationsUnderWayAreNotWritten(t *testing.T) {
+// A list generated before an erasure must not be written after it.
+func TestListOfErasedSequenceIsNotWritten(t *testing.T) {
 	s := newStore(t, Options{})
 	s.mustAppend(t, "ann", eventAt(1, "e1"), eventAt(2, "e2"))
 	r := sample("ann")
 	r.SequenceVersion = 2
 	s.mustForget(t, "ann")
 	if s.mustPut(t, r) {
-		t.Error("they were written after the erasure")
+		t.Error("the list was written after the erasure")
 	}
 	a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+1, "e3"))
 	if s.mustPut(t, r) {
-		t.Error("they were written when the user had come back")
+		t.Error("the list was written after the user had returned")
 	}
 	r.SequenceVersion = a.Version
 	if !s.mustPut(t, r) {
-		t.Error("those of the new sequence were refused")
+		t.Error("the list of the new sequence was rejected")
 	}
 	s.mustForget(t, "ann")
 	s.mustForget(t, "ann")
 	if a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+2, "e4")); a.Version != r.SequenceVersion+1 {
-		t.Errorf("the version after the second erasure is %d, want it after %d", a.Version, r.SequenceVersion)
+		t.Errorf("the version after the second erasure is %d, want the one after %d", a.Version, r.SequenceVersion)
 	}
 }
 
-// Forgetting repairs a user of whom Redis holds what no Store wrote.
+// Forget repairs a user whose data is unreadable.
 func TestForgetRepairs(t *testing.T) {
 	s := newStore(t, Options{})
 	for name, stored := range map[string]string{
@@ -165,7 +165,7 @@ func TestForgetRepairs(t *testing.T) {
 	}
 }
 
-// An unreadable erasure brings nobody back, and keeps no other user waiting.
+// An unreadable erasure restores no user and blocks no other.
 func TestUnreadableErasures(t *testing.T) {
 	var logged bytes.Buffer
 	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
@@ -205,7 +205,7 @@ func TestInactiveSequencesExpire(t *testing.T) {
 		return ttl
 	}
 	year := open(t, rdb, Options{Window: 4, Prefix: forever.opts.Prefix, SequenceTTL: 365 * 24 * time.Hour})
-	for i := range int64(9) { // through everything that a full window does
+	for i := range int64(9) { // covers all cases of a full window
 		year.mustAppend(t, "ann", eventAt(10+i, string(rune('a'+i))))
 		if got := left(); got < 364*24*time.Hour || got > 365*24*time.Hour {
 			t.Fatalf("after event %d the sequence lives for %v, want a year", i, got)
@@ -214,7 +214,7 @@ func TestInactiveSequencesExpire(t *testing.T) {
 	for i := range int64(9) {
 		forever.mustAppend(t, "ann", eventAt(100+i, string(rune('a'+i))))
 		if got := left(); got != -1 {
-			t.Fatalf("after event %d the sequence lives for %v, want for ever", i, got)
+			t.Fatalf("after event %d the sequence lives for %v, want no expiry", i, got)
 		}
 	}
 }

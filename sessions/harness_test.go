@@ -19,7 +19,7 @@ func newClient(tb testing.TB) *redis.Client {
 	return rdb
 }
 
-// open opens a store; without a prefix, it gets keys of its own.
+// open opens a store, with a random prefix unless one is given.
 func open(tb testing.TB, rdb redis.UniversalClient, o Options) *Store {
 	tb.Helper()
 	if o.Prefix == "" {
@@ -32,7 +32,7 @@ func open(tb testing.TB, rdb redis.UniversalClient, o Options) *Store {
 	return s
 }
 
-// newStore returns a store with nothing in it.
+// newStore returns an empty store.
 func newStore(tb testing.TB, o Options) *Store {
 	tb.Helper()
 	return open(tb, newClient(tb), o)
@@ -56,7 +56,7 @@ func (s *Store) sequence(tb testing.TB, user string) Sequence {
 	return sequences[0]
 }
 
-// at gives a user a sequence of a version, with one event in it.
+// at writes a sequence with the given version and one event.
 func (s *Store) at(tb testing.TB, user string, version int64) {
 	tb.Helper()
 	entry, err := userstate.EncodeEvent(eventAt(1, "e1"))

@@ -12,47 +12,50 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// nobody is a user that cannot be: no id has a control character.
-const nobody = "\x00"
+// invalidUser is an ID that no user can have, because IDs contain no control characters.
+const invalidUser = "\x00"
 
 const (
-	// Probed users lie that far apart in a Redis Cluster, so that each of its masters has some.
-	probedSlots = userstate.HashSlots / 32
-	// What a probe that was killed leaves ends by itself.
+	// probeSlotStep is the distance in hash slots between the users of a probe: each master of a
+	// Redis Cluster serves some of them.
+	probeSlotStep = userstate.HashSlots / 32
+
+	// probeTTL lets the keys of a probe that was killed expire.
 	probeTTL = 10 * time.Second
+
+	// probeVersion is a model version that does not exist.
+	probeVersion = invalidUser
 )
 
-// Probe does what services do, for users that cannot be, and removes what it has written. It
-// finds what only a write shows: a replica that is only read, a full Redis, a missing right.
+// Probe performs the reads and writes of the services for users that cannot exist, and deletes
+// what it wrote. It detects problems that only a write reveals: a read-only replica, exhausted
+// memory, missing permissions.
 func (s *Store) Probe(ctx context.Context) error {
 	probe := *s
 	probe.opts.SequenceTTL, probe.opts.RecommendationsTTL = probeTTL, probeTTL
-	users := probedUsers()
+	users := probeUsers()
 	err := probe.writeAndRead(ctx, users)
-	return WithHint(errors.Join(err, probe.remove(ctx, users, err != nil)))
+	return WithHint(errors.Join(err, probe.removeProbe(ctx, users, err != nil)))
 }
 
-func probedUsers() (users []string) {
-	suffix := "}" + nobody + rand.Text()
-	for slot := 0; slot < userstate.HashSlots; slot += probedSlots {
+func probeUsers() (users []string) {
+	suffix := "}" + invalidUser + rand.Text()
+	for slot := 0; slot < userstate.HashSlots; slot += probeSlotStep {
 		users = append(users, userstate.HashTag(slot)+suffix)
 	}
 	return users
 }
 
-// isProbed tells whether a user is one of a probe.
-func isProbed(user string) bool { return strings.Contains(user, nobody) }
+// isProbeUser reports whether a user belongs to a probe.
+func isProbeUser(user string) bool { return strings.Contains(user, invalidUser) }
 
-// probedVersion is of no model.
-const probedVersion = nobody
-
-// writeAndRead writes twice: scripts begin what transactions then go on with.
+// writeAndRead writes twice: the first round takes the scripts, the second one transactions.
 func (s *Store) writeAndRead(ctx context.Context, users []string) error {
-	for nth := range 2 {
+	for round := range 2 {
 		batch := make([]UserEvents, len(users))
 		for i, user := range users {
 			batch[i] = UserEvents{User: user, Events: []event.Event{{
-				ID: fmt.Sprint("probe-", nth), User: user, Item: "probe", Type: event.DefaultType, Time: time.UnixMilli(1),
+				ID: fmt.Sprint("probe-", round), User: user, Item: "probe", Type: event.DefaultType, Time: time.UnixMilli(1),
 			}}}
 		}
 		appended, err := s.Append(ctx, batch)
@@ -72,7 +75,7 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 	if _, err := s.Read(ctx, users); err != nil {
 		return err
 	}
-	if err := s.AddFeedback(ctx, Feedback{Version: probedVersion, Day: Day(time.UnixMilli(1)), Users: []uint64{1}}); err != nil {
+	if err := s.AddFeedback(ctx, Feedback{Version: probeVersion, Day: Day(time.UnixMilli(1)), Users: []uint64{1}}); err != nil {
 		return err
 	}
 	lease, err := s.Acquire(ctx, rand.Text(), probeTTL)
@@ -82,16 +85,16 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 	return lease.Release(ctx)
 }
 
-// remove deletes what writeAndRead has written. If that has failed, so may this.
-func (s *Store) remove(ctx context.Context, users []string, failed bool) error {
-	counts, counted := s.keys.Feedback(probedVersion, Day(time.UnixMilli(1)))
+// removeProbe deletes what writeAndRead wrote. If that failed, errors of the deletion are ignored.
+func (s *Store) removeProbe(ctx context.Context, users []string, failed bool) error {
+	counts, counted := s.keys.Feedback(probeVersion, Day(time.UnixMilli(1)))
 	pipe := s.rdb.Pipeline()
 	pipe.Del(ctx, counts, counted)
 	for _, user := range users {
 		pipe.Del(ctx, s.keys.Sequence(user), s.keys.List(user))
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !failed {
-		return fmt.Errorf("remove what was written as a probe: %w", err)
+		return fmt.Errorf("delete the keys of a probe: %w", err)
 	}
 	return nil
 }

@@ -32,14 +32,14 @@ func TestReadReturnsSequenceAndRecommendations(t *testing.T) {
 		}
 	}
 	if !reflect.DeepEqual(got[2].Stored, list) || got[0].Stored.RecID != "" || got[1].Stored.RecID != "" {
-		t.Errorf("got the lists %+v, want ann's alone", got)
+		t.Errorf("got the lists %+v, want only ann's", got)
 	}
 	if got, err := s.Read(t.Context(), nil); err != nil || len(got) != 0 {
 		t.Errorf("no users read as %v, error %v", got, err)
 	}
 }
 
-// breakSequence stores under a user's key what no Store writes, of a wrong type or form.
+// breakSequence replaces a user's sequence by a value of another type, or by text that is no sequence.
 func breakSequence(tb testing.TB, s *Store, user string, wrongType bool) {
 	tb.Helper()
 	key := s.keys.Sequence(user)
@@ -54,7 +54,7 @@ func breakSequence(tb testing.TB, s *Store, user string, wrongType bool) {
 	}
 }
 
-// An unreadable sequence fails its user alone, and all of them are reported at once.
+// An unreadable sequence fails only its user, and all of them are reported together.
 func TestUnreadableSequences(t *testing.T) { checkUnreadableSequences(t, newStore(t, Options{})) }
 
 func checkUnreadableSequences(t *testing.T, s *Store) {
@@ -78,7 +78,7 @@ func checkUnreadableSequences(t *testing.T, s *Store) {
 			got = append(got, e.User)
 		}
 		if first := (*UserError)(nil); !errors.As(err, &first) || first.User != got[0] {
-			t.Errorf("error %v is not that of user %q, too", err, got[0])
+			t.Errorf("error %v does not contain that of user %q", err, got[0])
 		}
 		return got
 	}
@@ -130,7 +130,7 @@ func TestAppendReportsAllUnreadableSequences(t *testing.T) {
 	}
 }
 
-// A list for a user whose sequence is unreadable is not written, and the others are.
+// A list of a user with an unreadable sequence is not written; the others are.
 func TestPutSkipsUnreadableSequences(t *testing.T) {
 	s := newStore(t, Options{})
 	for _, user := range []string{"ann", "bob", "cid"} {

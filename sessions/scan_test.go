@@ -50,12 +50,12 @@ func TestScanVisitsEveryUserOnce(t *testing.T) {
 	}
 	walked := make(map[string]bool)
 	if _, err := s.Walk(t.Context(), func(sequence Sequence) error { walked[sequence.User] = true; return nil }); err != nil || len(walked) != users {
-		t.Errorf("a walk comes to %d users (error %v), want %d", len(walked), err, users)
+		t.Errorf("Walk visited %d users (error %v), want %d", len(walked), err, users)
 	}
 
 	seen := 0
 	if _, err := other.Scan(t.Context(), func(Sequence) error { seen++; return nil }); err != nil || seen != 1 {
-		t.Errorf("the store with * in its prefix sees %d users (error %v), want its own one", seen, err)
+		t.Errorf("the store with * in its prefix visited %d users (error %v), want only its own", seen, err)
 	}
 }
 
@@ -65,17 +65,13 @@ func TestScanIgnoresRepeatedKeys(t *testing.T) {
 	s.mustAppend(t, "bob", eventAt(1, "e1"))
 	visits := make(map[string]int)
 	seen := make(userSet)
-	for range 2 { // a repeated key looks like a second scan
-		v := visitor{store: s, wanted: seen.add, skipped: make(userSet), fn: func(sequence Sequence) error {
-			visits[sequence.User]++
-			return nil
-		}}
-		if err := v.node(t.Context(), s.rdb); err != nil {
+	for range 2 { // repeated keys look like those of a second scan
+		if _, err := s.scan(t.Context(), seen.add, func(sequence Sequence) error { visits[sequence.User]++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if visits["ann"] != 1 || visits["bob"] != 1 || len(visits) != 2 {
-		t.Errorf("got visits %v, want one of each user", visits)
+		t.Errorf("visits are %v, want one of each user", visits)
 	}
 }
 
@@ -91,7 +87,6 @@ func TestScanStopsAtAnError(t *testing.T) {
 	}
 }
 
-// An unreadable sequence keeps no other user out of a training or an export.
 func TestScanSkipsUnreadableSequences(t *testing.T) {
 	var logged bytes.Buffer
 	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
@@ -115,16 +110,16 @@ func TestScanSkipsUnreadableSequences(t *testing.T) {
 	}
 }
 
-// Scans of a Redis in which all is foreign must not drown the log.
-func TestScanBoundsItsLog(t *testing.T) {
+// A Redis full of another program's data must not flood the log.
+func TestScanLimitsItsLog(t *testing.T) {
 	var logged bytes.Buffer
 	s := newStore(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
-	const users = skippedLogged + 50
+	const users = maxSkippedLogged + 50
 	for i := range users {
 		breakSequence(t, s, fmt.Sprint("user-", i), false)
 	}
 	skipped, err := s.Scan(t.Context(), func(Sequence) error { return nil })
-	if lines := strings.Count(logged.String(), "\n"); err != nil || skipped != users || lines != skippedLogged+1 {
-		t.Errorf("%d users were skipped with %d lines (error %v), want %d and %d", skipped, lines, err, users, skippedLogged+1)
+	if lines := strings.Count(logged.String(), "\n"); err != nil || skipped != users || lines != maxSkippedLogged+1 {
+		t.Errorf("%d users were skipped with %d lines (error %v), want %d and %d", skipped, lines, err, users, maxSkippedLogged+1)
 	}
 }

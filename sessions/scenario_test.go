@@ -54,7 +54,7 @@ func (s *scenario) step(block string) {
 	command, argument, _ := strings.Cut(lines[0], " ")
 	var got string
 	switch command {
-	case "": // comments alone
+	case "": // only comments
 	case "window":
 		s.open(argument)
 	case "append":

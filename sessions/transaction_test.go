@@ -54,7 +54,7 @@ func newCounting(rdb *redis.Client) *counting {
 	return c
 }
 
-// scriptsOnly returns a store that writes by scripts alone.
+// scriptsOnly returns a store that writes with scripts alone.
 func scriptsOnly(s *Store) *Store {
 	scripts := *s
 	scripts.single = nil
@@ -76,8 +76,8 @@ func (s *Store) stored(tb testing.TB) map[string]string {
 	return all
 }
 
-// What is stored and answered is the same, whether by transactions or by scripts alone.
-func TestTransactionsWriteWhatScriptsDo(t *testing.T) {
+// Transactions and scripts store and return the same.
+func TestTransactionsEqualScripts(t *testing.T) {
 	for name, o := range map[string]Options{
 		"ttl":    {Window: 40, SequenceTTL: time.Hour, RecommendationsTTL: time.Hour},
 		"no ttl": {Window: 60},
@@ -95,13 +95,13 @@ func TestTransactionsWriteWhatScriptsDo(t *testing.T) {
 				}
 			}
 			if n := commands.take(); n["exec"] < 100 || n["setrange"] < 10 && o.Window == 60 || n["evalsha"] < 1000 {
-				t.Errorf("executed %v: one of the ways is missing", n)
+				t.Errorf("executed %v: some commands are missing", n)
 			}
 		})
 	}
 }
 
-// compare does the same to two stores.
+// compare performs the same random operation on two stores and compares results and keys.
 func (s *Store) compare(t *testing.T, reference *Store, rng *rand.Rand, round int) {
 	t.Helper()
 	users := make([]string, 1+rng.IntN(3))
@@ -109,18 +109,18 @@ func (s *Store) compare(t *testing.T, reference *Store, rng *rand.Rand, round in
 		users[i] = fmt.Sprint("user-", rng.IntN(6))
 	}
 	ms := int64(1000 + 10*round)
-	both := func(what string, f func(*Store) (any, error)) {
+	both := func(operation string, f func(*Store) (any, error)) {
 		t.Helper()
 		got, err := f(s)
 		want, wantErr := f(reference)
 		if fmt.Sprint(got) != fmt.Sprint(want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
-			t.Errorf("%s: %v, %v; want %v, %v", what, got, err, want, wantErr)
+			t.Errorf("%s: %v, %v; want %v, %v", operation, got, err, want, wantErr)
 		}
 	}
 	switch kind := rng.IntN(100); {
 	case kind < 60:
 		var batch []UserEvents
-		for _, user := range users { // the same user may come twice
+		for _, user := range users { // a user may occur twice
 			b := UserEvents{User: user}
 			for range 1 + rng.IntN(3) {
 				at, id := ms+rng.Int64N(5), fmt.Sprint("event-", round, "-", rng.IntN(4))
@@ -163,7 +163,7 @@ func (s *Store) compare(t *testing.T, reference *Store, rng *rand.Rand, round in
 	}
 }
 
-// A write between the reading and the writing of a transaction is not lost.
+// A concurrent write between WATCH and EXEC is not lost.
 func TestTransactionConflicts(t *testing.T) {
 	rdb := newClient(t)
 	s := open(t, rdb, Options{})
@@ -182,7 +182,7 @@ func TestTransactionConflicts(t *testing.T) {
 		t.Errorf("version %d after three events", a.Version)
 	}
 	if n := len(s.sequence(t, "ann").Interactions); n != 3 {
-		t.Errorf("%d events of 3 are there", n)
+		t.Errorf("the sequence has %d events, want 3", n)
 	}
 
 	list := sample("ann")
@@ -205,7 +205,7 @@ func TestTransactionConflicts(t *testing.T) {
 	})
 	list.SequenceVersion = 3
 	if s.mustPut(t, list) {
-		t.Error("a list was written for a user who had been forgotten")
+		t.Error("a list was written for a forgotten user")
 	}
 	if list, err := s.Lists(t.Context(), []string{"ann"}); err != nil || list[0].RecID != "" {
 		t.Errorf("a forgotten user has %+v, %v", list, err)
@@ -222,8 +222,8 @@ func TestTransactionConflicts(t *testing.T) {
 	}
 }
 
-// Writers at once lose nothing of each other.
-func TestTransactionsAtOnce(t *testing.T) {
+// Concurrent writers lose no events.
+func TestConcurrentTransactions(t *testing.T) {
 	const writers, rounds, users = 4, 40, 5
 	rdb := newClient(t)
 	prefix := open(t, rdb, Options{}).opts.Prefix // of all
@@ -260,7 +260,7 @@ func TestTransactionsAtOnce(t *testing.T) {
 	}
 }
 
-// A user of Redis without the right goes on by scripts.
+// Without the permission for transactions, scripts write everything.
 func TestTransactionsRefused(t *testing.T) {
 	rdb := newClient(t)
 	s := open(t, rdb, Options{})
@@ -277,20 +277,20 @@ func TestTransactionsRefused(t *testing.T) {
 		t.Errorf("appended %+v", a)
 	}
 	if refused.optimistic() {
-		t.Error("it would try again")
+		t.Error("it would try a transaction again")
 	}
 	if err := refused.AddFeedback(t.Context(), Feedback{Version: "v1", Day: "2026-03-01", Interactions: 3, Hits: 1, Users: []uint64{7}}); err != nil {
 		t.Error(err)
 	}
 	if outcomes, _, err := refused.Outcomes(t.Context(), "v1", []string{"2026-03-01"}); err != nil || len(outcomes) != 1 || outcomes[0].Interactions != 3 || outcomes[0].Users != 1 {
-		t.Errorf("it has counted %+v (error %v), want all once", outcomes, err)
+		t.Errorf("the outcomes are %+v (error %v), want each increment once", outcomes, err)
 	}
 	if err := refused.Probe(t.Context()); err != nil {
-		t.Errorf("its probe ends with %v", err)
+		t.Errorf("Probe: error %v", err)
 	}
 }
 
-// FuzzExtend holds extend against the script.
+// FuzzExtend compares extend with append.lua.
 func FuzzExtend(f *testing.F) {
 	f.Add("\x1eid\x1f000000001item\x1fv\x1eid2\x1f000000002item\x1fv0000000200200000000000000002", "id3", int64(3))
 	f.Add("\x1eid\x1f000000001item\x1fv0000000100100000000000000001", "id", int64(0))
@@ -304,7 +304,7 @@ func FuzzExtend(f *testing.F) {
 			t.Skip()
 		}
 		if _, _, err := userstate.DecodeSequence(sequence, 100); err != nil {
-			t.Skip() // the script may do anything
+			t.Skip() // append.lua does not expect it
 		}
 		got, ok := extend(sequence, e, 100)
 		if !ok {
@@ -318,11 +318,11 @@ func FuzzExtend(f *testing.F) {
 			t.Fatal(err)
 		}
 		written := got.text
-		if got.at > 0 {
-			written = sequence[:got.at] + got.text
+		if got.offset > 0 {
+			written = sequence[:got.offset] + got.text
 		}
 		if want := rdb.Get(ctx, key).Val(); written != want {
-			t.Errorf("%q becomes %q, by the script %q", sequence, written, want)
+			t.Errorf("%q becomes %q, with append.lua %q", sequence, written, want)
 		}
 	})
 }

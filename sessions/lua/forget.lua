@@ -1,17 +1,19 @@
--- Removes a user, and leaves an erasure: when, and the last version, so that older
--- events and recommendations are ignored from now on.
--- KEYS: the sequence, the recommendations, the user's erasure.
--- ARGV: the time in ms.
--- Returns 1 if there was anything to remove.
+-- Deletes a user's sequence and list, and writes an erasure: "TIME VERSION". Older events and
+-- lists are ignored from then on, and a new sequence continues from that version.
+--
+-- KEYS: 1 sequence, 2 list, 3 erasure of the user
+-- ARGV: 1 time in ms since 1970
+-- Returns 1 if there was a sequence or a list, otherwise 0. Idempotent: an existing erasure never
+-- moves back.
 local at, last = tonumber(ARGV[1]), 0
 
 -- Returns the version of a sequence and the time of its newest entry, or nothing if it is
--- corrupt: a wrong time would ignore the user's events for centuries.
+-- corrupt: a wrong time could make the erasure cover all events for centuries.
 local function footer_of(text)
-  local version, count, skipped, newest = string.match(string.sub(text, -26),
+  local version, count, evicted, newest = string.match(string.sub(text, -26),
     '^(%x%x%x%x%x%x%x%x)(%x%x%x)(%x%x%x%x%x%x)(%w%w%w%w%w%w%w%w%w)$')
   if version then
-    local entries = string.sub(text, tonumber(skipped, 16) + 1, -27)
+    local entries = string.sub(text, tonumber(evicted, 16) + 1, -27)
     local _, found = string.gsub(entries, '\30', '')
     if found > 0 and found == tonumber(count, 16) then
       return tonumber(version, 16), tonumber(newest, 36)
@@ -29,7 +31,7 @@ end
 if stored[1] then
   local version, newest = footer_of(stored[1])
   if version then
-    -- Clocks of producers may run ahead.
+    -- The clocks of producers may be ahead.
     at, last = math.max(at, newest), math.max(last, version)
   end
 end

@@ -31,7 +31,7 @@ func TestAnyDeliveryGivesTheSameSequence(t *testing.T) {
 		}
 		kept := events[max(0, len(events)-window):]
 		if got, want := s.sequence(t, "ann").Interactions, interactionsOf(kept); !reflect.DeepEqual(got, want) {
-			t.Fatalf("seed %d, window %d: the sequence is\n%v\nwant the newest events in the order of their times:\n%v", seed, window, got, want)
+			t.Fatalf("seed %d, window %d: the sequence is\n%v\nwant the newest events ordered by time:\n%v", seed, window, got, want)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func TestRedeliveryChangesNothing(t *testing.T) {
 		want := s.sequence(t, "ann")
 		for _, batch := range randomDelivery(random, events) {
 			if a := s.mustAppend(t, "ann", batch...); a.Added != 0 || a.Version != want.Version {
-				t.Fatalf("seed %d, window %d: redelivery of %v added %d and made version %d of %d", seed, window, batch, a.Added, a.Version, want.Version)
+				t.Fatalf("seed %d, window %d: redelivery of %v added %d, version %d, was %d", seed, window, batch, a.Added, a.Version, want.Version)
 			}
 		}
 		if got := s.sequence(t, "ann"); !reflect.DeepEqual(got, want) {
@@ -113,7 +113,7 @@ func TestTimesAreExact(t *testing.T) {
 	}
 	for _, ms := range []int64{-1, userstate.Forever.UnixMilli() + 1} {
 		if _, err := s.Append(t.Context(), []UserEvents{{User: "ann", Events: []event.Event{eventAt(ms, "e")}}}); err == nil {
-			t.Errorf("the time %d ms was accepted, which has no place in an entry", ms)
+			t.Errorf("the time %d ms was accepted, which cannot be encoded", ms)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestIDsAreOpaque(t *testing.T) {
 	}
 }
 
-func TestAppendAnswersInOrder(t *testing.T) {
+func TestAppendReturnsResultsInOrder(t *testing.T) {
 	s := newStore(t, Options{})
 	got, err := s.Append(t.Context(), []UserEvents{
 		{User: "bob", Events: []event.Event{eventAt(1, "e1"), eventAt(2, "e2")}},
@@ -141,7 +141,7 @@ func TestAppendAnswersInOrder(t *testing.T) {
 		t.Errorf("got %+v, error %v; want %+v", got, err, want)
 	}
 	if got, err := s.Append(t.Context(), nil); err != nil || len(got) != 0 {
-		t.Errorf("an empty batch gives %v, error %v; want nothing", got, err)
+		t.Errorf("an empty batch returned %v, error %v; want nothing", got, err)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestConcurrentAppends(t *testing.T) {
 		default:
 		}
 		if got := s.sequence(t, "ann"); int64(len(got.Interactions)) < got.Version {
-			t.Fatalf("read version %d with %d interactions: an old sequence passes for a new one", got.Version, len(got.Interactions))
+			t.Fatalf("read version %d with %d interactions: an old sequence with a new version", got.Version, len(got.Interactions))
 		}
 	}
 	got := s.sequence(t, "ann")
@@ -176,7 +176,7 @@ func TestConcurrentAppends(t *testing.T) {
 	}
 }
 
-func TestScriptsAreLoadedAgainAfterARestart(t *testing.T) {
+func TestScriptsAreReloadedAfterRestart(t *testing.T) {
 	s := newStore(t, Options{})
 	s.mustAppend(t, "ann", eventAt(1, "e1"))
 	if err := s.rdb.ScriptFlush(t.Context()).Err(); err != nil {
@@ -189,11 +189,11 @@ func TestScriptsAreLoadedAgainAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !s.mustPut(t, userstate.List{User: "ann"}) {
-		t.Error("the recommendations were not written")
+		t.Error("the list was not written")
 	}
 }
 
-func TestErrorsSayWhatWasTried(t *testing.T) {
+func TestErrorsNameTheAction(t *testing.T) {
 	s := newStore(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -214,17 +214,17 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 		{"read the recommendations of 1 users", func() error { _, err := s.Lists(ctx, []string{"ann"}); return err }},
 		{`read the recommendations of user "ann"`, func() error { _, err := s.List(ctx, "ann"); return err }},
 		{"write the popular items", func() error { return s.PutPopular(ctx, userstate.List{}) }},
-		{"write what is popular near items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
-		{"write that nothing is popular near items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
+		{"write similar items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
+		{"delete the similar items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
 	} {
 		err := test.call()
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("got error %v, want %q and the end of the context", err, test.want)
+			t.Errorf("got error %v, want %q and context.Canceled", err, test.want)
 		}
 	}
 }
 
-func TestOpenRefusesBadOptions(t *testing.T) {
+func TestOpenRejectsInvalidOptions(t *testing.T) {
 	rdb := newClient(t)
 	for _, o := range []Options{{Prefix: "a{b"}, {Prefix: "}"}, {Window: -1}, {Window: MaxWindow + 1}, {RecommendationsTTL: -1}} {
 		if _, err := Open(t.Context(), rdb, o); err == nil {
@@ -233,7 +233,7 @@ func TestOpenRefusesBadOptions(t *testing.T) {
 	}
 }
 
-func TestOpenNeedsRedis(t *testing.T) {
+func TestOpenFailsWithoutRedis(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
 	defer rdb.Close()
 	if _, err := Open(t.Context(), rdb, Options{}); err == nil {
@@ -241,7 +241,7 @@ func TestOpenNeedsRedis(t *testing.T) {
 	}
 }
 
-// What has fallen out of the window must not pile up.
+// Evicted entries must not accumulate.
 func TestFullWindowStaysSmall(t *testing.T) {
 	s := newStore(t, Options{})
 	var entry int
@@ -285,8 +285,8 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(users*b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// An event remembers whose recommendations it answers, wherever it comes to stand.
-func TestSequencesKeepWhoIsCredited(t *testing.T) {
+// The credited version stays with its event, wherever that is inserted.
+func TestSequencesKeepTheCreditedVersion(t *testing.T) {
 	s := newStore(t, Options{Window: 3})
 	for i, recID := range []string{"", "R7.v000002", "nobody knows", "R8.v000003"} {
 		e := eventAt(int64(10-i), string(rune('a'+i))) // each before the others

@@ -24,6 +24,10 @@ var (
 	//go:embed lua/lease.lua
 	leaseSource string
 	leaseScript = redis.NewScript(leaseSource)
+
+	//go:embed lua/replace.lua
+	replaceSource string
+	replaceScript = redis.NewScript(replaceSource)
 )
 
 // call is one evaluation of a script.
@@ -32,8 +36,9 @@ type call struct {
 	args []any
 }
 
-// evalEach evaluates the script once per call, in one round trip unless Redis
-// has restarted and forgotten the script.
+// evalEach evaluates the script once per call, in one round trip unless Redis restarted and lost
+// the script. It returns one result per call together with the first error among them, or no
+// results if the script cannot be loaded.
 func (s *Store) evalEach(ctx context.Context, script *redis.Script, calls []call) ([]*redis.Cmd, error) {
 	results := make([]*redis.Cmd, len(calls))
 	if missing := s.evalMissing(ctx, script, calls, results); missing == 0 {
@@ -46,8 +51,8 @@ func (s *Store) evalEach(ctx context.Context, script *redis.Script, calls []call
 	return results, firstError(results)
 }
 
-// evalMissing fills in the results that are missing, and returns how many still
-// are because Redis lacks the script.
+// evalMissing evaluates the calls without a result. It returns how many still have none because
+// Redis lacks the script.
 func (s *Store) evalMissing(ctx context.Context, script *redis.Script, calls []call, results []*redis.Cmd) (missing int) {
 	pipe := s.rdb.Pipeline()
 	for i, c := range calls {
@@ -55,7 +60,7 @@ func (s *Store) evalMissing(ctx context.Context, script *redis.Script, calls []c
 			results[i] = script.EvalSha(ctx, pipe, c.keys, c.args...)
 		}
 	}
-	_, _ = pipe.Exec(ctx) // every result has its own error
+	_, _ = pipe.Exec(ctx) // each result has its own error
 	for _, r := range results {
 		if lacksScript(r) {
 			missing++

@@ -76,7 +76,7 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 }
 
 // An older list must not stay because a sequence that expired begins again at version 1.
-func TestRecommendationsOfASequenceThatIsGone(t *testing.T) {
+func TestListOfExpiredSequenceIsNotWritten(t *testing.T) {
 	s := newStore(t, Options{})
 	if s.mustPut(t, sample("ann")) {
 		t.Error("recommendations were written for a user without a sequence")
@@ -187,12 +187,12 @@ func TestScoresMustBeFinite(t *testing.T) {
 	r := sample("ann")
 	r.Items[0].Score = math.NaN()
 	if _, err := s.PutLists(t.Context(), []userstate.List{r}); err == nil {
-		t.Error("JSON has no NaN, so it must be refused")
+		t.Error("a NaN score was accepted, which JSON cannot represent")
 	}
 }
 
-// The script reads a list's first fields with a pattern, or decodes it where those have escapes
-// or another program has written it.
+// put.lua matches a list's first fields with a pattern, and decodes it if they contain escapes or
+// another program wrote it.
 func TestStoredListsAreReadInAnyForm(t *testing.T) {
 	for _, user := range []string{"ann", `a"b`, `a\b`, "<ann>", "Zoë", `","sequence_version":99,"`} {
 		s := newStore(t, Options{})
@@ -224,7 +224,7 @@ func TestStoredListsAreReadInAnyForm(t *testing.T) {
 			again := r
 			again.RecID = "again"
 			if puts, err = s.PutLists(t.Context(), []userstate.List{again}); err != nil || puts[0] != (Put{Written: true, Replaced: r.RecID}) {
-				t.Errorf("user %q, list %s: got %+v (error %v), want the id of the list that was replaced", user, name, puts, err)
+				t.Errorf("user %q, list %s: got %+v (error %v), want the rec_id of the replaced list", user, name, puts, err)
 			}
 		}
 	}

@@ -10,11 +10,11 @@ import (
 	"genrec/pkg/userstate"
 )
 
-func TestOtherFormatsAreLeftAlone(t *testing.T) {
+func TestOtherFormatIsRejected(t *testing.T) {
 	rdb := newClient(t)
 	store := open(t, rdb, Options{})
 	if n := rdb.Exists(t.Context(), store.keys.Format()).Val(); n != 0 {
-		t.Fatal("a store that was only opened has noted its format")
+		t.Fatal("Open recorded the format")
 	}
 	for range 2 {
 		if err := store.ClaimFormat(t.Context()); err != nil {
@@ -22,44 +22,43 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 		}
 	}
 	if _, err := Open(t.Context(), rdb, store.opts); err != nil {
-		t.Errorf("its own format: %v", err)
+		t.Errorf("Open with its own format: %v", err)
 	}
 	rdb.Set(t.Context(), store.keys.Format(), userstate.Format+1, 0)
 	if _, err := Open(t.Context(), rdb, store.opts); !errors.Is(err, ErrFormat) {
-		t.Errorf("the error of opening what a later program wrote is %v, want ErrFormat", err)
+		t.Errorf("Open of data of a later program: error %v, want ErrFormat", err)
 	}
 	if err := store.ClaimFormat(t.Context()); !errors.Is(err, ErrFormat) {
-		t.Errorf("the error of a process that was there before is %v, want ErrFormat", err)
+		t.Errorf("ClaimFormat of data of a later program: error %v, want ErrFormat", err)
 	}
 	began := time.Now()
 	if _, err := Await(t.Context(), slog.New(slog.DiscardHandler), rdb, store.opts); !errors.Is(err, ErrFormat) || time.Since(began) > 5*time.Second {
-		t.Errorf("the error of waiting is %v after %v, want ErrFormat at once", err, time.Since(began))
+		t.Errorf("Await: error %v after %v, want ErrFormat at once", err, time.Since(began))
 	}
 }
 
-func TestServicesNoteTheFormat(t *testing.T) {
+func TestAwaitRecordsTheFormat(t *testing.T) {
 	rdb := newClient(t)
 	store, err := Await(t.Context(), slog.New(slog.DiscardHandler), rdb, Options{Prefix: "services"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if format := rdb.Get(t.Context(), store.keys.Format()).Val(); format != "1" {
-		t.Errorf("the format is noted as %q, want 1: count it up when what is written changes", format)
+		t.Errorf("the recorded format is %q, want 1: increment it when the encoding changes", format)
 	}
 }
 
-// Redis may lose its data while nobody else is there who would note the format.
-func TestFormatIsNotedAgain(t *testing.T) {
+func TestFormatIsRecordedAgain(t *testing.T) {
 	store := newStore(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	keep := func() { ended <- store.KeepFormat(ctx, slog.New(slog.DiscardHandler), time.Millisecond) }
 	go keep()
-	for range 2 { // once at the beginning, and after a loss
+	for range 2 { // at the start, and after a data loss
 		wait := time.Now().Add(10 * time.Second)
 		for store.rdb.Exists(t.Context(), store.keys.Format()).Val() == 0 {
 			if time.Now().After(wait) {
-				t.Fatal("the format is not noted")
+				t.Fatal("the format was not recorded")
 			}
 			time.Sleep(time.Millisecond)
 		}
@@ -69,7 +68,7 @@ func TestFormatIsNotedAgain(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; err != nil {
-		t.Errorf("the error at the end is %v, want none", err)
+		t.Errorf("KeepFormat: error %v, want none when its context ends", err)
 	}
 	ctx = t.Context()
 	if err := store.rdb.Set(ctx, store.keys.Format(), userstate.Format+1, 0).Err(); err != nil {
@@ -77,6 +76,31 @@ func TestFormatIsNotedAgain(t *testing.T) {
 	}
 	go keep()
 	if err := <-ended; !errors.Is(err, ErrFormat) {
-		t.Errorf("the error where a later program has written is %v, want ErrFormat", err)
+		t.Errorf("KeepFormat with data of a later program: error %v, want ErrFormat", err)
+	}
+}
+
+// A probe leaves no keys, and scans skip its users.
+func TestProbe(t *testing.T) {
+	rdb := newClient(t)
+	s := open(t, rdb, Options{})
+	users := probeUsers()
+	if err := s.writeAndRead(t.Context(), users); err != nil {
+		t.Fatal(err)
+	}
+	if sequences, err := s.Sequences(t.Context(), users); err != nil || len(sequences[0].Interactions) != 2 {
+		t.Fatalf("the probe wrote %+v (error %v), want two events", sequences[0], err)
+	}
+	if _, err := s.Scan(t.Context(), func(sequence Sequence) error { t.Errorf("a scan sees %q", sequence.User); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.removeProbe(t.Context(), users, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if keys := rdb.Keys(t.Context(), "*").Val(); len(keys) > 0 {
+		t.Errorf("the probe left %q", keys)
 	}
 }
