@@ -49,8 +49,8 @@ type Config struct {
 	// StartFromMean likewise adds the mean of the ID embeddings of all items that are
 	// read: what a user takes as a rule, whatever the order.
 	StartFromMean bool `json:"genrec_start_from_mean"`
-	// Weights of the parts of a bundle in the score of an item.
-	Weights
+	// EnsembleWeights of the parts of a bundle in the score of an item.
+	EnsembleWeights
 }
 
 // MaxTokens is how long an input may be: 512 tokens (paper, section 7.1), or fewer
@@ -96,7 +96,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v, must be in [0, 1)", field.name, field.value))
 		}
 	}
-	if err := c.Weights.Validate(); err != nil {
+	if err := c.EnsembleWeights.Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if len(errs) > 0 {

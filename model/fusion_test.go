@@ -47,7 +47,7 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 type byKind = [itemstats.RuleKinds]itemstats.Prediction
 
 // ask scores the inputs and fuses by the given weights: all candidates, best first.
-func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w Weights) [][]Candidate {
+func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w EnsembleWeights) [][]Candidate {
 	t.Helper()
 	requests := make([]*rank.Request, len(inputs))
 	for i := range requests {
@@ -72,24 +72,24 @@ func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w We
 }
 
 // evidence is what the components say of each candidate.
-func evidence(t *testing.T, s *Searcher, requests []*rank.Request, w Weights) [][]rank.Evidence {
+func evidence(t *testing.T, s *Searcher, requests []*rank.Request, w EnsembleWeights) [][]rank.ComponentScores {
 	t.Helper()
-	scores := make([]rank.Scores, len(requests))
+	scores := make([]rank.HeadScores, len(requests))
 	if heads := w.Heads(); heads != (rank.Heads{}) {
 		var err error
 		if scores, err = s.Score(t.Context(), requests, heads); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all := make([][]rank.Evidence, len(requests))
+	all := make([][]rank.ComponentScores, len(requests))
 	fuser := rank.NewFuser(max(s.tree.Leaves, s.network.config.Items))
 	for i, request := range requests {
-		fuser.Fuse(request, scores[i], w, func(items []rank.Evidence) { all[i] = slices.Clone(items) })
+		fuser.Fuse(request, scores[i], w, func(items []rank.ComponentScores) { all[i] = slices.Clone(items) })
 	}
 	return all
 }
 
-var searchAlone, headAlone, rulesAlone = Weights{}, Weights{Dense: 1}, Weights{Association: 1}
+var searchAlone, headAlone, rulesAlone = EnsembleWeights{}, EnsembleWeights{Dense: 1}, EnsembleWeights{Association: 1}
 
 // With as many beams as items all parts know every item, so that the fusion must be the
 // weighted sum of what they say exactly.
@@ -104,7 +104,7 @@ func TestFusionWeighsAllParts(t *testing.T) {
 		next = append(next, byKind{sequential.Predict(history), association.Predict(history)})
 	}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
-	for _, w := range []Weights{
+	for _, w := range []EnsembleWeights{
 		{Dense: 0.25}, {Dense: 0.8}, {Sequential: 0.5}, {Dense: 0.3, Association: 0.7}, {Dense: 0.3, Sequential: 0.3, Association: 0.2},
 	} {
 		for row, found := range ask(t, searcher, inputs, next, w) {
@@ -141,14 +141,14 @@ func TestRulesAlone(t *testing.T) {
 }
 
 func TestWeightsAddUp(t *testing.T) {
-	for w, want := range map[Weights]float64{
+	for w, want := range map[EnsembleWeights]float64{
 		{}: 1, {Dense: 0.7, Sequential: 0.3}: 0, {Dense: 0.1, Association: 0.2}: 0.7, {Dense: 0.1, Sequential: 0.2, Association: 0.3}: 0.4, {Sequential: 1}: 0,
 	} {
 		if err := w.Validate(); err != nil || math.Abs(w.Beams()-want) > 1e-12 {
 			t.Errorf("%+v leave %v to the search (%v), want %v", w, w.Beams(), err, want)
 		}
 	}
-	for _, w := range []Weights{
+	for _, w := range []EnsembleWeights{
 		{Dense: -0.1}, {Sequential: -0.1}, {Association: -0.1}, {Dense: 0.6, Sequential: 0.3, Association: 0.2}, {Dense: math.NaN()}, {Association: math.NaN()},
 	} {
 		if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "genrec_dense_weight") {
@@ -195,7 +195,7 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 	searcher, inputs := fusing(t, items, narrow)
 	learned := itemstats.LearnRules(itemstats.Sequential, [][]int{{0, 41}, {0, 42}, {0, 43}}, items)
 	next := slices.Repeat([]byKind{{itemstats.Sequential: learned.Predict([]int{0})}}, len(inputs))
-	w := Weights{Dense: 0.5, Sequential: 0.25}
+	w := EnsembleWeights{Dense: 0.5, Sequential: 0.25}
 	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
 	for row, found := range ask(t, searcher, inputs, next, w) {
 		scores := make(map[int]float64)
@@ -221,7 +221,7 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 			}
 		}
 	}
-	for row, found := range ask(t, searcher, inputs, next, Weights{Sequential: 0.25}) {
+	for row, found := range ask(t, searcher, inputs, next, EnsembleWeights{Sequential: 0.25}) {
 		for _, leaf := range []int{41, 42, 43} {
 			if !slices.ContainsFunc(found, func(c Candidate) bool { return c.Leaf == leaf }) {
 				t.Errorf("request %d: item %d of the rules is lost", row, leaf)

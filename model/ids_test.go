@@ -125,7 +125,7 @@ func TestStartItems(t *testing.T) {
 	}
 	defer m.Drop()
 	before := m.weights.byName[itemsName].Floats()
-	if err := m.StartItems([][]float32{{0.6, 0.8}, nil, {0.8, 0.6}}); err != nil {
+	if err := m.InitItems([][]float32{{0.6, 0.8}, nil, {0.8, 0.6}}); err != nil {
 		t.Fatal(err)
 	}
 	after := m.weights.byName[itemsName].Floats()

@@ -13,20 +13,20 @@ import (
 	"genrec/model/tensor"
 )
 
-// Heritage says which rows of another model's ID tables belong to whom here.
-type Heritage struct {
+// RowMapping says which rows of another model's ID tables belong to whom here.
+type RowMapping struct {
 	// Users and Items are their numbers there, by their numbers here: 0 for new ones.
 	Users, Items []int
 	// Neighbors are known items, as numbers here, by item number: a new one begins among them.
 	Neighbors [][]int
 }
 
-// ErrOtherShape says that one model cannot take over the weights of another one.
-var ErrOtherShape = errors.New("the models differ in shape")
+// ErrShapeMismatch says that one model cannot take over the weights of another one.
+var ErrShapeMismatch = errors.New("the models differ in shape")
 
-// Inherit takes over the weights of a model that Save wrote, which may know other users and
+// WarmStart takes over the weights of a model that Save wrote, which may know other users and
 // items. New users, and new items without neighbors, keep what they have here.
-func (m *Model) Inherit(dir string, h Heritage) (err error) {
+func (m *Model) WarmStart(dir string, h RowMapping) (err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
 	theirs, err := loadConfig(filepath.Join(dir, ConfigFile))
@@ -34,7 +34,7 @@ func (m *Model) Inherit(dir string, h Heritage) (err error) {
 		return err
 	}
 	if differences := theirs.differences(m.Config); len(differences) > 0 {
-		return fmt.Errorf("inherit from %s: %w: %s", dir, ErrOtherShape, strings.Join(differences, ", "))
+		return fmt.Errorf("inherit from %s: %w: %s", dir, ErrShapeMismatch, strings.Join(differences, ", "))
 	}
 	path, read := weightsOf(dir)
 	stored, err := read(path)
@@ -57,7 +57,7 @@ func (m *Model) Inherit(dir string, h Heritage) (err error) {
 
 // freely are the fields in which two models may differ though the weights of one fit the
 // other: the sizes of the ID tables, and what matters while it learns or answers alone.
-var freely = []string{"Users", "Items", "Weights", "InitStd", "Dropout", "AttentionDropout", "ActivationDropout"}
+var freely = []string{"Users", "Items", "EnsembleWeights", "InitStd", "Dropout", "AttentionDropout", "ActivationDropout"}
 
 // differences names what keeps the weights of a model from fitting another one.
 func (c Config) differences(other Config) (named []string) {

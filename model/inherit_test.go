@@ -28,14 +28,14 @@ func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
 	defer after.Drop()
 	after.Config.Dropout = 0.3 // no matter of shape
 	fresh := rows(after, itemsName)
-	heritage := Heritage{
+	mapping := RowMapping{
 		Users: []int{0, 2, 0, 1}, Items: []int{0, 3, 0, 1, 2, 0},
 		Neighbors: [][]int{2: {1, 4}, 3: {1}, 5: nil}, // 3 is known and stays where it was
 	}
-	if err := after.Inherit(dir, heritage); err != nil {
+	if err := after.WarmStart(dir, mapping); err != nil {
 		t.Fatal(err)
 	}
-	for name, since := range map[string][]int{usersName: heritage.Users, itemsName: heritage.Items} {
+	for name, since := range map[string][]int{usersName: mapping.Users, itemsName: mapping.Items} {
 		there, here := rows(before, name), rows(after, name)
 		for n, from := range since {
 			if (from > 0 || n == 0) && !slices.Equal(here[n], there[from]) {
@@ -83,27 +83,27 @@ func TestInheritRefusesWhatDoesNotFit(t *testing.T) {
 	if err := before.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	inherit := func(c Config, h Heritage) error {
+	inherit := func(c Config, h RowMapping) error {
 		m, err := New(c, 2, testDevice(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer m.Drop()
-		return m.Inherit(dir, h)
+		return m.WarmStart(dir, h)
 	}
-	whole := Heritage{Users: []int{0}, Items: []int{0, 1, 2, 3}}
+	whole := RowMapping{Users: []int{0}, Items: []int{0, 1, 2, 3}}
 	if err := inherit(testConfig(20, 0, 3), whole); err != nil {
 		t.Errorf("the same shape is refused: %v", err)
 	}
 	wider, larger := testConfig(20, 0, 3), testConfig(21, 0, 3)
 	wider.EncoderFFN *= 2
 	for want, c := range map[string]Config{"encoder_ffn_dim is 64 there and 128 here": wider, "vocab_size is 20 there and 21 here": larger} {
-		if err := inherit(c, whole); !errors.Is(err, ErrOtherShape) || !strings.HasSuffix(err.Error(), "differ in shape: "+want) {
-			t.Errorf("error %v, want ErrOtherShape that ends in %q", err, want)
+		if err := inherit(c, whole); !errors.Is(err, ErrShapeMismatch) || !strings.HasSuffix(err.Error(), "differ in shape: "+want) {
+			t.Errorf("error %v, want ErrShapeMismatch that ends in %q", err, want)
 		}
 	}
 	for want, items := range map[string][]int{"2 of them have a number": {0, 1}, "begin from row 4": {0, 1, 2, 4}} {
-		err := inherit(testConfig(20, 0, 3), Heritage{Users: []int{0}, Items: items})
+		err := inherit(testConfig(20, 0, 3), RowMapping{Users: []int{0}, Items: items})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("items %v: error %v, want one with %q", items, err, want)
 		}

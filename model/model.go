@@ -44,7 +44,7 @@ func New(c Config, seed int64, device Device) (m *Model, err error) {
 // StartItems gives the ID embeddings of items the directions of vectors, item by item,
 // nil for those that stay random. The rest of a longer embedding stays random, and each
 // element comes to about the size of a random one.
-func (m *Model) StartItems(vectors [][]float32) (err error) {
+func (m *Model) InitItems(vectors [][]float32) (err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
 	g := newGraph(m.device)
@@ -62,8 +62,8 @@ func (m *Model) StartItems(vectors [][]float32) (err error) {
 	return nil
 }
 
-// SetWeights changes how much each part counts.
-func (m *Model) SetWeights(w Weights) { m.Config.Weights = w }
+// SetEnsembleWeights changes how much each part counts.
+func (m *Model) SetEnsembleWeights(w EnsembleWeights) { m.Config.EnsembleWeights = w }
 
 func build(c Config, weights *parameters) *Model {
 	return &Model{Config: c, device: weights.device, weights: weights, network: newNetwork(c, weights)}

@@ -147,7 +147,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	if popular := r.Popular(3); len(popular) != 3 || popular[0].Probability < popular[2].Probability {
 		t.Errorf("popular items are %v", popular)
 	}
-	near := maps.Collect(r.Near(3, 2))
+	near := maps.Collect(r.SimilarItems(3, 2))
 	if len(near) != 3 {
 		t.Errorf("what is popular near items is told of %v, want 3 items", near)
 	}

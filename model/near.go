@@ -10,7 +10,7 @@ import (
 // Near lists the most popular items, each with the others that stood near it most often in
 // the snapshot, best first, with their share of what did; without association rules, those
 // that came after it. It may be called beside Recommend, and after Close.
-func (r *Recommender) Near(items, others int) iter.Seq2[string, []Ranked] {
+func (r *Recommender) SimilarItems(items, others int) iter.Seq2[string, []Ranked] {
 	return func(yield func(string, []Ranked) bool) {
 		counted := r.bundle.Rules[itemstats.Association]
 		if counted == nil {

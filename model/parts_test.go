@@ -95,7 +95,7 @@ func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 		sequences[i].Items = sequences[i].Items[:1+i%6] // histories of all lengths
 	}
 	b := newBundle(t, sequences, 3)
-	b.Model.Config.Weights = Weights{Dense: 0.5}
+	b.Model.Config.EnsembleWeights = EnsembleWeights{Dense: 0.5}
 	ranker, err := NewRanker(b, RankerConfig{Beams: 5, Items: 5})
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Drop()
-	rounded, err := m.Rounded(BFloat16)
+	rounded, err := m.WithPrecision(BFloat16)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,14 +202,14 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 		in.Tokens, in.Newest = slices.Concat(in.Tokens, in.Tokens), int64(1+i) // two tokens a position
 		requests[i] = &rank.Request{Input: in}
 	}
-	scores := func(m *Model) (all []map[int]rank.Evidence) {
+	scores := func(m *Model) (all []map[int]rank.ComponentScores) {
 		searcher, err := m.NewSearcher(tree, 60, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer searcher.Close()
-		for _, items := range evidence(t, searcher, requests, Weights{Dense: 0.5}) {
-			byLeaf := make(map[int]rank.Evidence)
+		for _, items := range evidence(t, searcher, requests, EnsembleWeights{Dense: 0.5}) {
+			byLeaf := make(map[int]rank.ComponentScores)
 			for _, e := range items {
 				byLeaf[e.Leaf] = e
 			}

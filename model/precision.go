@@ -37,7 +37,7 @@ func ParsePrecision(name string) (Precision, error) {
 
 // Suits says whether the device computes in the precision by instructions of its own. A CPU
 // without those for bfloat16 takes several times as long as for float32.
-func (p Precision) Suits(d Device) bool {
+func (p Precision) SupportedBy(d Device) bool {
 	if p == Float32 || d != CPU || runtime.GOARCH != "amd64" {
 		return true
 	}
@@ -45,7 +45,7 @@ func (p Precision) Suits(d Device) bool {
 }
 
 // Rounded is a copy in another precision, for inference alone.
-func (m *Model) Rounded(p Precision) (rounded *Model, err error) {
+func (m *Model) WithPrecision(p Precision) (rounded *Model, err error) {
 	defer tensor.Catch(&err)
 	return build(m.Config, m.weights.rounded(p.kind())), nil
 }

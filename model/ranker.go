@@ -21,10 +21,10 @@ type (
 	Query = rank.Query
 	// Ranked is a recommended item with its probability.
 	Ranked = rank.Ranked
-	// Found is what the components of a bundle found for some queries.
-	Found = rank.Found
-	// Weights are the shares of the components in the score of an item.
-	Weights = rank.Weights
+	// Retrieved is what the components of a bundle found for some queries.
+	Retrieved = rank.Retrieved
+	// EnsembleWeights are the shares of the components in the score of an item.
+	EnsembleWeights = rank.EnsembleWeights
 )
 
 // RankerConfig says how a ranker searches.
@@ -36,8 +36,8 @@ type RankerConfig struct {
 	// Precision is what the network computes in; another one than float32 takes a copy
 	// of the weights as they are at the start.
 	Precision Precision
-	// Prepare runs at the start of every thread that the ranker makes, unless it is nil.
-	Prepare func()
+	// OnThreadStart runs at the start of every thread that the ranker makes, unless it is nil.
+	OnThreadStart func()
 	// These take the place of the model's weights unless they are nil.
 	DenseWeight, SequentialWeight, AssociationWeight *float64
 }
@@ -84,12 +84,12 @@ func (r *Ranker) prepare(tree *tokens.Trie) (err error) {
 	}
 	m := r.bundle.Model
 	if r.config.Precision != Float32 {
-		if r.rounded, err = m.Rounded(r.config.Precision); err != nil {
+		if r.rounded, err = m.WithPrecision(r.config.Precision); err != nil {
 			return err
 		}
 		m = r.rounded
 	}
-	r.searcher, err = m.NewSearcher(tree, r.config.Beams, r.config.Prepare)
+	r.searcher, err = m.NewSearcher(tree, r.config.Beams, r.config.OnThreadStart)
 	return err
 }
 
@@ -107,8 +107,8 @@ func (r *Ranker) checkWeights() error {
 }
 
 // weights are the model's as they are, but for those of the configuration.
-func (r *Ranker) weights() Weights {
-	w := r.bundle.Model.Config.Weights
+func (r *Ranker) weights() EnsembleWeights {
+	w := r.bundle.Model.Config.EnsembleWeights
 	for _, change := range []struct{ weight, given *float64 }{
 		{&w.Dense, r.config.DenseWeight}, {&w.Sequential, r.config.SequentialWeight}, {&w.Association, r.config.AssociationWeight},
 	} {
@@ -156,11 +156,11 @@ func (r *Ranker) Rank(ctx context.Context, queries []Query) ([][]Ranked, error) 
 }
 
 // Find runs those components that have a weight.
-func (r *Ranker) Find(ctx context.Context, queries []Query, w Weights) (Found, error) {
+func (r *Ranker) Retrieve(ctx context.Context, queries []Query, w EnsembleWeights) (Retrieved, error) {
 	if err := r.searcher.awaitWeights(); err != nil {
-		return Found{}, err
+		return Retrieved{}, err
 	}
-	return r.ranker.Find(ctx, queries, w)
+	return r.ranker.Retrieve(ctx, queries, w)
 }
 
 // Leaves numbers items from 0, as the trie's leaves, the rules and the dense head's

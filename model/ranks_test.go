@@ -90,7 +90,7 @@ func trainPart(t *testing.T, c TrainerConfig, path string) {
 	}
 	defer trainer.Close()
 	if c.Group != nil {
-		if err := trainer.Share(0); err != nil {
+		if err := trainer.Broadcast(0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,7 +112,7 @@ func trainPart(t *testing.T, c TrainerConfig, path string) {
 	if err := os.WriteFile(path+".json", data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := trainer.Save(path + ".safetensors"); err != nil {
+	if err := trainer.SaveCheckpoint(path + ".safetensors"); err != nil {
 		t.Fatal(err)
 	}
 }

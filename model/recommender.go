@@ -14,7 +14,7 @@ import (
 type Recommender struct {
 	bundle  Bundle
 	ranker  *Ranker
-	weights Weights
+	weights EnsembleWeights
 
 	mu     sync.RWMutex // held for reading by calls in progress
 	closed bool

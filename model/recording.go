@@ -58,7 +58,7 @@ func (r *recording) free() {
 	}
 }
 
-func (s *Searcher) scoreOnGPU(own *recordings, g *graph, requests []*rank.Request, p plan) []rank.Scores {
+func (s *Searcher) scoreOnGPU(own *recordings, g *graph, requests []*rank.Request, p plan) []rank.HeadScores {
 	batch := batchOf(requests)
 	as := packed(batch)
 	if p.positions = roundUp(int64(len(as.places)), recordedPositions); !s.launchBound(p) {

@@ -12,8 +12,8 @@ import (
 var _ rank.Network = (*Searcher)(nil)
 
 // Score runs the beam search, the dense head or both.
-func (s *Searcher) Score(ctx context.Context, requests []*rank.Request, heads rank.Heads) ([]rank.Scores, error) {
-	scores := make([]rank.Scores, len(requests))
+func (s *Searcher) Score(ctx context.Context, requests []*rank.Request, heads rank.Heads) ([]rank.HeadScores, error) {
+	scores := make([]rank.HeadScores, len(requests))
 	err := s.inParts(ctx, requests, func(thread int, g *graph, numbers []int, part []*rank.Request) {
 		for i, of := range s.score(thread, g, part, heads) {
 			scores[numbers[i]] = of
@@ -38,7 +38,7 @@ type output struct {
 	dense   int64          // H
 }
 
-func (s *Searcher) score(thread int, g *graph, requests []*rank.Request, heads rank.Heads) []rank.Scores {
+func (s *Searcher) score(thread int, g *graph, requests []*rank.Request, heads rank.Heads) []rank.HeadScores {
 	p := plan{Heads: heads, rows: int64(len(requests))}
 	for _, r := range requests {
 		p.spare = max(p.spare, int64(r.Spare))
@@ -129,18 +129,18 @@ func (s *Searcher) leafNumbers(g *graph, nodes *tensor.Tensor) *tensor.Tensor {
 
 // read copies the scores of the requests to the host. Each gets as many candidates as it needs,
 // whatever the others of its batch do.
-func (s *Searcher) read(out output, requests []*rank.Request) []rank.Scores {
+func (s *Searcher) read(out output, requests []*rank.Request) []rank.HeadScores {
 	leaves, numbers := out.leaves.Ints(), out.numbers.Floats()
 	rows := len(leaves) / int(out.beams+out.dense)
 	width := len(numbers) / rows
-	scores := make([]rank.Scores, len(requests))
+	scores := make([]rank.HeadScores, len(requests))
 	for i, r := range requests {
 		row, own := numbers[i*width:][:width:width], leaves[i*int(out.beams+out.dense):][:out.beams+out.dense]
 		beams := min(int(out.beams), int(s.beams)+r.Spare)
 		for beams > 0 && math.IsInf(float64(row[beams-1]), -1) { // fillers come last
 			beams--
 		}
-		of := rank.Scores{BeamLeaves: own[:beams], BeamLogProbs: row[:beams]}
+		of := rank.HeadScores{BeamLeaves: own[:beams], BeamLogProbs: row[:beams]}
 		if out.dense > 0 {
 			dense, rest := min(int(out.dense), rank.Shortlist+r.Spare), row[out.beams:]
 			of.DenseLeaves, of.DenseLogProbs = own[out.beams:][:dense], rest[:dense]

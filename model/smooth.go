@@ -10,7 +10,7 @@ import (
 // Smooth moves the ID embedding of each item a share of the way to the middle of its
 // neighbors, given by item number: what was learned by heart of one item alone fades, what
 // those used alike have in common stays (Laplacian smoothing).
-func (m *Model) Smooth(neighbors [][]int, share float64) (err error) {
+func (m *Model) SmoothItems(neighbors [][]int, share float64) (err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
 	g := newGraph(m.device)

@@ -15,7 +15,7 @@ func TestSmoothMovesItemsToTheMiddleOfTheirNeighbors(t *testing.T) {
 	defer m.Drop()
 	before := rows(m, itemsName)
 	const share = 0.25
-	if err := m.Smooth([][]int{1: {2, 3}, 2: {1}, 4: nil}, share); err != nil {
+	if err := m.SmoothItems([][]int{1: {2, 3}, 2: {1}, 4: nil}, share); err != nil {
 		t.Fatal(err)
 	}
 	after := rows(m, itemsName)

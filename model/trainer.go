@@ -36,8 +36,8 @@ type TrainerConfig struct {
 	// Group is the processes that train the model together, each on its part of every
 	// batch; nil for one alone.
 	Group *dist.Group
-	// Prepare runs at the start of every thread that the trainer makes.
-	Prepare func()
+	// OnThreadStart runs at the start of every thread that the trainer makes.
+	OnThreadStart func()
 }
 
 // Trainer runs optimizer steps on a model that the caller's goroutine owns.
@@ -76,7 +76,7 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 		// Its masks come from libtorch's one generator, which threads would reach in any order.
 		threads = 0
 	}
-	if t.crew, err = newCrew(m.device, threads, c.Prepare); err != nil {
+	if t.crew, err = newCrew(m.device, threads, c.OnThreadStart); err != nil {
 		return nil, err
 	}
 	for range max(1, threads) {
@@ -163,7 +163,7 @@ func (t *Trainer) update() error {
 		squared += n
 	}
 	const tiny = 1e-6 // as torch.nn.utils.clip_grad_norm_
-	rate, scale := t.Rate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
+	rate, scale := t.LearningRate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
 	return t.crew.all(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
 }
 
@@ -212,7 +212,7 @@ func split(batch []examples.Example, workers int) [][]examples.Example {
 }
 
 // Rate is the learning rate of the next step: linear warm-up, linear decay.
-func (t *Trainer) Rate() float64 {
+func (t *Trainer) LearningRate() float64 {
 	warmUp := max(1, t.config.WarmUp*float64(t.config.Steps))
 	done := float64(t.step)
 	left := float64(t.config.Steps) - done
@@ -220,7 +220,7 @@ func (t *Trainer) Rate() float64 {
 }
 
 // Plan changes the number of steps that the learning rate is planned for.
-func (t *Trainer) Plan(steps int) { t.config.Steps = steps }
+func (t *Trainer) SetSteps(steps int) { t.config.Steps = steps }
 
 // Close frees the optimizer's state and the workers.
 func (t *Trainer) Close() (err error) {

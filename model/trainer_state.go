@@ -13,14 +13,14 @@ const (
 	squarePrefix = "square."
 )
 
-// Save writes what Resume needs to go on as if nothing had happened: the weights and
+// SaveCheckpoint writes what Resume needs to go on as if nothing had happened: the weights and
 // the optimizer's moments.
-func (t *Trainer) Save(path string) (err error) {
+func (t *Trainer) SaveCheckpoint(path string) (err error) {
 	defer tensor.Catch(&err)
 	return writeTensors(path, t.state())
 }
 
-// Resume reads what Save wrote after a number of steps.
+// Resume reads what SaveCheckpoint wrote after a number of steps.
 func (t *Trainer) Resume(path string, steps int) (err error) {
 	defer tensor.Catch(&err)
 	stored, err := safetensors.ReadFile(path)
@@ -52,7 +52,7 @@ func (t *Trainer) Resume(path string, steps int) (err error) {
 }
 
 // Share gives all ranks the state of rank 0, as it was after a number of steps.
-func (t *Trainer) Share(steps int) (err error) {
+func (t *Trainer) Broadcast(steps int) (err error) {
 	defer tensor.Catch(&err)
 	var all []*tensor.Tensor
 	for _, s := range t.state() {

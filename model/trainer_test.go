@@ -12,7 +12,7 @@ func TestLearningRateWarmsUpAndDecays(t *testing.T) {
 	trainer := Trainer{config: TrainerConfig{Steps: 100, LearningRate: 2, WarmUp: 0.05}}
 	for step, want := range map[int]float64{0: 0.4, 4: 2, 5: 2, 52: 2 * 48. / 95, 99: 2. / 95, 100: 0} {
 		trainer.step = step
-		if got := trainer.Rate(); math.Abs(got-want) > 1e-9 {
+		if got := trainer.LearningRate(); math.Abs(got-want) > 1e-9 {
 			t.Errorf("the rate of step %d is %.4f, want %.4f", step, got, want)
 		}
 	}

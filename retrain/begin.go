@@ -53,7 +53,7 @@ func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	if b.Model, err = model.New(shape, r.config.Seed, r.config.Device); err != nil || !r.config.StartFromUse {
 		return b, err
 	}
-	if err := b.Model.StartItems(b.Catalog.Vectors()); err != nil {
+	if err := b.Model.InitItems(b.Catalog.Vectors()); err != nil {
 		b.Model.Drop()
 		return b, err
 	}

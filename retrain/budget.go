@@ -157,7 +157,7 @@ func residentMemory() (uint64, error) {
 func (t *training) affords(trainer *model.Trainer, s stage, p *pace, done int) bool {
 	steps := p.steps(done, s.steps, time.Now())
 	if done%stretch == 0 || steps <= done {
-		trainer.Plan(steps)
+		trainer.SetSteps(steps)
 	}
 	return done < steps
 }

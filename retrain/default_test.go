@@ -40,7 +40,7 @@ func TestDefaultRecipeLearns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bundle.Model.Drop()
-	if got := bundle.Model.Config.Weights; got != report.Chosen.Weights || !slices.Contains(report.Weights, *report.Chosen) {
+	if got := bundle.Model.Config.EnsembleWeights; got != report.Chosen.EnsembleWeights || !slices.Contains(report.Weights, *report.Chosen) {
 		t.Errorf("the parts weigh %+v in the model; of %d mixtures, %+v was chosen", got, len(report.Weights), report.Chosen)
 	}
 	for kind, learned := range bundle.Rules {
@@ -139,7 +139,7 @@ func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []c
 
 // Each mixture is measured as a ranker with these weights measures it.
 func TestWeighMeasuresEachMixture(t *testing.T) {
-	sequences, start := ring(90), DefaultConfig().Model.Weights
+	sequences, start := ring(90), DefaultConfig().Model.EnsembleWeights
 	dir := trained(t, openRegistry(t), quick(), sequences)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -165,8 +165,8 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	if want := 286 - 11; len(tried) != want {
 		t.Errorf("%d mixtures, want %d", len(tried), want)
 	}
-	if tried[0].Weights != start {
-		t.Errorf("%+v is tried first, want the recipe's %+v", tried[0].Weights, start)
+	if tried[0].EnsembleWeights != start {
+		t.Errorf("%+v is tried first, want the recipe's %+v", tried[0].EnsembleWeights, start)
 	}
 	for i, got := range tried {
 		sum := 0.0
@@ -174,21 +174,21 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 			sum += float64(gain)
 		}
 		if mean := sum / float64(len(questions)); math.Abs(mean-got.NDCG10) > 1e-6 {
-			t.Errorf("weights %+v: the gains' mean is %v, NDCG@10 %v", got.Weights, mean, got.NDCG10)
+			t.Errorf("weights %+v: the gains' mean is %v, NDCG@10 %v", got.EnsembleWeights, mean, got.NDCG10)
 		}
-		bundle.Model.SetWeights(got.Weights)
+		bundle.Model.SetEnsembleWeights(got.EnsembleWeights)
 		want, err := evaluate(t.Context(), ranker, questions, "evaluate", silent{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Metrics != want {
-			t.Errorf("weights %+v: %+v, a ranker with them has %+v", got.Weights, got.Metrics, want)
+			t.Errorf("weights %+v: %+v, a ranker with them has %+v", got.EnsembleWeights, got.Metrics, want)
 		}
 	}
 }
 
 func TestMixturesLeaveOutWhatHasNoWeight(t *testing.T) {
-	for start, want := range map[model.Weights]int{
+	for start, want := range map[model.EnsembleWeights]int{
 		{}: 1, {Dense: 0.2}: weightSteps + 1, {Sequential: 1}: weightSteps, {Sequential: 0.5, Association: 0.5}: 66 - 11,
 	} {
 		all := mixtures(start)

@@ -90,11 +90,11 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 
 // weigh measures mixtures of the parts, each of which is asked once. The gains are those of
 // each mixture's answers to the questions: [mixture][question].
-func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.Weights, progress Progress) (tried []weighed, gains [][]float32, err error) {
+func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weighed, gains [][]float32, err error) {
 	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
 	needed := needs(mixtures)
 	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
-		found, err := ranker.Find(ctx, queries, needed)
+		found, err := ranker.Retrieve(ctx, queries, needed)
 		if err != nil {
 			return err
 		}
@@ -103,8 +103,8 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 			answers[i] = q.answer
 		}
 		for i, weights := range mixtures {
-			tried[i].Weights = weights
-			for _, place := range found.Places(weights, answers) {
+			tried[i].EnsembleWeights = weights
+			for _, place := range found.Positions(weights, answers) {
 				tried[i].add(place)
 				gains[i] = append(gains[i], float32(gain10(place)))
 			}
@@ -118,15 +118,15 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 }
 
 // needs has a weight for every part that has one in a mixture.
-func needs(mixtures []model.Weights) model.Weights {
-	var needed model.Weights
+func needs(mixtures []model.EnsembleWeights) model.EnsembleWeights {
+	var needed model.EnsembleWeights
 	for _, w := range mixtures {
-		needed = model.Weights{
+		needed = model.EnsembleWeights{
 			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
 		}
 	}
 	const parts = 4 // so that the search is left a weight, too
-	return model.Weights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
+	return model.EnsembleWeights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
 }
 
 func inBatches(ctx context.Context, questions []question, stage string, progress Progress, each func([]question, []model.Query) error) error {

@@ -233,7 +233,7 @@ func (r *run) learn(ctx context.Context, bundle model.Bundle, p parts, report *R
 func (r *run) search() model.RankerConfig {
 	config := r.config.Ranker
 	config.Precision = model.Float32 // a copy in another one would not see what the model learns
-	config.Prepare = r.lowerPriority
+	config.OnThreadStart = r.lowerPriority
 	return config
 }
 

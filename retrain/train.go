@@ -118,7 +118,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.steps, LearningRate: s.rate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
-		Seed: t.random(dropoutStream, 0).Int64(), Prepare: t.lowerPriority,
+		Seed: t.random(dropoutStream, 0).Int64(), OnThreadStart: t.lowerPriority,
 		Cores: t.config.Cores, Group: t.config.Group,
 	})
 	if err != nil {
@@ -131,7 +131,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 		}
 	}
 	if t.config.Group != nil {
-		if err := trainer.Share(done); err != nil {
+		if err := trainer.Broadcast(done); err != nil {
 			return err
 		}
 	}
@@ -177,7 +177,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 		if err := t.stopped(ctx); err != nil {
 			return false, errors.Join(err, t.checkpoint(trainer))
 		}
-		rate := trainer.Rate()
+		rate := trainer.LearningRate()
 		loss, err := trainer.Step(batch)
 		if err != nil {
 			return false, t.salvage(err, trainer)

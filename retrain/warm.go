@@ -55,7 +55,7 @@ func (r *run) goOn(b model.Bundle) error {
 	}
 	users, items := b.Catalog.Since(r.before.catalog)
 	near := b.Catalog.Neighbors(items, neighbors)
-	if err := b.Model.Inherit(r.before.dir, model.Heritage{Users: users, Items: items, Neighbors: near}); err != nil {
+	if err := b.Model.WarmStart(r.before.dir, model.RowMapping{Users: users, Items: items, Neighbors: near}); err != nil {
 		return err
 	}
 	r.heldBack, r.near = heldBack, near
@@ -75,7 +75,7 @@ func (t *training) loosen(ctx context.Context) (err error) {
 		return err
 	}
 	if share := t.config.WarmStart.Smoothing; share > 0 {
-		return t.bundle.Model.Smooth(t.near, share)
+		return t.bundle.Model.SmoothItems(t.near, share)
 	}
 	return nil
 }

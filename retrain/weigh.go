@@ -15,26 +15,26 @@ const weightSteps = 10
 
 // weighed is what the validation says of weights of the parts.
 type weighed struct {
-	model.Weights
+	model.EnsembleWeights
 	Metrics
 }
 
 // mixtures lists the weights to try, those nearest to w first: all steps of the parts
 // that have a weight in w, but never rules alone, which say nothing about a user whose
 // items lead nowhere.
-func mixtures(w model.Weights) []model.Weights {
+func mixtures(w model.EnsembleWeights) []model.EnsembleWeights {
 	steps := func(weight float64) int { // from which on a part is not tried
 		if weight > 0 {
 			return weightSteps + 1
 		}
 		return 1
 	}
-	var all []model.Weights
+	var all []model.EnsembleWeights
 	for dense := range steps(w.Dense) {
 		for sequential := range steps(w.Sequential) {
 			for association := range steps(w.Association) {
 				if rules := sequential + association; dense+rules <= weightSteps && rules < weightSteps {
-					all = append(all, model.Weights{
+					all = append(all, model.EnsembleWeights{
 						Dense:       float64(dense) / weightSteps,
 						Sequential:  float64(sequential) / weightSteps,
 						Association: float64(association) / weightSteps,
@@ -43,19 +43,19 @@ func mixtures(w model.Weights) []model.Weights {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b model.Weights) int { return cmp.Compare(apart(a, w), apart(b, w)) })
+	slices.SortStableFunc(all, func(a, b model.EnsembleWeights) int { return cmp.Compare(apart(a, w), apart(b, w)) })
 	return all
 }
 
 // chooseWeights gives the model the weights that answer the validation's questions best.
 func (t *training) chooseWeights(ctx context.Context) error {
-	tried, gains, err := weigh(ctx, t.ranker, t.questions, mixtures(t.bundle.Model.Config.Weights), t.progress)
+	tried, gains, err := weigh(ctx, t.ranker, t.questions, mixtures(t.bundle.Model.Config.EnsembleWeights), t.progress)
 	if err != nil {
 		return err
 	}
 	chosen := bagged(tried, gains, t.random(choiceStream, 0))
 	t.at.Weights, t.at.Chosen = tried, &chosen
-	t.bundle.Model.SetWeights(chosen.Weights)
+	t.bundle.Model.SetEnsembleWeights(chosen.EnsembleWeights)
 	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", chosen.Dense,
 		"sequential", chosen.Sequential, "association", chosen.Association, "ndcg@10", chosen.NDCG10, "hr@10", chosen.HR10)
 	return nil
@@ -69,19 +69,21 @@ const resamples = 100
 // NDCG@10 of them all is as far from the best for everyone as their luck takes it. The gains are
 // those of weigh.
 func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
-	var mean model.Weights
+	var mean model.EnsembleWeights
 	drawn, users := make([]float32, len(gains[0])), len(gains[0])
 	for range resamples {
 		clear(drawn)
 		for range users {
 			drawn[rng.IntN(users)]++
 		}
-		w := tried[mostGains(gains, drawn)].Weights
+		w := tried[mostGains(gains, drawn)].EnsembleWeights
 		mean.Dense += w.Dense / resamples
 		mean.Sequential += w.Sequential / resamples
 		mean.Association += w.Association / resamples
 	}
-	return slices.MinFunc(tried, func(a, b weighed) int { return cmp.Compare(apart(a.Weights, mean), apart(b.Weights, mean)) })
+	return slices.MinFunc(tried, func(a, b weighed) int {
+		return cmp.Compare(apart(a.EnsembleWeights, mean), apart(b.EnsembleWeights, mean))
+	})
 }
 
 // mostGains is the mixture with the most gains from users who were drawn so many times each;
@@ -101,6 +103,6 @@ func mostGains(gains [][]float32, drawn []float32) (best int) {
 }
 
 // apart is how far mixtures are from each other.
-func apart(a, b model.Weights) float64 {
+func apart(a, b model.EnsembleWeights) float64 {
 	return math.Hypot(math.Hypot(a.Dense-b.Dense, a.Sequential-b.Sequential), a.Association-b.Association)
 }

@@ -10,18 +10,18 @@ import (
 
 // answers are those to users who each like the mixtures near to a point of their own, around
 // the best one.
-func answers(rng *rand.Rand, tried []weighed, best model.Weights, users int) [][]float32 {
+func answers(rng *rand.Rand, tried []weighed, best model.EnsembleWeights, users int) [][]float32 {
 	gains := make([][]float32, len(tried))
 	for i := range gains {
 		gains[i] = make([]float32, users)
 	}
 	for user := range users {
-		likes := model.Weights{
+		likes := model.EnsembleWeights{
 			Dense: best.Dense + rng.NormFloat64(), Sequential: best.Sequential + rng.NormFloat64(), Association: best.Association + rng.NormFloat64(),
 		}
 		reach := 0.9 * rng.Float64()
 		for i, w := range tried {
-			if apart(w.Weights, likes) < reach {
+			if apart(w.EnsembleWeights, likes) < reach {
 				gains[i][user] = 1
 			}
 		}
@@ -29,23 +29,23 @@ func answers(rng *rand.Rand, tried []weighed, best model.Weights, users int) [][
 	return gains
 }
 
-func mixed(of model.Weights) (tried []weighed) {
+func mixed(of model.EnsembleWeights) (tried []weighed) {
 	for _, w := range mixtures(of) {
-		tried = append(tried, weighed{Weights: w})
+		tried = append(tried, weighed{EnsembleWeights: w})
 	}
 	return tried
 }
 
 func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
-	tried, best := mixed(DefaultConfig().Model.Weights), model.Weights{Dense: 0.3, Sequential: 0.3, Association: 0.2}
+	tried, best := mixed(DefaultConfig().Model.EnsembleWeights), model.EnsembleWeights{Dense: 0.3, Sequential: 0.3, Association: 0.2}
 	var ofBagged, ofLuckiest float64
 	const trials = 30
 	for trial := range trials {
 		rng := rand.New(rand.NewPCG(uint64(trial), 1))
 		gains := answers(rng, tried, best, 300)
 		luckiest := mostGains(gains, slices.Repeat([]float32{1}, 300))
-		ofLuckiest += apart(tried[luckiest].Weights, best) / trials
-		ofBagged += apart(bagged(tried, gains, rng).Weights, best) / trials
+		ofLuckiest += apart(tried[luckiest].EnsembleWeights, best) / trials
+		ofBagged += apart(bagged(tried, gains, rng).EnsembleWeights, best) / trials
 	}
 	t.Logf("mean distance from the best mixture: %.3f bagged, %.3f the luckiest", ofBagged, ofLuckiest)
 	if ofBagged > 0.8*ofLuckiest {
@@ -54,7 +54,7 @@ func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
 }
 
 func TestBagged(t *testing.T) {
-	tried := mixed(DefaultConfig().Model.Weights)
+	tried := mixed(DefaultConfig().Model.EnsembleWeights)
 	only := func(winner int) [][]float32 {
 		gains := make([][]float32, len(tried))
 		for i := range gains {
@@ -66,13 +66,13 @@ func TestBagged(t *testing.T) {
 		return gains
 	}
 	for _, winner := range []int{0, 7, len(tried) - 1} {
-		if got := bagged(tried, only(winner), rand.New(rand.NewPCG(1, 1))); got.Weights != tried[winner].Weights {
-			t.Errorf("%+v is chosen, though every user likes %+v alone", got.Weights, tried[winner].Weights)
+		if got := bagged(tried, only(winner), rand.New(rand.NewPCG(1, 1))); got.EnsembleWeights != tried[winner].EnsembleWeights {
+			t.Errorf("%+v is chosen, though every user likes %+v alone", got.EnsembleWeights, tried[winner].EnsembleWeights)
 		}
 	}
 	nothing := only(0)
 	clear(nothing[0])
-	if got := bagged(tried, nothing, rand.New(rand.NewPCG(1, 1))); got.Weights != tried[0].Weights {
-		t.Errorf("%+v is chosen where no mixture answers anything, want the recipe's %+v", got.Weights, tried[0].Weights)
+	if got := bagged(tried, nothing, rand.New(rand.NewPCG(1, 1))); got.EnsembleWeights != tried[0].EnsembleWeights {
+		t.Errorf("%+v is chosen where no mixture answers anything, want the recipe's %+v", got.EnsembleWeights, tried[0].EnsembleWeights)
 	}
 }

@@ -180,7 +180,7 @@ func (w *workspace) save(at position, trainer *model.Trainer) error {
 		return fmt.Errorf("save a checkpoint: %w", err)
 	}
 	next := state{position: at, Curves: curves, Weights: fmt.Sprintf("stage-%d-epoch-%d-batch-%d.safetensors", at.Stage, at.Epoch, at.Batch)}
-	if err := trainer.Save(w.path(next.Weights)); err != nil {
+	if err := trainer.SaveCheckpoint(w.path(next.Weights)); err != nil {
 		return fmt.Errorf("save a checkpoint: %w", err)
 	}
 	if err := writeJSON(w.path(stateFile), next); err != nil {

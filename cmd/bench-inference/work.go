@@ -87,7 +87,7 @@ func (w *work) build(deviceName, precisionName string) error {
 	if w.device, err = model.ParseDevice(deviceName); err != nil {
 		return err
 	}
-	if !precision.Suits(w.device) {
+	if !precision.SupportedBy(w.device) {
 		fmt.Printf("this CPU has no instructions for %v: genrec takes float32\n", precision)
 		precision = model.Float32
 	}
@@ -98,7 +98,7 @@ func (w *work) build(deviceName, precisionName string) error {
 	if w.model, err = model.New(w.config, seed, w.device); err != nil {
 		return err
 	}
-	if w.rounded, err = w.model.Rounded(precision); err != nil {
+	if w.rounded, err = w.model.WithPrecision(precision); err != nil {
 		return err
 	}
 	if precision == model.BFloat16 {

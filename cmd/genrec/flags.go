@@ -161,7 +161,7 @@ func rankerSettings(cmd *cli.Command) (device model.Device, ranker model.RankerC
 		ranker.Precision, err = model.ParsePrecision(name)
 		wrong = settings.Join(wrong, settings.Wrong(cmd, err, "precision"))
 	}
-	if wrong == nil && !ranker.Precision.Suits(device) {
+	if wrong == nil && !ranker.Precision.SupportedBy(device) {
 		slog.Warn("this CPU has no instructions for the precision and would be slow: taking float32", "precision", ranker.Precision)
 		ranker.Precision = model.Float32
 	}

@@ -60,7 +60,7 @@ func (g *generator) Popular() []userstate.ScoredItem { return scored(g.recommend
 
 func (g *generator) Near() iter.Seq2[string, userstate.SimilarItems] {
 	return func(yield func(string, userstate.SimilarItems) bool) {
-		for item, near := range g.recommender.Near(inference.MostNear, userstate.MaxSimilar) {
+		for item, near := range g.recommender.SimilarItems(inference.MostNear, userstate.MaxSimilar) {
 			if !yield(item, scored(near)) {
 				return
 			}

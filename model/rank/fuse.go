@@ -14,7 +14,7 @@ type Fuser struct{ scratch sync.Pool }
 type scratch struct {
 	marks    []uint32
 	epoch    uint32
-	evidence []Evidence
+	evidence []ComponentScores
 }
 
 // NewFuser returns a Fuser for items 0..items-1.
@@ -25,7 +25,7 @@ func NewFuser(items int) *Fuser {
 // Fuse calls use with the evidence for each candidate that is not in request.Seen. The slice is
 // valid during the call only. An item that the search did not find counts like the last one that it found, which
 // is at least what it is worth.
-func (f *Fuser) Fuse(request *Request, found Scores, w Weights, use func([]Evidence)) {
+func (f *Fuser) Fuse(request *Request, found HeadScores, w EnsembleWeights, use func([]ComponentScores)) {
 	s := f.scratch.Get().(*scratch)
 	defer f.scratch.Put(s)
 	s.collect(request, found)
@@ -37,7 +37,7 @@ func (f *Fuser) Fuse(request *Request, found Scores, w Weights, use func([]Evide
 	use(s.evidence)
 }
 
-func (s *scratch) collect(request *Request, found Scores) {
+func (s *scratch) collect(request *Request, found HeadScores) {
 	if s.epoch++; s.epoch == 0 { // the counter has wrapped
 		clear(s.marks)
 		s.epoch = 1
@@ -70,7 +70,7 @@ func at(logProbs []float32, i int) float64 {
 func (s *scratch) add(leaf int, beams, dense float64) {
 	if s.marks[leaf] != s.epoch {
 		s.marks[leaf] = s.epoch
-		s.evidence = append(s.evidence, Evidence{Leaf: leaf, Beams: beams, Dense: dense})
+		s.evidence = append(s.evidence, ComponentScores{Leaf: leaf, Beams: beams, Dense: dense})
 	}
 }
 

@@ -61,8 +61,8 @@ type Heads struct {
 	Dense bool // the dense head
 }
 
-// Scores are what the network says to a request, with log-probabilities in nats.
-type Scores struct {
+// HeadScores are what the network says to a request, with log-probabilities in nats.
+type HeadScores struct {
 	BeamLeaves    []int64   // that the search found, best first
 	BeamLogProbs  []float32 // of their texts
 	DenseLeaves   []int64   // Shortlist and Spare, that the dense head likes best, best first
@@ -74,7 +74,7 @@ type Scores struct {
 // Network scores the requests by the given heads, in their order. Fields of heads that do not
 // run stay nil. It may be called concurrently, and keeps nothing of the requests.
 type Network interface {
-	Score(ctx context.Context, requests []*Request, heads Heads) ([]Scores, error)
+	Score(ctx context.Context, requests []*Request, heads Heads) ([]HeadScores, error)
 }
 
 // Config of a Ranker. All fields are required.
@@ -107,16 +107,16 @@ type Timing struct{ Prepare, Network, Fuse time.Duration }
 // Rank answers each query with distinct items, best first; with fewer than Config.Items where
 // the components propose no more that may be recommended. A panic of any step reaches the
 // caller.
-func (r *Ranker) Rank(ctx context.Context, queries []Query, w Weights) (ranked [][]Ranked, t Timing, err error) {
+func (r *Ranker) Rank(ctx context.Context, queries []Query, w EnsembleWeights) (ranked [][]Ranked, t Timing, err error) {
 	ranked = make([][]Ranked, len(queries))
-	t, err = r.each(ctx, queries, w, func(i int, items []Evidence) { ranked[i] = r.list(items, w) })
+	t, err = r.each(ctx, queries, w, func(i int, items []ComponentScores) { ranked[i] = r.list(items, w) })
 	if err != nil {
 		return nil, t, err
 	}
 	return ranked, t, nil
 }
 
-func (r *Ranker) list(items []Evidence, w Weights) []Ranked {
+func (r *Ranker) list(items []ComponentScores, w EnsembleWeights) []Ranked {
 	top := w.Top(make([]Candidate, 0, r.Items), items, r.Items)
 	list := make([]Ranked, len(top))
 	for i, c := range top {
@@ -127,7 +127,7 @@ func (r *Ranker) list(items []Evidence, w Weights) []Ranked {
 
 // each calls use with the evidence for each query, concurrently. The evidence is valid during
 // the call only.
-func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(i int, items []Evidence)) (t Timing, err error) {
+func (r *Ranker) each(ctx context.Context, queries []Query, w EnsembleWeights, use func(i int, items []ComponentScores)) (t Timing, err error) {
 	began := time.Now()
 	requests := make([]*Request, len(queries))
 	parallel.For(len(queries), func(i int) {
@@ -137,7 +137,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(
 	prepared := time.Now()
 	t.Prepare = prepared.Sub(began)
 
-	scores := make([]Scores, len(queries)) // those of no head
+	scores := make([]HeadScores, len(queries)) // those of no head
 	if heads := w.Heads(); heads != (Heads{}) && len(queries) > 0 {
 		if scores, err = r.Network.Score(ctx, requests, heads); err != nil {
 			return t, fmt.Errorf("score %d requests: %w", len(queries), err)
@@ -147,7 +147,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(
 	t.Network = scored.Sub(prepared)
 
 	parallel.For(len(queries), func(i int) {
-		r.fuser.Fuse(requests[i], scores[i], w, func(items []Evidence) { use(i, items) })
+		r.fuser.Fuse(requests[i], scores[i], w, func(items []ComponentScores) { use(i, items) })
 		r.requests.Put(requests[i])
 	})
 	t.Fuse = time.Since(scored)
@@ -155,7 +155,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w Weights, use func(
 }
 
 // prepare overwrites all of the request.
-func (r *Ranker) prepare(request *Request, q Query, w Weights) {
+func (r *Ranker) prepare(request *Request, q Query, w EnsembleWeights) {
 	history := examples.History{User: r.Catalog.UserNumber(q.User), Items: r.Catalog.Numbers(q.Items)}
 	request.Input = r.Builder.Next(history)
 	request.leaves = request.leaves[:0]
@@ -187,22 +187,22 @@ func (q *Request) propose(kind itemstats.RuleKind, r *itemstats.Rules) {
 	}
 }
 
-// Found is the evidence for some queries, to be ranked by other weights than those that it
+// Retrieved is the evidence for some queries, to be ranked by other weights than those that it
 // was found by.
-type Found struct {
+type Retrieved struct {
 	ranker   *Ranker
-	evidence [][]Evidence
+	evidence [][]ComponentScores
 }
 
 // Find runs the components that have a weight.
-func (r *Ranker) Find(ctx context.Context, queries []Query, w Weights) (Found, error) {
-	found := Found{ranker: r, evidence: make([][]Evidence, len(queries))}
-	_, err := r.each(ctx, queries, w, func(i int, items []Evidence) { found.evidence[i] = slices.Clone(items) })
+func (r *Ranker) Retrieve(ctx context.Context, queries []Query, w EnsembleWeights) (Retrieved, error) {
+	found := Retrieved{ranker: r, evidence: make([][]ComponentScores, len(queries))}
+	_, err := r.each(ctx, queries, w, func(i int, items []ComponentScores) { found.evidence[i] = slices.Clone(items) })
 	return found, err
 }
 
 // Rank is Ranker.Rank by weights of components that were run.
-func (f Found) Rank(w Weights) [][]Ranked {
+func (f Retrieved) Rank(w EnsembleWeights) [][]Ranked {
 	ranked := make([][]Ranked, len(f.evidence))
 	for i, items := range f.evidence {
 		ranked[i] = f.ranker.list(items, w)
@@ -212,7 +212,7 @@ func (f Found) Rank(w Weights) [][]Ranked {
 
 // Places are the positions of the answers, one to each query, in what Rank returns, from 0; -1
 // for one that is not there.
-func (f Found) Places(w Weights, answers []string) []int {
+func (f Retrieved) Positions(w EnsembleWeights, answers []string) []int {
 	places := make([]int, len(answers))
 	for i, answer := range answers {
 		places[i] = f.place(w, f.evidence[i], f.ranker.Catalog.ItemNumber(answer)-1)
@@ -220,8 +220,8 @@ func (f Found) Places(w Weights, answers []string) []int {
 	return places
 }
 
-func (f Found) place(w Weights, items []Evidence, leaf int) int {
-	at := slices.IndexFunc(items, func(e Evidence) bool { return e.Leaf == leaf })
+func (f Retrieved) place(w EnsembleWeights, items []ComponentScores, leaf int) int {
+	at := slices.IndexFunc(items, func(e ComponentScores) bool { return e.Leaf == leaf })
 	if at < 0 {
 		return -1
 	}

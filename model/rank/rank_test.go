@@ -30,7 +30,7 @@ type fakeNetwork struct {
 	gate   chan struct{} // nil, or holds back every call
 }
 
-func (n *fakeNetwork) Score(ctx context.Context, requests []*Request, heads Heads) ([]Scores, error) {
+func (n *fakeNetwork) Score(ctx context.Context, requests []*Request, heads Heads) ([]HeadScores, error) {
 	n.mu.Lock()
 	n.inCall++
 	n.mu.Unlock()
@@ -51,12 +51,12 @@ func (n *fakeNetwork) Score(ctx context.Context, requests []*Request, heads Head
 			return nil, err
 		}
 	}
-	all := make([]Scores, len(requests))
+	all := make([]HeadScores, len(requests))
 	parallel.For(len(requests), func(i int) { all[i] = n.score(requests[i], heads) })
 	return all, nil
 }
 
-func (n *fakeNetwork) score(r *Request, heads Heads) (s Scores) {
+func (n *fakeNetwork) score(r *Request, heads Heads) (s HeadScores) {
 	if heads.Beams {
 		for _, c := range best(shopItems, n.beams+r.Spare, func(leaf int) float64 { return textLogProb(r.Input, leaf) }) {
 			s.BeamLeaves, s.BeamLogProbs = append(s.BeamLeaves, int64(c.Leaf)), append(s.BeamLogProbs, float32(c.LogProb))
@@ -150,7 +150,7 @@ func (s shop) ranker(n Network, allowSeen bool) *Ranker {
 
 // plain ranks one query without any of the tricks: all candidates in maps, all votes looked up
 // one by one, all of them sorted.
-func (s shop) plain(q Query, w Weights, n *fakeNetwork, allowSeen bool) []Ranked {
+func (s shop) plain(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) []Ranked {
 	numbers := s.catalog.Numbers(q.Items)
 	var leaves []int
 	seen := make(map[int]bool)
@@ -225,7 +225,7 @@ func (s shop) plain(q Query, w Weights, n *fakeNetwork, allowSeen bool) []Ranked
 func TestRankIsThePlainRanking(t *testing.T) {
 	s := newShop(t)
 	for _, allowSeen := range []bool{false, true} {
-		for _, w := range []Weights{
+		for _, w := range []EnsembleWeights{
 			{}, {Dense: 1}, {Sequential: 1}, {Dense: .4, Sequential: .3, Association: .2}, {Dense: .5, Association: .5}, {Association: .3},
 		} {
 			n := &fakeNetwork{beams: 20}
@@ -255,15 +255,15 @@ func TestRankIsThePlainRanking(t *testing.T) {
 	}
 }
 
-// Evidence that was found once is ranked by other weights as if it had been found by them.
+// ComponentScores that was found once is ranked by other weights as if it had been found by them.
 func TestFoundRanksByOtherWeights(t *testing.T) {
 	s := newShop(t)
 	r := s.ranker(&fakeNetwork{beams: 20}, false)
-	found, err := r.Find(t.Context(), s.queries, Weights{Dense: .25, Sequential: .25, Association: .25})
+	found, err := r.Retrieve(t.Context(), s.queries, EnsembleWeights{Dense: .25, Sequential: .25, Association: .25})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := Weights{Dense: .4, Sequential: .3, Association: .2}
+	w := EnsembleWeights{Dense: .4, Sequential: .3, Association: .2}
 	want, _, err := r.Rank(t.Context(), s.queries, w)
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func TestFoundRanksByOtherWeights(t *testing.T) {
 				answers[i] = list[place].Item
 			}
 		}
-		for i, got := range found.Places(w, answers) {
+		for i, got := range found.Positions(w, answers) {
 			if want := place; answers[i] == "unknown" && got != -1 || answers[i] != "unknown" && got != want {
 				t.Fatalf("query %d: %q is at place %d, want %d", i, answers[i], got, want)
 			}
@@ -298,7 +298,7 @@ func TestCallsOverlap(t *testing.T) {
 	var callers sync.WaitGroup
 	for range 2 {
 		callers.Go(func() {
-			if _, _, err := r.Rank(t.Context(), s.queries[:10], Weights{}); err != nil {
+			if _, _, err := r.Rank(t.Context(), s.queries[:10], EnsembleWeights{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -319,7 +319,7 @@ func TestCallsOverlap(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := r.Rank(ctx, s.queries[:10], Weights{}); !errors.Is(err, context.Canceled) {
+	if _, _, err := r.Rank(ctx, s.queries[:10], EnsembleWeights{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after the end of the context", err)
 	}
 }
@@ -337,15 +337,15 @@ func TestPanicsReachTheCaller(t *testing.T) {
 				t.Errorf("recovered %v, want the panic of a goroutine", err)
 			}
 		}()
-		_, _, err := r.Rank(t.Context(), s.queries, Weights{Sequential: .5})
+		_, _, err := r.Rank(t.Context(), s.queries, EnsembleWeights{Sequential: .5})
 		t.Errorf("Rank returned after a panic (error %v)", err)
 	}()
-	if ranked, _, err := r.Rank(t.Context(), s.queries, Weights{Dense: .5}); err != nil || len(ranked) != len(s.queries) {
+	if ranked, _, err := r.Rank(t.Context(), s.queries, EnsembleWeights{Dense: .5}); err != nil || len(ranked) != len(s.queries) {
 		t.Errorf("after a panic: %d lists, error %v", len(ranked), err)
 	}
 	broken := errors.New("device lost")
 	n.fail = func([]*Request) error { return broken }
-	if _, _, err := r.Rank(t.Context(), s.queries, Weights{}); !errors.Is(err, broken) {
+	if _, _, err := r.Rank(t.Context(), s.queries, EnsembleWeights{}); !errors.Is(err, broken) {
 		t.Errorf("error %v, want the network's", err)
 	}
 }
@@ -353,13 +353,13 @@ func TestPanicsReachTheCaller(t *testing.T) {
 func TestTop(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
-		items := make([]Evidence, rng.IntN(60))
+		items := make([]ComponentScores, rng.IntN(60))
 		for i := range items {
-			items[i] = Evidence{Leaf: i, Dense: float64(rng.IntN(20))} // with ties
+			items[i] = ComponentScores{Leaf: i, Dense: float64(rng.IntN(20))} // with ties
 		}
 		rng.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
 		count := rng.IntN(70)
-		got := Weights{Dense: 1}.Top(nil, items, count)
+		got := EnsembleWeights{Dense: 1}.Top(nil, items, count)
 		var want []Candidate
 		for _, e := range items {
 			want = append(want, Candidate{Leaf: e.Leaf, LogProb: e.Dense})

@@ -7,23 +7,23 @@ import (
 	"genrec/model/itemstats"
 )
 
-// Weights are the shares of the components in the score of an item: the weighted sum of the
+// EnsembleWeights are the shares of the components in the score of an item: the weighted sum of the
 // log-probabilities that they give it. The beam search has what the others leave of 1.
-type Weights struct {
+type EnsembleWeights struct {
 	Dense       float64 `json:"genrec_dense_weight"`       // of the dense head
 	Sequential  float64 `json:"genrec_sequential_weight"`  // of the sequential rules
 	Association float64 `json:"genrec_association_weight"` // of the association rules
 }
 
 // Rules are the weights of the rules by their kind.
-func (w Weights) Rules() [itemstats.RuleKinds]float64 {
+func (w EnsembleWeights) Rules() [itemstats.RuleKinds]float64 {
 	return [itemstats.RuleKinds]float64{itemstats.Sequential: w.Sequential, itemstats.Association: w.Association}
 }
 
 const rounding = 1e-9
 
 // Beams is the weight of the beam search.
-func (w Weights) Beams() float64 {
+func (w EnsembleWeights) Beams() float64 {
 	if left := 1 - w.Dense - w.Sequential - w.Association; left > rounding {
 		return left
 	}
@@ -31,10 +31,10 @@ func (w Weights) Beams() float64 {
 }
 
 // Heads are the parts of the network that have a weight.
-func (w Weights) Heads() Heads { return Heads{Beams: w.Beams() > 0, Dense: w.Dense > 0} }
+func (w EnsembleWeights) Heads() Heads { return Heads{Beams: w.Beams() > 0, Dense: w.Dense > 0} }
 
 // Validate reports what is wrong with the weights.
-func (w Weights) Validate() error {
+func (w EnsembleWeights) Validate() error {
 	if !(min(w.Dense, w.Sequential, w.Association) >= 0 && w.Dense+w.Sequential+w.Association <= 1+rounding) {
 		return fmt.Errorf("genrec_dense_weight is %v, genrec_sequential_weight %v and genrec_association_weight %v: they must not be negative, nor more than 1 together",
 			w.Dense, w.Sequential, w.Association)
@@ -42,16 +42,16 @@ func (w Weights) Validate() error {
 	return nil
 }
 
-// Evidence is what the components say of one item, as log-probabilities: 0 from one that was
+// ComponentScores is what the components say of one item, as log-probabilities: 0 from one that was
 // not run.
-type Evidence struct {
+type ComponentScores struct {
 	Leaf         int // of the trie: the item's dense number less 1
 	Beams, Dense float64
 	Rules        [itemstats.RuleKinds]float64
 }
 
 // Score is the weighted sum of the evidence.
-func (w Weights) Score(e *Evidence) float64 {
+func (w EnsembleWeights) Score(e *ComponentScores) float64 {
 	return w.Beams()*e.Beams + w.Dense*e.Dense + w.Sequential*e.Rules[itemstats.Sequential] + w.Association*e.Rules[itemstats.Association]
 }
 
@@ -69,7 +69,7 @@ func (c Candidate) before(other Candidate) bool {
 
 // Top appends the best of the items to top, at most count, best first. It keeps no more than
 // those sorted, which is faster than sorting all for the few that a list has.
-func (w Weights) Top(top []Candidate, items []Evidence, count int) []Candidate {
+func (w EnsembleWeights) Top(top []Candidate, items []ComponentScores, count int) []Candidate {
 	first := len(top)
 	for i := range items {
 		c := Candidate{Leaf: items[i].Leaf, LogProb: w.Score(&items[i])}

@@ -97,7 +97,7 @@ func open(s settings) (*engine, error) {
 	if ranker.Precision, err = model.ParsePrecision(s.precision); err != nil {
 		return nil, err
 	}
-	if !ranker.Precision.Suits(device) {
+	if !ranker.Precision.SupportedBy(device) {
 		ranker.Precision = model.Float32
 	}
 	users, err := dataset.Read(s.requests)

@@ -23,7 +23,7 @@ const LibtorchHint = "install the GPU driver and libtorch for CUDA, or use --dev
 func Libtorch(device model.Device, precision model.Precision) Check {
 	return func(context.Context) []Finding {
 		text := fmt.Sprintf("%s runs on %v, in %v; %d cores", libtorchFile(), device, precision, runtime.GOMAXPROCS(0))
-		if device == model.CPU && model.BFloat16.Suits(device) {
+		if device == model.CPU && model.BFloat16.SupportedBy(device) {
 			text += " with bfloat16 instructions"
 		}
 		return []Finding{ok(LibtorchSubject, "%s", text)}
