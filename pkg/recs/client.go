@@ -1,7 +1,8 @@
-// Package recs is the Go client for reading recommendations from Redis. It starts from the user's
-// own list, removes what the query, the shop and the user's history exclude, and fills up with
-// items similar to the user's newest ones and then with popular items. docs/REDIS.md is the
-// contract for other languages; package userstate defines keys and encodings.
+// Package recs is the Go client that reads recommendations from Redis. It starts from the user's
+// own list, removes what the query, the shop and the user's sequence exclude, and fills up with
+// items similar to the user's newest ones and then with popular items. Item metadata, similar and
+// popular items are cached for a few seconds. docs/REDIS.md is the contract for other languages;
+// package userstate defines keys and encodings.
 package recs
 
 import (
@@ -25,10 +26,6 @@ const (
 	DefaultCachedItems = 100_000
 )
 
-// ErrNotFound is returned for a user without recommendations while there is no
-// fallback either.
-var ErrNotFound = errors.New("no recommendations")
-
 // Values of Answer.Source and Item.Source.
 const (
 	SourceModel   = userstate.SourceModel   // the user's own list
@@ -43,6 +40,9 @@ type List = userstate.List
 // ScoredItem is an item of a List.
 type ScoredItem = userstate.ScoredItem
 
+// ErrNotFound is returned for a user without a list while there are no popular items either.
+var ErrNotFound = errors.New("no recommendations")
+
 // Options configures a Client.
 type Options struct {
 	Prefix      string        // of all keys; default DefaultPrefix
@@ -52,32 +52,32 @@ type Options struct {
 
 // Client reads recommendations. It is safe for concurrent use.
 type Client struct {
-	rdb       redis.Cmdable
-	keys      userstate.Keys
-	opts      Options
-	popular   atomic.Pointer[cachedList]
-	items     *lru.Cache[string, cachedItem]
-	neighbors *lru.Cache[string, cachedNear]
+	rdb     redis.Cmdable
+	keys    userstate.Keys
+	opts    Options
+	popular atomic.Pointer[cachedList]
+	items   *lru.Cache[string, cachedItem]
+	similar *lru.Cache[string, cachedSimilar]
 }
 
-// New returns a client that uses rdb. For contexts to bound its calls, rdb must have
-// ContextTimeoutEnabled.
+// New returns a client that uses rdb. rdb must have ContextTimeoutEnabled, or contexts do not
+// limit the duration of calls.
 func New(rdb redis.Cmdable, o Options) *Client {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.CacheFor = cmp.Or(o.CacheFor, DefaultCacheFor)
 	if o.CachedItems < 1 {
 		o.CachedItems = DefaultCachedItems
 	}
-	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails for a size below 1 only
-	neighbors, _ := lru.New[string, cachedNear](max(1, o.CachedItems/userstate.MaxSimilar))
-	return &Client{rdb: rdb, keys: userstate.Keys{Prefix: o.Prefix}, opts: o, items: items, neighbors: neighbors}
+	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails only for a size below 1
+	similar, _ := lru.New[string, cachedSimilar](max(1, o.CachedItems/userstate.MaxSimilar))
+	return &Client{rdb: rdb, keys: userstate.Keys{Prefix: o.Prefix}, opts: o, items: items, similar: similar}
 }
 
-// Ping tells whether Redis answers.
+// Ping returns an error unless Redis responds.
 func (c *Client) Ping(ctx context.Context) error { return c.rdb.Ping(ctx).Err() }
 
-// List returns the user's list as it stands in Redis, or else the popular items. If
-// there is neither, the error is ErrNotFound.
+// List returns the user's list as stored in Redis, or else the popular items, without filters.
+// Without either, the error is ErrNotFound.
 func (c *Client) List(ctx context.Context, user string) (List, error) {
 	value, err := c.rdb.Get(ctx, c.keys.List(user)).Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -97,9 +97,7 @@ func (c *Client) List(ctx context.Context, user string) (List, error) {
 	return l, nil
 }
 
-// Lists returns the lists that users have of their own, in the same order. They are
-// zero for a user without, and where the stored value cannot be read and is thus to
-// be replaced.
+// Lists returns the users' own lists, in the same order. Missing and unreadable lists are zero.
 func (c *Client) Lists(ctx context.Context, users []string) ([]List, error) {
 	stored, err := c.readUsers(ctx, users, false)
 	if err != nil {
@@ -112,13 +110,13 @@ func (c *Client) Lists(ctx context.Context, users []string) ([]List, error) {
 	return lists, nil
 }
 
-// user is what Redis holds of one.
+// user is what Redis holds of a user.
 type user struct {
-	list List     // zero: none
-	seen []string // items of the sequence, if it was asked for
+	list List     // zero if missing or unreadable
+	seen []string // items of the sequence, oldest first, if requested
 }
 
-// readUsers takes one round trip. What is of one user is in one hash slot.
+// readUsers takes one round trip. The keys of a user are in one hash slot.
 func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) ([]user, error) {
 	values := make([]*redis.SliceCmd, len(users))
 	pipe := c.rdb.Pipeline()
@@ -143,7 +141,7 @@ func (c *Client) readUsers(ctx context.Context, users []string, withSeen bool) (
 			continue
 		}
 		if sequence, exists := value.Val()[1].(string); exists {
-			read[i].seen, _ = userstate.DecodeItems(sequence) // an unreadable one counts as none
+			read[i].seen, _ = userstate.DecodeItems(sequence) // an unreadable sequence is treated as missing
 		}
 	}
 	return read, nil
@@ -154,8 +152,8 @@ type cachedList struct {
 	read time.Time
 }
 
-// Popular returns what users without a list are recommended, zero if there is nothing.
-// Requests that come when it has become old may each read it, so that none waits for another.
+// Popular returns the list for users without their own; zero if there is none. When the cached
+// one expires, concurrent requests may each read it, so that none waits for another.
 func (c *Client) Popular(ctx context.Context) (List, error) {
 	if cached := c.popular.Load(); cached != nil && time.Since(cached.read) < c.opts.CacheFor {
 		return cached.List, nil
@@ -174,4 +172,24 @@ func (c *Client) Popular(ctx context.Context) (List, error) {
 	}
 	c.popular.Store(&cachedList{List: l, read: read})
 	return l, nil
+}
+
+// Missing returns the keys that a user's recommendations could come from and that do not exist in
+// Redis.
+func (c *Client) Missing(ctx context.Context, user string) (keys []string, err error) {
+	all := []string{c.keys.List(user), c.keys.Similar(), c.keys.Popular()}
+	counts := make([]*redis.IntCmd, len(all))
+	pipe := c.rdb.Pipeline()
+	for i, key := range all {
+		counts[i] = pipe.Exists(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("check which keys exist for user %q: %w", user, err)
+	}
+	for i, key := range all {
+		if counts[i].Val() == 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }

@@ -5,7 +5,7 @@ import "testing"
 func TestHashSlots(t *testing.T) {
 	for text, want := range map[string]int{"123456789": 0x31c3, "foo": 12182, "": 0} {
 		if got := hashSlot(text); got != want%HashSlots {
-			t.Errorf("%q is in slot %d, want %d", text, got, want%HashSlots)
+			t.Errorf("the slot of %q is %d, want %d", text, got, want%HashSlots)
 		}
 	}
 	for slot := range HashSlots {

@@ -54,18 +54,18 @@ func TestDecodedListIsIndependent(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatFollows(t *testing.T) {
+func TestDecodeListRejectsTrailingBytes(t *testing.T) {
 	for _, value := range []string{`{}{}`, `{} x`, `{}]`} {
 		if _, err := DecodeListString(value); err == nil {
 			t.Errorf("%q was accepted", value)
 		}
 	}
 	if _, err := DecodeListString(" {} \n"); err != nil {
-		t.Errorf("space around the text is refused: %v", err)
+		t.Errorf("surrounding white space is rejected: %v", err)
 	}
 }
 
-// What is read of a list is what is read again after it was written.
+// A list that was decoded survives encoding and decoding.
 func FuzzDecodeList(f *testing.F) {
 	f.Add([]byte(`{"rec_id":"r","model_version":"v","sequence_version":3,"generated_at":"2026-01-02T03:04:05.006Z","items":[{"item_id":"a","score":0.5}]}`))
 	f.Add([]byte(`{"items":null}`))
@@ -77,12 +77,12 @@ func FuzzDecodeList(f *testing.F) {
 		}
 		written, err := first.Encode()
 		if err != nil {
-			return // a year that JSON cannot hold
+			return // a year that RFC 3339 cannot represent
 		}
-		// Writing rounds the time, and makes no items an empty list.
+		// Encoding truncates the time and replaces null items by an empty list.
 		second, err := DecodeList(written)
 		if err != nil {
-			t.Fatalf("%q was read, but not %q, which it was written as: %v", value, written, err)
+			t.Fatalf("%q was decoded, but not its encoding %q: %v", value, written, err)
 		}
 		again, err := second.Encode()
 		if err != nil {
@@ -90,22 +90,22 @@ func FuzzDecodeList(f *testing.F) {
 		}
 		third, err := DecodeList(again)
 		if err != nil || !reflect.DeepEqual(second, third) {
-			t.Errorf("%+v was read again as %+v (error %v)", second, third, err)
+			t.Errorf("%+v was decoded again as %+v (error %v)", second, third, err)
 		}
 	})
 }
 
-func TestRecIDsNameTheVersion(t *testing.T) {
+func TestVersionOf(t *testing.T) {
 	first, second := NewRecID("v000002"), NewRecID("v000002")
 	if first == second || VersionOf(first) != "v000002" {
-		t.Errorf("got %q and %q, want two ids that name v000002", first, second)
+		t.Errorf("got %q and %q, want two different IDs that contain v000002", first, second)
 	}
 	for id, want := range map[string]string{
 		"": "", "01K9": "", "R7.": "", ".v1": "v1", "R7.a.b-c_d": "a.b-c_d", "R7.v 1": "", "R7.v1\x1fx": "", "R7.{v1}": "", "R7../v1": "",
 		"R7." + strings.Repeat("v", 64): strings.Repeat("v", 64), "R7." + strings.Repeat("v", 65): "",
 	} {
 		if got := VersionOf(id); got != want {
-			t.Errorf("rec_id %q names %q, want %q", id, got, want)
+			t.Errorf("the version of rec_id %q is %q, want %q", id, got, want)
 		}
 	}
 }

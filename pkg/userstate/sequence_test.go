@@ -10,7 +10,7 @@ import (
 	"genrec/pkg/event"
 )
 
-func TestEntriesAreExact(t *testing.T) {
+func TestEncodeEvent(t *testing.T) {
 	for _, id := range []string{
 		"e", "9f1c", "01JX9YZW8Q3T5V7B2N4M6K8H0C", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "B0F1C8DE-0B8E-4F36-9D6A-5A1D6C0E7F12",
 		"b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f1x", "b0f1c8de-0b8e-4f36-9d6a+5a1d6c0e7f12", "sPHI3guOTzadalodbA5_Eg", strings.Repeat("x", 256),
@@ -23,25 +23,25 @@ func TestEntriesAreExact(t *testing.T) {
 			}
 			got, ok := decodeOne(entry)
 			if want := (Interaction{EventID: e.ID, Item: e.Item, Type: e.Type, Time: e.Time}); !ok || got != want {
-				t.Errorf("%+v comes back as %+v", want, got)
+				t.Errorf("%+v is decoded as %+v", want, got)
 			}
 		}
 	}
 	if _, err := EncodeEvent(event.Event{ID: "e", Item: "i", Type: "v"}); err == nil {
-		t.Error("a type that stands for view was accepted")
+		t.Error("the short form of a type was accepted as a type")
 	}
 }
 
-// Every type of an event is one byte.
-func TestTypesAreShort(t *testing.T) {
+// Every valid type has a short form of one byte.
+func TestShortTypes(t *testing.T) {
 	for _, kind := range event.DefaultLimits().Types {
 		if short := shortTypes[kind]; len(short) != 1 || longTypes[short] != kind {
-			t.Errorf("type %q is stored as %q, which reads as %q", kind, short, longTypes[short])
+			t.Errorf("type %q is encoded as %q, which is decoded as %q", kind, short, longTypes[short])
 		}
 	}
 }
 
-// FuzzDecodeSequence reads anything, and what it can read it reads to the last byte.
+// FuzzDecodeSequence accepts any input. What can be decoded survives encoding and decoding.
 func FuzzDecodeSequence(f *testing.F) {
 	ids := []string{"e1", "b0f1c8de-0b8e-4f36-9d6a-5a1d6c0e7f12", "e3", "e4", "e5"}
 	for n := range ids { // as they are appended to a window of 3
@@ -60,21 +60,21 @@ func FuzzDecodeSequence(f *testing.F) {
 			return
 		}
 		if version < 0 || len(newest) > window {
-			t.Fatalf("%q reads as version %d with %d entries of at most %d", stored, version, len(newest), window)
+			t.Fatalf("%q is decoded as version %d with %d entries, at most %d are allowed", stored, version, len(newest), window)
 		}
 		for _, i := range newest {
 			entry, err := EncodeEvent(event.Event{ID: i.EventID, Item: i.Item, Type: i.Type, Time: i.Time, RecID: "r." + i.Credited})
 			if err != nil || strings.ContainsAny(i.EventID+i.Item+i.Type, "\x1c\x1e\x1f") || VersionOf("r."+i.Credited) != i.Credited {
-				continue // no event could have been stored so
+				continue // not the encoding of an event
 			}
 			if again, ok := decodeOne(entry); !ok || !reflect.DeepEqual(again, i) {
-				t.Fatalf("%+v comes back as %+v", i, again)
+				t.Fatalf("%+v is decoded as %+v", i, again)
 			}
 		}
 	})
 }
 
-func TestCorruptSequencesAreRefused(t *testing.T) {
+func TestCorruptSequencesAreRejected(t *testing.T) {
 	entry := "\x1ee1\x1f000000001hat\x1fv"
 	footer := func(count, skipped int) string { return fmt.Sprintf("%08x%03x%06x%s", 7, count, skipped, "000000001") }
 	for name, stored := range map[string]string{
@@ -95,10 +95,10 @@ func TestCorruptSequencesAreRefused(t *testing.T) {
 		"entries where there were none": entry + footer(0, 0),
 	} {
 		if version, newest, err := DecodeSequence(stored, 3); err == nil {
-			t.Errorf("%s: %q reads as version %d with %+v", name, stored, version, newest)
+			t.Errorf("%s: %q is decoded as version %d with %+v", name, stored, version, newest)
 		}
 		if items, err := DecodeItems(stored); err == nil && !strings.Contains(name, "UUID") {
-			t.Errorf("%s: %q reads as the items %q", name, stored, items)
+			t.Errorf("%s: %q is decoded as the items %q", name, stored, items)
 		}
 	}
 	if _, newest, err := DecodeSequence(entry+entry+footer(2, 0), 1); err != nil || len(newest) != 1 {
@@ -112,10 +112,10 @@ func FuzzEventID(f *testing.F) {
 	f.Add("B0F1C8DE-0B8E-4F36-9D6A-5A1D6C0E7F12")
 	f.Fuzz(func(t *testing.T, id string) {
 		if strings.HasPrefix(id, uuidMark) {
-			return // no id has control characters
+			return // IDs contain no control characters
 		}
 		if got, ok := (&uuids{left: 1}).unpack(packID(id)); !ok || got != id {
-			t.Fatalf("%q comes back as %q", id, got)
+			t.Fatalf("%q is unpacked as %q", id, got)
 		}
 	})
 }

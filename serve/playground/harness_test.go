@@ -23,11 +23,11 @@ type fake struct{ away bool }
 
 var errAway = errors.New("no Redis")
 
-func (f fake) About(context.Context, []string) (map[string]recs.About, error) {
+func (f fake) Metadata(context.Context, []string) (map[string]recs.Metadata, error) {
 	if f.away {
 		return nil, errAway
 	}
-	return map[string]recs.About{"m1": {Title: "Red kettle"}}, nil
+	return map[string]recs.Metadata{"m1": {Title: "Red kettle"}}, nil
 }
 
 func (f fake) Popular(context.Context) (recs.List, error) { return list("", "v1", 0, "p1", "p2"), nil }

@@ -16,7 +16,7 @@ import (
 
 // Reader reads what is told of items, and which are popular. *recs.Client is one.
 type Reader interface {
-	About(ctx context.Context, ids []string) (map[string]recs.About, error)
+	Metadata(ctx context.Context, ids []string) (map[string]recs.Metadata, error)
 	Popular(ctx context.Context) (recs.List, error)
 }
 

@@ -112,7 +112,7 @@ func (p *Playground) items(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
-	about, err := p.cfg.Reader.About(ctx, asked)
+	about, err := p.cfg.Reader.Metadata(ctx, asked)
 	if err != nil {
 		p.unavailable(ctx, w, "the titles cannot be read", err)
 		return

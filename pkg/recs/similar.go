@@ -13,20 +13,19 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// Bounds of what is popular near items.
 const (
-	newest = 8 // items of a user that are asked for their neighbors
-	fading = 0.8
+	contextItems = 8   // newest items of a user whose similar items are recommended
+	decay        = 0.8 // weight of a context item relative to the next newer one
 )
 
-type cachedNear struct {
+type cachedSimilar struct {
 	userstate.SimilarItems
 	read time.Time
 }
 
-// addContext lets each take from what is popular near its newest items, the older the less.
-func (c *Client) addContext(ctx context.Context, short []*request, knowSeen bool) error {
-	if !knowSeen {
+// addSimilar selects from the items similar to each user's newest ones.
+func (c *Client) addSimilar(ctx context.Context, short []*request, seenRead bool) error {
+	if !seenRead {
 		if err := c.readSeen(ctx, short); err != nil {
 			return err
 		}
@@ -38,21 +37,21 @@ func (c *Client) addContext(ctx context.Context, short []*request, knowSeen bool
 	if len(ids) == 0 {
 		return nil
 	}
-	near, err := c.near(ctx, ids)
+	similar, err := c.readSimilar(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for _, r := range short {
-		r.list = List{Items: merge(r.context(), near)}
+		r.candidates = List{Items: merge(r.context(), similar)}
 	}
-	return c.add(ctx, short, SourceContext)
+	return c.selectItems(ctx, short, SourceContext)
 }
 
-// context is the newest items, the last first, each once.
+// context returns the user's newest items, newest first, without repetitions.
 func (r *request) context() []string {
 	var ids []string
 	for _, id := range slices.Backward(r.seen) {
-		if len(ids) == newest {
+		if len(ids) == contextItems {
 			break
 		}
 		if !slices.Contains(ids, id) {
@@ -62,13 +61,14 @@ func (r *request) context() []string {
 	return ids
 }
 
-// merge adds up the scores of neighbors; the items themselves are no recommendation.
-func merge(context []string, near map[string]userstate.SimilarItems) []ScoredItem {
+// merge adds up the scores of the similar items, weighted by recency. The context items
+// themselves are left out.
+func merge(context []string, similar map[string]userstate.SimilarItems) []ScoredItem {
 	scores := make(map[string]float64)
 	for i, id := range context {
-		for _, other := range near[id] {
+		for _, other := range similar[id] {
 			if !slices.Contains(context, other.Item) {
-				scores[other.Item] += other.Score * math.Pow(fading, float64(i))
+				scores[other.Item] += other.Score * math.Pow(decay, float64(i))
 			}
 		}
 	}
@@ -82,7 +82,7 @@ func merge(context []string, near map[string]userstate.SimilarItems) []ScoredIte
 	return items
 }
 
-// readSeen reads the sequences, in one round trip.
+// readSeen reads the sequences of requests in one round trip.
 func (c *Client) readSeen(ctx context.Context, all []*request) error {
 	values := make([]*redis.SliceCmd, len(all))
 	pipe := c.rdb.Pipeline()
@@ -94,41 +94,41 @@ func (c *Client) readSeen(ctx context.Context, all []*request) error {
 	}
 	for i, r := range all {
 		if sequence, exists := values[i].Val()[0].(string); exists {
-			r.seen, _ = userstate.DecodeItems(sequence) // what cannot be read has no context
+			r.seen, _ = userstate.DecodeItems(sequence) // an unreadable sequence is treated as missing
 		}
 	}
 	return nil
 }
 
-// near looks up the neighbors of items, of those that are not in the cache in one round trip.
-func (c *Client) near(ctx context.Context, ids []string) (map[string]userstate.SimilarItems, error) {
-	known := make(map[string]userstate.SimilarItems, len(ids))
+// readSimilar returns the similar items of items. Those not in the cache take one round trip.
+func (c *Client) readSimilar(ctx context.Context, ids []string) (map[string]userstate.SimilarItems, error) {
+	found := make(map[string]userstate.SimilarItems, len(ids))
 	var missing []string
 	now := time.Now()
 	for _, id := range ids {
-		if _, done := known[id]; done {
+		if _, done := found[id]; done {
 			continue
 		}
-		cached, ok := c.neighbors.Get(id)
+		cached, ok := c.similar.Get(id)
 		if !ok || now.Sub(cached.read) >= c.opts.CacheFor {
 			missing = append(missing, id)
 		}
-		known[id] = cached.SimilarItems
+		found[id] = cached.SimilarItems
 	}
 	if len(missing) == 0 {
-		return known, nil
+		return found, nil
 	}
 	values := c.rdb.HMGet(ctx, c.keys.Similar(), missing...)
 	if err := values.Err(); err != nil {
-		return nil, c.explain(fmt.Errorf("look up what is popular near %d items: %w", len(missing), err), values)
+		return nil, withKey(fmt.Errorf("read the similar items of %d items: %w", len(missing), err), values)
 	}
 	for i, id := range missing {
-		var near userstate.SimilarItems
+		var similar userstate.SimilarItems
 		if text, exists := values.Val()[i].(string); exists {
-			near, _ = userstate.DecodeSimilar([]byte(text)) // what cannot be read says nothing
+			similar, _ = userstate.DecodeSimilar([]byte(text)) // an unreadable value is treated as missing
 		}
-		known[id] = near
-		c.neighbors.Add(id, cachedNear{SimilarItems: near, read: now})
+		found[id] = similar
+		c.similar.Add(id, cachedSimilar{SimilarItems: similar, read: now})
 	}
-	return known, nil
+	return found, nil
 }
