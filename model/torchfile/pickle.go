@@ -13,11 +13,11 @@ import (
 	"genrec/model/safetensors"
 )
 
-// maxPickle bounds a pickle in bytes, enough for some 5,000 tensors. Decoded it may
-// take 300 times its size.
+// maxPickle bounds the pickle in bytes, which suffices for about 5,000 tensors. Decoded, it may take
+// 300 times as much memory.
 const maxPickle = 1 << 20
 
-// maxDimensions is PyTorch's own limit.
+// maxDimensions is the limit of PyTorch.
 const maxDimensions = 64
 
 var storageTypes = map[storageClass]safetensors.Type{
@@ -27,10 +27,10 @@ var storageTypes = map[storageClass]safetensors.Type{
 	"DoubleStorage":   safetensors.F64,
 }
 
-// storageClass is the name of a class of module torch, such as FloatStorage.
+// storageClass is the name of a class in the module torch, such as FloatStorage.
 type storageClass string
 
-// storage is a run of elements of one type that tensors are views of.
+// storage is an array of elements of one type, of which tensors are views.
 type storage struct {
 	class storageClass
 	key   string
@@ -43,19 +43,19 @@ func (s *storage) elementType() safetensors.Type { return storageTypes[s.class] 
 
 func (s *storage) bytes() int64 { return s.count * s.elementType().Size() }
 
-// unpickler decodes the pickles of one file.
+// unpickler decodes the pickle of a file.
 type unpickler struct {
-	storages map[string]*storage
+	storages map[string]*storage // by key
 }
 
-// load decodes the pickle at the beginning of data and returns its length in bytes.
-func (u *unpickler) load(data []byte) (value any, length int, err error) {
-	length, err = pickleLength(data)
+// load decodes a pickle to tensor views in the types of package gopickle.
+func (u *unpickler) load(data []byte) (value any, err error) {
+	length, err := pickleLength(data)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer func() {
-		if r := recover(); r != nil { // the library trusts a pickle's structure
+		if r := recover(); r != nil { // the library does not check the structure of a pickle
 			err = fmt.Errorf("corrupt pickle: %v", r)
 		}
 	}()
@@ -64,9 +64,9 @@ func (u *unpickler) load(data []byte) (value any, length int, err error) {
 	p.PersistentLoad = u.storage
 	value, err = p.Load()
 	if err != nil {
-		return nil, 0, fmt.Errorf("pickle: %w", err)
+		return nil, fmt.Errorf("pickle: %w", err)
 	}
-	return value, length, nil
+	return value, nil
 }
 
 func findClass(module, name string) (any, error) {
@@ -76,18 +76,15 @@ func findClass(module, name string) (any, error) {
 	case module == "torch" && strings.HasSuffix(name, "Storage"):
 		return storageClass(name), nil
 	}
-	return nil, fmt.Errorf("class %s.%s has no place in a state dict", module, name)
+	return nil, fmt.Errorf("class %s.%s is not allowed in a state dict", module, name)
 }
 
-// storage resolves a persistent ID: "storage", class, key, location, element count
-// and, in the legacy format, a view that PyTorch has not written since 0.4.
+// storage resolves a persistent ID, a tuple of "storage", class, key, location and number of
+// elements.
 func (u *unpickler) storage(id any) (any, error) {
 	tuple, ok := id.(*types.Tuple)
-	if !ok || tuple.Len() < 5 || tuple.Get(0) != "storage" {
+	if !ok || tuple.Len() != 5 || tuple.Get(0) != "storage" {
 		return nil, errors.New("persistent ID is not that of a storage")
-	}
-	if tuple.Len() > 5 && tuple.Get(5) != nil {
-		return nil, errors.New("storage that is a view of another cannot be read: save the file again with PyTorch 0.4 or later")
 	}
 	class, classOK := tuple.Get(1).(storageClass)
 	key, keyOK := tuple.Get(2).(string)
@@ -101,18 +98,18 @@ func (u *unpickler) storage(id any) (any, error) {
 		u.storages[key] = known
 	}
 	if known.class != class || known.count != int64(count) {
-		return nil, fmt.Errorf("storage %q is given two types or sizes", key)
+		return nil, fmt.Errorf("storage %q has two types or sizes", key)
 	}
 	return known, nil
 }
 
-// rebuildTensor stands for the function that a pickle calls for each tensor, with
-// storage, offset, size, stride and arguments that matter to training alone.
+// rebuildTensor replaces torch._utils._rebuild_tensor_v2, which the pickle calls for each tensor with
+// its storage, offset, size, stride, and arguments that are only needed for training.
 type rebuildTensor struct{}
 
 func (rebuildTensor) Call(args ...any) (any, error) {
 	if len(args) < 4 {
-		return nil, fmt.Errorf("tensor of %d arguments", len(args))
+		return nil, fmt.Errorf("tensor with %d arguments", len(args))
 	}
 	from, fromOK := args[0].(*storage)
 	offset, offsetOK := args[1].(int)
@@ -140,16 +137,15 @@ func integers(value any) ([]int64, bool) {
 	return list, true
 }
 
-// argument is what follows an opcode.
+// argument describes the bytes that follow an opcode.
 type argument struct {
 	bytes   int  // of fixed size
-	counted bool // those bytes are a length, and so many bytes follow
-	lines   int  // that end in a newline
+	counted bool // these bytes are the length of a string that follows
+	lines   int  // strings that end in a newline
 }
 
-// opcodes are those that torch.save writes for state dicts, at pickle protocols 2 to 5
-// and from Python 2. Bytes objects are not among them: the library would expand them
-// without limit.
+// opcodes are the allowed ones, which torch.save writes for state dicts with the pickle protocols 2
+// to 5. Bytes objects are not among them: the library would allocate any announced length.
 var opcodes = map[byte]argument{
 	0x80: {bytes: 1},                // PROTO
 	0x95: {bytes: 8},                // FRAME
@@ -163,8 +159,6 @@ var opcodes = map[byte]argument{
 	'J':  {bytes: 4},                // BININT
 	0x8a: {bytes: 1, counted: true}, // LONG1
 	'G':  {bytes: 8},                // BINFLOAT
-	'U':  {bytes: 1, counted: true}, // SHORT_BINSTRING
-	'T':  {bytes: 4, counted: true}, // BINSTRING
 	0x8c: {bytes: 1, counted: true}, // SHORT_BINUNICODE
 	'X':  {bytes: 4, counted: true}, // BINUNICODE
 	')':  {},                        // EMPTY_TUPLE
@@ -181,7 +175,7 @@ var opcodes = map[byte]argument{
 	'c':  {lines: 2},                // GLOBAL
 	0x93: {},                        // STACK_GLOBAL
 	'R':  {},                        // REDUCE
-	0x81: {},                        // NEWOBJ, whose class the error then names
+	0x81: {},                        // NEWOBJ, allowed so that the error names the class
 	'b':  {},                        // BUILD
 	'Q':  {},                        // BINPERSID
 	'q':  {bytes: 1},                // BINPUT
@@ -196,17 +190,17 @@ const (
 	opStop  = '.'
 )
 
-var errPickleEnd = fmt.Errorf("pickle ends early or is longer than %d bytes", maxPickle)
+var errPickleEnd = fmt.Errorf("pickle is truncated or longer than %d bytes", maxPickle)
 
-// pickleLength finds the end of the pickle at the beginning of data, up to which every
-// announced length lies inside of the data. The library allocates what is announced.
+// pickleLength returns the length of the pickle at the beginning of data, after checking its opcodes
+// and that every announced length is within the data: the library would allocate it.
 func pickleLength(data []byte) (int, error) {
 	data = data[:min(len(data), maxPickle)]
 	for at := 0; at < len(data); {
 		code := data[at]
 		arg, known := opcodes[code]
 		if !known {
-			return 0, fmt.Errorf("pickle opcode 0x%02x at byte %d has no place in a state dict", code, at)
+			return 0, fmt.Errorf("pickle opcode 0x%02x at byte %d is not allowed in a state dict", code, at)
 		}
 		at++
 		if code == opStop {

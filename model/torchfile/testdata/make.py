@@ -1,4 +1,4 @@
-"""Writes the state dicts beside this file, which the tests know the values of.
+"""Writes the state dicts in this folder, whose values the tests expect.
 
 Run with PyTorch 1.6 or later: python make.py
 """
@@ -28,13 +28,12 @@ def module():
 
 
 save("zip", module())
-save("legacy", module(), _use_new_zipfile_serialization=False)
+save("legacy", module(), _use_new_zipfile_serialization=False)  # rejected
 for protocol in (3, 4, 5):
     save(f"protocol{protocol}", module(), pickle_protocol=protocol)
 save("half", {"values": values.half()})
 save("bfloat16", {"values": values.bfloat16()})
 save("double", {"values": values.double()})
-save("half-legacy", {"values": values.half()}, _use_new_zipfile_serialization=False)
 
 cube = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
 views = OrderedDict(
@@ -48,10 +47,8 @@ views = OrderedDict(
     empty=torch.empty(0, 4),
 )
 save("views", views)
-save("views-legacy", views, _use_new_zipfile_serialization=False)
 
 save("long", {"positions": torch.arange(3)})
-save("long-legacy", {"positions": torch.arange(3)}, _use_new_zipfile_serialization=False)
 save("checkpoint", {"weight": matrix, "epoch": 3})
 save("module", torch.nn.Linear(1, 1))
 save("list", [matrix])

@@ -9,8 +9,8 @@ import (
 	"genrec/model/safetensors"
 )
 
-// view is a tensor: an element for each index of the shape, at the offset plus the
-// index times the stride, in elements of the storage.
+// view is a tensor whose element at an index is that of the storage at the offset plus the sum of
+// index times stride over the dimensions.
 type view struct {
 	name    string
 	storage *storage
@@ -19,20 +19,20 @@ type view struct {
 	stride  []int64
 }
 
-// views returns the tensors of a state dict in its order.
-func views(root any) ([]*view, error) {
+// stateDict returns the tensors of a decoded state dict, in its order.
+func stateDict(root any) ([]*view, error) {
 	var named []*view
 	add := func(key, value any) error {
 		name, ok := key.(string)
 		if !ok {
-			return fmt.Errorf("state dict has a key of type %T, want strings", key)
+			return fmt.Errorf("state dict has a key of type %T, want a string", key)
 		}
 		v, ok := value.(*view)
 		if !ok {
-			return fmt.Errorf("entry %q is no tensor but %T: save the model's state_dict() alone", name, value)
+			return fmt.Errorf("entry %q is not a tensor but %T: save only the state_dict() of the model", name, value)
 		}
 		if v.storage.elementType() == "" {
-			return fmt.Errorf("tensor %q has a %s, only floating-point tensors of 16, 32 or 64 bits can be read", name, v.storage.class)
+			return fmt.Errorf("tensor %q has a %s, but only floating-point tensors of 16, 32 or 64 bits are supported", name, v.storage.class)
 		}
 		copied := *v // one tensor may have several names
 		copied.name = name
@@ -54,15 +54,15 @@ func views(root any) ([]*view, error) {
 			}
 		}
 	default:
-		return nil, fmt.Errorf("not a state dict but %T", root)
+		return nil, fmt.Errorf("the file holds %T instead of a state dict", root)
 	}
 	return named, nil
 }
 
-// materialize reads the storages and gives each tensor its elements row by row. All
-// that must be copied for it may have as many elements as the file has bytes: a few
-// bytes of pickle can ask for any number of copies.
-func materialize(named []*view, from source, fileBytes int64) ([]safetensors.Tensor, error) {
+// materialize reads the storages and returns contiguous tensors. Views that are not contiguous have
+// to be copied, altogether at most as many elements as the file has bytes: a few bytes of pickle can
+// define any number of copies.
+func materialize(named []*view, from archive, fileBytes int64) ([]safetensors.Tensor, error) {
 	tensors := make([]safetensors.Tensor, len(named))
 	copies := fileBytes
 	for i, v := range named {
@@ -80,17 +80,18 @@ func materialize(named []*view, from source, fileBytes int64) ([]safetensors.Ten
 		case v.contiguous():
 			t.Data = v.storage.data[v.offset : v.offset+count : v.offset+count]
 		case count > copies:
-			return nil, fmt.Errorf("tensor %q: the views up to it have more elements than the file's %d bytes", v.name, fileBytes)
+			return nil, fmt.Errorf("tensor %q: the views up to it have more elements than the file has bytes (%d)", v.name, fileBytes)
 		default:
 			copies -= count
-			t.Data = gather(make([]float32, 0, count), v.storage.data, v.offset, v.shape, v.stride)
+			t.Data = appendElements(make([]float32, 0, count), v.storage.data, v.offset, v.shape, v.stride)
 		}
 		tensors[i] = t
 	}
 	return tensors, nil
 }
 
-func (s *storage) read(from source) error {
+// read reads the elements, once.
+func (s *storage) read(from archive) error {
 	if s.data != nil || s.count == 0 {
 		return nil
 	}
@@ -103,14 +104,15 @@ func (s *storage) read(from source) error {
 	if err := s.elementType().ReadFloats(r, data); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil { // a zip entry compares its checksum at its end
+	if _, err := io.Copy(io.Discard, r); err != nil { // verifies the checksum, which is compared at the end of the entry
 		return err
 	}
 	s.data = data
 	return nil
 }
 
-// check returns the number of elements, all of which lie inside of the storage.
+// check returns the number of elements, which is at most limit, after checking that all are within the
+// storage.
 func (v *view) check(limit int64) (int64, error) {
 	count := int64(1)
 	for _, n := range v.shape {
@@ -121,10 +123,10 @@ func (v *view) check(limit int64) (int64, error) {
 			return 0, nil
 		}
 	}
-	left := v.storage.count - 1 - v.offset // elements of the storage behind the last one reached
+	left := v.storage.count - 1 - v.offset // elements of the storage after the last one of the view
 	for i, n := range v.shape {
 		if n > limit/count {
-			return 0, fmt.Errorf("shape %v has more elements than the file's %d bytes", v.shape, limit)
+			return 0, fmt.Errorf("shape %v has more elements than the file has bytes (%d)", v.shape, limit)
 		}
 		count *= n
 		stride := v.stride[i]
@@ -135,7 +137,7 @@ func (v *view) check(limit int64) (int64, error) {
 		left -= (n - 1) * stride
 	}
 	if v.offset < 0 || left < 0 {
-		return 0, fmt.Errorf("shape %v with stride %v from %d leaves its storage of %d elements", v.shape, v.stride, v.offset, v.storage.count)
+		return 0, fmt.Errorf("shape %v with stride %v at offset %d exceeds its storage of %d elements", v.shape, v.stride, v.offset, v.storage.count)
 	}
 	return count, nil
 }
@@ -151,13 +153,13 @@ func (v *view) contiguous() bool {
 	return true
 }
 
-// gather appends the elements of a view row by row.
-func gather(rows, data []float32, offset int64, shape, stride []int64) []float32 {
+// appendElements appends the elements of a view, row by row.
+func appendElements(rows, data []float32, offset int64, shape, stride []int64) []float32 {
 	if len(shape) == 0 {
 		return append(rows, data[offset])
 	}
 	for i := range shape[0] {
-		rows = gather(rows, data, offset+i*stride[0], shape[1:], stride[1:])
+		rows = appendElements(rows, data, offset+i*stride[0], shape[1:], stride[1:])
 	}
 	return rows
 }
