@@ -45,7 +45,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestReadFileNamesPathAndTensor(t *testing.T) {
+func TestReadFileErrorsNameFileAndTensor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.safetensors")
 	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("missing file: error %v, want one with the path", err)
@@ -55,11 +55,11 @@ func TestReadFileNamesPathAndTensor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `tensor "a"`) {
-		t.Errorf("cut file: error %v, want one with the path and the tensor", err)
+		t.Errorf("truncated file: error %v, want one with the path and the tensor", err)
 	}
 }
 
-func TestWriteRefuses(t *testing.T) {
+func TestWriteRejectsInvalidTensors(t *testing.T) {
 	for name, tensors := range map[string][]Tensor{
 		"wrong shape": {{Name: "a", Shape: []int64{2}, Data: []float32{1}}},
 		"same name":   {{Name: "a", Shape: []int64{1}, Data: []float32{1}}, {Name: "a", Shape: []int64{1}, Data: []float32{1}}},
@@ -103,10 +103,10 @@ func TestReadTypes(t *testing.T) {
 		}
 	}
 	if nan := fromHalf(0x7e00); nan == nan {
-		t.Errorf("half NaN became %v", nan)
+		t.Errorf("float16 NaN became %v", nan)
 	}
 	if zero := fromHalf(0x8000); !math.Signbit(float64(zero)) {
-		t.Error("half -0 lost its sign")
+		t.Error("float16 -0 lost its sign")
 	}
 }
 
@@ -123,7 +123,7 @@ func TestReadOrder(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
+func TestReadRejectsInvalidFiles(t *testing.T) {
 	const first = `"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`
 	for _, c := range []struct {
 		name string
@@ -133,18 +133,18 @@ func TestReadRefuses(t *testing.T) {
 		{"nothing", nil, "header length"},
 		{"a huge header", []byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), "not a safetensors file"},
 		{"a header longer than the file", []byte("\xff\xff\xff\x03\x00\x00\x00\x00"), "not a safetensors file"},
-		{"a cut header", file(`{}`, "")[:9], "cut short"},
+		{"a truncated header", file(`{}`, "")[:9], "truncated"},
 		{"no JSON", file(`hello`, ""), "header"},
 		{"another type", file(`{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}`, "xxxxxxxx"), `tensor "a": type "I64"`},
-		{"cut data", file(`{`+first+`}`, "xx"), `tensor "a" ends`},
+		{"truncated data", file(`{`+first+`}`, "xx"), `tensor "a" ends`},
 		{"a huge tensor", file(`{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}`, "xxxx"), `tensor "a" ends`},
-		{"offsets that go back", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "xxxx"), "offsets"},
+		{"decreasing offsets", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "xxxx"), "offsets"},
 		{"a negative offset", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}`, "xxxx"), "offsets"},
 		{"a shape that does not fit", file(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,4]}}`, "xxxx"), "shape"},
 		{"a shape that overflows", file(`{"a":{"dtype":"F32","shape":[4611686018427387905,4],"data_offsets":[0,4]}}`, "xxxx"), "shape"},
-		{"an overlap", file(`{`+first+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, "xxxxxx"), `tensor "b" begins at byte 2 of the data, inside`},
-		{"a gap", file(`{`+first+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[6,10]}}`, "xxxxxxxxxx"), `tensor "b" begins at byte 6 of the data, with a gap`},
-		{"bytes left", file(`{`+first+`}`, "xxxxyy"), "2 bytes behind"},
+		{"an overlap", file(`{`+first+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, "xxxxxx"), `tensor "b" begins at byte 2 of the data, overlapping`},
+		{"a gap", file(`{`+first+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[6,10]}}`, "xxxxxxxxxx"), `tensor "b" begins at byte 6 of the data, after a gap`},
+		{"trailing bytes", file(`{`+first+`}`, "xxxxyy"), "2 bytes after"},
 	} {
 		if _, err := readBytes(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)

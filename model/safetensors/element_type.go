@@ -6,10 +6,10 @@ import (
 	"math"
 )
 
-// Type is how a file stores the elements of a tensor.
+// Type is the type of the elements in a file.
 type Type string
 
-// The types that can be read, under the names of the format.
+// The supported types.
 const (
 	F16  Type = "F16"
 	BF16 Type = "BF16"
@@ -17,10 +17,10 @@ const (
 	F64  Type = "F64"
 )
 
-// chunkBytes is small enough for the processor's cache.
+// chunkBytes is the size of the read buffer, small enough for the CPU cache.
 const chunkBytes = 256 << 10
 
-// Size is the number of bytes of an element, 0 for a type that cannot be read.
+// Size is the number of bytes of an element, or 0 if the type is not supported.
 func (t Type) Size() int64 {
 	switch t {
 	case F16, BF16:
@@ -33,9 +33,8 @@ func (t Type) Size() int64 {
 	return 0
 }
 
-// ReadFloats fills floats with little-endian elements of the type, which must be one
-// that can be read. F64 is rounded to the nearest float32. An input that ends early is
-// io.ErrUnexpectedEOF.
+// ReadFloats fills floats with little-endian elements of a supported type. F64 is rounded to the
+// nearest float32. If the input is too short, the error is io.ErrUnexpectedEOF.
 func (t Type) ReadFloats(r io.Reader, floats []float32) error {
 	size := int(t.Size())
 	buffer := make([]byte, min(chunkBytes, len(floats)*size))
@@ -75,7 +74,7 @@ func (t Type) decode(data []byte, floats []float32) {
 	}
 }
 
-// fromHalf converts an IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction.
+// fromHalf converts an IEEE 754 binary16: a sign bit, 5 bits of exponent and 10 of fraction.
 func fromHalf(h uint16) float32 {
 	sign := uint32(h>>15) << 31
 	exponent := uint32(h>>10) & 0x1f
