@@ -25,7 +25,7 @@ func RulesFile(kind itemstats.RuleKind) string { return kind.String() + "_rules.
 type Bundle struct {
 	Model      *Model
 	Catalog    *catalog.Catalog
-	Vocabulary tokens.Vocabulary
+	Vocabulary tokens.Tokenizer
 	Rules      [itemstats.RuleKinds]*itemstats.Rules // nil for a kind without any
 }
 
@@ -74,7 +74,7 @@ func (b Bundle) Check() error {
 // CheckTexts says whether a model of a shape can read and write the ids of a catalog: it knows
 // the vocabulary, which has the tokens of all items, no two items are written alike, and a user
 // and an item fit into the model's positions.
-func CheckTexts(ids *catalog.Catalog, v tokens.Vocabulary, shape Config) error {
+func CheckTexts(ids *catalog.Catalog, v tokens.Tokenizer, shape Config) error {
 	if size := v.Size(); size > shape.Vocabulary {
 		return fmt.Errorf("the vocabulary has %d tokens, the model's vocab_size is %d", size, shape.Vocabulary)
 	}

@@ -75,7 +75,7 @@ func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vocabulary := tokens.NewCompact()
+	vocabulary := tokens.NewDigits()
 	m, err := New(testConfig(vocabulary.Size(), c.Users(), c.Items()), seed, testDevice(t))
 	if err != nil {
 		t.Fatal(err)

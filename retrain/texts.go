@@ -42,11 +42,11 @@ func (c Config) written(sequences []catalog.Sequence, settings catalog.Settings)
 	return b, err
 }
 
-func vocabularyOf(c *catalog.Catalog) (tokens.Vocabulary, error) {
+func vocabularyOf(c *catalog.Catalog) (tokens.Tokenizer, error) {
 	if levels := c.CodeLevels(); levels > 0 {
-		return tokens.NewCoded(levels, itemstats.CodebookSize)
+		return tokens.NewCodes(levels, itemstats.CodebookSize)
 	}
-	return tokens.NewCompact(), nil
+	return tokens.NewDigits(), nil
 }
 
 func (c Config) checkTexts(b model.Bundle) error {

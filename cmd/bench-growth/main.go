@@ -113,7 +113,7 @@ type bencher struct {
 	settings
 	config     model.Config
 	model      *model.Model
-	vocabulary *tokens.Coded
+	vocabulary *tokens.Codes
 	searcher   *model.Searcher
 	at         point // of the searcher
 	trieMB     float64
@@ -125,7 +125,7 @@ const (
 )
 
 func newBencher(s settings) (*bencher, error) {
-	vocabulary, err := tokens.NewCoded(levels, itemstats.CodebookSize)
+	vocabulary, err := tokens.NewCodes(levels, itemstats.CodebookSize)
 	if err != nil {
 		return nil, err
 	}

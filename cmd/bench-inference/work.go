@@ -55,7 +55,7 @@ func prepare(s settings) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocabulary := tokens.NewCompact()
+	vocabulary := tokens.NewDigits()
 	w := &work{kind: tensor.Float32}
 	if w.config, err = bench.Shape(s.shape, vocabulary.Size()); err != nil {
 		return nil, err

@@ -102,7 +102,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	if err != nil {
 		return nil, model.Config{}, err
 	}
-	vocabulary := tokens.NewCompact()
+	vocabulary := tokens.NewDigits()
 	config, err := bench.Shape(s.shape, vocabulary.Size())
 	if err != nil {
 		return nil, config, err

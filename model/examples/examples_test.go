@@ -11,7 +11,7 @@ import (
 	"genrec/model/tokens"
 )
 
-var vocabulary = tokens.NewCompact()
+var vocabulary = tokens.NewDigits()
 
 // shop has one user with ten items, each once, and a second one who makes it two.
 func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.Catalog, History) {
@@ -221,13 +221,13 @@ func label(e Example) string {
 }
 
 // wordy needs more tokens for a stranger than for the users of the catalog.
-type wordy struct{ *tokens.Compact }
+type wordy struct{ *tokens.Digits }
 
 func (w wordy) Encode(text string) []int64 {
 	if text == "user_0" {
-		return slices.Repeat(w.Compact.Encode(text), 4)
+		return slices.Repeat(w.Digits.Encode(text), 4)
 	}
-	return w.Compact.Encode(text)
+	return w.Digits.Encode(text)
 }
 
 func TestHiddenUsersFitToo(t *testing.T) {

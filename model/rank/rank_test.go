@@ -144,7 +144,7 @@ func newShop(t *testing.T) shop {
 func (s shop) ranker(n Network, allowSeen bool) *Ranker {
 	return New(Config{
 		Catalog: s.catalog, Rules: s.rules, Network: n, Items: 20, AllowSeen: allowSeen,
-		Builder: examples.NewBuilder(examples.Config{Catalog: s.catalog, Tokenizer: tokens.NewCompact(), MaxTokens: 512}),
+		Builder: examples.NewBuilder(examples.Config{Catalog: s.catalog, Tokenizer: tokens.NewDigits(), MaxTokens: 512}),
 	})
 }
 

@@ -21,7 +21,7 @@ func loadFixture(t testing.TB) *BPE {
 	return v
 }
 
-// reference is what Hugging Face makes of a text, see testdata/bpe/make.py.
+// reference is the result of Hugging Face for a text, see testdata/bpe/make.py.
 type reference struct {
 	Text  string
 	Words []string
@@ -55,7 +55,7 @@ func TestBPEAgreesWithHuggingFace(t *testing.T) {
 	}
 }
 
-func TestWordsAgreeWithHuggingFace(t *testing.T) {
+func TestPretokenizationAgreesWithHuggingFace(t *testing.T) {
 	for _, want := range references(t) {
 		var got []string
 		for rest := want.Text; rest != ""; {
@@ -68,7 +68,7 @@ func TestWordsAgreeWithHuggingFace(t *testing.T) {
 	}
 }
 
-func TestSpecialTokens(t *testing.T) {
+func TestBPESpecialTokens(t *testing.T) {
 	v := loadFixture(t)
 	if v.Size() != 1000 || v.MaskID() != 999 {
 		t.Errorf("size %d and mask %d, want 1000 and 999", v.Size(), v.MaskID())
@@ -86,7 +86,7 @@ func TestSpecialTokens(t *testing.T) {
 	}
 }
 
-func TestEncodeConcurrently(t *testing.T) {
+func TestBPEIsSafeForConcurrentUse(t *testing.T) {
 	v, all := loadFixture(t), references(t)
 	var group sync.WaitGroup
 	for range 4 {
@@ -101,7 +101,7 @@ func TestEncodeConcurrently(t *testing.T) {
 	group.Wait()
 }
 
-func TestSaveKeepsTheBytes(t *testing.T) {
+func TestSaveBPEKeepsTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	v, err := Load(fixture)
 	if err != nil {
@@ -120,11 +120,11 @@ func TestSaveKeepsTheBytes(t *testing.T) {
 		t.Errorf("the saved vocabulary loads as %v (%v), want the same ids", again, err)
 	}
 	if err := v.Save(filepath.Join(dir, "missing")); err == nil || !strings.Contains(err.Error(), "missing") {
-		t.Errorf("save into a folder that is not there: error %v, want one that names it", err)
+		t.Errorf("save into a missing folder: error %v, want one that names it", err)
 	}
 }
 
-func TestLoadRefusesBrokenFiles(t *testing.T) {
+func TestLoadBPERejectsInvalidFiles(t *testing.T) {
 	read := func(name string) string {
 		data, err := os.ReadFile(filepath.Join(fixture, name))
 		if err != nil {
@@ -156,15 +156,15 @@ func TestLoadRefusesBrokenFiles(t *testing.T) {
 		{"no token for a byte", swap(vocabulary, `"!": 4`, `"!!": 4`), merges, `vocab.json lacks the token "!" of byte 0x21`},
 		{"huge vocabulary", strings.Repeat(" ", maxFileBytes+1), merges, "vocab.json has more than 16777216 bytes"},
 		{"huge merges", vocabulary, strings.Repeat(" ", maxFileBytes+1), "merges.txt has more than 16777216 bytes"},
-		{"empty merges", vocabulary, "", "merges.txt hold no merges"},
-		{"merges with a header alone", vocabulary, "#version: 0.2\n", "merges.txt hold no merges"},
+		{"empty merges", vocabulary, "", "merges.txt has no merges"},
+		{"merges with only a header", vocabulary, "#version: 0.2\n", "merges.txt has no merges"},
 		{"one token", vocabulary, "#version: 0.2\nem\n", `merges.txt line 2: "em" is not two tokens`},
 		{"three tokens", vocabulary, "e m i\n", `merges.txt line 1: "e m i" is not two tokens`},
 		{"blank line", vocabulary, "e m\n\ni t\n", `merges.txt line 2: "" is not two tokens`},
 		{"result that the vocabulary lacks", vocabulary, "e m\n! !\n", `merges.txt line 2: the vocabulary lacks the token "!!" of the merge "! !"`},
 		{"part that the vocabulary lacks", vocabulary, "€ m\n", `merges.txt line 1: the vocabulary lacks the token "€" of the merge "€ m"`},
-		{"repeated merge", vocabulary, "e m\ni t\ne m\n", `merges.txt line 3: the merge "e m" stands twice`},
-		{"merge of a special token", swap(vocabulary, `"em"`, `"s>"`), "< s>\n", `merges.txt line 1: the merge "< s>" makes a special token`},
+		{"repeated merge", vocabulary, "e m\ni t\ne m\n", `merges.txt line 3: the merge "e m" is listed twice`},
+		{"merge of a special token", swap(vocabulary, `"em"`, `"s>"`), "< s>\n", `merges.txt line 1: the merge "< s>" results in a special token`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -194,7 +194,7 @@ func TestLoadNamesTheMissingFile(t *testing.T) {
 	}
 }
 
-// Windows' line ends and a last line without an end are read like others.
+// CRLF line ends, and a last line without a line end, are accepted.
 func TestLoadReadsOtherLineEnds(t *testing.T) {
 	dir := t.TempDir()
 	v := loadFixture(t)
@@ -207,7 +207,7 @@ func TestLoadReadsOtherLineEnds(t *testing.T) {
 	}
 }
 
-func FuzzDecodeGivesTheTextBack(f *testing.F) {
+func FuzzBPERoundTrip(f *testing.F) {
 	for _, r := range references(f) {
 		f.Add([]byte(r.Text))
 	}
@@ -224,7 +224,7 @@ func FuzzDecodeGivesTheTextBack(f *testing.F) {
 	})
 }
 
-func BenchmarkEncodeItem(b *testing.B) {
+func BenchmarkBPEEncode(b *testing.B) {
 	v := loadFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// wordLength is the length in bytes of the first word of a text that is not empty,
-// as GPT-2's regular expression cuts it, which Go's regexp cannot say for want of
-// a lookahead:
+// wordLength returns the length in bytes of the first word of a non-empty text, as split by GPT-2's
+// regular expression, which Go's regexp does not support because of the lookahead:
 //
 //	's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 func wordLength(text string) int {
@@ -22,21 +21,21 @@ func wordLength(text string) int {
 		start = 1
 	}
 	if r, size := utf8.DecodeRuneInString(text[start:]); size > 0 && classOf(r) != space {
-		return start + run(text[start:], classOf(r))
+		return start + classLength(text[start:], classOf(r))
 	}
-	n := run(text, space)
+	n := classLength(text, space)
 	if n == len(text) {
 		return n
 	}
-	// The last blank goes to the word behind it, unless it is the only one.
+	// The last space belongs to the word after it, unless it is the only one.
 	if _, last := utf8.DecodeLastRuneInString(text[:n]); last < n {
 		return n - last
 	}
 	return n
 }
 
-// run is the length in bytes of the characters of one class that a text begins with.
-func run(text string, c class) int {
+// classLength is the length in bytes of the longest prefix of a text with characters of one class.
+func classLength(text string, c class) int {
 	for i, r := range text {
 		if classOf(r) != c {
 			return i
@@ -67,8 +66,8 @@ func classOf(r rune) class {
 	}
 }
 
-// Assigned in Unicode 15.1 and 16, which the tokenizers library knows and Go's
-// tables, of Unicode 15, do not.
+// Characters of Unicode 15.1 and 16, which Hugging Face's tokenizers supports. Go's tables are those
+// of Unicode 15.
 var (
 	laterLetters = &unicode.RangeTable{
 		R16: []unicode.Range16{

@@ -23,7 +23,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, VocabularyFile), vocabulary, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if len(merges) > 0 { // without, it is a vocabulary of pieces
+		if len(merges) > 0 { // otherwise a fixed vocabulary
 			if err := os.WriteFile(filepath.Join(dir, MergesFile), merges, 0o600); err != nil {
 				t.Fatal(err)
 			}
