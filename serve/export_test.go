@@ -1,9 +1,9 @@
 package serve
 
-// MaxBodies is how many requests of a route with bodies are answered at once.
+// MaxBodies is the maximum number of concurrent requests of a route with bodies.
 const MaxBodies = maxBodies
 
-// Routes returns all of them as METHOD PATH.
+// Routes returns all routes as METHOD PATH.
 func Routes() (all []string) {
 	var s Server
 	for _, r := range append(s.routes(), s.openRoutes()...) {

@@ -10,7 +10,7 @@ import (
 	"genrec/pkg/event"
 )
 
-// What is accepted of a query is within bounds, and says the same when it is written again.
+// An accepted query is valid and survives encoding and parsing.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"", "n=5&exclude=a&exclude=b&exclude_seen=true&category=c&diversity=2", "n=0", "n=1&n=2", "exclude=%zz", "a=b", "exclude_seen=t", "n=%31"} {
 		f.Add(seed)
@@ -19,7 +19,7 @@ func FuzzQuery(f *testing.F) {
 		q, err := parseQuery(raw)
 		if err != nil {
 			if len(err.Error()) > 1000 {
-				t.Errorf("the error repeats %d bytes of what was sent", len(err.Error()))
+				t.Errorf("the error repeats %d bytes of the input", len(err.Error()))
 			}
 			return
 		}
@@ -29,7 +29,7 @@ func FuzzQuery(f *testing.F) {
 		values, _ := url.ParseQuery(raw)
 		again, err := parseQuery(values.Encode())
 		if err != nil || again.N != q.N || again.ExcludeSeen != q.ExcludeSeen || strings.Join(again.Exclude, "\n") != strings.Join(q.Exclude, "\n") {
-			t.Errorf("%q was read as %+v, and written again as %+v (error %v)", raw, q, again, err)
+			t.Errorf("%q was parsed as %+v, and its encoding as %+v (error %v)", raw, q, again, err)
 		}
 	})
 }
@@ -54,7 +54,7 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// Whatever is accepted is an event to whoever reads the stream.
+// An accepted event is valid for the consumers of the stream.
 func FuzzEvents(f *testing.F) {
 	one := `{"event_id":"1","user_id":"ann","item_id":"i","timestamp":1750000000000}`
 	for _, seed := range []string{one, "[" + one + "]", " [" + one + " , " + one + "]\n", "[" + one + ",{}]", "[]", "[[]]", "null", one + one} {
@@ -72,7 +72,7 @@ func FuzzEvents(f *testing.F) {
 		for _, e := range events {
 			read, err := event.Decode(e.JSON, now, event.DefaultLimits())
 			if err != nil || read.User != e.User || !json.Valid(e.JSON) {
-				t.Errorf("%q was accepted for user %q, and is read as %+v, error %v", e.JSON, e.User, read, err)
+				t.Errorf("%q was accepted for user %q, but is decoded as %+v, error %v", e.JSON, e.User, read, err)
 			}
 		}
 	})

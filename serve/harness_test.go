@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
-// newReader fills a Redis of its own: ann has a list and has seen m1, kim
-// has none and has seen a hat, all know what is popular.
+// newReader returns a client for a Redis in which ann has a list and has seen m1, kim has no list
+// and has seen a hat, and popular and similar items exist.
 func newReader(t testing.TB) (*recs.Client, *redis.Client) {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: embeddedtest.StartRedis(t), ContextTimeoutEnabled: true, MaxRetries: -1})

@@ -6,18 +6,19 @@ import (
 	"net/http"
 )
 
-// OpenAPI describes all routes, in version 3.1.
+// OpenAPI is the OpenAPI 3.1 document of all routes.
 //
 //go:embed openapi.json
 var OpenAPI []byte
 
 type route struct {
 	method, path string
-	atOnce       int // most requests
+	concurrency  int // maximum number of requests in flight
 	handle       http.HandlerFunc
 }
 
-// routes need a token, where there are any, and count towards the limits.
+// routes are the routes that need a token, if the server has any, and that the rate limit
+// applies to.
 func (s *Server) routes() []route {
 	return []route{
 		{http.MethodGet, "/v1/users/{id}/recommendations", maxReads, s.recommendUser},
@@ -26,7 +27,7 @@ func (s *Server) routes() []route {
 	}
 }
 
-// openRoutes are for everybody.
+// openRoutes are the routes without authentication.
 func (s *Server) openRoutes() []route {
 	return []route{
 		{http.MethodGet, "/healthz", maxReads, s.health},
@@ -41,17 +42,17 @@ func (s *Server) newHandler() http.Handler {
 		mux.Handle(r.method+" "+r.path, s.measure(r.path, handler))
 		mux.Handle(r.path, s.measure(r.path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Allow", r.method)
-			Refuse(w, http.StatusMethodNotAllowed, "ask for this path with %s", r.method)
+			WriteProblem(w, http.StatusMethodNotAllowed, "this path supports only %s", r.method)
 		})))
 	}
 	for _, r := range s.openRoutes() {
-		add(r, bound(r.atOnce, r.handle))
+		add(r, limitConcurrency(r.concurrency, r.handle))
 	}
 	for _, r := range s.routes() {
-		add(r, s.follow(r, bound(r.atOnce, s.authenticate(r.handle))))
+		add(r, s.trace(r, limitConcurrency(r.concurrency, s.authenticate(r.handle))))
 	}
 	mux.Handle("/", s.measure(otherRoute, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		Refuse(w, http.StatusNotFound, "there is nothing at this path: /openapi.json tells what there is")
+		WriteProblem(w, http.StatusNotFound, "unknown path: see /openapi.json")
 	})))
 	return mux
 }
@@ -62,20 +63,20 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	Answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// ready does not speak of Kafka: without it, recommendations can be read all the same.
+// ready ignores Kafka: recommendations can be read without it.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.stopping.Load() {
-		Refuse(w, http.StatusServiceUnavailable, "stopping")
+		WriteProblem(w, http.StatusServiceUnavailable, "shutting down")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readTime)
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	if err := s.reader.Ping(ctx); err != nil {
-		s.unavailable(ctx, w, "Redis does not answer", err)
+		s.unavailable(ctx, w, "Redis does not respond", err)
 		return
 	}
-	Answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }

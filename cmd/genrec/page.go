@@ -72,7 +72,7 @@ func servePage(ctx context.Context, page *playground.Playground, client *recs.Cl
 		}
 		producer := serve.NewProducer(s.kafka, slog.Default())
 		defer func() { err = errors.Join(err, producer.Close()) }()
-		cfg := serve.Config{Address: listener.Addr().String(), Around: page.Around(local)}
+		cfg := serve.Config{Address: listener.Addr().String(), Middleware: page.Around(local)}
 		if o != nil {
 			cfg.Tracing = o.tracing
 		}

@@ -51,7 +51,9 @@ func list(user, version string, sequence int64, items ...string) recs.List {
 	return l
 }
 
-var api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve.Answer(w, http.StatusOK, "the API: "+r.URL.Path) })
+var api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve.WriteJSON(w, http.StatusOK, "the API: "+r.URL.Path)
+})
 
 // start serves a page of its own as the program does, and returns its address.
 func start(t *testing.T, cfg playground.Config) (*playground.Playground, string) {
@@ -68,11 +70,11 @@ func startAll(t *testing.T, cfg playground.Config) (*playground.Playground, *emb
 	cfg.Logger = servetest.Quiet
 	page := playground.New(cfg)
 	around := func(http.Handler) http.Handler { return page.Around(true)(api) }
-	return page, embeddedtest.Run(t, page.Run), servetest.Start(t, serve.Config{Around: around}, nil, nil)
+	return page, embeddedtest.Run(t, page.Run), servetest.Start(t, serve.Config{Middleware: around}, nil, nil)
 }
 
 // ask returns an answer and its body.
-func ask(t *testing.T, method, url string, header ...string) (servetest.Reply, string) {
+func ask(t *testing.T, method, url string, header ...string) (servetest.Response, string) {
 	t.Helper()
-	return servetest.Ask(t, servetest.Request(t, method, url, "", header...))
+	return servetest.Send(t, servetest.Request(t, method, url, "", header...))
 }

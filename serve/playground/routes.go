@@ -49,12 +49,12 @@ func (p *Playground) routes(api http.Handler) http.Handler {
 func secure(page http.Handler, local bool) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		serve.Refuse(w, http.StatusForbidden, "pages of other sites may send nothing here")
+		serve.WriteProblem(w, http.StatusForbidden, "pages of other sites may send nothing here")
 	}))
 	guarded := guard.Handler(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local && !isLocal(r.Host) {
-			serve.Refuse(w, http.StatusMisdirectedRequest, "ask for localhost: this address is for this machine alone")
+			serve.WriteProblem(w, http.StatusMisdirectedRequest, "ask for localhost: this address is for this machine alone")
 			return
 		}
 		header := w.Header()
@@ -85,7 +85,7 @@ type done struct {
 func (p *Playground) user(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if err := event.CheckID("user", id); err != nil {
-		serve.Refuse(w, http.StatusBadRequest, "%v", err)
+		serve.WriteProblem(w, http.StatusBadRequest, "%v", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
@@ -101,13 +101,13 @@ func (p *Playground) user(w http.ResponseWriter, r *http.Request) {
 			history = append(history, done{i.Item, i.Type, i.Time})
 		}
 	}
-	serve.Answer(w, http.StatusOK, map[string][]done{"history": history})
+	serve.WriteJSON(w, http.StatusOK, map[string][]done{"history": history})
 }
 
 func (p *Playground) items(w http.ResponseWriter, r *http.Request) {
 	asked := r.URL.Query()["id"]
 	if len(asked) > maxAsked {
-		serve.Refuse(w, http.StatusBadRequest, "%d items are asked for: at most %d are answered at once", len(asked), maxAsked)
+		serve.WriteProblem(w, http.StatusBadRequest, "%d items are asked for: at most %d are answered at once", len(asked), maxAsked)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
@@ -117,22 +117,22 @@ func (p *Playground) items(w http.ResponseWriter, r *http.Request) {
 		p.unavailable(ctx, w, "the titles cannot be read", err)
 		return
 	}
-	serve.Answer(w, http.StatusOK, about)
+	serve.WriteJSON(w, http.StatusOK, about)
 }
 
 func (p *Playground) startTraining(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case p.cfg.Train == nil:
-		serve.Refuse(w, http.StatusNotImplemented, "this server does not train")
+		serve.WriteProblem(w, http.StatusNotImplemented, "this server does not train")
 	case !p.want():
-		serve.Refuse(w, http.StatusConflict, "a training runs already: one at a time")
+		serve.WriteProblem(w, http.StatusConflict, "a training runs already: one at a time")
 	default:
-		serve.Answer(w, http.StatusAccepted, map[string]string{"status": "training"})
+		serve.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "training"})
 	}
 }
 
 func (p *Playground) unavailable(ctx context.Context, w http.ResponseWriter, what string, err error) {
 	p.cfg.Logger.WarnContext(ctx, "the page is told 503", "why", what, "err", err)
 	w.Header().Set("Retry-After", "1")
-	serve.Refuse(w, http.StatusServiceUnavailable, "%s: does Redis run?", what)
+	serve.WriteProblem(w, http.StatusServiceUnavailable, "%s: does Redis run?", what)
 }

@@ -133,20 +133,20 @@ func (p *Playground) stream(w http.ResponseWriter, r *http.Request) {
 	user := r.URL.Query().Get("user")
 	if user != "" {
 		if err := event.CheckID("user", user); err != nil {
-			serve.Refuse(w, http.StatusBadRequest, "%v", err)
+			serve.WriteProblem(w, http.StatusBadRequest, "%v", err)
 			return
 		}
 	}
 	s := p.subscribe(user)
 	if s == nil {
 		w.Header().Set("Retry-After", "5")
-		serve.Refuse(w, http.StatusServiceUnavailable, "%d pages are open already: close one", maxStreams)
+		serve.WriteProblem(w, http.StatusServiceUnavailable, "%d pages are open already: close one", maxStreams)
 		return
 	}
 	defer p.unsubscribe(s)
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Time{}); err != nil { // the server's is for requests that end
-		serve.Refuse(w, http.StatusInternalServerError, "this connection cannot stay open: %v", err)
+		serve.WriteProblem(w, http.StatusInternalServerError, "this connection cannot stay open: %v", err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -1,4 +1,5 @@
-// Package servetest is what tests of the server and of what stands before it share.
+// Package servetest starts servers for tests of package serve and its middleware, and sends
+// requests to them.
 package servetest
 
 import (
@@ -14,17 +15,17 @@ import (
 	"genrec/serve"
 )
 
-// Quiet logs nothing.
+// Quiet discards all log records.
 var Quiet = slog.New(slog.DiscardHandler)
 
-// Running is a server that runs until the test ends.
+// Running is a server that runs until the end of the test.
 type Running struct {
-	URL     string // https where there is TLS
-	Server  *serve.Server
-	Service *embeddedtest.Service
+	URL     string                // https with TLS
+	Server  *serve.Server         // the server itself
+	Service *embeddedtest.Service // to stop it earlier
 }
 
-// Start runs a server at a free port, without a log unless cfg has one.
+// Start runs a server at a free port. It logs nothing unless cfg has a logger.
 func Start(t testing.TB, cfg serve.Config, reader serve.Reader, publisher serve.Publisher) Running {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,8 +48,8 @@ func Start(t testing.TB, cfg serve.Config, reader serve.Reader, publisher serve.
 	return Running{scheme + cfg.Address, server, service}
 }
 
-// Request returns one with a body of JSON, unless it is empty, and with headers: name, value,
-// and so on.
+// Request returns a request with a JSON body, unless body is empty, and with headers, given as
+// names and values in turn.
 func Request(t testing.TB, method, url, body string, header ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -67,29 +68,29 @@ func Request(t testing.TB, method, url, body string, header ...string) *http.Req
 	return r
 }
 
-// Reply is what comes back beside the body.
-type Reply struct {
-	StatusCode int
-	Header     http.Header
+// Response is a response without its body.
+type Response struct {
+	StatusCode int         // HTTP status
+	Header     http.Header // headers
 }
 
-// Ask sends a request, and returns the answer with its body read.
-func Ask(t testing.TB, r *http.Request) (Reply, string) {
+// Send sends a request and returns the response and its body.
+func Send(t testing.TB, r *http.Request) (Response, string) {
 	t.Helper()
-	return AskBy(t, http.DefaultClient, r)
+	return SendWith(t, http.DefaultClient, r)
 }
 
-// AskBy is Ask by a client.
-func AskBy(t testing.TB, client *http.Client, r *http.Request) (Reply, string) {
+// SendWith is Send with a client.
+func SendWith(t testing.TB, client *http.Client, r *http.Request) (Response, string) {
 	t.Helper()
-	answer, err := client.Do(r)
+	response, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Reply{answer.StatusCode, answer.Header}, string(body)
+	return Response{response.StatusCode, response.Header}, string(body)
 }

@@ -22,14 +22,14 @@ import (
 	"genrec/serve/servetest"
 )
 
-// testdata/*.http hold requests, and after each what comes back:
+// testdata/*.http contain requests, each followed by the expected response:
 //
 //	> GET /v1/users/ann/recommendations?n=1
 //	> a line of its body
 //	200 application/json
-//	a line of the answer
+//	a line of the response
 //
-// Both are also held against openapi.json, but for requests that are refused.
+// Responses, and requests that are accepted, are also validated against openapi.json.
 func TestGoldenRequests(t *testing.T) {
 	reader, _ := newReader(t)
 	servers, _ := embeddedtest.Start(t)
@@ -53,7 +53,7 @@ func TestGoldenRequests(t *testing.T) {
 		}
 		var got strings.Builder
 		for _, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-			got.WriteString(rehearse(t, at, block) + "\n\n")
+			got.WriteString(replay(t, at, block) + "\n\n")
 		}
 		if got := strings.TrimSpace(got.String()) + "\n"; got != string(text) {
 			if os.Getenv("GENREC_UPDATE") != "" {
@@ -61,7 +61,7 @@ func TestGoldenRequests(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			t.Errorf("%s: answers are now\n%s\nGENREC_UPDATE=1 go test ./serve writes them down", file, got)
+			t.Errorf("%s: responses are now\n%s\nGENREC_UPDATE=1 go test ./serve updates the file", file, got)
 		}
 	}
 	messages := servers.Messages(stream.DefaultTopics().Interactions)
@@ -69,7 +69,7 @@ func TestGoldenRequests(t *testing.T) {
 	for _, m := range messages {
 		users = append(users, string(m.Key))
 		if _, err := event.Decode(m.Value, m.Time, event.DefaultLimits()); err != nil {
-			t.Errorf("%s is in the stream: %v", m.Value, err)
+			t.Errorf("invalid event %s in the stream: %v", m.Value, err)
 		}
 	}
 	if len(users) != 3 {
@@ -77,8 +77,8 @@ func TestGoldenRequests(t *testing.T) {
 	}
 }
 
-// rehearse sends the request of a block and returns the block as it should be.
-func rehearse(t *testing.T, url, block string) string {
+// replay sends the request of a block and returns the block with the actual response.
+func replay(t *testing.T, url, block string) string {
 	t.Helper()
 	var lines []string
 	for line := range strings.Lines(block) {
@@ -89,7 +89,7 @@ func rehearse(t *testing.T, url, block string) string {
 	method, path, _ := strings.Cut(lines[0], " ")
 	body := strings.Join(lines[1:], "\n")
 	r := servetest.Request(t, method, url+path, body)
-	response, answer := servetest.Ask(t, r)
+	response, answer := servetest.Send(t, r)
 	compareWithOpenAPI(t, servetest.Request(t, method, url+path, body), response, answer)
 	return fmt.Sprintf("> %s\n%d %s\n%s", strings.Join(lines, "\n> "), response.StatusCode, response.Header.Get("Content-Type"), answer)
 }
@@ -103,7 +103,7 @@ func loadOpenAPI(t *testing.T) *openapi3.T {
 	return doc
 }
 
-func compareWithOpenAPI(t *testing.T, r *http.Request, response servetest.Reply, body string) {
+func compareWithOpenAPI(t *testing.T, r *http.Request, response servetest.Response, body string) {
 	t.Helper()
 	doc := loadOpenAPI(t)
 	router, err := gorillamux.NewRouter(doc)
@@ -113,7 +113,7 @@ func compareWithOpenAPI(t *testing.T, r *http.Request, response servetest.Reply,
 	route, parameters, err := router.FindRoute(r)
 	if err != nil {
 		if response.StatusCode != http.StatusNotFound && response.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("%s %s is answered by %d, but not in openapi.json: %v", r.Method, r.URL, response.StatusCode, err)
+			t.Errorf("%s %s responds with %d, but is not in openapi.json: %v", r.Method, r.URL, response.StatusCode, err)
 		}
 		return
 	}
@@ -122,14 +122,14 @@ func compareWithOpenAPI(t *testing.T, r *http.Request, response servetest.Reply,
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateRequest(t.Context(), input); err != nil && response.StatusCode < 400 {
-		t.Errorf("%s %s is accepted, but not by openapi.json: %v", r.Method, r.URL, err)
+		t.Errorf("%s %s is accepted, but invalid by openapi.json: %v", r.Method, r.URL, err)
 	}
 	output := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: response.StatusCode, Header: response.Header, Options: input.Options,
 	}
 	output.SetBodyBytes([]byte(body))
 	if err := openapi3filter.ValidateResponse(t.Context(), output); err != nil {
-		t.Errorf("the answer to %s %s is not as openapi.json says: %v", r.Method, r.URL, err)
+		t.Errorf("the response to %s %s is invalid by openapi.json: %v", r.Method, r.URL, err)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestOpenAPIIsValidAndComplete(t *testing.T) {
 		delete(described, route)
 	}
 	for route := range described {
-		t.Errorf("openapi.json describes %s, which there is not", route)
+		t.Errorf("openapi.json describes %s, which does not exist", route)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestOpenAPIHasTheSchemaOfEvents(t *testing.T) {
 	for name, want := range map[string]any{"Event": schema, "ID": id} {
 		got, _ := json.Marshal(doc.Components.Schemas[name])
 		if want, _ := json.Marshal(want); !bytes.Equal(got, want) {
-			t.Errorf("in openapi.json, %s is\n%s\nand in pkg/event/schema.json\n%s", name, got, want)
+			t.Errorf("%s is\n%s\nin openapi.json, and in pkg/event/schema.json\n%s", name, got, want)
 		}
 	}
 }

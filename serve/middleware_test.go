@@ -17,27 +17,27 @@ import (
 	"genrec/serve/servetest"
 )
 
-func TestMetricsTellOfRoutesAndSources(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	reader, _ := newReader(t)
 	token := strings.Repeat("a", serve.MinToken)
 	running := servetest.Start(t, serve.Config{Tokens: []string{token}, Rate: 4}, reader, nil)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(running.Server.Metrics()...)
-	ask1 := func(method, path, body string) {
-		servetest.Ask(t, servetest.Request(t, method, running.URL+path, body, "Authorization", "Bearer "+token))
+	send := func(method, path, body string) {
+		servetest.Send(t, servetest.Request(t, method, running.URL+path, body, "Authorization", "Bearer "+token))
 	}
-	ask1("GET", "/v1/users/ann/recommendations", "")
-	ask1("POST", "/v1/recommendations", `{"user_ids": ["ann", "kim", "bob"], "category": ["shoes"]}`)
-	ask1("GET", "/v1/users/ann/recommendations?category=cars", "")
-	ask1("GET", "/v1/users/ann/recommendations?m=3", "")
+	send("GET", "/v1/users/ann/recommendations", "")
+	send("POST", "/v1/recommendations", `{"user_ids": ["ann", "kim", "bob"], "category": ["shoes"]}`)
+	send("GET", "/v1/users/ann/recommendations?category=cars", "")
+	send("GET", "/v1/users/ann/recommendations?m=3", "")
 	for range 20 {
-		ask1("POST", "/v1/events", "{}") // 501, and too many
+		send("POST", "/v1/events", "{}") // 501, then 429
 	}
-	ask1("PUT", "/healthz", "")
-	ask1("GET", "/v1/users/ann", "")
+	send("PUT", "/healthz", "")
+	send("GET", "/v1/users/ann", "")
 
 	want := `
-# HELP genrec_http_answers_total Users who were answered, by the source of their first item.
+# HELP genrec_http_answers_total Users answered over HTTP by the source of their first item.
 # TYPE genrec_http_answers_total counter
 genrec_http_answers_total{source="context"} 1
 genrec_http_answers_total{source="model"} 2
@@ -66,14 +66,13 @@ genrec_http_answers_total{source="popular"} 1
 		}
 	}
 	if counts["429 /v1/events"] == 0 {
-		t.Errorf("no request was refused for the rate: %v", counts)
+		t.Errorf("no request exceeded the rate limit: %v", counts)
 	}
 }
 
-// An event that came over HTTP goes on in the request's trace, which is in no log and no
-// span beside its user.
-func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
-	const traceID, above = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+// An event accepted over HTTP continues the trace of the request. No span contains the user's ID.
+func TestEventsContinueTheTraceOfTheRequest(t *testing.T) {
+	const traceID, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	reader, _ := newReader(t)
 	for _, traced := range []bool{true, false} {
 		servers, _ := embeddedtest.Start(t)
@@ -85,12 +84,12 @@ func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
 			cfg.Tracing = sdk.NewTracerProvider(sdk.WithSyncer(exporter))
 		}
 		running := servetest.Start(t, cfg, reader, producer)
-		r := servetest.Request(t, "POST", running.URL+"/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`, "Traceparent", "00-"+traceID+"-"+above+"-01")
-		if response, body := servetest.Ask(t, r); response.StatusCode != http.StatusAccepted {
+		r := servetest.Request(t, "POST", running.URL+"/v1/events", `{"event_id": "1", "user_id": "ann", "item_id": "i", "timestamp": 1750000000000}`, "Traceparent", "00-"+traceID+"-"+parent+"-01")
+		if response, body := servetest.Send(t, r); response.StatusCode != http.StatusAccepted {
 			t.Fatalf("got %d %s", response.StatusCode, body)
 		}
-		servetest.Ask(t, servetest.Request(t, "GET", running.URL+"/v1/users/ann/recommendations", ""))
-		servetest.Ask(t, servetest.Request(t, "GET", running.URL+"/healthz", ""))
+		servetest.Send(t, servetest.Request(t, "GET", running.URL+"/v1/users/ann/recommendations", ""))
+		servetest.Send(t, servetest.Request(t, "GET", running.URL+"/healthz", ""))
 		running.Service.Stop()
 
 		messages := servers.Messages(stream.DefaultTopics().Interactions)
@@ -99,11 +98,11 @@ func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
 		}
 		sent := trace.SpanContextFromContext(stream.ExtractTrace(t.Context(), messages[0]))
 		if sent.TraceID().String() != traceID {
-			t.Errorf("traced %v: the event is in trace %v, want that of the request", traced, sent.TraceID())
+			t.Errorf("tracing %v: the event is in trace %v, want that of the request", traced, sent.TraceID())
 		}
 		if !traced {
-			if sent.SpanID().String() != above {
-				t.Errorf("without spans, the event is below %v, want what the request was below", sent.SpanID())
+			if sent.SpanID().String() != parent {
+				t.Errorf("without tracing, the parent of the event is %v, want that of the request", sent.SpanID())
 			}
 			continue
 		}
@@ -113,18 +112,18 @@ func TestEventsGoOnInTheTraceOfTheRequest(t *testing.T) {
 			names = append(names, span.Name)
 			for _, a := range span.Attributes {
 				if strings.Contains(a.Value.AsString(), "ann") {
-					t.Errorf("span %s names the user: %v", span.Name, a)
+					t.Errorf("span %s contains the user's ID: %v", span.Name, a)
 				}
 			}
 		}
 		if got := strings.Join(names, ", "); got != "send interactions, POST /v1/events, GET /v1/users/{id}/recommendations" {
 			t.Fatalf("the spans are %s", got)
 		}
-		if spans[0].SpanContext.SpanID() != sent.SpanID() || spans[0].Parent.SpanID() != spans[1].SpanContext.SpanID() || spans[1].Parent.SpanID().String() != above {
-			t.Errorf("the event is below %v, the spans are %+v", sent.SpanID(), spans)
+		if spans[0].SpanContext.SpanID() != sent.SpanID() || spans[0].Parent.SpanID() != spans[1].SpanContext.SpanID() || spans[1].Parent.SpanID().String() != parent {
+			t.Errorf("the parent of the event is %v, the spans are %+v", sent.SpanID(), spans)
 		}
 		if spans[2].SpanContext.TraceID().String() == traceID {
-			t.Error("a request without a trace goes on in another one's")
+			t.Error("a request without a trace continues that of another request")
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestTokens(t *testing.T) {
 		if c.header != "" {
 			r.Header.Set("Authorization", c.header)
 		}
-		response, body := servetest.Ask(t, r)
+		response, body := servetest.Send(t, r)
 		if response.StatusCode != c.want || strings.Contains(body, token) {
 			t.Errorf("%s with %q: got %d %s, want %d", c.path, c.header, response.StatusCode, body, c.want)
 		}
@@ -43,7 +43,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// With TLS there is no way around it, and a token passes it as it does without.
 func TestHTTPS(t *testing.T) {
 	authority, err := realservers.NewAuthority(t.TempDir())
 	if err != nil {
@@ -67,25 +66,25 @@ func TestHTTPS(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	const path = "/v1/users/ann/recommendations"
-	response, body := servetest.AskBy(t, client, servetest.Request(t, "GET", url+path, "", "Authorization", "Bearer "+token))
+	response, body := servetest.SendWith(t, client, servetest.Request(t, "GET", url+path, "", "Authorization", "Bearer "+token))
 	if response.StatusCode != http.StatusOK || !strings.Contains(body, `"source":"model"`) {
-		t.Errorf("over HTTPS with a token: got %d %s, want the list", response.StatusCode, body)
+		t.Errorf("over HTTPS with a token: got %d %s, want ann's list", response.StatusCode, body)
 	}
-	if response, body := servetest.AskBy(t, client, servetest.Request(t, "GET", url+path, "")); response.StatusCode != http.StatusUnauthorized {
+	if response, body := servetest.SendWith(t, client, servetest.Request(t, "GET", url+path, "")); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("over HTTPS without a token: got %d %s, want 401", response.StatusCode, body)
 	}
 	plain := strings.Replace(url, "https", "http", 1)
-	if response, body := servetest.Ask(t, servetest.Request(t, "GET", plain+path, "", "Authorization", "Bearer "+token)); response.StatusCode != http.StatusBadRequest {
+	if response, body := servetest.Send(t, servetest.Request(t, "GET", plain+path, "", "Authorization", "Bearer "+token)); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("without HTTPS: got %d %s, want 400", response.StatusCode, body)
 	}
 	if answer, err := http.DefaultClient.Do(servetest.Request(t, "GET", url+path, "")); err == nil {
 		answer.Body.Close()
-		t.Error("a client that does not know the authority is served: it should not trust the certificate")
+		t.Error("a client that does not trust the CA accepted the certificate")
 	}
-	old := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusting.RootCAs, MaxVersion: tls.VersionTLS11}}} //nolint:gosec // that is the point
+	old := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusting.RootCAs, MaxVersion: tls.VersionTLS11}}} //nolint:gosec // to be rejected
 	if answer, err := old.Do(servetest.Request(t, "GET", url+path, "")); err == nil {
 		answer.Body.Close()
-		t.Error("TLS 1.1 is served: at least 1.2 is wanted")
+		t.Error("TLS 1.1 was accepted, want at least 1.2")
 	}
 }
 
@@ -98,17 +97,17 @@ func TestRateLimit(t *testing.T) {
 		want  int
 	}{{token, 200}, {token, 429}, {other, 200}, {other, 429}, {"wrong", 401}} {
 		r := servetest.Request(t, "GET", url+"/v1/users/ann/recommendations", "", "Authorization", "Bearer "+c.token)
-		if response, body := servetest.Ask(t, r); response.StatusCode != c.want {
+		if response, body := servetest.Send(t, r); response.StatusCode != c.want {
 			t.Errorf("got %d %s, want %d: each token has its own limit", response.StatusCode, body, c.want)
 		}
 	}
 	url = servetest.Start(t, serve.Config{Rate: 3}, reader, nil).URL
 	statuses := make(map[int]int)
 	for range 5 {
-		response, _ := servetest.Ask(t, servetest.Request(t, "GET", url+"/v1/users/ann/recommendations", ""))
+		response, _ := servetest.Send(t, servetest.Request(t, "GET", url+"/v1/users/ann/recommendations", ""))
 		statuses[response.StatusCode]++
 	}
 	if statuses[200] < 3 || statuses[429] < 1 {
-		t.Errorf("got %v for 5 requests at once from one address, want 3 answers", statuses)
+		t.Errorf("statuses of 5 concurrent requests from one address are %v, want 3 of 200", statuses)
 	}
 }
