@@ -82,12 +82,12 @@ func CheckTexts(ids *catalog.Catalog, v tokens.Tokenizer, shape Config) error {
 	for n := 1; n <= ids.Items(); n++ {
 		written := v.Encode(ids.ItemText(n))
 		if slices.Contains(written, tokens.Unknown) {
-			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q", ids.ItemText(n), ids.Item(n))
+			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q", ids.ItemText(n), ids.ItemID(n))
 		}
 		longestItem = max(longestItem, len(written))
 	}
-	if a, b, found := ids.Alike(); found {
-		return fmt.Errorf("the items %q and %q are both written %q", a, b, ids.ItemText(ids.ItemNumber(a)))
+	if a, b, found := ids.DuplicateText(); found {
+		return fmt.Errorf("the items %q and %q are both written %q", a, b, ids.ItemText(ids.ItemIndex(a)))
 	}
 	for n := 0; n <= ids.Users(); n++ {
 		longestUser = max(longestUser, len(v.Encode(ids.UserText(n))))

@@ -71,7 +71,7 @@ func testConfig(vocabulary, users, items int) Config {
 
 func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 	t.Helper()
-	c, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk, Seed: seed})
+	c, err := catalog.Build(sequences, catalog.Options{Text: catalog.Numbered, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func newBundle(t *testing.T, sequences []catalog.Sequence, seed int64) Bundle {
 func histories(c *catalog.Catalog, sequences []catalog.Sequence) []examples.History {
 	all := make([]examples.History, len(sequences))
 	for i, s := range sequences {
-		all[i] = examples.History{User: c.UserNumber(s.User), Items: c.Numbers(s.Items)}
+		all[i] = examples.History{User: c.UserIndex(s.User), Items: c.ItemIndices(s.Items)}
 	}
 	return all
 }

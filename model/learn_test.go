@@ -118,7 +118,7 @@ func TestRankingIsDistinctValidAndUnseen(t *testing.T) {
 		last := 1.0
 		for _, item := range items {
 			switch {
-			case b.Catalog.ItemNumber(item.Item) == catalog.Unknown:
+			case b.Catalog.ItemIndex(item.Item) == catalog.Unknown:
 				t.Errorf("query %d got %q, which is not in the catalog", i, item.Item)
 			case met[item.Item]:
 				t.Errorf("query %d got %q twice", i, item.Item)

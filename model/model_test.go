@@ -129,7 +129,7 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	b := newBundle(t, sequences, 1)
 	var histories [][]int
 	for _, s := range sequences {
-		histories = append(histories, Leaves(b.Catalog.Numbers(s.Items)))
+		histories = append(histories, Leaves(b.Catalog.ItemIndices(s.Items)))
 	}
 	b.Rules[itemstats.Association] = itemstats.LearnRules(itemstats.Association, histories, b.Catalog.Items())
 	dir := t.TempDir()

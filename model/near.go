@@ -21,10 +21,10 @@ func (r *Recommender) SimilarItems(items, others int) iter.Seq2[string, []Ranked
 		}
 		popular, _ := r.bundle.Catalog.Popular(items)
 		for _, item := range popular {
-			next := counted.Predict(Leaves([]int{r.bundle.Catalog.ItemNumber(item)}))
+			next := counted.Predict(Leaves([]int{r.bundle.Catalog.ItemIndex(item)}))
 			var near []Ranked
 			for _, leaf := range next.Ranked(others) {
-				near = append(near, Ranked{Item: r.bundle.Catalog.Item(leaf + 1), Probability: math.Exp(next.LogProb(leaf))})
+				near = append(near, Ranked{Item: r.bundle.Catalog.ItemID(leaf + 1), Probability: math.Exp(next.LogProb(leaf))})
 			}
 			if len(near) > 0 && !yield(item, near) {
 				return

@@ -14,8 +14,8 @@ func (r *run) begin(ctx context.Context) (b model.Bundle, err error) {
 	if r.before != nil {
 		previous = r.before.catalog
 	}
-	if b, err = r.writeIDs(ctx, catalog.Settings{
-		Text: r.config.Text, Strangers: r.config.UnknownUser == 1, Previous: previous, Seed: r.config.Seed,
+	if b, err = r.writeIDs(ctx, catalog.Options{
+		Text: r.config.Text, WithoutUsers: r.config.UnknownUser == 1, Previous: previous, Seed: r.config.Seed,
 	}); err != nil {
 		return b, err
 	}
@@ -53,7 +53,7 @@ func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	if b.Model, err = model.New(shape, r.config.Seed, r.config.Device); err != nil || !r.config.StartFromUse {
 		return b, err
 	}
-	if err := b.Model.InitItems(b.Catalog.Vectors()); err != nil {
+	if err := b.Model.InitItems(b.Catalog.Embeddings()); err != nil {
 		b.Model.Drop()
 		return b, err
 	}

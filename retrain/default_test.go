@@ -129,7 +129,7 @@ func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []c
 	}
 	texts := make(map[string]string)
 	for n := 1; n <= stored.Items(); n++ {
-		texts[stored.Item(n)] = stored.ItemText(n)
+		texts[stored.ItemID(n)] = stored.ItemText(n)
 	}
 	if all := slices.Sorted(maps.Values(texts)); len(slices.Compact(all)) != stored.Items() {
 		t.Errorf("%d items have %d codes", stored.Items(), len(all))
@@ -229,7 +229,7 @@ func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
 	for item := range bundle.Catalog.Items() {
 		follows := bundle.Rules[itemstats.Sequential].Predict([]int{item})
 		for _, next := range follows.Ranked(bundle.Catalog.Items()) {
-			leadTo[bundle.Catalog.Item(next+1)] = true
+			leadTo[bundle.Catalog.ItemID(next+1)] = true
 		}
 	}
 	later := 0

@@ -120,7 +120,7 @@ func (e exam) sit(ctx context.Context, ranker *model.Ranker, over *catalog.Catal
 func (e exam) full(q question, over *catalog.Catalog) int {
 	left := over.Items()
 	if !e.search.AllowSeen {
-		seen := over.Numbers(q.Items)
+		seen := over.ItemIndices(q.Items)
 		slices.Sort(seen)
 		left -= len(slices.Compact(seen))
 	}

@@ -23,7 +23,7 @@ func TestPopularityAnswersWithoutWhatUsersHave(t *testing.T) {
 		want      []int
 	}{{false, []int{0, 1, -1, -1}}, {true, []int{2, 3, -1, -1}}} {
 		config := quick()
-		items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk})
+		items, err := catalog.Build(sequences, catalog.Options{Text: catalog.Numbered})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestPopularItemsOfAnExam(t *testing.T) {
 		}
 		sequences = append(sequences, s)
 	}
-	items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk})
+	items, err := catalog.Build(sequences, catalog.Options{Text: catalog.Numbered})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestPopularItemsOfAnExam(t *testing.T) {
 }
 
 func TestFullList(t *testing.T) {
-	items, err := catalog.Build(ring(90), catalog.Settings{Text: catalog.Walk})
+	items, err := catalog.Build(ring(90), catalog.Options{Text: catalog.Numbered})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (r *run) judge(ctx context.Context, t trial, items *catalog.Catalog) (v gat
 func gains(items, older *catalog.Catalog) gate.Gains {
 	g := gate.Gains{Growth: float64(items.Interactions()) / max(1, float64(older.Interactions()))}
 	for n := 1; n <= items.Items(); n++ {
-		if older.ItemNumber(items.Item(n)) == catalog.Unknown {
+		if older.ItemIndex(items.ItemID(n)) == catalog.Unknown {
 			g.NewItems++
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func learnable(sequences []catalog.Sequence, allowSeen bool) error {
 	long, answerable, changing := 0, false, false
 	for _, s := range sequences {
-		known := catalog.Training(s.Items, 1)
+		known := catalog.WithoutHeldOut(s.Items, 1)
 		changing = changing || slices.ContainsFunc(known, func(item string) bool { return item != known[0] })
 		if len(s.Items) >= leastItems {
 			long++

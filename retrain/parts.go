@@ -58,7 +58,7 @@ func (r *run) split(numbers *catalog.Catalog) (p parts) {
 			p.questions = append(p.questions, ask(s, 2))
 			items = items[:len(items)-1]
 		}
-		p.histories = append(p.histories, examples.History{User: numbers.UserNumber(s.User), Items: numbers.Numbers(items)})
+		p.histories = append(p.histories, examples.History{User: numbers.UserIndex(s.User), Items: numbers.ItemIndices(items)})
 	}
 	return p
 }
@@ -77,7 +77,7 @@ func lot(user string) float64 {
 func (p parts) rules(items int, weights [itemstats.RuleKinds]float64) (learned [itemstats.RuleKinds]*itemstats.Rules) {
 	seen := make([][]int, len(p.histories))
 	for i, h := range p.histories {
-		seen[i] = model.Leaves(catalog.Training(h.Items, 1))
+		seen[i] = model.Leaves(catalog.WithoutHeldOut(h.Items, 1))
 	}
 	for kind, weight := range weights {
 		if weight > 0 {

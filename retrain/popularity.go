@@ -14,7 +14,7 @@ import (
 func (e exam) popularity(sequences []catalog.Sequence, allowSeen bool) []float64 {
 	counts := make(map[string]int)
 	for _, s := range sequences {
-		for _, item := range catalog.Training(s.Items, 1) {
+		for _, item := range catalog.WithoutHeldOut(s.Items, 1) {
 			counts[item]++
 		}
 	}

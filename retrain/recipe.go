@@ -19,7 +19,7 @@ import (
 // Recipe is what makes one kind of model out of any dataset.
 type Recipe struct {
 	// Text is what the model reads and writes of an id.
-	Text catalog.Text `json:"item_text"`
+	Text catalog.TextFormat `json:"item_text"`
 	// Model is the shape; the run fills in the sizes of vocabulary and ID tables. A
 	// pretrained BART brings its own.
 	Model model.Config `json:"model"`

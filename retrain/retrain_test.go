@@ -182,7 +182,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"dense_loss":        func(c *Config) { c.DenseLoss = math.NaN() },
 		"dense_weight":      func(c *Config) { c.Model.Dense = 1.5 },
 		"sequential_weight": func(c *Config) { c.Model.Sequential = -0.5 },
-		"start_from_use":    func(c *Config) { c.Text, c.StartFromUse = catalog.Walk, true },
+		"start_from_use":    func(c *Config) { c.Text, c.StartFromUse = catalog.Numbered, true },
 		"validation_users":  func(c *Config) { c.ValidationUsers = -1 },
 		"patience":          func(c *Config) { c.Patience = 0 },
 		"share":             func(c *Config) { c.WarmStart.Share = 1.5 },
@@ -211,7 +211,7 @@ func TestLoadRecipeChangesSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.BatchSize, want.Model.Dropout, want.Text, want.StartFromUse = 64, 0.25, catalog.Walk, false
+	want.BatchSize, want.Model.Dropout, want.Text, want.StartFromUse = 64, 0.25, catalog.Numbered, false
 	want.WarmStart.Share = 0.5
 	if r != want {
 		t.Errorf("the changed recipe is %+v, want %+v", r, want)

@@ -26,8 +26,8 @@ type Report struct {
 	Items        int    `json:"items"`
 	Interactions int64  `json:"interactions"`
 	// ItemText is how the model writes ids, where they cannot be written as the recipe says.
-	ItemText     catalog.Text `json:"item_text,omitempty"`
-	SkippedUsers int64        `json:"skipped_users,omitempty"` // whose sequence in Redis was unreadable
+	ItemText     catalog.TextFormat `json:"item_text,omitempty"`
+	SkippedUsers int64              `json:"skipped_users,omitempty"` // whose sequence in Redis was unreadable
 	// Watermark is the time of the newest interaction, where times are known.
 	Watermark  time.Time `json:"watermark,omitzero"`
 	Parameters int       `json:"parameters"`
@@ -180,7 +180,7 @@ func (r *run) makeVersion(ctx context.Context) (report Report, err error) {
 	}
 	report.Users, report.Items, report.Watermark = len(r.sequences), bundle.Catalog.Items(), r.watermark()
 	report.HeldBack = r.heldBack.bound
-	if text := bundle.Catalog.Text(); text != r.config.Text {
+	if text := bundle.Catalog.TextFormat(); text != r.config.Text {
 		report.ItemText = text
 	}
 	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()

@@ -27,7 +27,7 @@ func TestValidationUsers(t *testing.T) {
 					sequences[u].Items = append(sequences[u].Items, fmt.Sprint("i", (u+i)%200))
 				}
 			}
-			numbers, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk})
+			numbers, err := catalog.Build(sequences, catalog.Options{Text: catalog.Numbered})
 			if err != nil {
 				t.Fatal(err)
 			}

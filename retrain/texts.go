@@ -13,16 +13,16 @@ import (
 // writeIDs builds the catalog, and the vocabulary that its ids are written in. Literal and
 // padded ids are for vocabularies that have their characters, and for models with enough
 // positions: other ids are written as dense numbers, which any model can read.
-func (r *run) writeIDs(ctx context.Context, settings catalog.Settings) (b model.Bundle, err error) {
+func (r *run) writeIDs(ctx context.Context, settings catalog.Options) (b model.Bundle, err error) {
 	if b, err = r.config.written(r.sequences, settings); err != nil {
 		return b, err
 	}
 	unwritable := r.config.checkTexts(b)
-	if unwritable == nil || settings.Text == catalog.Codes || settings.Text == catalog.Walk {
+	if unwritable == nil || settings.Text == catalog.Codes || settings.Text == catalog.Numbered {
 		return b, unwritable
 	}
 	r.config.Logger.InfoContext(ctx, "ids are written as dense numbers", "instead_of", settings.Text, "because", unwritable)
-	settings.Text = catalog.Walk
+	settings.Text = catalog.Numbered
 	if b, err = r.config.written(r.sequences, settings); err != nil {
 		return b, err
 	}
@@ -30,7 +30,7 @@ func (r *run) writeIDs(ctx context.Context, settings catalog.Settings) (b model.
 }
 
 // written is a bundle without a model.
-func (c Config) written(sequences []catalog.Sequence, settings catalog.Settings) (b model.Bundle, err error) {
+func (c Config) written(sequences []catalog.Sequence, settings catalog.Options) (b model.Bundle, err error) {
 	if b.Catalog, err = catalog.Build(sequences, settings); err != nil {
 		return b, err
 	}
@@ -68,7 +68,7 @@ func (c Config) Preflight() error {
 		return fmt.Errorf("retrain configuration: %w", err)
 	}
 	// The shortest ids that there are.
-	smallest, err := c.written([]catalog.Sequence{{User: "1", Items: []string{"1", "2", "3"}}}, catalog.Settings{Text: c.Text})
+	smallest, err := c.written([]catalog.Sequence{{User: "1", Items: []string{"1", "2", "3"}}}, catalog.Options{Text: c.Text})
 	if err == nil {
 		err = c.checkTexts(smallest)
 	}

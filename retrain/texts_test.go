@@ -45,16 +45,16 @@ func TestTrainsOnAnyID(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		rename func(int) string
-		text   catalog.Text // of the recipe paper; empty: its own
+		text   catalog.TextFormat // of the recipe paper; empty: its own
 	}{
 		{"numbers", digits, ""},
-		{"ASINs", numbered("B0000"), catalog.Walk},
-		{"UUIDs", numbered("6f9619ff-8b86-d011-b42d-00c04fc964"), catalog.Walk},
-		{"punctuation", numbered(`a/b_c "d" <s> %'\`), catalog.Walk},
-		{"other scripts", numbered("商品-éß-🛒-٣"), catalog.Walk},
-		{"zeros in front", func(n int) string { return strings.Repeat("0", n/10) + strconv.Itoa(1+n%10) }, catalog.Walk},
+		{"ASINs", numbered("B0000"), catalog.Numbered},
+		{"UUIDs", numbered("6f9619ff-8b86-d011-b42d-00c04fc964"), catalog.Numbered},
+		{"punctuation", numbered(`a/b_c "d" <s> %'\`), catalog.Numbered},
+		{"other scripts", numbered("商品-éß-🛒-٣"), catalog.Numbered},
+		{"zeros in front", func(n int) string { return strings.Repeat("0", n/10) + strconv.Itoa(1+n%10) }, catalog.Numbered},
 		{"numbers of 43 digits", func(n int) string { return strings.Repeat("7", 40) + digits(n) }, ""},
-		{"one that is no number", func(n int) string { return map[bool]string{true: "gift-card", false: digits(n)}[n == 17] }, catalog.Walk},
+		{"one that is no number", func(n int) string { return map[bool]string{true: "gift-card", false: digits(n)}[n == 17] }, catalog.Numbered},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sequences := renamed(90, c.rename)
@@ -80,8 +80,8 @@ func TestLongIDsFit(t *testing.T) {
 	literal.Pretrained = bartFolder(t)
 	for _, c := range []Config{paper, literal} {
 		report, err := Run(t.Context(), c, sequences, openRegistry(t))
-		if err != nil || report.ItemText != catalog.Walk {
-			t.Errorf("item text %s is written %q (%v), want %q", c.Text, report.ItemText, err, catalog.Walk)
+		if err != nil || report.ItemText != catalog.Numbered {
+			t.Errorf("item text %s is written %q (%v), want %q", c.Text, report.ItemText, err, catalog.Numbered)
 		}
 	}
 }

@@ -53,8 +53,8 @@ func (r *run) goOn(b model.Bundle) error {
 	if err := r.before.writesAlike(b); err != nil {
 		return err
 	}
-	users, items := b.Catalog.Since(r.before.catalog)
-	near := b.Catalog.Neighbors(items, neighbors)
+	users, items := b.Catalog.RowMapping(r.before.catalog)
+	near := b.Catalog.SimilarItems(items, neighbors)
 	if err := b.Model.WarmStart(r.before.dir, model.RowMapping{Users: users, Items: items, Neighbors: near}); err != nil {
 		return err
 	}
@@ -87,14 +87,14 @@ func (p *predecessor) writesAlike(b model.Bundle) error {
 	if err != nil {
 		return err
 	}
-	_, items := b.Catalog.Since(p.catalog)
+	_, items := b.Catalog.RowMapping(p.catalog)
 	for here, there := range items {
 		if there == catalog.Unknown {
 			continue
 		}
 		was, is := p.catalog.ItemText(there), b.Catalog.ItemText(here)
 		if !slices.Equal(vocabulary.Encode(was), b.Vocabulary.Encode(is)) {
-			return fmt.Errorf("item %q was written %q and is now %q, or in other tokens", b.Catalog.Item(here), was, is)
+			return fmt.Errorf("item %q was written %q and is now %q, or in other tokens", b.Catalog.ItemID(here), was, is)
 		}
 	}
 	return nil

@@ -150,7 +150,7 @@ func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 		first.heldBack = first.holdBack(numbers, 1)
 		seen := make(map[string]int) // items of the training, by user
 		for i, h := range first.split(numbers).histories {
-			seen[before[i].User] = len(catalog.Training(h.Items, 1))
+			seen[before[i].User] = len(catalog.WithoutHeldOut(h.Items, 1))
 		}
 
 		after := slices.Clone(before[rng.IntN(len(before)/2):])
@@ -187,7 +187,7 @@ func item(rng *rand.Rand) string { return fmt.Sprintf("item-%02d", rng.IntN(30))
 
 func catalogOf(t *testing.T, sequences []catalog.Sequence) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Literal})
+	c, err := catalog.Build(sequences, catalog.Options{Text: catalog.Literal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 		"differ in shape: encoder_ffn_dim is 512 there and 64 here": {second: func(c *Config) { c.Model.EncoderFFN = 64 }},
 		errSeen.Error(): {first: func(c *Config) { c.ValidationUsers = 2 }},
 		"was written": {
-			first:     func(c *Config) { c.Text, c.StartFromUse = catalog.Walk, false },
+			first:     func(c *Config) { c.Text, c.StartFromUse = catalog.Numbered, false },
 			sequences: append(ring(90), catalog.Sequence{User: "zoe", Items: wide(100)}),
 		},
 		"there is no version to go on from": {damage: func(dir string) error {

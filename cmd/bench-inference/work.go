@@ -51,7 +51,7 @@ func prepare(s settings) (*work, error) {
 	for _, u := range users {
 		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
 	}
-	items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Padded, Seed: seed})
+	items, err := catalog.Build(sequences, catalog.Options{Text: catalog.Padded, Seed: seed})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func prepare(s settings) (*work, error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
 	for _, q := range sequences[:min(s.users, len(sequences))] {
-		in := builder.Next(examples.History{User: items.UserNumber(q.User), Items: items.Numbers(q.Items)})
+		in := builder.Next(examples.History{User: items.UserIndex(q.User), Items: items.ItemIndices(q.Items)})
 		clear(in.Users)
 		clear(in.Items)
 		w.inputs = append(w.inputs, in)

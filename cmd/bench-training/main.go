@@ -98,7 +98,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	for _, u := range users {
 		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
 	}
-	items, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Literal, Seed: 1})
+	items, err := catalog.Build(sequences, catalog.Options{Text: catalog.Literal, Seed: 1})
 	if err != nil {
 		return nil, model.Config{}, err
 	}
@@ -112,7 +112,7 @@ func prepare(s settings) ([][]examples.Example, model.Config, error) {
 	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: config.MaxTokens()})
 	var histories []examples.History
 	for _, q := range sequences {
-		histories = append(histories, examples.History{User: items.UserNumber(q.User), Items: items.Numbers(q.Items)})
+		histories = append(histories, examples.History{User: items.UserIndex(q.User), Items: items.ItemIndices(q.Items)})
 	}
 	var batches [][]examples.Example
 	for batch := range examples.Epoch(histories, builder.Finetune, s.batch, rand.New(rand.NewPCG(seed, 0))) {

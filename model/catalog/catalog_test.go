@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,27 +17,27 @@ var shop = []Sequence{
 }
 
 func TestBuild(t *testing.T) {
-	c := build(t, shop, Walk)
+	c := build(t, shop, Numbered)
 	if c.Users() != 3 || c.Items() != 6 || c.Interactions() != 10 {
 		t.Fatalf("%d users, %d items, %d interactions; want 3, 6, 10", c.Users(), c.Items(), c.Interactions())
 	}
 	for n := 1; n <= c.Items(); n++ {
-		if got := c.ItemNumber(c.Item(n)); got != n {
-			t.Errorf("item %d is %q, which has number %d", n, c.Item(n), got)
+		if got := c.ItemIndex(c.ItemID(n)); got != n {
+			t.Errorf("item %d is %q, which has index %d", n, c.ItemID(n), got)
 		}
 	}
-	if n := c.UserNumber("adam"); n != 1 {
-		t.Errorf("adam has number %d, want 1: users are numbered in the order of their ids", n)
+	if n := c.UserIndex("adam"); n != 1 {
+		t.Errorf("adam has index %d, want 1: users are in the order of their ids", n)
 	}
-	if c.ItemNumber("boat") != Unknown || c.UserNumber("eve") != Unknown {
+	if c.ItemIndex("boat") != Unknown || c.UserIndex("eve") != Unknown {
 		t.Error("ids that are not in the catalog must be unknown")
 	}
-	// "rope" and "axe" occur in held-out places alone.
-	if got := []string{c.Item(5), c.Item(6)}; !slices.Equal(got, []string{"axe", "rope"}) {
-		t.Errorf("the last numbers belong to %v, want the items that no training part holds", got)
+	// "rope" and "axe" occur as held-out items only.
+	if got := []string{c.ItemID(5), c.ItemID(6)}; !slices.Equal(got, []string{"axe", "rope"}) {
+		t.Errorf("the last items are %v, want those that are held out only", got)
 	}
-	if got := c.Numbers([]string{"tent", "boat", "axe"}); !slices.Equal(got, []int{c.ItemNumber("tent"), 5}) {
-		t.Errorf("Numbers gives %v, want the unknown item left out", got)
+	if got := c.ItemIndices([]string{"tent", "boat", "axe"}); !slices.Equal(got, []int{c.ItemIndex("tent"), 5}) {
+		t.Errorf("ItemIndices returns %v, want the unknown item left out", got)
 	}
 	items, counts := c.Popular(2)
 	if len(items) != 2 || counts[0] != 2 || counts[1] != 2 || slices.Contains(items, "axe") {
@@ -44,33 +45,33 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// What a model is asked about in the evaluation must not show in the numbers.
-func TestHeldOutItemsDoNotMoveTheNumbers(t *testing.T) {
+// Indices must not leak the held-out items of the evaluation.
+func TestIndicesDoNotDependOnHeldOutItems(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	sequences := randomHistories(rng, 60, 40)
-	before := build(t, sequences, Walk)
+	before := build(t, sequences, Numbered)
 	for i := range sequences {
 		s := slices.Clone(sequences[i].Items)
 		s[len(s)-1], s[len(s)-2] = s[len(s)-2], s[len(s)-1]
 		s[len(s)-1] = sequences[(i+7)%len(sequences)].Items[0]
 		sequences[i].Items = s
 	}
-	after := build(t, sequences, Walk)
+	after := build(t, sequences, Numbered)
 	trained := make(map[string]bool)
 	for _, s := range sequences {
-		for _, item := range Training(s.Items, 2) {
+		for _, item := range WithoutHeldOut(s.Items, 2) {
 			trained[item] = true
 		}
 	}
 	for item := range trained {
-		if before.ItemNumber(item) != after.ItemNumber(item) {
-			t.Fatalf("item %s went from number %d to %d when held-out items changed", item, before.ItemNumber(item), after.ItemNumber(item))
+		if before.ItemIndex(item) != after.ItemIndex(item) {
+			t.Fatalf("item %s changed from index %d to %d with held-out items", item, before.ItemIndex(item), after.ItemIndex(item))
 		}
 	}
 }
 
-func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
-	// Two groups of items that never meet in a history.
+func TestItemsUsedTogetherHaveCloseIndices(t *testing.T) {
+	// Two groups of items that never co-occur.
 	rng := rand.New(rand.NewPCG(2, 2))
 	var sequences []Sequence
 	for u := range 200 {
@@ -80,31 +81,31 @@ func TestItemsUsedTogetherAreNeighbors(t *testing.T) {
 		}
 		sequences = append(sequences, s)
 	}
-	c := build(t, sequences, Walk)
+	c := build(t, sequences, Numbered)
 	changes := 0
 	for n := 2; n <= c.Items(); n++ {
-		if c.Item(n)[0] != c.Item(n - 1)[0] {
+		if c.ItemID(n)[0] != c.ItemID(n - 1)[0] {
 			changes++
 		}
 	}
 	if changes != 1 {
-		t.Errorf("the numbering goes %d times from one group to the other, want once", changes)
+		t.Errorf("the order changes %d times from one group to the other, want once", changes)
 	}
 }
 
-func TestBuildDoesNotDependOnTheOrderOfUsers(t *testing.T) {
+func TestBuildIgnoresTheOrderOfUsers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	sequences := randomHistories(rng, 80, 50)
-	first := build(t, sequences, Walk)
+	first := build(t, sequences, Numbered)
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
-	second := build(t, sequences, Walk)
+	second := build(t, sequences, Numbered)
 	if !slices.Equal(first.items, second.items) || !slices.Equal(first.users, second.users) {
-		t.Error("the same histories in another order gave another catalog")
+		t.Error("the catalog depends on the order of the histories")
 	}
 }
 
-func TestText(t *testing.T) {
-	c := build(t, randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30), Walk)
+func TestNumberedText(t *testing.T) {
+	c := build(t, randomHistories(rand.New(rand.NewPCG(4, 4)), 120, 30), Numbered)
 	if got := c.UserText(7); got != "user_007" {
 		t.Errorf("the text of user 7 of 120 is %q, want user_007", got)
 	}
@@ -117,10 +118,10 @@ func TestText(t *testing.T) {
 }
 
 func TestSaveAndLoad(t *testing.T) {
-	c := build(t, shop, Walk)
-	loaded, path := throughFile(t, c)
+	c := build(t, shop, Numbered)
+	loaded, path := saveAndLoad(t, c)
 	if !slices.Equal(loaded.items, c.items) || !slices.Equal(loaded.counts, c.counts) || !slices.Equal(loaded.users, c.users) {
-		t.Error("the catalog changed on its way through the file")
+		t.Error("the loaded catalog differs")
 	}
 	if _, err := Load(path + ".none"); err == nil || !strings.Contains(err.Error(), "catalog.json.none") {
 		t.Errorf("a missing file: error %v, want one that names it", err)
@@ -138,30 +139,30 @@ func randomHistories(rng *rand.Rand, users, items int) []Sequence {
 	return sequences
 }
 
-func TestItemsKeepTheirCodes(t *testing.T) {
+func TestItemsKeepTheirPreviousCodes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	sequences := randomHistories(rng, 100, 40)
 	before := build(t, sequences, Codes)
 	for i := range 20 {
 		sequences[i].Items = append([]string{"a new item"}, sequences[i].Items...)
 	}
-	after, err := Build(sequences, Settings{Text: Codes, Previous: before, Seed: 2})
+	after, err := Build(sequences, Options{Text: Codes, Previous: before, Seed: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	texts := make(map[string]bool)
 	for n := 1; n <= after.Items(); n++ {
 		texts[after.ItemText(n)] = true
-		if old := before.ItemNumber(after.Item(n)); old != Unknown && before.ItemText(old) != after.ItemText(n) {
-			t.Errorf("item %s went from code %s to %s when another item came", after.Item(n), before.ItemText(old), after.ItemText(n))
+		if old := before.ItemIndex(after.ItemID(n)); old != Unknown && before.ItemText(old) != after.ItemText(n) {
+			t.Errorf("item %s changed from code %s to %s with a new item", after.ItemID(n), before.ItemText(old), after.ItemText(n))
 		}
 	}
-	if after.ItemNumber("a new item") == Unknown || len(texts) != after.Items() {
-		t.Errorf("%d codes for %d items, the new one is number %d: each needs a code of its own", len(texts), after.Items(), after.ItemNumber("a new item"))
+	if after.ItemIndex("a new item") == Unknown || len(texts) != after.Items() {
+		t.Errorf("%d codes for %d items, the new one has index %d: codes must be unique", len(texts), after.Items(), after.ItemIndex("a new item"))
 	}
 }
 
-func TestCodesTellNothingOfHeldOutItems(t *testing.T) {
+func TestCodesDoNotDependOnHeldOutItems(t *testing.T) {
 	sequences := randomHistories(rand.New(rand.NewPCG(6, 6)), 60, 40)
 	before := build(t, sequences, Codes)
 	for i := range sequences {
@@ -170,15 +171,15 @@ func TestCodesTellNothingOfHeldOutItems(t *testing.T) {
 		sequences[i].Items = s
 	}
 	if after := build(t, sequences, Codes); !slices.EqualFunc(before.codes, after.codes, slices.Equal) {
-		t.Error("codes changed with held-out items alone: the evaluation would be told its answers")
+		t.Error("codes depend on held-out items: the evaluation would be leaked")
 	}
 }
 
-func TestCodesAreReadBackAndChecked(t *testing.T) {
+func TestSaveAndLoadCodes(t *testing.T) {
 	c := build(t, shop, Codes)
-	loaded, path := throughFile(t, c)
+	loaded, path := saveAndLoad(t, c)
 	if !slices.EqualFunc(loaded.codes, c.codes, slices.Equal) || loaded.UserText(1) != "user" {
-		t.Error("the codes changed on their way through the file")
+		t.Error("the loaded codes differ")
 	}
 	c.codes[1] = c.codes[0]
 	if err := c.Save(path); err != nil {
@@ -189,17 +190,17 @@ func TestCodesAreReadBackAndChecked(t *testing.T) {
 	}
 }
 
-func build(t *testing.T, sequences []Sequence, text Text) *Catalog {
+func build(t *testing.T, sequences []Sequence, format TextFormat) *Catalog {
 	t.Helper()
-	c, err := Build(sequences, Settings{Text: text, Seed: 1})
+	c, err := Build(sequences, Options{Text: format, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// throughFile saves a catalog and reads it back.
-func throughFile(t *testing.T, c *Catalog) (loaded *Catalog, path string) {
+// saveAndLoad saves a catalog and loads it.
+func saveAndLoad(t *testing.T, c *Catalog) (loaded *Catalog, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "catalog.json")
 	if err := c.Save(path); err != nil {
@@ -212,17 +213,38 @@ func throughFile(t *testing.T, c *Catalog) (loaded *Catalog, path string) {
 	return loaded, path
 }
 
-func TestStrangersAreNotInTheCatalog(t *testing.T) {
-	for _, text := range []Text{Codes, Walk, Literal, Padded} {
-		c, err := Build(shop, Settings{Text: text, Strangers: true, Seed: 1})
+func TestBuildWithoutUsers(t *testing.T) {
+	for _, format := range []TextFormat{Codes, Numbered, Literal, Padded} {
+		c, err := Build(shop, Options{Text: format, WithoutUsers: true, Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Users() != 0 || c.UserNumber("adam") != Unknown {
-			t.Errorf("%s: %d users, adam has number %d; want none", text, c.Users(), c.UserNumber("adam"))
+		if c.Users() != 0 || c.UserIndex("adam") != Unknown {
+			t.Errorf("%s: %d users, adam has index %d; want none", format, c.Users(), c.UserIndex("adam"))
 		}
 		if c.Items() != 6 || c.UserText(Unknown) == "" {
-			t.Errorf("%s: %d items, a user reads %q; want 6 items and some word", text, c.Items(), c.UserText(Unknown))
+			t.Errorf("%s: %d items, the text of a user is %q; want 6 items and some text", format, c.Items(), c.UserText(Unknown))
 		}
 	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(`{"text": "padded", "items": ["a", "b"], "counts": [1, 2], "users": ["u"]}`))
+	f.Add([]byte(`{"text": "codes", "items": ["a", "b"], "counts": [1, 2], "users": [], "codes": [[0, 0], [0, 1]]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "catalog.json")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			return
+		}
+		if err := c.Save(path); err != nil {
+			t.Fatalf("save the loaded catalog: %v", err)
+		}
+		if _, err := Load(path); err != nil {
+			t.Fatalf("load the saved catalog: %v", err)
+		}
+	})
 }

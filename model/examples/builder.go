@@ -116,7 +116,7 @@ func (b *Builder) Next(h History) Input {
 // part and is used whole.
 func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
 	h.User = b.hide(h.User, rng)
-	items := b.fitting(History{h.User, catalog.Training(h.Items, 2)}, 0)
+	items := b.fitting(History{h.User, catalog.WithoutHeldOut(h.Items, 2)}, 0)
 	masked := rng.IntN(len(items))
 	target := items[masked]
 	items[masked] = maskedItem
@@ -126,7 +126,7 @@ func (b *Builder) Pretrain(h History, rng *rand.Rand) Example {
 // Finetune asks for the next item after a random beginning of the history, which
 // leaves out the last item (paper, section 4.3).
 func (b *Builder) Finetune(h History, rng *rand.Rand) Example {
-	items := catalog.Training(h.Items, 1)
+	items := catalog.WithoutHeldOut(h.Items, 1)
 	end := 1
 	if len(items) > 1 {
 		end = 2 + rng.IntN(len(items)-1)
@@ -146,7 +146,7 @@ func (b *Builder) Last(h History, rng *rand.Rand) Example {
 // from its start but a single item, and none with the item held out. A history of one
 // item has but itself.
 func Beginnings(h History) []History {
-	items := catalog.Training(h.Items, 1)
+	items := catalog.WithoutHeldOut(h.Items, 1)
 	if len(items) == 1 {
 		return []History{{h.User, items}}
 	}

@@ -20,14 +20,14 @@ func shop(t *testing.T, maxTokens int, unknownUser float64) (*Builder, *catalog.
 	for i := range 10 {
 		items = append(items, fmt.Sprintf("thing-%d", i))
 	}
-	c := build(t, []catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Walk)
+	c := build(t, []catalog.Sequence{{User: "ann", Items: items}, {User: "bob", Items: items[:1]}}, catalog.Numbered)
 	b := NewBuilder(Config{Catalog: c, Tokenizer: vocabulary, MaxTokens: maxTokens}).Hiding(unknownUser, 0)
-	return b, c, History{User: c.UserNumber("ann"), Items: c.Numbers(items)}
+	return b, c, History{User: c.UserIndex("ann"), Items: c.ItemIndices(items)}
 }
 
-func build(t *testing.T, sequences []catalog.Sequence, text catalog.Text) *catalog.Catalog {
+func build(t *testing.T, sequences []catalog.Sequence, text catalog.TextFormat) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Build(sequences, catalog.Settings{Text: text, Seed: 1})
+	c, err := catalog.Build(sequences, catalog.Options{Text: text, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestHiddenUsersFitToo(t *testing.T) {
 	items := slices.Repeat([]string{"7"}, 300)
 	c := build(t, []catalog.Sequence{{User: "1", Items: items}}, catalog.Literal)
 	b := NewBuilder(Config{Catalog: c, Tokenizer: wordy{vocabulary}, MaxTokens: 64}).Hiding(0.5, 0)
-	h := History{User: c.UserNumber("1"), Items: c.Numbers(items)}
+	h := History{User: c.UserIndex("1"), Items: c.ItemIndices(items)}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		for _, e := range []Example{b.Pretrain(h, rng), b.Finetune(h, rng)} {

@@ -120,7 +120,7 @@ func (r *Ranker) list(items []ComponentScores, w EnsembleWeights) []Ranked {
 	top := w.Top(make([]Candidate, 0, r.Items), items, r.Items)
 	list := make([]Ranked, len(top))
 	for i, c := range top {
-		list[i] = Ranked{Item: r.Catalog.Item(c.Leaf + 1), Probability: math.Exp(c.LogProb)}
+		list[i] = Ranked{Item: r.Catalog.ItemID(c.Leaf + 1), Probability: math.Exp(c.LogProb)}
 	}
 	return list
 }
@@ -156,7 +156,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w EnsembleWeights, u
 
 // prepare overwrites all of the request.
 func (r *Ranker) prepare(request *Request, q Query, w EnsembleWeights) {
-	history := examples.History{User: r.Catalog.UserNumber(q.User), Items: r.Catalog.Numbers(q.Items)}
+	history := examples.History{User: r.Catalog.UserIndex(q.User), Items: r.Catalog.ItemIndices(q.Items)}
 	request.Input = r.Builder.Next(history)
 	request.leaves = request.leaves[:0]
 	for _, number := range history.Items {
@@ -215,7 +215,7 @@ func (f Retrieved) Rank(w EnsembleWeights) [][]Ranked {
 func (f Retrieved) Positions(w EnsembleWeights, answers []string) []int {
 	places := make([]int, len(answers))
 	for i, answer := range answers {
-		places[i] = f.place(w, f.evidence[i], f.ranker.Catalog.ItemNumber(answer)-1)
+		places[i] = f.place(w, f.evidence[i], f.ranker.Catalog.ItemIndex(answer)-1)
 	}
 	return places
 }

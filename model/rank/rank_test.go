@@ -120,7 +120,7 @@ func newShop(t *testing.T) shop {
 	for i := range shopItems { // each item at least once
 		sequences[i].Items = append(sequences[i].Items, fmt.Sprint("item-", i))
 	}
-	c, err := catalog.Build(sequences, catalog.Settings{Text: catalog.Walk})
+	c, err := catalog.Build(sequences, catalog.Options{Text: catalog.Numbered})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func newShop(t *testing.T) shop {
 	var histories [][]int
 	for _, sequence := range sequences {
 		var leaves []int
-		for _, n := range c.Numbers(sequence.Items) {
+		for _, n := range c.ItemIndices(sequence.Items) {
 			leaves = append(leaves, n-1)
 		}
 		histories = append(histories, leaves)
@@ -151,7 +151,7 @@ func (s shop) ranker(n Network, allowSeen bool) *Ranker {
 // plain ranks one query without any of the tricks: all candidates in maps, all votes looked up
 // one by one, all of them sorted.
 func (s shop) plain(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) []Ranked {
-	numbers := s.catalog.Numbers(q.Items)
+	numbers := s.catalog.ItemIndices(q.Items)
 	var leaves []int
 	seen := make(map[int]bool)
 	in := examples.Input{}
@@ -215,7 +215,7 @@ func (s shop) plain(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) 
 	})
 	var list []Ranked
 	for _, c := range scored[:min(20, len(scored))] {
-		list = append(list, Ranked{Item: s.catalog.Item(c.Leaf + 1), Probability: math.Exp(c.LogProb)})
+		list = append(list, Ranked{Item: s.catalog.ItemID(c.Leaf + 1), Probability: math.Exp(c.LogProb)})
 	}
 	return list
 }
