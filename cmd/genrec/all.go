@@ -12,20 +12,21 @@ import (
 	"genrec/retrain"
 )
 
-// everyNight is when "all" trains if nobody says when.
+// everyNight is the default schedule of "all".
 const everyNight = "0 3 * * *"
 
 func allCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "all",
-		Usage: "ingest, infer and retrain in one process",
-		Description: `For trying out and for one machine. Without --kafka and --redis it starts both
-inside the process and says where they are. A page at --page shows what happens, and lets
-a person become a user, click items and train; what it answers with, genrec serve does.
+		Usage: "run ingest, infer, retrain and a web page in one process",
+		Description: `For evaluation, and for production on one machine. Without --kafka and --redis it starts
+embedded servers and logs their addresses. The web page at --page shows what happens;
+visitors can act as a user, click items and start a training. The page's server also has
+the HTTP API of "genrec serve".
 
 Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * *"`,
-		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), pageFlag(`empty: none`), []cli.Flag{
-			scheduleFlag(everyNight, "when to train: as of retrain, or never; the first time after a minute if there is no model"),
+		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), modelFlags(), inferenceFlags(), retrainFlags(), metricsFlag(), pageFlag(`empty: no page`), []cli.Flag{
+			scheduleFlag(everyNight, "when to train: a cron `EXPRESSION` as for retrain, or never; without a model, the first training starts after a minute"),
 		}),
 		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			times, err := readSchedule(cmd, everyNight)
@@ -49,7 +50,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Permissions())...)
+			s, err := connect(ctx, cmd, append(ingestPermissions(past), inference.Config{}.Permissions())...)
 			if err != nil {
 				return err
 			}
@@ -62,11 +63,11 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			})
 			training.Progress, training.Erasures = page.Progress(watch), s.store
 			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, page.Written)
-			o.ingests(s, i)
-			o.infers(s, w)
+			o.observeIngester(s, i)
+			o.observeWorker(s, w)
 			o.metrics.MustRegister(watch.Metrics()...)
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return s.keeper.Run(groupCtx) })
+			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
 				group.Go(func() error { return newHistoryWriter(s, past, stream.Earliest).Run(groupCtx) })

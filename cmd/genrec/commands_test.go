@@ -60,7 +60,7 @@ func TestAllAnswersEvents(t *testing.T) {
 	awaitMetric(t, "http://"+metrics, `genrec_http_answers_total\{source="model"\} 1`)
 	awaitMetric(t, "http://"+metrics, `genrec_http_request_seconds_count\{code="200",route="/v1/users/\{id\}/recommendations"\} 1`)
 	await(t, "a span of the page's reading", func() bool { return traces.have("GET /v1/users/{id}/recommendations") })
-	if err := newApp().Run(t.Context(), []string{"genrec", "all", "--page", page}); err == nil || !strings.Contains(err.Error(), "is taken, perhaps by another genrec") {
+	if err := newApp().Run(t.Context(), []string{"genrec", "all", "--page", page}); err == nil || !strings.Contains(err.Error(), "is in use, perhaps by another genrec") {
 		t.Errorf("with the page's address taken, all ends in %v, want that in words", err)
 	}
 	stop()

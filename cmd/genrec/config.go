@@ -17,19 +17,19 @@ import (
 	"genrec/cmd/genrec/settings"
 )
 
-// configCommand takes the flags of all other commands.
+// configCommand accepts the flags of all other commands.
 func configCommand(flags []cli.Flag, given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "config",
-		Usage: "print every setting and where it comes from",
-		Description: `Prints a line for each setting: its value, and whether a flag, a variable, the file
-or nobody set it. Passwords are not shown.
+		Usage: "print every setting and its origin",
+		Description: `Prints a line for each setting: its value, and its origin: a flag, an environment
+variable, a line of the file, or the default. Passwords are not shown.
 
-A flag goes before its variable, a variable before the file that --config or
-GENREC_CONFIG names, and the file before the default. The file is YAML: its keys are
-the names of flags without the dashes, each a value or a list. All commands can share
-one; each takes what it has a flag for. A key or a value that no command takes is
-refused by all of them, with its line; config prints what is right all the same.
+A flag takes precedence over its variable, a variable over the file that --config or
+GENREC_CONFIG names, and the file over the default. The file is YAML: its keys are flag
+names without dashes, its values are single values or lists. All commands can share one
+file; each uses the keys that it has flags for. A key or a value that no command accepts
+is an error of every command, with its line; config still prints the valid settings.
 
 Examples:  genrec config --config genrec.yaml
            GENREC_KAFKA=kafka:9092 GENREC_REDIS=redis:6379 genrec config check`,
@@ -41,7 +41,7 @@ Examples:  genrec config --config genrec.yaml
 	}
 }
 
-// setting is one as config prints it.
+// setting is a setting as config prints it.
 type setting struct {
 	Name   string `json:"name"`
 	Value  any    `json:"value"` // null: not set, or a secret
@@ -50,7 +50,7 @@ type setting struct {
 
 func listSettings(cmd *cli.Command, given *settings.Settings) (list []setting) {
 	for _, flag := range slices.Concat(cmd.Flags, cmd.Root().Flags) {
-		if name := flag.Names()[0]; name != "help" && name != "version" { // which set nothing
+		if name := flag.Names()[0]; name != "help" && name != "version" { // which are no settings
 			list = append(list, setting{name, shown(name, flag.Get()), given.Origin(flag)})
 		}
 	}
@@ -61,9 +61,9 @@ func listSettings(cmd *cli.Command, given *settings.Settings) (list []setting) {
 	} {
 		switch file := secret.name + "-file"; {
 		case cmd.String(file) != "":
-			list = append(list, setting{secret.name, notShown, "--" + file})
+			list = append(list, setting{secret.name, hidden, "--" + file})
 		case os.Getenv(secret.variable) != "":
-			list = append(list, setting{secret.name, notShown, secret.variable})
+			list = append(list, setting{secret.name, hidden, secret.variable})
 		default:
 			list = append(list, setting{secret.name, nil, "default"})
 		}
@@ -90,22 +90,22 @@ func printSettings(out io.Writer, list []setting, asJSON bool) error {
 	return w.Flush()
 }
 
-// What stands in place of values.
+// Placeholders for values.
 const (
-	notShown = "(not shown)"
-	notSet   = "not set"
+	hidden = "(not shown)"
+	notSet = "not set"
 )
 
-// shown keeps a password that does not belong into an address from being seen.
+// shown returns a value for printing. It hides the credentials in an address.
 func shown(name string, value any) any {
 	switch v := value.(type) {
 	case time.Duration:
 		return v.String()
 	case []string:
-		return append([]string{}, v...) // [] where there is none
+		return append([]string{}, v...) // [] rather than null
 	case string:
 		if at := strings.LastIndex(v, "@"); (name == "redis" || name == "models") && at >= 0 {
-			return notShown + v[at:]
+			return hidden + v[at:]
 		}
 	}
 	return value

@@ -22,20 +22,19 @@ import (
 func configCheckCommand(given *settings.Settings) *cli.Command {
 	return &cli.Command{
 		Name:  "check",
-		Usage: "look whether all settings are right, and connect to the servers",
-		Description: `Names everything that is wrong with the settings. If nothing is, and --kafka and --redis
-name both, it connects to them as the services do, which creates topics that are missing,
-and to the bucket of the models, if they are in one, and fails with what is to be done if
-they refuse.
+		Usage: "validate all settings, and try to connect to the servers",
+		Description: `Reports every problem of the settings. If there is none and both --kafka and --redis are
+given, it connects to them as the services do, which creates missing topics, and to the
+bucket of the models, if they are in one. If a server refuses, the error says what to do.
 
 Example:   genrec config check --config genrec.yaml`,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			warnOfStrangers(given)
+			warnOfUnknownVariables(given)
 			if err := settings.Join(given.Problems(), checkSettings(cmd)); err != nil {
-				return errors.Join(printMistakes(cmd, err), err)
+				return errors.Join(printProblems(cmd, err), err)
 			}
 			if len(cmd.StringSlice("kafka")) == 0 || cmd.String("redis") == "" {
-				return printResult(cmd, checkedServers{}, "the settings are right; servers were not asked: --kafka and --redis name them")
+				return printResult(cmd, checkedServers{}, "the settings are valid; servers were not checked: give --kafka and --redis")
 			}
 			checked, err := checkServers(ctx, cmd)
 			if err != nil {
@@ -46,17 +45,17 @@ Example:   genrec config check --config genrec.yaml`,
 	}
 }
 
-// warnOfStrangers tells of variables that are probably mistyped.
-func warnOfStrangers(given *settings.Settings) {
-	for variable, near := range given.Strangers() {
+// warnOfUnknownVariables logs variables that are probably misspelled.
+func warnOfUnknownVariables(given *settings.Settings) {
+	for variable, near := range given.UnknownVariables() {
 		if others := []string{passwordVariable("kafka"), passwordVariable("redis"), tokensVariable}; !slices.Contains(others, variable) {
-			slog.Warn("no command of genrec reads this variable", "variable", variable, "did_you_mean", near)
+			slog.Warn("unknown environment variable, which no command of genrec reads", "variable", variable, "did_you_mean", near)
 		}
 	}
 }
 
-// checkSettings reads what belongs together as the commands do. What a flag alone can tell
-// was told before.
+// checkSettings checks settings that depend on each other or on files. Single flags have been
+// validated before.
 func checkSettings(cmd *cli.Command) error {
 	_, kafkaErr := kafkaCluster(cmd)
 	_, _, rankerErr := rankerSettings(cmd)
@@ -66,35 +65,35 @@ func checkSettings(cmd *cli.Command) error {
 	return settings.Join(kafkaErr, redisErr, rankerErr, recipeErr, serveErr)
 }
 
-// checkedServers are those that allow what is needed.
+// checkedServers are the servers that allow what the services do.
 type checkedServers struct {
 	Kafka   stream.Cluster   `json:"-"`
 	Brokers []string         `json:"kafka"`
 	Redis   bool             `json:"redis"`
-	Bucket  bool             `json:"bucket"`            // false where the models are in a folder
-	Serving []registry.Share `json:"serving,omitempty"` // of the bucket
+	Bucket  bool             `json:"bucket"`            // false if the models are in a folder
+	Serving []registry.Share `json:"serving,omitempty"` // by the bucket
 }
 
-// mistake is one as --json prints it.
-type mistake struct {
+// problem is a problem of the settings as --json prints it.
+type problem struct {
 	Where string `json:"where"`
 	What  string `json:"what"`
 }
 
-// printMistakes prints those of the settings as JSON, where that is asked for.
-func printMistakes(cmd *cli.Command, err error) error {
+// printProblems prints the problems of the settings with --json.
+func printProblems(cmd *cli.Command, err error) error {
 	var all settings.Problems
 	if !errors.As(err, &all) || !cmd.Bool("json") {
 		return nil
 	}
-	mistakes := make([]mistake, len(all))
-	for i, problem := range all {
-		mistakes[i] = mistake{problem.Where, problem.Err.Error()}
+	problems := make([]problem, len(all))
+	for i, p := range all {
+		problems[i] = problem{p.Where, p.Err.Error()}
 	}
-	return json.NewEncoder(cmd.Root().Writer).Encode(map[string][]mistake{"mistakes": mistakes})
+	return json.NewEncoder(cmd.Root().Writer).Encode(map[string][]problem{"mistakes": problems})
 }
 
-// checkTimeout is how long a check waits for servers that do not answer.
+// checkTimeout is how long config check waits for servers that do not answer.
 const checkTimeout = 30 * time.Second
 
 func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers, err error) {
@@ -104,7 +103,7 @@ func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers
 	if err != nil {
 		return checked, err
 	}
-	s, err := connect(ctx, cmd, append(ingestAccess(past), inference.Config{}.Permissions())...)
+	s, err := connect(ctx, cmd, append(ingestPermissions(past), inference.Config{}.Permissions())...)
 	if err != nil {
 		return checked, err
 	}
@@ -128,13 +127,13 @@ func (c checkedServers) print(cmd *cli.Command) error {
 	if cmd.Bool("json") {
 		return json.NewEncoder(out).Encode(c)
 	}
-	_, err := fmt.Fprintf(out, "Kafka %v and Redis allow all that ingest and infer do\n", c.Kafka)
+	_, err := fmt.Fprintf(out, "Kafka %v and Redis allow everything that ingest and infer do\n", c.Kafka)
 	switch {
 	case err != nil || !c.Bucket:
 		return err
 	case len(c.Serving) == 0:
-		_, err = fmt.Fprintln(out, "the bucket can be read, and has no version yet")
+		_, err = fmt.Fprintln(out, "the bucket is readable, and has no version yet")
 		return err
 	}
-	return writeLine(out, "the bucket can be read, and is serving", c.Serving)
+	return printShares(out, "the bucket is readable, serving", c.Serving)
 }

@@ -62,11 +62,11 @@ func TestConfigChecksServers(t *testing.T) {
 	}
 	defer servers.Close()
 	printed, err := runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
-	if err != nil || !strings.Contains(printed, "allow all") {
+	if err != nil || !strings.Contains(printed, "allow everything") {
 		t.Errorf("the check ends with %v and prints\n%s", err, printed)
 	}
 	printed, err = runCommand(t, "config", "check", "--redis", servers.RedisAddr())
-	if err != nil || !strings.Contains(printed, "the settings are right; servers were not asked") {
+	if err != nil || !strings.Contains(printed, "the settings are valid; servers were not checked") {
 		t.Errorf("without Kafka, the check ends with %v and prints\n%s", err, printed)
 	}
 	servers.Redis().RequireAuth("hunter2")
@@ -86,22 +86,22 @@ func TestConfigCheckNamesAllMistakes(t *testing.T) {
 		t.Fatalf("the check ends with %v", err)
 	}
 	for _, want := range []string{
-		`GENREC_DEVICE: "tpu" is none of`, file + ":2: redis: the URL has a password", "GENREC_KAFKA_CA: read the CA: open /no/such", file + ":3: kafka-user: a password is needed",
-		file + ":3: kafka-user: --kafka-sasl is needed", file + `:4: recipe: recipe "secret"`, file + ":5: tls-cert: ", file + ":6: tokens-file: ",
-		file + ":7: redis-user: a password is needed", "--redis-key: a client certificate and its key are needed together",
+		`GENREC_DEVICE: "tpu" is not one of`, file + ":2: redis: the URL contains a password", "GENREC_KAFKA_CA: read the CA: open /no/such", file + ":3: kafka-user: a password is required",
+		file + ":3: kafka-user: --kafka-sasl is required", file + `:4: recipe: recipe "secret"`, file + ":5: tls-cert: ", file + ":6: tokens-file: ",
+		file + ":7: redis-user: a password is required", "--redis-key: a client certificate and its key are needed together",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the check does not say %q:\n%v", want, err)
 		}
 	}
-	var told struct{ Mistakes []mistake }
+	var told struct{ Mistakes []problem }
 	if err := json.Unmarshal([]byte(printed), &told); err != nil || len(told.Mistakes) != 10 || told.Mistakes[0].Where != "GENREC_DEVICE" {
 		t.Errorf("as JSON, the check prints %s (error %v)", printed, err)
 	}
 	t.Setenv("GENREC_DEVICE", "")
 	file = write(t, "kafka: h:1\nstage: fright\nschedule: noon\nmax-memory: plenty\nlatency-target: 0s\n")
 	_, err = runCommand(t, "ingest", "--config", file)
-	for _, want := range []string{"4 mistakes:", ":2: stage: ", ":3: schedule: ", ":4: max-memory: ", ":5: latency-target: "} {
+	for _, want := range []string{"4 problems:", ":2: stage: ", ":3: schedule: ", ":4: max-memory: ", ":5: latency-target: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ingest does not say %q of a file, but %v", want, err)
 		}
@@ -134,20 +134,20 @@ func TestAccessFlagsRefuse(t *testing.T) {
 	t.Setenv("GENREC_REDIS_PASSWORD", "hunter2")
 	empty, text := write(t, "\n"), write(t, "no certificate")
 	for line, want := range map[string]string{
-		"--redis h:1 --redis-password-file " + text:                                           "GENREC_REDIS_PASSWORD is set too",
-		"--redis redis://ann:hunter3@h:1":                                                     "the URL has a password",
-		"--redis redis://h:1,h:2":                                                             "a URL names one Redis",
-		"--redis http://hunter3":                                                              "not HOST:PORT",
+		"--redis h:1 --redis-password-file " + text:                                           "GENREC_REDIS_PASSWORD is set, too",
+		"--redis redis://ann:hunter3@h:1":                                                     "the URL contains a password",
+		"--redis redis://h:1,h:2":                                                             "a URL names a single Redis",
+		"--redis http://hunter3":                                                              "neither HOST:PORT",
 		"--redis h:1 --redis-ca " + text:                                                      "no certificate in PEM",
 		"--redis h:1 --redis-cert " + text:                                                    "needed together",
 		"--redis h:1 --redis-cert " + text + " --redis-key " + text:                           "read the client certificate",
-		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user: a password is needed",
+		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user: a password is required",
 		"--redis h:1 --kafka h:1 --kafka-password-file " + empty:                              "empty",
 		"--redis h:1 --kafka h:1 --kafka-password-file /no/such":                              "/no/such",
-		"--redis h:1 --kafka h:1 --kafka-user ann --kafka-password-file " + text:              "--kafka-sasl is needed",
-		"--redis h:1 --kafka h:1 --kafka-sasl plain":                                          "--kafka-user is needed",
+		"--redis h:1 --kafka h:1 --kafka-user ann --kafka-password-file " + text:              "--kafka-sasl is required",
+		"--redis h:1 --kafka h:1 --kafka-sasl plain":                                          "--kafka-user is required",
 		"--redis h:1 --kafka h:1 --kafka-sasl x --kafka-user u --kafka-password-file " + text: "none of plain",
-		"--redis h:1 --kafka-tls":                                                             "--kafka is needed",
+		"--redis h:1 --kafka-tls":                                                             "--kafka is required",
 	} {
 		command := "ingest"
 		if !strings.Contains(line, "kafka") {

@@ -159,14 +159,14 @@ var (
 var exported = sync.OnceValue(func() map[string][]string {
 	o := &observation{metrics: telemetry.NewRegistry()}
 	s := &servers{kafka: stream.Cluster{Brokers: []string{"127.0.0.1:1"}}}
-	o.ingests(s, ingest.New(ingest.Config{}, nil))
-	o.infers(s, inference.New(inference.Config{}, nil, nil))
+	o.observeIngester(s, ingest.New(ingest.Config{}, nil))
+	o.observeWorker(s, inference.New(inference.Config{}, nil, nil))
 	o.metrics.MustRegister((&versions.Versions{}).Metrics()...)
 	server, err := serve.New(serve.Config{Address: "127.0.0.1:0"}, nil, nil)
 	if err != nil {
 		panic(err)
 	}
-	o.serves(server, nil)
+	o.observeServer(server, nil)
 	o.metrics.MustRegister(retrain.NewWatch(nil).Metrics()...)
 
 	series := described(o.metrics)

@@ -23,44 +23,44 @@ import (
 	"genrec/retrain"
 )
 
-// Sizes of the demonstration, so that it fits two cores and a short break.
+// Sizes of the demo, which should take a few minutes on two cores.
 const (
-	liveShare      = 0.15
-	maxLive        = 16_000
-	trainingBudget = 250_000 // examples per training
-	mostEpochs     = 6
-	demoValidates  = 500   // users
-	demoEvaluates  = 2_000 // users
+	liveShare           = 0.15
+	maxLive             = 16_000
+	examplesPerTraining = 250_000
+	maxEpochs           = 6
+	demoValidationUsers = 500   // users
+	demoEvaluationUsers = 2_000 // users
 )
 
 func demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "watch it work: replay a dataset, live, with a retraining in the middle",
-		Description: `Replays a dataset in time order through Kafka, trains a first model on the older
-part, answers each event of the newer part with new recommendations, retrains
-once while the stream runs, and closes with what it measured: the hit rate of
-the lists that stood before each event, beside that of the popular items, and the
-time from an event to its answer.
+		Usage: "replay a dataset through Kafka, with live recommendations and a retraining",
+		Description: `Replays a dataset through Kafka in time order: trains a first model on the older events,
+regenerates recommendations after each of the newer events, and retrains once while the
+stream goes on. At the end it prints the hit rate of the recommendations that a user had
+before each event, next to that of the most popular items, and the time from an event to
+new recommendations.
 
-A page at --page shows it, and lets a person become a user, click items and train. On a
-terminal it goes on after the replay, until Ctrl-C; elsewhere, or with --stay=false, the
-demonstration ends by itself.
+The web page at --page shows what happens; visitors can act as a user, click items and
+start a training. On a terminal the demo keeps running after the replay, until Ctrl-C;
+elsewhere, or with --stay=false, it ends by itself.
 
-Without --data it generates a shop. With it, it reads a file of
-"user item item item ..." lines, items in chronological order.
+The dataset is a generated shop, or a file (--data) of lines "user item item item ...",
+items in chronological order.
 
 Example:   genrec demo --data Beauty.txt`,
-		Flags: join(kafkaFlags(), redisFlags(), pageFlag(`empty: none. If nobody has named it and it is taken, another port is`), []cli.Flag{
+		Flags: join(kafkaFlags(), redisFlags(), pageFlag(`empty: no page; if the default port is in use, a free one is chosen`), []cli.Flag{
 			&cli.BoolFlag{
 				Name: "stay", Value: term.IsTerminal(int(os.Stdout.Fd())), DefaultText: "on a terminal",
-				Usage: "go on answering after the replay, until Ctrl-C",
+				Usage: "keep running after the replay, until Ctrl-C",
 			},
 			jsonFlag(),
-			&cli.StringFlag{Name: "data", Usage: "`FILE` to replay"},
-			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live events per second", Validator: positive[float64]},
-			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("live events; 0 is %.0f %% of the data, at most %d", 100*liveShare, maxLive), Validator: atLeast(0)},
-			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the data and of the models"},
+			&cli.StringFlag{Name: "data", Usage: "dataset `FILE` to replay; default: a generated shop"},
+			&cli.FloatFlag{Name: "rate", Value: 50, Usage: "live `EVENTS` per second", Validator: positive[float64]},
+			&cli.IntFlag{Name: "live", Usage: fmt.Sprintf("`NUMBER` of live events; 0: %.0f %% of the data, at most %d", 100*liveShare, maxLive), Validator: atLeast(0)},
+			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "random `SEED` of the data and of the models"},
 			deviceFlag(),
 		}),
 		Action: runDemo,
@@ -70,12 +70,12 @@ Example:   genrec demo --data Beauty.txt`,
 func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	events, items, err := demoEvents(cmd)
 	device, refused := chosenDevice(cmd)
-	if err := settings.Join(settings.Wrong(cmd, err, "data"), refused); err != nil {
+	if err := settings.Join(settings.Invalid(cmd, err, "data"), refused); err != nil {
 		return err
 	}
 	folder, err := os.MkdirTemp("", "genrec-demo-")
 	if err != nil {
-		return fmt.Errorf("make a folder for the models: %w", err)
+		return fmt.Errorf("create a folder for the models: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	models, err := registry.Open(folder)
@@ -97,19 +97,19 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		live = min(maxLive, int(liveShare*float64(len(events))))
 	}
 	served := &versions.Versions{Registry: models, Device: device, Ranker: model.DefaultRankerConfig()}
-	if err := shop.Tell(ctx, s.redis, cmd.String("prefix"), items); err != nil {
+	if err := shop.WriteTitles(ctx, s.redis, cmd.String("prefix"), items); err != nil {
 		return err
 	}
-	training, aside := demoTraining(cmd, device, events), retrain.Progress(newLoggedProgress())
+	training, background := demoTraining(cmd, device, events), retrain.Progress(newLoggedProgress())
 	page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
 		config := training
-		config.Progress = aside
+		config.Progress = background
 		return demo.Train(ctx, config, s.store, models)
 	})
-	training.Progress, aside = page.Progress(training.Progress), page.Progress(aside)
-	aloud := narration(cmd)
+	training.Progress, background = page.Progress(training.Progress), page.Progress(background)
+	out := narration(cmd)
 	if listener != nil {
-		fmt.Fprintf(aloud, "watch it, and try it yourself, at %s\n", pageURL(listener))
+		fmt.Fprintf(out, "watch it and try it yourself at %s\n", pageURL(listener))
 	}
 	var printed error
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -120,13 +120,13 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 		return demo.Run(groupCtx, demo.Config{
 			Events: events, Live: live, Rate: cmd.Float("rate"),
 			Kafka: s.kafka, Store: s.store, Models: models, Serve: served,
-			Retrain: training, Aside: aside, Out: aloud,
+			Retrain: training, Background: background, Out: out,
 			Page: page, Stay: listener != nil && cmd.Bool("stay"),
-			Measured: func(summary demo.Summary) {
+			OnSummary: func(summary demo.Summary) {
 				if listener != nil && cmd.Bool("stay") {
-					fmt.Fprintf(aloud, "  %s goes on until Ctrl-C\n", pageURL(listener))
+					fmt.Fprintf(out, "  %s stays available until Ctrl-C\n", pageURL(listener))
 				}
-				fmt.Fprintln(aloud, "  next: genrec all --help, and README.md for your own Kafka and Redis")
+				fmt.Fprintln(out, "  next: genrec all --help, and README.md for your own Kafka and Redis")
 				printed = printResult(cmd, summary, fmt.Sprint(summary))
 			},
 		})
@@ -134,7 +134,7 @@ func runDemo(ctx context.Context, cmd *cli.Command) (err error) {
 	return errors.Join(group.Wait(), printed)
 }
 
-// demoEvents returns no items where nothing but their ids is known.
+// demoEvents returns the events to replay and, of the generated shop, its items.
 func demoEvents(cmd *cli.Command) (events []event.Event, items []shop.Item, err error) {
 	path, seed, end := cmd.String("data"), cmd.Int64("seed"), time.Now().UTC().Truncate(24*time.Hour)
 	if path == "" {
@@ -145,15 +145,15 @@ func demoEvents(cmd *cli.Command) (events []event.Event, items []shop.Item, err 
 	return events, nil, err
 }
 
-// demoTraining spends about the same time on data of any size: an epoch asks for every
-// event once, and a pass of the pretraining for one of each user's.
+// demoTraining takes about the same time on data of any size: an epoch of finetuning has one
+// example per event, one of pretraining has one per user.
 func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) retrain.Config {
 	c := retrain.DefaultConfig()
-	c.Device, c.Seed, c.ValidationUsers, c.EvaluateUsers = device, cmd.Int64("seed"), demoValidates, demoEvaluates
-	c.FinetuneEpochs, c.LeastSteps = min(mostEpochs, max(2, trainingBudget/len(events))), 0
+	c.Device, c.Seed, c.ValidationUsers, c.EvaluateUsers = device, cmd.Int64("seed"), demoValidationUsers, demoEvaluationUsers
+	c.FinetuneEpochs, c.LeastSteps = min(maxEpochs, max(2, examplesPerTraining/len(events))), 0
 	c.PretrainEpochs = 2
-	// The recipe is made for a night. Minutes ask for more and smaller steps, and leave
-	// no time to overfit.
+	// The recipe is meant for hours. Minutes need smaller batches and higher rates, and are
+	// too short to overfit.
 	c.BatchSize, c.LearningRate, c.Model.Dropout = 128, 2e-3, 0.3
 	c.Progress = newProgress(os.Stderr)
 	return c

@@ -187,7 +187,7 @@ func pretend(commands []*cli.Command, ran *string) {
 		}
 		command.Action = func(_ context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
-				return fmt.Errorf("%q is one argument too many", cmd.Args().First())
+				return fmt.Errorf("%q is an unexpected argument", cmd.Args().First())
 			}
 			*ran = cmd.Name
 			return nil

@@ -81,7 +81,7 @@ func doctorChecks(cmd *cli.Command, given *settings.Settings) []doctor.Check {
 
 	return append(checks, func(ctx context.Context) []doctor.Finding {
 		models, err := existingRegistry(ctx, cmd)
-		if errors.Is(err, errNoFolder) {
+		if errors.Is(err, errNoModelsFolder) {
 			models, err = nil, nil
 		}
 		if err = errors.Join(rankerErr, err); err != nil {

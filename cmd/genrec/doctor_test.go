@@ -146,7 +146,7 @@ func TestDoctorFindsABrokenModel(t *testing.T) {
 	if text, err := runCommand(t, "doctor", "--models", folder); err != nil || !strings.Contains(text, "genrec retrain creates the first one") {
 		t.Errorf("without the models' folder it ends with %v and prints\n%s", err, text)
 	}
-	if _, err := runCommand(t, "models", "list", "--models", folder); exitCode(err) != 2 || !strings.Contains(err.Error(), "not there yet") {
+	if _, err := runCommand(t, "models", "list", "--models", folder); exitCode(err) != 2 || !strings.Contains(err.Error(), "does not exist yet") {
 		t.Errorf("models list ends with %v, want it to miss the folder", err)
 	}
 	if _, err := os.Stat(folder); err == nil {

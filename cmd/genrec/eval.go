@@ -13,7 +13,9 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/model"
+	"genrec/model/catalog"
 	"genrec/pkg/bucket"
+	"genrec/pkg/dataset"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 )
@@ -21,28 +23,28 @@ import (
 func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "eval",
-		Usage: "measure a model on a dataset, leave-one-out",
-		Description: `Asks the model for the last item of each user, given the others, with all items
-as candidates and a beam of 20, and prints hit ratio and NDCG. The model must not
-have seen the last items: "genrec retrain" never shows them to it.
+		Usage: "evaluate a model on a dataset, leave-one-out",
+		Description: `Predicts the last item of each user from the items before it, with all items as
+candidates and a beam width of 20, and prints hit rate (HR) and NDCG. The model must not
+have been trained on the last items; "genrec retrain" never trains on them.
 
 Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
            genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
                --sequential-weight 0 --association-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version, or the models' folder or s3://bucket/prefix, of which the current one is taken"},
+			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version; or the models' folder or s3://bucket/prefix, for the current version"},
 			modelsCacheFlag(),
-			&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users, drawn by the seed; 0 is all", Validator: atLeast(0)},
-			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of the draw"},
-			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "of the dense head, from 0 to 1; what the weights leave of 1 is the beam search's", Validator: between(0., 1)},
-			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "of the rules that count what came after an item, likewise", Validator: between(0., 1)},
-			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "of the rules that count what stood near an item, likewise", Validator: between(0., 1)},
+			&cli.IntFlag{Name: "evaluate-users", Usage: "maximum `NUMBER` of users, a random sample; 0: all", Validator: atLeast(0)},
+			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "random `SEED` of the sample"},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the dense head, from 0 to 1; the beam search has the rest of the sum of 1", Validator: between(0., 1)},
+			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the sequential rules (items that followed an item), from 0 to 1", Validator: between(0., 1)},
+			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the association rules (items that co-occurred with an item), from 0 to 1", Validator: between(0., 1)},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := settings.Join(
-				needed(cmd, "data", "which dataset is the model to be measured on?"),
-				needed(cmd, "model", "which one is to be measured?"),
+				required(cmd, "data", "the dataset to evaluate the model on"),
+				required(cmd, "model", "the model to evaluate"),
 			); err != nil {
 				return err
 			}
@@ -74,12 +76,12 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 	}
 	folder, err := versionFolder(ctx, cmd.String("model"), cmd.String("models-cache"))
 	if err != nil {
-		return m, settings.Wrong(cmd, err, "model")
+		return m, settings.Invalid(cmd, err, "model")
 	}
 	return retrain.EvaluateStored(ctx, folder, device, ranker, sequences, cmd.Int("evaluate-users"), cmd.Int64("seed"), newProgress(os.Stderr))
 }
 
-// versionFolder accepts a version's folder, or a folder or a bucket of versions.
+// versionFolder returns the folder of a version or, given a registry, of its current version.
 func versionFolder(ctx context.Context, folder, cache string) (string, error) {
 	if _, err := os.Stat(filepath.Join(folder, model.ConfigFile)); err == nil {
 		return folder, nil
@@ -105,4 +107,26 @@ func printMetrics(out io.Writer, m retrain.Metrics) error {
 accuracy hr1=%.4[2]f hr5=%.4[3]f ndcg5=%.4[4]f hr10=%.4[5]f ndcg10=%.4[6]f
 `, m.Users, m.HR1, m.HR5, m.NDCG5, m.HR10, m.NDCG10)
 	return err
+}
+
+func datasetFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "data", Usage: "dataset `FILE` with one user per line: user item item ..., oldest item first"},
+		&cli.StringFlag{Name: "ids", Value: "published", Usage: "item `IDS`: published (as in the file) or permuted (shuffled with a fixed seed, so that ids carry no information)", Validator: oneOf("published", "permuted")},
+	}
+}
+
+func readDataset(cmd *cli.Command) ([]catalog.Sequence, error) {
+	users, err := dataset.Read(cmd.String("data"))
+	if err != nil {
+		return nil, settings.Invalid(cmd, err, "data")
+	}
+	if cmd.String("ids") == "permuted" {
+		users = dataset.Permute(users)
+	}
+	sequences := make([]catalog.Sequence, len(users))
+	for i, u := range users {
+		sequences[i] = catalog.Sequence{User: u.ID, Items: u.Items}
+	}
+	return sequences, nil
 }

@@ -17,12 +17,12 @@ import (
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write all sequences to a file of events",
+		Usage:     "export all sequences to a file of events",
 		ArgsUsage: "FILE",
-		Description: `Writes .jsonl or .csv, each also with .gz or .zst, .parquet, or lines of JSON to the
-standard output for "-". "genrec import" reads such files, and so does anything that reads
-interaction events. Users who change meanwhile are written as they were before or
-after. The file has what Redis holds: the newest events of each user, without context.
+		Description: `Writes JSON Lines (.jsonl) or a table (.csv), each also compressed (.gz, .zst), Parquet
+(.parquet), or, for "-", JSON Lines to standard output. "genrec import" reads these files.
+The file contains what Redis holds: the newest events of each user, without context. A
+sequence that changes during the export is written as it was before or after the change.
 
 Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 		Flags: join(redisFlags(), []cli.Flag{jsonFlag()}),
@@ -31,11 +31,11 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 			var wrong error
 			switch {
 			case cmd.Args().Len() != 1:
-				wrong = errors.New("which one file is to be written? - is the standard output")
+				wrong = errors.New("name one file to write, or - for standard output")
 			case path == "-" && cmd.Bool("json"):
-				wrong = errors.New("--json is for a report on the standard output, where - puts the events: choose one")
+				wrong = errors.New("--json prints a report to standard output, where - writes the events: choose one")
 			}
-			if err := settings.Join(wrong, needed(cmd, "redis", "where are the sequences?")); err != nil {
+			if err := settings.Join(wrong, required(cmd, "redis", "the Redis with the sequences")); err != nil {
 				return err
 			}
 			var s servers
@@ -43,27 +43,27 @@ Example:   genrec export --redis redis:6379 events.jsonl.zst`,
 			if err := s.openStore(ctx, cmd); err != nil {
 				return err
 			}
-			began, shown := time.Now(), newProgress(os.Stderr)
-			progress := func(so export.Counts) { shown.Reached("export", "users", so.Users) }
+			started, bar := time.Now(), newProgress(os.Stderr)
+			progress := func(c export.Counts) { bar.Reached("export", "users", c.Users) }
 			if path == "-" {
 				done, err := export.To(ctx, s.store, cmd.Root().Writer, "standard output.jsonl", progress)
-				shown.Finish()
+				bar.Finish()
 				if err == nil {
-					slog.Info("exported", "users", done.Users, "events", done.Events, "skipped_users", done.Skipped, "took", time.Since(began).Round(time.Millisecond))
+					slog.Info("exported", "users", done.Users, "events", done.Events, "skipped_users", done.Skipped, "took", time.Since(started).Round(time.Millisecond))
 				}
 				return err
 			}
 			done, err := export.ToFile(ctx, s.store, path, progress)
-			shown.Finish()
+			bar.Finish()
 			if err != nil {
 				return err
 			}
-			return printExported(cmd, exportReport{path, done.Users, done.Events, done.Skipped, time.Since(began).Seconds()})
+			return printExported(cmd, exportReport{path, done.Users, done.Events, done.Skipped, time.Since(started).Seconds()})
 		},
 	}
 }
 
-// exportReport is what export wrote.
+// exportReport is the result of export.
 type exportReport struct {
 	File    string  `json:"file"`
 	Users   int64   `json:"users"`

@@ -23,31 +23,30 @@ func forgetCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "forget",
 		Usage: "erase users: their sequences, recommendations and dead letters",
-		Description: `Removes what there is of the users in Redis and erases their dead letters. What
-stays is a time under a hash of each id, so that their events up to now are ignored
-for ever, also when they are read again, and the models trained from now on are
-without them. Events after now begin a new sequence: users may come back.
+		Description: `Deletes everything that Redis holds of the users, and erases their dead letters. Only a
+hash of each user id remains, with the time of the erasure: events up to this time stay
+ignored, even if they are read again, and models trained from now on do not use them.
+Later events start a new sequence, so a user can come back.
 
-The topics keep events as long as their retention says, and models that are there
-stay as they are. Can be repeated.
+The topics keep events until their retention ends, and existing models do not change. The
+command can be repeated.
 
-Users of whom nothing was found in Redis are listed: an id that is misspelled erases
-nobody. An id that no user can have, and a file that is not text, end the command
-before anything is erased.
+It lists the users of whom Redis had nothing, because a misspelled id erases nobody. An
+invalid id, or a file that is not text, is an error before anything is erased.
 
 Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 		Flags: join(clusterFlags(), redisFlags(), []cli.Flag{
 			userFlag(),
-			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with an id a line, in quotes if blanks belong to it; - for the standard input"},
+			&cli.StringFlag{Name: "users-file", Usage: "`FILE` with one user id per line, in quotes if it begins or ends with a space; -: standard input"},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			users, usersErr := usersToForget(cmd)
-			cluster, kafkaErr := givenKafka(cmd)
-			if err := settings.Join(usersErr, kafkaErr, needed(cmd, "redis", "where are the sequences?")); err != nil {
+			cluster, kafkaErr := requiredKafka(cmd)
+			if err := settings.Join(usersErr, kafkaErr, required(cmd, "redis", "the Redis with the sequences")); err != nil {
 				return err
 			}
-			if err := reach(ctx, cluster); err != nil { // before anything is erased
+			if err := checkConnection(ctx, cluster); err != nil { // before anything is erased
 				return err
 			}
 			var s servers
@@ -62,53 +61,54 @@ Example:   genrec forget --kafka kafka:9092 --redis redis:6379 --user alice`,
 
 const forgetBatch = 500
 
-// forget begins with Redis, so that dead letters replayed meanwhile change nothing.
+// forget erases Redis first, so that dead letters that are replayed meanwhile have no effect.
 func forget(ctx context.Context, cmd *cli.Command, store *sessions.Store, cluster stream.Cluster, users []string) error {
-	done, asked, inRedis := forgotten{Users: len(users), NotFound: []string{}}, 0, newProgress(os.Stderr)
+	result, done, bar := forgotten{Users: len(users), NotFound: []string{}}, 0, newProgress(os.Stderr)
 	for batch := range slices.Chunk(users, forgetBatch) {
 		found, err := store.Forget(ctx, batch, time.Now())
 		if err != nil {
 			return err
 		}
-		for i, had := range found {
-			if had {
-				done.Known++
+		for i, known := range found {
+			if known {
+				result.Known++
 				continue
 			}
-			done.NotFound = append(done.NotFound, batch[i])
+			result.NotFound = append(result.NotFound, batch[i])
 			if strings.Contains(batch[i], ",") {
-				slog.Warn("nothing was there of a user whose id has a comma; several users are several --user", "user", batch[i])
+				slog.WarnContext(ctx, "nothing found of a user whose id contains a comma: repeat --user for several users", "user", batch[i])
 			}
 		}
-		asked += len(batch)
-		inRedis.Reached("forget", "users", int64(asked))
+		done += len(batch)
+		bar.Reached("forget", "users", int64(done))
 	}
-	inRedis.Finish()
-	topic, shown := stream.DefaultTopics().DeadLetters, newProgress(os.Stderr)
+	bar.Finish()
+	topic := stream.DefaultTopics().DeadLetters
+	bar = newProgress(os.Stderr)
 	var err error
-	done.Letters, err = stream.EraseDeadLetters(ctx, slog.Default(), cluster, topic, users, shown.counting("erase", "letters"))
-	shown.Finish()
+	result.DeadLetters, err = stream.EraseDeadLetters(ctx, slog.Default(), cluster, topic, users, bar.counter("erase", "dead letters"))
+	bar.Finish()
 	if err != nil {
 		return err
 	}
-	compacts, err := stream.IsCompacted(ctx, cluster, topic)
-	if err == nil && !compacts {
-		slog.Warn("erased letters stay on Kafka's disk until the topic's retention ends: give it the cleanup.policy compact,delete", "topic", topic)
+	compacted, err := stream.IsCompacted(ctx, cluster, topic)
+	if err == nil && !compacted {
+		slog.WarnContext(ctx, "erased dead letters stay on Kafka's disk until the topic's retention ends: set its cleanup.policy to compact,delete", "topic", topic)
 	}
-	return errors.Join(err, printForgotten(cmd, done))
+	return errors.Join(err, printForgotten(cmd, result))
 }
 
-// forgotten is what forget did.
+// forgotten is the result of forget.
 type forgotten struct {
-	Users    int      `json:"users"`
-	Known    int      `json:"known"` // who had something in Redis
-	Letters  int      `json:"dead_letters"`
-	NotFound []string `json:"not_found"` // who had nothing in Redis
+	Users       int      `json:"users"`
+	Known       int      `json:"known"` // users of whom Redis had something
+	DeadLetters int      `json:"dead_letters"`
+	NotFound    []string `json:"not_found"` // users of whom Redis had nothing
 }
 
 func printForgotten(cmd *cli.Command, f forgotten) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d users forgotten, %d of them had something in Redis; %d dead letters erased", f.Users, f.Known, f.Letters)
+	fmt.Fprintf(&text, "%d users forgotten, %d of them had something in Redis; %d dead letters erased", f.Users, f.Known, f.DeadLetters)
 	for _, user := range f.NotFound {
 		fmt.Fprintf(&text, "\nnothing found in Redis: %q", user)
 	}
@@ -119,35 +119,30 @@ func usersToForget(cmd *cli.Command) ([]string, error) {
 	users := slices.Clone(cmd.StringSlice("user"))
 	for _, user := range users {
 		if err := event.CheckID("user", user); err != nil {
-			return nil, settings.Wrong(cmd, err, "user")
+			return nil, settings.Invalid(cmd, err, "user")
 		}
 	}
 	if path := cmd.String("users-file"); path != "" {
 		more, err := readUsers(path)
 		if err != nil {
-			return nil, settings.Wrong(cmd, err, "users-file")
+			return nil, settings.Invalid(cmd, err, "users-file")
 		}
 		users = append(users, more...)
 	}
 	if len(users) == 0 {
-		return nil, errors.New("--user or --users-file is needed: whom to forget?")
+		return nil, errors.New("--user or --users-file is required: the users to forget")
 	}
 	return unique(users), nil
 }
 
-// unique drops repetitions: the second time, nothing would be found of a user.
+// unique removes repetitions: a user is not found a second time.
 func unique(users []string) []string {
-	met := make(map[string]bool, len(users))
+	seen := make(map[string]bool, len(users))
 	return slices.DeleteFunc(users, func(user string) bool {
-		again := met[user]
-		met[user] = true
+		again := seen[user]
+		seen[user] = true
 		return again
 	})
-}
-
-// userFlag is repeated for several: an id may have commas.
-func userFlag() cli.Flag {
-	return &settings.LinesFlag{Name: "user", Usage: "external `ID`; can be repeated"}
 }
 
 func readUsers(path string) (users []string, err error) {

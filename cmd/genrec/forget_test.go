@@ -71,7 +71,7 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 		"3 users forgotten, 2 of them had something in Redis; 2 dead letters erased\n" +
 			"nothing found in Redis: \"nobody\"\n",
 		"3 users forgotten, 0 of them had something in Redis; 0 dead letters erased\n" +
-			"nothing found in Redis: \"ann\"\nnothing found in Redis: \"bob\"\nnothing found in Redis: \"nobody\"\n",
+			"nothing found in Redis: \"ann\"\nnothing found in Redis: \"bob\"\nnot found in Redis: \"nobody\"\n",
 	} {
 		if got := run("genrec forget" + redisAt + kafkaAt + " --user ann --users-file " + list); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -87,7 +87,7 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 			t.Errorf("after the import, %s has %d events, want %d", users[i], got, want)
 		}
 	}
-	var letter letterLine
+	var letter struct{ Key string }
 	letters := run("genrec dead list --json" + kafkaAt)
 	if err := json.Unmarshal([]byte(letters), &letter); err != nil || letter.Key != "cid" {
 		t.Errorf("the dead letters are %s (error %v), want the one of cid", letters, err)
@@ -183,12 +183,12 @@ func encodeUTF16(text string) string {
 
 func TestForgetAndExportSayWhatIsMissing(t *testing.T) {
 	for line, want := range map[string]string{
-		"forget --redis r:1 --kafka k:1":      "--user or --users-file is needed",
-		"forget --redis r:1 --user ann":       "--kafka is needed",
-		"forget --kafka k:1 --user ann":       "--redis is needed",
+		"forget --redis r:1 --kafka k:1":      "--user or --users-file is required",
+		"forget --redis r:1 --user ann":       "--kafka is required",
+		"forget --kafka k:1 --user ann":       "--redis is required",
 		"forget --users-file /nowhere/at-all": "--users-file: open /nowhere/at-all",
-		"export --redis r:1":                  "which one file is to be written",
-		"export all.csv":                      "--redis is needed",
+		"export --redis r:1":                  "name one file to write",
+		"export all.csv":                      "--redis is required",
 	} {
 		err := newApp().Run(t.Context(), strings.Fields("genrec "+line))
 		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
@@ -250,7 +250,7 @@ func TestForgetTakesIdsAsTheyAre(t *testing.T) {
 				t.Errorf("forget --user %q ends in %v and prints %q, want %q", c.user, err, printed, c.want)
 			}
 		})
-		if warns := bytes.Contains(said, []byte("has a comma")); warns != c.warns {
+		if warns := bytes.Contains(said, []byte("contains a comma")); warns != c.warns {
 			t.Errorf("forget --user %q warns of the comma: %v, want %v:\n%s", c.user, warns, c.warns, said)
 		}
 	}

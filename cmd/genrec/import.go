@@ -21,24 +21,26 @@ import (
 func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "put events from files into the users' sequences",
+		Usage:     "import historical events from files into the users' sequences",
 		ArgsUsage: "FILE|FOLDER...",
-		Description: `Reads .jsonl, .csv and .tsv with a line of column names, and .parquet, all but the
-last also with .gz or .zst, and folders of them: user_id, item_id, timestamp and perhaps
-event_id, type, context and rec_id. --column says what else they are called. Events go
-straight into the sequences, beside the live stream. An import can be repeated, because
-an event counts once. With --history, they go into the history, too, which "retrain"
-reads: sequences have room for the newest 128 of a user.
+		Description: `Reads JSON Lines (.jsonl), tables with column names (.csv, .tsv), Parquet (.parquet), all
+but the last also compressed (.gz, .zst), and folders of such files. The columns are
+user_id, item_id, timestamp and, optionally, event_id, type, context and rec_id; --column
+maps other names to them. Events are appended to the sequences in Redis, while the live
+stream goes on. Importing again changes nothing, because events are deduplicated. A
+sequence keeps the newest 128 events of a user; with --history, all events are also
+written to the history, for "retrain".
 
-Fields inside of JSON are named by their path; an array of events becomes one event for
-each element. Times are understood in most unambiguous forms, others by --time-format.
+A field inside a JSON object is named by its path, and an array of events becomes one event
+per element. Unambiguous time formats are recognized; for others, see --time-format.
 
 It also reads RecBole's atomic files (.inter), MovieLens (ratings.dat, u.data,
-ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), told by name and
-first line, or by --format. Their events get ids that follow from what a row says.
+ratings.csv) and Amazon's reviews and ratings (.jsonl, .json, .csv), which it recognizes
+by file name and first line, or by --format. Event ids are derived from the rows.
 
-Rows that are no events go to the topic "interactions.dead", or to --rejects; if all
-rows are, the import fails. At the end, each user is refreshed once, no faster than "infer" has time for.
+Rows that are not valid events go to the dead-letter topic "interactions.dead", or to
+--rejects. If no row is valid, the import fails. At the end, each imported user is
+refreshed once, no faster than "infer" can keep up.
 
 Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv.gz
            genrec import --dry-run ml-1m/ratings.dat
@@ -48,41 +50,41 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
            genrec import --dry-run --no-header --column user_id=1 --column timestamp=2 \
               --column item_id=3 --time-format "%d/%m/%Y %H:%M" clicks.csv`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: string(importer.Auto), Usage: "of the files: events, recbole, movielens, amazon, or auto, by name and first line", Validator: parsable(importer.ParseFormat)},
-			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME`: what a field of an event is called in the files, such as user_id=customer; can be repeated", Validator: parsable(importer.ParseColumns)},
-			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: what a type of event is called in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(importer.ParseTypes)},
-			&cli.BoolFlag{Name: "no-header", Usage: "tables of text have no line of column names: --column calls the columns 1, 2, 3, ..."},
-			&settings.LinesFlag{Name: "time-format", Usage: "`FORMAT` of times, as strftime has it, such as \"%d/%m/%Y %H:%M:%S\" or \"%m/%d/%Y %I:%M %p\"; can be repeated", Validator: parsable(importer.ParseTimeFormats)},
-			&cli.BoolFlag{Name: "dry-run", Usage: "read everything, write nothing but --rejects, and report; needs neither Kafka nor Redis"},
+			&cli.StringFlag{Name: "format", Value: string(importer.Auto), Usage: "`FORMAT` of the files: events, recbole, movielens, amazon, or auto (by file name and first line)", Validator: parsable(importer.ParseFormat)},
+			&settings.LinesFlag{Name: "column", Usage: "`FIELD=NAME` of a column: an event field and its name in the files, such as user_id=customer; can be repeated", Validator: parsable(importer.ParseColumns)},
+			&settings.LinesFlag{Name: "event-type", Usage: "`TYPE=WORD`: an event type and its name in the files, such as add_to_cart=cart; can be repeated", Validator: parsable(importer.ParseTypes)},
+			&cli.BoolFlag{Name: "no-header", Usage: "the tables have no line of column names; --column then refers to columns as 1, 2, 3, ..."},
+			&settings.LinesFlag{Name: "time-format", Usage: "strftime `FORMAT` of times, such as \"%d/%m/%Y %H:%M:%S\" or \"%m/%d/%Y %I:%M %p\"; can be repeated", Validator: parsable(importer.ParseTimeFormats)},
+			&cli.BoolFlag{Name: "dry-run", Usage: "read and validate everything, but write nothing except --rejects; requires neither Kafka nor Redis"},
 			jsonFlag(),
-			&cli.BoolFlag{Name: "no-refresh", Usage: "do not ask for new recommendations: the next event of a user does"},
-			&cli.StringFlag{Name: "rejects", Usage: "`FILE` that rows that are no events are added to, as lines of JSON, in place of the dead letters"},
-			&cli.StringFlag{Name: "resume", Usage: "`FILE` that keeps how far the import is, so that the next run goes on there"},
+			&cli.BoolFlag{Name: "no-refresh", Usage: "do not refresh the users' recommendations: wait for their next events"},
+			&cli.StringFlag{Name: "rejects", Usage: "`FILE` to which invalid rows are appended as JSON lines, instead of the dead-letter topic"},
+			&cli.StringFlag{Name: "resume", Usage: "`FILE` for the progress of the import, from which the next run resumes"},
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			if err := checkImport(cmd); err != nil {
 				return err
 			}
 			dry := cmd.Bool("dry-run")
-			shown := newProgress(os.Stderr)
-			shown.unit = "MiB"
-			cfg := importer.Config{Limits: event.DefaultLimits(), Progress: shown, Logger: slog.Default()}
+			bar := newProgress(os.Stderr)
+			bar.unit = "MiB"
+			cfg := importer.Config{Limits: event.DefaultLimits(), Progress: bar, Logger: slog.Default()}
 			if cfg.Format, err = importer.ParseFormat(cmd.String("format")); err != nil {
-				return settings.Wrong(cmd, err, "format")
+				return settings.Invalid(cmd, err, "format")
 			}
-			if cfg.Mapping.Columns, err = importer.ParseColumns(cmd.StringSlice("column")); err != nil {
-				return settings.Wrong(cmd, err, "column")
+			if cfg.Words.Columns, err = importer.ParseColumns(cmd.StringSlice("column")); err != nil {
+				return settings.Invalid(cmd, err, "column")
 			}
-			if cfg.Mapping.Types, err = importer.ParseTypes(cmd.StringSlice("event-type")); err != nil {
-				return settings.Wrong(cmd, err, "event-type")
+			if cfg.Words.Types, err = importer.ParseTypes(cmd.StringSlice("event-type")); err != nil {
+				return settings.Invalid(cmd, err, "event-type")
 			}
-			if cfg.Mapping.TimeFormats, err = importer.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
-				return settings.Wrong(cmd, err, "time-format")
+			if cfg.Words.TimeFormats, err = importer.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
+				return settings.Invalid(cmd, err, "time-format")
 			}
-			cfg.Mapping.NoHeader = cmd.Bool("no-header")
+			cfg.Words.NoHeader = cmd.Bool("no-header")
 			if path := cmd.String("resume"); path != "" {
-				if cfg.Resume, err = importer.OpenResumeFile(path); err != nil {
-					return settings.Wrong(cmd, err, "resume")
+				if cfg.Place, err = importer.OpenPlace(path); err != nil {
+					return settings.Invalid(cmd, err, "resume")
 				}
 			}
 			closeOutputs, err := importOutputs(ctx, cmd, &cfg)
@@ -90,7 +92,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				return err
 			}
 			defer func() { err = errors.Join(err, closeOutputs()) }()
-			var store importer.Sessions = importer.DiscardSessions{}
+			var store importer.Sessions = importer.Nowhere{}
 			if !dry {
 				var s servers
 				defer func() { err = errors.Join(err, s.close()) }()
@@ -109,65 +111,65 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					cfg.History = &importer.History{Dir: past, Erasures: s.store}
 				}
 			}
-			done := importer.Summary{DryRun: dry}
-			cfg.Reject = done.Watch(cfg.Reject)
-			began := time.Now()
-			done.Result, err = importer.Run(ctx, cfg, store, cmd.Args().Slice())
-			done.Seconds = time.Since(began).Seconds()
+			summary := importer.Summary{DryRun: dry}
+			cfg.Refuse = summary.Watch(cfg.Refuse)
+			started := time.Now()
+			summary.Result, err = importer.Run(ctx, cfg, store, cmd.Args().Slice())
+			summary.Seconds = time.Since(started).Seconds()
 			if cmd.Bool("json") {
-				return errors.Join(err, json.NewEncoder(cmd.Root().Writer).Encode(&done))
+				return errors.Join(err, json.NewEncoder(cmd.Root().Writer).Encode(&summary))
 			}
-			done.Print(cmd.Root().Writer)
+			summary.Print(cmd.Root().Writer)
 			return err
 		},
 	}
 }
 
-// checkImport looks whether all is given that an import needs.
+// checkImport reports everything that an import lacks.
 func checkImport(cmd *cli.Command) error {
 	var files, redis, kafka, resume error
 	dry := cmd.Bool("dry-run")
 	if !cmd.Args().Present() {
-		files = errors.New("which files are to be imported?")
+		files = errors.New("name the files to import")
 	}
 	if !dry {
-		redis = needed(cmd, "redis", "where are the sequences?")
+		redis = required(cmd, "redis", "the Redis with the sequences")
 	}
 	if needsKafka(cmd) {
 		if _, kafka = kafkaCluster(cmd); kafka == nil && len(cmd.StringSlice("kafka")) == 0 {
-			kafka = errors.New("--kafka is needed, for dead letters and refreshes: none with --no-refresh and --rejects")
+			kafka = errors.New("--kafka is required, for dead letters and refreshes, unless both --no-refresh and --rejects are given")
 		}
 	}
 	if dry && cmd.String("resume") != "" {
-		resume = errors.New("--resume keeps what is imported, and --dry-run imports nothing: choose one")
+		resume = errors.New("--resume stores what is imported, and --dry-run imports nothing: choose one")
 	}
 	return settings.Join(files, redis, kafka, resume)
 }
 
-// needsKafka says whether an import has something to write there.
+// needsKafka is true if the import writes dead letters or refreshes.
 func needsKafka(cmd *cli.Command) bool {
 	return !cmd.Bool("dry-run") && (cmd.String("rejects") == "" || !cmd.Bool("no-refresh"))
 }
 
-// importOutputs sets where refused rows and refreshes go.
+// importOutputs sets where invalid rows and refreshes go.
 func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) (closeAll func() error, err error) {
 	rejects, refresh, dry := cmd.String("rejects"), !cmd.Bool("no-refresh"), cmd.Bool("dry-run")
 	closeAll = func() error { return nil }
 	switch {
 	case rejects != "":
-		if cfg.Reject, closeAll, err = importer.RejectsFile(rejects); err != nil {
-			return nil, settings.Wrong(cmd, err, "rejects")
+		if cfg.Refuse, closeAll, err = importer.RejectsFile(rejects); err != nil {
+			return nil, settings.Invalid(cmd, err, "rejects")
 		}
 	case dry:
-		cfg.Reject = func(context.Context, []importer.RejectedRow) error { return nil }
+		cfg.Refuse = func(context.Context, []importer.Refused) error { return nil }
 	}
-	if dry { // users are counted, but none is refreshed
+	if dry { // count the users, but refresh none
 		cfg.Refresh = func(context.Context, func() (string, error)) error { return nil }
 	}
 	if !needsKafka(cmd) {
 		return closeAll, nil
 	}
-	kafkaCluster, err := givenKafka(cmd)
+	kafkaCluster, err := requiredKafka(cmd)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
@@ -177,7 +179,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) 
 	}
 	if rejects == "" {
 		letters := stream.NewDeadLetterWriter(kafkaCluster, topics.DeadLetters)
-		cfg.Reject = func(ctx context.Context, rows []importer.RejectedRow) error {
+		cfg.Refuse = func(ctx context.Context, rows []importer.Refused) error {
 			messages := make([]kafka.Message, len(rows))
 			for i, r := range rows {
 				row := kafka.Message{Topic: "file:" + r.File, Offset: r.Line, Value: r.Value, Time: time.Now()}

@@ -15,12 +15,12 @@ import (
 func inferCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "infer",
-		Usage: "regenerate recommendations after each event and write them to Redis",
-		Description: `Reads the topic "refreshes" and writes one JSON value per user. A new version in
-the models folder is picked up within a second, without a restart; then users who did
-something in the last week get new recommendations, --refresh-rate of them a second. Start one per
-machine, or per GPU with CUDA_VISIBLE_DEVICES: they share the work as one consumer
-group.
+		Usage: "regenerate a user's recommendations after each event",
+		Description: `Reads the topic "refreshes" and writes one JSON value per user to Redis. It switches to a
+newly promoted model version within a second, without a restart, and then refreshes users
+who were active in the last week in the background, --refresh-rate of them per second.
+Start one process per machine, or per GPU with CUDA_VISIBLE_DEVICES: the processes share
+the work as one consumer group.
 
 Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/models`,
 		Flags: join(kafkaFlags(), redisFlags(), modelFlags(), inferenceFlags(), metricsFlag()),
@@ -38,11 +38,11 @@ Example:   genrec infer --kafka kafka:9092 --redis redis:6379 --models /srv/mode
 			if err != nil {
 				return err
 			}
-			slog.Info("inference starts", "device", m.device)
+			slog.Info("inference started", "device", m.device)
 			w := newWorker(cmd, s, m, o, nil)
-			o.infers(s, w)
+			o.observeWorker(s, w)
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return s.keeper.Run(groupCtx) })
+			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return w.Run(groupCtx) })
 			err = group.Wait()
 			slog.Info("inference stopped", "stats", w.Stats())

@@ -20,22 +20,23 @@ import (
 func ingestCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "ingest",
-		Usage: "move events from Kafka into the users' sequences in Redis",
-		Description: `Reads the topic "interactions", appends to the sequences, and asks for new
-recommendations on the topic "refreshes". Bad events go to "interactions.dead"
-with the reason. Start as many as there are partitions.
+		Usage: "append events from Kafka to the users' sequences in Redis",
+		Description: `Reads the topic "interactions", appends valid events to the users' sequences, and requests
+new recommendations on the topic "refreshes". Invalid events go to the dead-letter topic
+"interactions.dead", with the reason. Up to as many processes as the topic has partitions
+share the work.
 
-With --history it also keeps all events as Parquet files in a folder that all
-ingest processes share, for retrain to learn from more than the newest ones.
+With --history it also writes all events to Parquet files in a folder that all ingest
+processes share, so that retrain can train on more than the newest events.
 
 Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/history`,
 		Flags: join(kafkaFlags(), redisFlags(), historyFlag(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions that were never ingested: earliest, latest, or a time like 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStartOffset)},
+			&cli.StringFlag{Name: "from", Value: stream.Earliest.String(), Usage: "`START` of partitions without a committed offset: earliest, latest, or a time such as 2026-03-01T12:00:00Z", Validator: parsable(stream.ParseStartOffset)},
 		}),
 		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			start, err := stream.ParseStartOffset(cmd.String("from"))
 			if err != nil {
-				return settings.Wrong(cmd, err, "from")
+				return settings.Invalid(cmd, err, "from")
 			}
 			past, err := openHistory(cmd)
 			if err != nil {
@@ -46,15 +47,15 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 				return err
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
-			s, err := connect(ctx, cmd, ingestAccess(past)...)
+			s, err := connect(ctx, cmd, ingestPermissions(past)...)
 			if err != nil {
 				return err
 			}
-			collectLess()
+			relaxGC()
 			i := newIngester(s, start, o)
-			o.ingests(s, i)
+			o.observeIngester(s, i)
 			group, groupCtx := errgroup.WithContext(ctx)
-			group.Go(func() error { return s.keeper.Run(groupCtx) })
+			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return s.store.KeepFormat(groupCtx, slog.Default(), keepFormatEvery) })
 			group.Go(func() error { return i.Run(groupCtx) })
 			if past != nil {
@@ -68,12 +69,13 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 	}
 }
 
-// keepFormatEvery is how often ingest looks whether Redis has lost the format of what it writes.
+// keepFormatEvery is the interval at which ingest checks that Redis still has the key that
+// names its storage format.
 const keepFormatEvery = 10 * time.Second
 
-// collectLess trades memory, which messages in hand bound, for a fifth of the processor time,
-// unless GOGC says otherwise.
-func collectLess() {
+// relaxGC collects garbage less often, unless GOGC is set: it saves a fifth of the CPU time, and
+// memory stays bounded because the messages in flight are.
+func relaxGC() {
 	const percent = 400
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
@@ -91,18 +93,19 @@ func openHistory(cmd *cli.Command) (*history.Dir, error) {
 		return nil, nil
 	}
 	past, err := history.OpenDir(folder)
-	return past, settings.Wrong(cmd, err, "history")
+	return past, settings.Invalid(cmd, err, "history")
 }
 
 func newHistoryWriter(s *servers, past *history.Dir, start stream.StartOffset) *ingest.HistoryWriter {
 	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, StartOffset: start}, past)
 }
 
-// ingestAccess is what ingest does in Kafka, with a history or with none.
-func ingestAccess(past *history.Dir) []stream.Permissions {
-	access := []stream.Permissions{ingest.Config{}.Permissions()}
+// ingestPermissions are the permissions that ingest needs in Kafka; past is nil without a
+// history.
+func ingestPermissions(past *history.Dir) []stream.Permissions {
+	permissions := []stream.Permissions{ingest.Config{}.Permissions()}
 	if past != nil {
-		access = append(access, ingest.HistoryConfig{}.Permissions())
+		permissions = append(permissions, ingest.HistoryConfig{}.Permissions())
 	}
-	return access
+	return permissions
 }

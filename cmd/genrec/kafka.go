@@ -12,51 +12,59 @@ import (
 	"genrec/pkg/stream"
 )
 
-// kafkaCluster is what the flags name, without brokers if there is no --kafka.
+// kafkaCluster returns the cluster that the flags name; it has no brokers without --kafka.
 func kafkaCluster(cmd *cli.Command) (stream.Cluster, error) {
-	a, wrong := readAccess(cmd, "kafka")
-	c := stream.Cluster{Brokers: cmd.StringSlice("kafka"), TLS: a.tls}
+	credentials, invalid := readCredentials(cmd, "kafka")
+	c := stream.Cluster{Brokers: cmd.StringSlice("kafka"), TLS: credentials.tls}
 	mechanism := cmd.String("kafka-sasl")
 	switch {
-	case mechanism == "" && a.user != "":
-		wrong = settings.Join(wrong, settings.Wrong(cmd, errors.New("--kafka-sasl is needed, too: plain, scram-sha-256 or scram-sha-512"), "kafka-user"))
-	case mechanism != "" && a.user == "":
-		wrong = settings.Join(wrong, settings.Wrong(cmd, errors.New("--kafka-user is needed, too"), "kafka-sasl"))
-	case mechanism != "" && wrong == nil:
+	case mechanism == "" && credentials.user != "":
+		invalid = settings.Join(invalid, settings.Invalid(cmd, errors.New("--kafka-sasl is required, too: plain, scram-sha-256 or scram-sha-512"), "kafka-user"))
+	case mechanism != "" && credentials.user == "":
+		invalid = settings.Join(invalid, settings.Invalid(cmd, errors.New("--kafka-user is required, too"), "kafka-sasl"))
+	case mechanism != "" && invalid == nil:
 		var err error
-		c.SASL, err = stream.NewSASL(mechanism, a.user, a.password)
-		wrong = settings.Wrong(cmd, err, "kafka-sasl")
+		c.SASL, err = stream.NewSASL(mechanism, credentials.user, credentials.password)
+		invalid = settings.Invalid(cmd, err, "kafka-sasl")
 	}
 	if len(c.Brokers) == 0 && (c.TLS != nil || mechanism != "") {
-		wrong = settings.Join(wrong, errors.New("--kafka is needed: TLS and SASL are for a Kafka outside this process"))
+		invalid = settings.Join(invalid, errors.New("--kafka is required: the embedded Kafka has neither TLS nor SASL"))
 	}
-	if wrong == nil && c.TLS == nil && c.SASL != nil && c.SASL.Name() == "PLAIN" {
-		slog.Warn("the password goes to Kafka for all to read on the way: --kafka-tls encrypts it")
+	if invalid == nil && c.TLS == nil && c.SASL != nil && c.SASL.Name() == "PLAIN" {
+		slog.Warn("the Kafka password is sent unencrypted: use --kafka-tls")
 	}
-	return c, wrong
+	return c, invalid
 }
 
-// givenKafka is the Kafka of a command that has no use for one of its own.
-func givenKafka(cmd *cli.Command) (stream.Cluster, error) {
+// requiredKafka is for commands that cannot use an embedded Kafka.
+func requiredKafka(cmd *cli.Command) (stream.Cluster, error) {
 	cluster, err := kafkaCluster(cmd)
 	if err == nil && len(cluster.Brokers) == 0 {
-		err = settings.Join(errors.New("--kafka is needed: which one?"))
+		err = settings.Join(errors.New("--kafka is required: the brokers of the cluster"))
 	}
 	return cluster, err
 }
 
-// reach connects to Kafka once, for commands that do not wait for it, and says what to do if
-// that is refused.
-func reach(ctx context.Context, cluster stream.Cluster) error {
+// reachableKafka is for commands that do not wait until Kafka can be reached.
+func reachableKafka(ctx context.Context, cmd *cli.Command) (stream.Cluster, error) {
+	cluster, err := requiredKafka(cmd)
+	if err == nil {
+		err = checkConnection(ctx, cluster)
+	}
+	return cluster, err
+}
+
+// checkConnection connects to Kafka once. Its error says what to do.
+func checkConnection(ctx context.Context, cluster stream.Cluster) error {
 	err := stream.CheckConnection(ctx, cluster)
-	if remedy := stream.Hint(err); remedy != "" {
-		err = fmt.Errorf("%w: %s", err, remedy)
+	if hint := stream.Hint(err); hint != "" {
+		err = fmt.Errorf("%w: %s", err, hint)
 	}
 	return err
 }
 
-// aMechanism is the validator of --kafka-sasl.
-func aMechanism(name string) error {
+// saslMechanism is the validator of --kafka-sasl.
+func saslMechanism(name string) error {
 	_, err := stream.NewSASL(name, "user", "password")
 	return err
 }

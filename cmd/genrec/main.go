@@ -1,5 +1,10 @@
-// Command genrec is a streaming recommender: events come in through Kafka,
-// recommendations come out in Redis.
+// Command genrec is a streaming recommender: it reads interaction events from Kafka and keeps
+// each user's recommendations in Redis up to date.
+//
+// Each command has a file of its own, named after it, with its flags and the wiring of the
+// packages that do the work. Files without a command define the flags and connections that
+// commands share. Settings come from flags, environment variables and a file: see package
+// settings. main.go decides on the exit code.
 package main
 
 import (
@@ -14,15 +19,14 @@ import (
 	"genrec/retrain"
 )
 
-// Exit codes.
 const (
 	exitFailure     = 1
-	exitInterrupted = 130 // as shells report a program that Ctrl-C ended
+	exitInterrupted = 130 // as shells report a program that Ctrl-C stopped
 )
 
-// exits are the codes of what a program around this one may want to tell from a failure.
-var exits = map[int]error{
-	2: settings.ErrMistake,
+// exitCodes are the outcomes that scripts can tell from a failure.
+var exitCodes = map[int]error{
+	2: settings.ErrInvalid,
 	3: retrain.ErrRefused,
 	4: retrain.ErrWaiting,
 	5: retrain.ErrNoData,
@@ -32,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // the second signal ends the program at once
+		stop() // a second signal kills the program
 	}()
 	err := newApp().Run(ctx, os.Args)
 	interrupted := ctx.Err() != nil
@@ -49,8 +53,8 @@ func main() {
 }
 
 func exitCode(err error) int {
-	for code, is := range exits {
-		if errors.Is(err, is) {
+	for code, outcome := range exitCodes {
+		if errors.Is(err, outcome) {
 			return code
 		}
 	}

@@ -12,53 +12,53 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec dance", `unknown command "dance"`},
 		{"genrec ingst", `did you mean "ingest"?`},
 		{"genrec models lst", `did you mean "list"?`},
-		{"genrec ingest --kafak x", "--kafak: there is no such flag: did you mean --kafka?\ngenrec ingest --help"},
+		{"genrec ingest --kafak x", "--kafak: unknown flag: did you mean --kafka?\nfor help: genrec ingest --help"},
 		{"genrec ingest --window lots", `--window: "lots"`},
-		{"genrec ingest kafka:9092", `"kafka:9092" is one argument too many`},
+		{"genrec ingest kafka:9092", `unexpected argument "kafka:9092"`},
 		{"genrec ingest --config no-such-file", "--config: open no-such-file"},
 		{"genrec --log-level loud demo", "--log-level"},
 		{"genrec demo --data no-such-file", "no-such-file"},
 		{"genrec demo --rate 0", "--rate"},
 		{"genrec demo --device tpu", "--device"},
-		{"genrec recommend --user ann", "--redis is needed"},
-		{"genrec recommend --redis 127.0.0.1:1", "--user is needed"},
+		{"genrec recommend --user ann", "--redis is required"},
+		{"genrec recommend --redis 127.0.0.1:1", "--user is required"},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann", "read the recommendations"},
 		{"genrec recommend --redis 127.0.0.1:1 --user ann -n 101", "-n: 101 is not between 1 and 100"},
-		{"genrec serve", "--redis is needed"},
+		{"genrec serve", "--redis is required"},
 		{"genrec serve --redis 127.0.0.1:1 --listen 8080", "--listen"},
 		{"genrec serve --redis 127.0.0.1:1 --tls-cert x", "a server certificate and its key are needed together"},
 		{"genrec serve --redis 127.0.0.1:1 --tokens-file /no/such", "--tokens-file: open /no/such"},
 		{"genrec serve --redis 127.0.0.1:1 --rate-limit -1", "--rate-limit: -1 is less than 0"},
 		{"genrec ingest --from noon", `--from: "noon" is neither earliest, latest nor a time`},
-		{"genrec retrain --data x --history y", "--data, --history: both name something"},
+		{"genrec retrain --data x --history y", "--data, --history: both are training data"},
 		{"genrec ingest --history commands_test.go", "--history: open the history"},
 		{"genrec dead dance", `unknown command "dance"`},
-		{"genrec dead list", "--kafka is needed"},
+		{"genrec dead list", "--kafka is required"},
 		{"genrec dead list --kafka x --since noon", "--since"},
-		{"genrec import", "which files"},
-		{"genrec import x.csv", "--redis is needed"},
-		{"genrec import --redis x x.csv", "--kafka is needed"},
+		{"genrec import", "name the files"},
+		{"genrec import x.csv", "--redis is required"},
+		{"genrec import --redis x x.csv", "--kafka is required"},
 		{"genrec import --dry-run --format dance x.csv", `--format: "dance" is none of`},
 		{"genrec import --dry-run --resume x x.csv", "choose one"},
 		{"genrec import --dry-run --column user=who x.csv", `--column: "user=who": "user" is none of user_id`},
 		{"genrec import --dry-run --event-type look=view x.csv", `--event-type: "look=view": "look" is none of view`},
-		{"genrec retrain", "--redis or --data is needed"},
+		{"genrec retrain", "--redis or --data is required"},
 		{"genrec retrain --data x --redis y", "choose one"},
 		{"genrec retrain --data no-such-file", "no-such-file"},
 		{"genrec retrain --data x --recipe secret", `"secret" is neither a file nor one of bart, default, paper`},
 		{"genrec retrain --nproc 0 --data x", "--nproc: 0 is less than 1"},
 		{"genrec retrain --schedule noon --redis x", `--schedule: schedule "noon": expected exactly 5 fields`},
 		{"genrec all --schedule noon", `--schedule: schedule "noon"`},
-		{"genrec all --page 8090", `--page: "8090" is no HOST:PORT`},
+		{"genrec all --page 8090", `--page: "8090" is not HOST:PORT`},
 		{"genrec demo --page no.such.host:1", "--page: listen at no.such.host:1"},
 		{"genrec retrain --schedule @daily --data x", "nothing new to learn from --data"},
-		{"genrec retrain --schedule @daily", "--redis is needed"},
+		{"genrec retrain --schedule @daily", "--redis is required"},
 		{"genrec retrain --data x --stage fright", `"fright" is neither full nor finetune`},
-		{"genrec retrain --data x --max-memory plenty", `--max-memory: "plenty" is no number of bytes`},
+		{"genrec retrain --data x --max-memory plenty", `--max-memory: "plenty" is not a size`},
 		{"genrec retrain --data testdata/ring.txt --max-steps -1", "--max-steps: -1 is less than 0"},
 		{"genrec retrain --data testdata/ring.txt --max-time -1s", "--max-time: -1s is less than 0s"},
 		{"genrec retrain --data testdata/ring.txt --progress loud", `"loud" is neither auto nor json`},
-		{"genrec eval --model m", "--data is needed"},
+		{"genrec eval --model m", "--data is required"},
 		{"genrec eval --model no-such-model --data testdata/ring.txt", "no-such-model"},
 		{"genrec eval --model m --data testdata/ring.txt --ids secret", `"secret" is neither published nor permuted`},
 	} {
@@ -76,26 +76,26 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	file := write(t, "stage: fright\nlatency-targte: 80ms\n")
 	t.Setenv("GENREC_MAX_MEMORY", "plenty")
 	_, err := runCommand(t, "infer", "--windwo", "9", "--partitions", "none", "--config", file, "--models")
-	want := "6 mistakes:\n" +
-		"  --windwo: there is no such flag: did you mean --window?\n" +
-		`  --partitions: "none" is no whole number, or too large` + "\n" +
-		"  --models: it needs a value\n" +
-		`  GENREC_MAX_MEMORY: "plenty" is no number of bytes such as 6GiB` + "\n"
+	want := "6 problems:\n" +
+		"  --windwo: unknown flag: did you mean --window?\n" +
+		`  --partitions: "none" is not an integer, or too large` + "\n" +
+		"  --models: a value is missing\n" +
+		`  GENREC_MAX_MEMORY: "plenty" is not a size such as 6GiB` + "\n"
 	if err == nil || !strings.HasPrefix(err.Error(), want) ||
-		!strings.Contains(err.Error(), file+`:1: stage: "fright" is neither`) || !strings.Contains(err.Error(), file+":2: latency-targte: there is no such setting") {
+		!strings.Contains(err.Error(), file+`:1: stage: "fright" is neither`) || !strings.Contains(err.Error(), file+":2: latency-targte: unknown setting") {
 		t.Errorf("infer ends in %v, want it to begin with %q and to name the file's lines", err, want)
 	}
 	t.Setenv("GENREC_MAX_MEMORY", "")
 	for line, missing := range map[string][]string{
-		"recommend":                          {"--user is needed", "--redis is needed"},
-		"forget":                             {"--user or --users-file is needed", "--kafka is needed", "--redis is needed"},
-		"import --no-refresh":                {"which files", "--redis is needed", "--kafka is needed, for dead letters and refreshes"},
-		"export":                             {"which one file", "--redis is needed"},
-		"eval":                               {"--data is needed", "--model is needed"},
-		"serve --tls-cert x":                 {"--tls-cert: ", "--redis is needed"},
-		"retrain --recipe secret":            {"--recipe: ", "--redis or --data is needed"},
-		"ingest --kafka-user u":              {"a password is needed", "--kafka-sasl is needed"},
-		"retrain --schedule @daily --data x": {"nothing new to learn from --data", "--redis is needed"},
+		"recommend":                          {"--user is required", "--redis is required"},
+		"forget":                             {"--user or --users-file is required", "--kafka is required", "--redis is required"},
+		"import --no-refresh":                {"name the files", "--redis is required", "--kafka is required, for dead letters and refreshes"},
+		"export":                             {"name one file", "--redis is required"},
+		"eval":                               {"--data is required", "--model is required"},
+		"serve --tls-cert x":                 {"--tls-cert: ", "--redis is required"},
+		"retrain --recipe secret":            {"--recipe: ", "--redis or --data is required"},
+		"ingest --kafka-user u":              {"a password is required", "--kafka-sasl is required"},
+		"retrain --schedule @daily --data x": {"nothing new to learn from --data", "--redis is required"},
 	} {
 		_, err := runCommand(t, strings.Fields(line)...)
 		if exitCode(err) != 2 {

@@ -13,14 +13,15 @@ import (
 
 	"genrec/cmd/genrec/settings"
 	"genrec/pkg/registry"
+	"genrec/pkg/textfile"
 )
 
 func modelsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "models",
-		Usage: "list the model versions, and say which of them serve",
-		Description: `The versions lie in a folder or in a bucket, as --models says. Workers notice what
-changes within a second.
+		Usage: "list model versions and choose which of them serve",
+		Description: `Model versions are in a folder or in a bucket (--models). infer notices changes within a
+second.
 
 Example:   genrec models list --models s3://shop/genrec`,
 		Commands: []*cli.Command{
@@ -29,7 +30,7 @@ Example:   genrec models list --models s3://shop/genrec`,
 	}
 }
 
-// modelsSubcommand is one that works on the registry alone.
+// modelsSubcommand is a command that works on the registry.
 func modelsSubcommand(name, arguments, usage, description string, do func(context.Context, *cli.Command, *registry.Registry) error, flags ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, ArgsUsage: arguments, Usage: usage, Description: description,
@@ -41,7 +42,7 @@ func modelsSubcommand(name, arguments, usage, description string, do func(contex
 			}
 			err = do(ctx, cmd, models)
 			if errors.Is(err, fs.ErrNotExist) && cmd.Args().Present() {
-				err = fmt.Errorf("%w: genrec models list shows which versions there are", err)
+				err = fmt.Errorf("%w: genrec models list prints all versions", err)
 			}
 			return err
 		},
@@ -49,8 +50,8 @@ func modelsSubcommand(name, arguments, usage, description string, do func(contex
 }
 
 func modelsPromoteCommand() *cli.Command {
-	return modelsSubcommand("promote", "VERSION", "let one version serve all users",
-		`Also a version that was refused when it was published: by hand, everything goes.
+	return modelsSubcommand("promote", "VERSION", "make one version serve all users",
+		`Promotes any version, even one that the gate refused.
 
 Example:   genrec models promote v000012 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
@@ -63,9 +64,9 @@ Example:   genrec models promote v000012 --models /srv/models`,
 }
 
 func modelsSplitCommand() *cli.Command {
-	return modelsSubcommand("split", "VERSION:PERCENT VERSION:PERCENT…", "divide the users among versions, to compare them",
-		`The percentages must add up to 100. A user stays with a version as long as its share does
-not shrink beside the others'. "genrec models promote" ends the split.
+	return modelsSubcommand("split", "VERSION:PERCENT VERSION:PERCENT…", "split the users among versions, for an A/B test",
+		`The percentages must add up to 100. A user keeps a version unless its share decreases.
+"genrec models promote" ends the split.
 
 Example:   genrec models split v000012:90 v000013:10 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
@@ -78,8 +79,9 @@ Example:   genrec models split v000012:90 v000013:10 --models /srv/models`,
 }
 
 func modelsRollbackCommand() *cli.Command {
-	return modelsSubcommand("rollback", "", "return to what was served before",
-		`Once more goes back one step more. What it returns from is kept, and can be promoted again.
+	return modelsSubcommand("rollback", "", "return to the versions that served before the last change",
+		`Repeat it to go back further. The version that it replaces is kept and can be promoted
+again.
 
 Example:   genrec models rollback --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
@@ -93,15 +95,16 @@ Example:   genrec models rollback --models /srv/models`,
 
 func modelsPruneCommand() *cli.Command {
 	return modelsSubcommand("prune", "", "remove old versions",
-		`Keeps the newest versions, what is served, and what was served before it, so that a
-rollback stays possible. Also removes what killed trainings have left, after a day.
+		`Keeps the newest versions, those that serve, and those that served before, so that a
+rollback stays possible. Also removes leftovers of trainings that were killed more than a
+day ago.
 
 Example, in a crontab:   0 5 * * *  genrec models prune --keep 10 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) error {
 			removed, err := models.Prune(ctx, cmd.Int("keep"))
 			return errors.Join(err, printRemoved(cmd, removed))
 		},
-		&cli.IntFlag{Name: "keep", Value: 10, Usage: "so many of the newest versions", Validator: atLeast(1)})
+		&cli.IntFlag{Name: "keep", Value: 10, Usage: "`NUMBER` of the newest versions to keep", Validator: atLeast(1)})
 }
 
 func printRemoved(cmd *cli.Command, removed []string) error {
@@ -112,7 +115,7 @@ func printRemoved(cmd *cli.Command, removed []string) error {
 	return printResult(cmd, map[string][]string{"removed": append([]string{}, removed...)}, line)
 }
 
-// setServing makes versions serve, and says so where one of them was refused.
+// setServing makes versions serve, and notes if the gate had refused one of them.
 func setServing(ctx context.Context, cmd *cli.Command, models *registry.Registry, shares []registry.Share) error {
 	if err := models.SetServing(ctx, shares); err != nil {
 		return err
@@ -123,7 +126,7 @@ func setServing(ctx context.Context, cmd *cli.Command, models *registry.Registry
 			return err
 		}
 		if m.State == registry.StateRefused {
-			fmt.Fprintf(cmd.Root().ErrWriter, "%s was refused when it was published: %s\n", s.Version, printable(m.Reason))
+			fmt.Fprintf(cmd.Root().ErrWriter, "%s was refused by the gate: %s\n", s.Version, textfile.Printable(m.Reason))
 		}
 	}
 	return printServing(cmd, shares)
@@ -134,10 +137,10 @@ func printServing(cmd *cli.Command, shares []registry.Share) error {
 	if cmd.Bool("json") {
 		return json.NewEncoder(out).Encode(map[string][]registry.Share{"serving": shares})
 	}
-	return writeLine(out, "serving", shares)
+	return printShares(out, "serving", shares)
 }
 
-func writeLine(out io.Writer, what string, shares []registry.Share) error {
+func printShares(out io.Writer, what string, shares []registry.Share) error {
 	parts := make([]string, len(shares))
 	for i, s := range shares {
 		parts[i] = fmt.Sprintf("%s %d %%", s.Version, s.Percent)
@@ -148,7 +151,7 @@ func writeLine(out io.Writer, what string, shares []registry.Share) error {
 
 func oneVersion(cmd *cli.Command) (string, error) {
 	if cmd.Args().Len() != 1 {
-		return "", settings.Join(fmt.Errorf("one version is needed, not %d: genrec models list shows them", cmd.Args().Len()))
+		return "", settings.Join(fmt.Errorf("name one version, not %d: genrec models list prints all versions", cmd.Args().Len()))
 	}
 	return cmd.Args().First(), nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"genrec/pkg/registry"
+	"genrec/pkg/textfile"
 )
 
 func modelsListCommand() *cli.Command {
@@ -41,7 +42,7 @@ func printVersions(out io.Writer, all []registry.VersionInfo) error {
 	fmt.Fprintln(table, "VERSION\tCREATED\tMB\tFROM\tSTATE\tSERVES")
 	for _, v := range all {
 		if v.Problem != "" {
-			fmt.Fprintf(table, "%s\t\t\t\tbroken: %s\n", v.Version, printable(v.Problem))
+			fmt.Fprintf(table, "%s\t\t\t\tbroken: %s\n", v.Version, textfile.Printable(v.Problem))
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s\n",
@@ -52,7 +53,7 @@ func printVersions(out io.Writer, all []registry.VersionInfo) error {
 
 func stateOf(v registry.VersionInfo) string {
 	if v.State == registry.StateRefused {
-		return "refused: " + printable(v.Reason)
+		return "refused: " + textfile.Printable(v.Reason)
 	}
 	return string(v.State)
 }

@@ -62,7 +62,7 @@ func checkModelsCommands(t *testing.T, location string) {
 		{"models list", "v000001 .* published +100 % before\nv000002 .* v000001 +published +100 %\nv000003 .* refused: NDCG@10 fell"},
 		{"models show v000002 --check", "users 20.*\n.*HR@10 0.2500(.*\n)*metrics.json +[0-9]+ +[0-9a-f]{64}\nweights +1 .*\n\nall checksums match"},
 		{"models rollback", "^serving v000001 100 %\n$"},
-		{"models promote v000003", "^v000003 was refused when it was published: NDCG@10 fell\nserving v000003 100 %\n$"},
+		{"models promote v000003", "^v000003 was refused by the gate: NDCG@10 fell\nserving v000003 100 %\n$"},
 		{"models split v000001:70 v000002:30", "^serving v000001 70 %, v000002 30 %\n$"},
 		{"models list", "v000001 .* 70 %\nv000002 .* 30 %\nv000003 .* 100 % before"},
 		{"models prune --keep 1", "nothing to remove"},
@@ -124,15 +124,15 @@ func TestModelsCommandsExplainWrongUse(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"models dance":                       `unknown command "dance"`,
-		"models promote":                     "one version is needed, not 0",
-		"models promote v000009":             "genrec models list shows which versions there are",
+		"models promote":                     "name one version, not 0",
+		"models promote v000009":             "genrec models list prints all versions",
 		"models promote ../x":                "names no version",
-		"models show v000001 v000002":        "one version is needed, not 2",
+		"models show v000001 v000002":        "name one version, not 2",
 		"models show v000001 --check":        "the file weights has the SHA-256",
 		"models split v000001:50 v000002:60": "add up to 110 percent",
 		"models split v000001:x v000002":     "VERSION:PERCENT",
 		"models split":                       "add up to 0 percent",
-		"models rollback v000001":            "one argument too many",
+		"models rollback v000001":            "unexpected argument",
 		"models prune --keep 0":              "--keep: 0 is less than 1",
 		"models list --models s3://":         "not like s3://bucket/prefix",
 	} {

@@ -8,11 +8,11 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// jsonFlag is that of every command that prints something to read: an object, or one a line
-// where there are several. Logs and progress go to stderr.
+// jsonFlag is the flag of commands that print results: one JSON object, or one per line if
+// there are several. Logs and progress go to stderr.
 func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
 
-// narration is where what is told on the way to a result goes: with --json, to stderr.
+// narration returns where to print what precedes a result: stderr with --json, else stdout.
 func narration(cmd *cli.Command) io.Writer {
 	if cmd.Bool("json") {
 		return cmd.Root().ErrWriter
@@ -20,8 +20,7 @@ func narration(cmd *cli.Command) io.Writer {
 	return cmd.Root().Writer
 }
 
-// printResult prints a command's only result: as JSON where that is asked for, or else what
-// it comes to in a line.
+// printResult prints the only result of a command: as JSON with --json, else the line.
 func printResult(cmd *cli.Command, result any, line string) error {
 	out := cmd.Root().Writer
 	if cmd.Bool("json") {
@@ -31,7 +30,7 @@ func printResult(cmd *cli.Command, result any, line string) error {
 	return err
 }
 
-// encodeLines prints each as a line of JSON.
+// encodeLines prints each value as a line of JSON.
 func encodeLines[T any](out io.Writer, all []T) error {
 	lines := json.NewEncoder(out)
 	for _, one := range all {

@@ -14,28 +14,28 @@ import (
 	"golang.org/x/term"
 )
 
-// progress is a bar on a terminal and a log line now and then elsewhere.
+// progress shows how far work is: a bar on a terminal, else log lines.
 type progress struct {
-	out   io.Writer
-	every time.Duration // between two log lines for machines; 0 for people
-	bar   *progressbar.ProgressBar
-	stage string
-	unit  string // of steps, where they have one
-	done  int
-	steps int
-	// before is what an earlier run had done.
-	before int
-	since  time.Time
-	said   time.Time
+	out       io.Writer     // the terminal; nil: log lines
+	every     time.Duration // between two log lines for machines; 0: log lines are for people
+	bar       *progressbar.ProgressBar
+	stage     string
+	unit      string // of a step; empty: "steps"
+	done      int
+	steps     int
+	doneFirst int // steps that an earlier run had done
+	started   time.Time
+	logged    time.Time
 }
 
-// Between two log lines of a stage, for people and for machines.
+// Intervals between two log lines of a stage.
 const (
-	logInterval     = 15 * time.Second
-	machineInterval = time.Second
+	logInterval     = 15 * time.Second // for people
+	machineInterval = time.Second      // for machines
 )
 
-// chosenProgress is what --progress asks for. For machines, all that is logged is JSON, too.
+// chosenProgress returns the progress that --progress names. With "json", all log messages are
+// JSON, too.
 func chosenProgress(cmd *cli.Command) (*progress, error) {
 	if cmd.String("progress") != "json" {
 		return newProgress(os.Stderr), nil
@@ -44,7 +44,7 @@ func chosenProgress(cmd *cli.Command) (*progress, error) {
 	if err != nil {
 		return nil, err
 	}
-	logThrough(slog.NewJSONHandler(os.Stderr, options))
+	setLogHandler(slog.NewJSONHandler(os.Stderr, options))
 	return &progress{every: machineInterval}, nil
 }
 
@@ -56,13 +56,13 @@ func newProgress(out *os.File) *progress {
 	return p
 }
 
-// newLoggedProgress is for work beside which other lines are printed.
+// newLoggedProgress is for work during which other lines are printed.
 func newLoggedProgress() *progress { return &progress{} }
 
-// Start begins a stage, some steps of which were done before.
+// Start begins a stage; done is the number of steps that an earlier run has done.
 func (p *progress) Start(stage string, steps, done int) {
-	p.stage, p.steps, p.done, p.before = stage, steps, done, done
-	p.since, p.said = time.Now(), time.Now()
+	p.stage, p.steps, p.done, p.doneFirst = stage, steps, done, done
+	p.started, p.logged = time.Now(), time.Now()
 	if p.out != nil {
 		p.bar = progressbar.NewOptions(steps,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
@@ -81,17 +81,17 @@ func (p *progress) Step(loss float64) {
 		if loss > 0 {
 			p.bar.Describe(fmt.Sprintf("%s, loss %.3f", p.stage, loss))
 		}
-		_ = p.bar.Add(1) // a bar that cannot be drawn is no reason to stop
+		_ = p.bar.Add(1) // the work goes on without the bar
 		return
 	}
-	if time.Since(p.said) >= cmp.Or(p.every, logInterval) || p.done >= p.steps {
+	if time.Since(p.logged) >= cmp.Or(p.every, logInterval) || p.done >= p.steps {
 		p.log(loss)
 	}
 }
 
 func (p *progress) log(loss float64) {
-	p.said = time.Now()
-	left := time.Duration(float64(time.Since(p.since)) / float64(p.done-p.before) * float64(p.steps-p.done))
+	p.logged = time.Now()
+	left := time.Duration(float64(time.Since(p.started)) / float64(p.done-p.doneFirst) * float64(p.steps-p.done))
 	attributes := []any{"stage", p.stage, "step", p.done, "of", p.steps}
 	if p.every > 0 {
 		attributes = append(attributes, "left_s", left.Seconds())
@@ -104,30 +104,30 @@ func (p *progress) log(loss float64) {
 	slog.Info("progress", attributes...)
 }
 
-// patience is how long work of an unknown length may take before a bar is drawn for it.
-const patience = time.Second
+// barDelay is how long work of unknown length runs before it gets a bar.
+const barDelay = time.Second
 
-// Reached tells how much is done of work whose end is not known.
+// Reached shows how much is done of work of unknown length; what names what done counts.
 func (p *progress) Reached(stage, what string, done int64) {
 	if p.stage == "" {
-		p.stage, p.since, p.said = stage, time.Now(), time.Now()
+		p.stage, p.started, p.logged = stage, time.Now(), time.Now()
 	}
 	switch {
-	case p.out == nil && time.Since(p.said) >= logInterval:
-		p.said = time.Now()
+	case p.out == nil && time.Since(p.logged) >= logInterval:
+		p.logged = time.Now()
 		slog.Info("progress", "stage", stage, what, done)
-	case p.out != nil && p.bar == nil && time.Since(p.since) >= patience:
+	case p.out != nil && p.bar == nil && time.Since(p.started) >= barDelay:
 		p.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionFullWidth())
 	}
 	if p.bar != nil {
 		p.bar.Describe(fmt.Sprintf("%s: %d %s", stage, done, what))
-		_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+		_ = p.bar.Set64(done) // the work goes on without the bar
 	}
 }
 
-// counting is for those who tell of one after the other.
-func (p *progress) counting(stage, what string) func() {
+// counter returns a function that counts one more at each call.
+func (p *progress) counter(stage, what string) func() {
 	var done int64
 	return func() {
 		done++

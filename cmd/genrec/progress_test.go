@@ -68,8 +68,8 @@ func stderrOf(t *testing.T, f func()) []byte {
 	return <-all
 }
 
-// Of work whose end is not known, a terminal shows how far it is, and keeps the lines apart.
-func TestProgressWithoutAnEnd(t *testing.T) {
+// For work of unknown length, a terminal shows how much is done, on a line of its own.
+func TestProgressOfUnknownLength(t *testing.T) {
 	read, terminal, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestProgressWithoutAnEnd(t *testing.T) {
 	defer read.Close()
 	p := &progress{out: terminal}
 	p.Reached("export", "users", 500) // too early for a bar
-	p.since = p.since.Add(-patience)
+	p.started = p.started.Add(-barDelay)
 	p.Reached("export", "users", 1500)
 	p.Finish()
 	terminal.Close()

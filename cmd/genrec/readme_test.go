@@ -92,7 +92,7 @@ func TestReadmeCommands(t *testing.T) {
 				return err == nil && strings.Contains(string(out), `"user_id":"alice","source":"model"`)
 			})
 		default:
-			t.Errorf("README.md has a command that this test does not run: %q", line)
+			t.Errorf("README.md contains a command that this test does not run: %q", line)
 		}
 	}
 	if err := run("genrec recommend --redis localhost:6379 --user alice"); err != nil {

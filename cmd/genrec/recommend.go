@@ -19,25 +19,25 @@ import (
 func recommendCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "recommend",
-		Usage: "print users' current recommendations from Redis",
-		Description: `Prints what "serve" would answer: a user's own list, without what the shop has
-blocked or cannot sell, and popular items after it, if that is too few.
+		Usage: "print the current recommendations of users",
+		Description: `Prints what "genrec serve" would return: the user's own list from Redis, without blocked
+and unavailable items, filled up with popular items if it is too short.
 
 Examples:  genrec recommend --redis redis:6379 --user alice
            genrec recommend --redis redis:6379 --user alice -n 5 --category shoes --exclude-seen`,
 		Flags: join(readerFlags(), []cli.Flag{
 			userFlag(),
-			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("most items, up to %d", recs.MaxN), Validator: between(1, recs.MaxN)},
-			&settings.LinesFlag{Name: "exclude", Usage: "`ITEM` that is not wanted; can be repeated"},
+			&cli.IntFlag{Name: "n", Value: recs.DefaultN, Usage: fmt.Sprintf("maximum `NUMBER` of items, at most %d", recs.MaxN), Validator: between(1, recs.MaxN)},
+			&settings.LinesFlag{Name: "exclude", Usage: "`ITEM` to leave out; can be repeated"},
 			&cli.BoolFlag{Name: "exclude-seen", Usage: "leave out the items of the user's newest events"},
-			&settings.LinesFlag{Name: "category", Usage: "only items of the category `NAME`; can be repeated, for items of one of them"},
-			&cli.IntFlag{Name: "diversity", Usage: "most items of one category; 0 is any number", Validator: atLeast(0)},
+			&settings.LinesFlag{Name: "category", Usage: "only items of this `CATEGORY`; can be repeated to allow several"},
+			&cli.IntFlag{Name: "diversity", Usage: "maximum `NUMBER` of items of one category; 0: no limit", Validator: atLeast(0)},
 			jsonFlag(),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			var missing error
 			if len(cmd.StringSlice("user")) == 0 {
-				missing = errors.New("--user is needed: whose recommendations are to be read?")
+				missing = errors.New("--user is required: the users whose recommendations to print")
 			}
 			rdb, client, err := openReader(cmd)
 			if err := settings.Join(missing, err); err != nil {
@@ -78,7 +78,7 @@ func recommend(ctx context.Context, cmd *cli.Command, client *recs.Client) error
 	return errors.Join(missing...)
 }
 
-// whyNone says why a user is recommended nothing.
+// whyNone says why there are no recommendations for a user.
 func whyNone(ctx context.Context, cmd *cli.Command, client *recs.Client, user string) error {
 	keys, err := client.Missing(ctx, user)
 	switch {

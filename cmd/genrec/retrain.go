@@ -21,51 +21,50 @@ import (
 
 func retrainFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "recipe", Value: retrain.DefaultRecipe, Usage: "what to train and how: " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON `FILE`"},
-		&cli.StringSliceFlag{Name: "set", Usage: "`FIELD=VALUE` in place of the recipe's, such as batch_size=64 or model.dropout=0.2; can be repeated"},
-		&cli.StringFlag{Name: "bart", Usage: "Hugging Face `FOLDER` of a BART to start from: config.json, model.safetensors or pytorch_model.bin, vocab.json, merges.txt"},
-		&cli.StringFlag{Name: "stage", Value: "full", Usage: "full: pretraining and finetuning; finetune: without pretraining", Validator: among("full", "finetune")},
-		&cli.BoolFlag{Name: "from-scratch", Usage: "go on from no version: all weights are learned anew"},
-		&cli.IntFlag{Name: "from-scratch-every", Value: retrain.DefaultScratchEvery, Usage: "so many trainings, one is from scratch though it could go on from a version; 0 is never", Validator: atLeast(0)},
-		&cli.IntFlag{Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "passes over the users with one random item masked", Validator: atLeast(0)},
-		&cli.IntFlag{Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "passes over the users with the next item asked for", Validator: atLeast(0)},
-		&cli.DurationFlag{Name: "max-time", Usage: "`TIME` that the training may take, such as 3h: then its best epoch so far is the model; evaluation and publication come on top; for one process; 0 is no bound", Validator: atLeast[time.Duration](0)},
-		&cli.IntFlag{Name: "max-steps", Usage: "steps that the training may take, of all stages together; 0 is no bound", Validator: atLeast(0)},
-		&cli.StringFlag{Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default is no bound", Validator: parsable(parseMemory)},
-		&cli.IntFlag{Name: "evaluate-users", Usage: "at most so many users in the evaluation; 0 is all", Validator: atLeast(0)},
-		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto: a bar on a terminal, else a log line now and then; json: a JSON line each second on stderr, and all that is logged as JSON lines, too", Validator: among("auto", "json")},
-		&cli.Int64Flag{Name: "seed", Value: 1, Usage: "of everything random: one seed and one snapshot give one model"},
+		&cli.StringFlag{Name: "recipe", Value: retrain.DefaultRecipe, Usage: "training `RECIPE` (model shape and hyperparameters): " + strings.Join(retrain.Recipes(), ", ") + ", or a JSON file"},
+		&cli.StringSliceFlag{Name: "set", Usage: "`FIELD=VALUE` that overrides the recipe, such as batch_size=64 or model.dropout=0.2; can be repeated"},
+		&cli.StringFlag{Name: "bart", Usage: "Hugging Face `FOLDER` of a pretrained BART to start from, with config.json, model.safetensors or pytorch_model.bin, vocab.json and merges.txt"},
+		&cli.StringFlag{Name: "stage", Value: "full", Usage: "`STAGE` to train: full (pretraining and finetuning) or finetune (no pretraining)", Validator: oneOf("full", "finetune")},
+		&cli.BoolFlag{Name: "from-scratch", Usage: "train all weights from scratch, without a warm start from the current version"},
+		&cli.IntFlag{Name: "from-scratch-every", Value: retrain.DefaultScratchEvery, Usage: "`NUMBER` of trainings after which one is from scratch, although a warm start is possible; 0: never", Validator: atLeast(0)},
+		&cli.IntFlag{Name: "pretrain-epochs", DefaultText: "the recipe's", Usage: "`NUMBER` of pretraining epochs: passes over the users in which a random item is masked", Validator: atLeast(0)},
+		&cli.IntFlag{Name: "finetune-epochs", DefaultText: "the recipe's", Usage: "`NUMBER` of finetuning epochs: passes over the users in which the next item is predicted", Validator: atLeast(0)},
+		&cli.DurationFlag{Name: "max-time", Usage: "maximum `TIME` of the training, such as 3h, after which the best epoch so far becomes the model; evaluation and publishing are extra; not with --nproc; 0: no limit", Validator: atLeast[time.Duration](0)},
+		&cli.IntFlag{Name: "max-steps", Usage: "maximum `NUMBER` of training steps, of all stages together; 0: no limit", Validator: atLeast(0)},
+		&cli.StringFlag{Name: "max-memory", Usage: "resident `MEMORY` of this process, such as 6GiB, above which a training stops with a checkpoint and an error; default: no limit", Validator: parsable(parseMemory)},
+		&cli.IntFlag{Name: "evaluate-users", Usage: "maximum `NUMBER` of users in the evaluation; 0: all", Validator: atLeast(0)},
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "`FORMAT` of the progress: auto (a bar on a terminal, else a log line every 15 s) or json (a JSON line every second on stderr, and the log as JSON lines, too)", Validator: oneOf("auto", "json")},
+		&cli.Int64Flag{Name: "seed", Value: 1, Usage: "random `SEED`: the same seed and snapshot give the same model"},
 	}
 }
 
 func retrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retrain",
-		Usage: "train on all sequences and publish the model, once or on a schedule",
-		Description: `Takes a snapshot of all sequences in Redis and, with --history, of all that ingest
-has kept there (the newest 1,024 events of a user), or reads a dataset's file,
-pretrains, finetunes, and evaluates leave-one-out with all items as candidates. A gate compares
-the new version with the current one on the same questions and makes it current if it
-is better, or as good and knows new items. Inference workers pick it up by themselves.
-Else it is kept for the record, and the command ends with exit code 3 and the reason. While
-a split divides the users among versions, the new one waits: exit code 4. Where there is
-nothing to learn yet (no user has three events, or two different items before the last), it
-is 5, and nothing is published.
-Schedule it times, or let --schedule do so: then it stays, trains at these times, never
-twice at once, and logs a training that fails before it waits for the next one.
+		Usage: "train a model on all users and publish it, once or on a schedule",
+		Description: `Takes a snapshot of all sequences in Redis and, with --history, of the newest 1,024 events
+of each user in the history; or reads a dataset file (--data). Pretrains, finetunes,
+evaluates the model leave-one-out with all items as candidates, and publishes it as a new
+version. If the current version has the same shape, the training starts from its weights
+(warm start), which takes less time.
 
-A version whose shape fits is gone on from: items keep their embeddings, and a short
-finetuning takes in what is new.
+A gate compares the new version with the current one on the same evaluation set, and
+promotes it if it is better, or as good and knows new items. infer switches to it without
+a restart. The exit code is 3 if the gate refused the version, which is kept for
+inspection; 4 if the version waits for the end of a split of the users among versions;
+and 5 if there is not enough data yet (no user has three events, or two different items
+before the last one), in which case nothing is published.
 
-A run that was stopped or killed goes on where it was when it is started again on
-the same data.
+Run it from cron, or with --schedule: it then keeps running, trains at the scheduled
+times, one training at a time, and logs failures. A training that was interrupted resumes
+from its checkpoint when it is started again on the same data.
 
 Example, in a crontab:   0 3 * * *  genrec retrain --redis redis:6379 --models /srv/models
 Without cron:            genrec retrain --schedule "0 3 * * *" --redis redis:6379 --models /srv/models
 On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --models /tmp/beauty`,
 		Flags: join(redisFlags(), historyFlag(), datasetFlags(), modelFlags(), retrainFlags(), ranksFlags(), metricsFlag(), []cli.Flag{
 			jsonFlag(),
-			scheduleFlag("none", "stay and train whenever five cron fields say so, 0 3 * * *, or @daily or @every 6h; in the machine's time zone, or that of a CRON_TZ=Europe/Paris in front"),
+			scheduleFlag("none", "keep running, and train at the times of a cron `EXPRESSION`: five fields such as 0 3 * * *, @daily, or @every 6h, in the time zone of the machine or of a prefix such as CRON_TZ=Europe/Paris"),
 		}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if times, err := readSchedule(cmd, never); err != nil || times != nil {
@@ -79,16 +78,16 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 	}
 }
 
-// checkSource is for one thing to train on.
+// checkSource requires exactly one source of training data.
 func checkSource(cmd *cli.Command) error {
 	data, redis, past := cmd.String("data") != "", cmd.String("redis") != "", cmd.String("history") != ""
 	switch {
 	case !data && !redis:
-		return errors.New("--redis or --data is needed: where are the sequences to train on?")
+		return errors.New("--redis or --data is required: the sequences to train on")
 	case data && past:
-		return settings.Wrong(cmd, errors.New("both name something to train on: choose one"), "data", "history")
+		return settings.Invalid(cmd, errors.New("both are training data: choose one"), "data", "history")
 	case data && redis:
-		return settings.Wrong(cmd, errors.New("both name something to train on: choose one"), "data", "redis")
+		return settings.Invalid(cmd, errors.New("both are training data: choose one"), "data", "redis")
 	}
 	return nil
 }
@@ -107,7 +106,7 @@ func retrainAndReport(ctx context.Context, cmd *cli.Command, group *dist.Group, 
 	return errors.Join(printReport(cmd.Root().Writer, report, cmd.Bool("json")), report.NotServed())
 }
 
-// retrainOn trains on the dataset's file, or else on what is in Redis.
+// retrainOn trains on the dataset file, or else on Redis and the history.
 func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m models) (report retrain.Report, err error) {
 	if cmd.String("data") != "" {
 		sequences, err := readDataset(cmd)
@@ -167,32 +166,32 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 	}
 	c.EvaluateUsers = cmd.Int("evaluate-users")
 	c.FromScratch, c.ScratchEvery = cmd.Bool("from-scratch"), cmd.Int("from-scratch-every")
-	return c, settings.Wrong(cmd, c.Preflight(), "recipe", "set", "bart")
+	return c, settings.Invalid(cmd, c.Preflight(), "recipe", "set", "bart")
 }
 
 func chosenRecipe(cmd *cli.Command) (retrain.Recipe, error) {
 	recipe, err := retrain.LoadRecipe(cmd.String("recipe"), cmd.StringSlice("set")...)
-	return recipe, settings.Wrong(cmd, err, "recipe", "set")
+	return recipe, settings.Invalid(cmd, err, "recipe", "set")
 }
 
 func budget(cmd *cli.Command) (b retrain.Budget, err error) {
 	b.Steps, b.Time = cmd.Int("max-steps"), cmd.Duration("max-time")
 	b.Memory, err = parseMemory(cmd.String("max-memory"))
-	err = settings.Wrong(cmd, err, "max-memory")
+	err = settings.Invalid(cmd, err, "max-memory")
 	if b.Time > 0 && cmd.Int("nproc") > 1 {
-		err = settings.Join(err, settings.Wrong(cmd, retrain.ErrSharedTime, "max-time", "nproc"))
+		err = settings.Join(err, settings.Invalid(cmd, retrain.ErrSharedTime, "max-time", "nproc"))
 	}
 	return b, err
 }
 
-// parseMemory is 0 for no text.
+// parseMemory returns a number of bytes; 0 for an empty text.
 func parseMemory(text string) (uint64, error) {
 	if text == "" {
 		return 0, nil
 	}
 	bytes, err := humanize.ParseBytes(text)
 	if err != nil || bytes == 0 {
-		return 0, fmt.Errorf("%q is no number of bytes such as 6GiB", text)
+		return 0, fmt.Errorf("%q is not a size such as 6GiB", text)
 	}
 	return bytes, nil
 }
@@ -206,11 +205,11 @@ func printReport(out io.Writer, r retrain.Report, asJSON bool) error {
 		return err
 	}
 	if r.SkippedUsers > 0 {
-		if _, err := fmt.Fprintf(out, "skipped %d users whose sequence in Redis is unreadable: the log names them\n", r.SkippedUsers); err != nil {
+		if _, err := fmt.Fprintf(out, "skipped %d users whose sequence in Redis is unreadable: see the log\n", r.SkippedUsers); err != nil {
 			return err
 		}
 	}
-	if r.Serves() { // else it is the command's error
+	if r.Serves() { // otherwise the outcome is the command's error
 		if _, err := fmt.Fprintln(out, r.Outcome()); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func ranksFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{
 			Name: "nproc", Value: 1,
-			Usage:     "processes that train together on this machine, each on a GPU of its own or its share of the cores; where RANK is set, others start them",
+			Usage:     "`NUMBER` of processes that train together on this machine, each on its own GPU or on its share of the cores; ignored if RANK is set by a launcher such as torchrun",
 			Validator: atLeast(1),
 		},
 	}
@@ -42,8 +42,8 @@ func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, 
 // launchRanks runs this program as n ranks. The exit code of rank 0 becomes the error.
 func launchRanks(ctx context.Context, n int, arguments ...string) error {
 	err := dist.Launch(ctx, n, dist.GracePeriod, arguments...)
-	if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && exits[rank0.ExitCode()] != nil {
-		return fmt.Errorf("%w: see the log of rank 0", exits[rank0.ExitCode()])
+	if rank0 := (*exec.ExitError)(nil); errors.As(err, &rank0) && exitCodes[rank0.ExitCode()] != nil {
+		return fmt.Errorf("%w: see the log of rank 0", exitCodes[rank0.ExitCode()])
 	}
 	return err
 }

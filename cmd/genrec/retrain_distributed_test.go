@@ -131,7 +131,7 @@ func TestExitCodes(t *testing.T) {
 		{waiting.NotServed(), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
 		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "nothing to learn yet"},
 		{errors.New("the disk is full"), 1, "the disk is full"},
-		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is needed"))), 2, "--redis is needed"},
+		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is required"))), 2, "--redis is required"},
 	} {
 		if code := exitCode(c.err); code != c.code || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%v: exit code %d, want %d and %q", c.err, code, c.code, c.want)

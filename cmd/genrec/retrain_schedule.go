@@ -26,7 +26,7 @@ func scheduleFlag(without, usage string) cli.Flag {
 // readSchedule returns nil if there is no schedule.
 func readSchedule(cmd *cli.Command, without string) (*schedule.Schedule, error) {
 	s, err := parseSchedule(cmp.Or(cmd.String("schedule"), without))
-	return s, settings.Wrong(cmd, err, "schedule")
+	return s, settings.Invalid(cmd, err, "schedule")
 }
 
 func parseSchedule(text string) (*schedule.Schedule, error) {
@@ -48,7 +48,7 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 	}
 	config, m, training := openTraining(ctx, cmd)
 	past, err := openHistory(cmd)
-	if err := settings.Join(data, ranks, needed(cmd, "redis", "where are the sequences to train on?"), training, err); err != nil {
+	if err := settings.Join(data, ranks, required(cmd, "redis", "the Redis with the sequences to train on"), training, err); err != nil {
 		return err
 	}
 	o, err := observe(ctx, cmd)
@@ -63,7 +63,7 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 	watch := retrain.NewWatch(config.Progress)
 	config.Progress = watch
 	o.metrics.MustRegister(watch.Metrics()...)
-	o.readyWhen(s.answer)
+	o.readyWhen(s.ready)
 	config.Erasures = s.store
 	train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, config, s, past, m) }
 	if n := cmd.Int("nproc"); n > 1 {

@@ -19,29 +19,30 @@ import (
 	"genrec/sessions"
 )
 
-// tokensVariable holds secrets, so there is no flag that does.
+// tokensVariable is the environment variable with the tokens. It has no flag, as tokens are
+// secrets.
 const tokensVariable = "GENREC_TOKENS"
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "answer over HTTP: recommendations out, events in",
-		Description: `Reads recommendations from Redis, leaves out what the shop has blocked or cannot
-sell, and fills up with popular items. With --kafka it also takes events.
-/openapi.json describes all of it; /readyz tells whether Redis answers.
+		Usage: "serve an HTTP API that returns recommendations and accepts events",
+		Description: `Reads recommendations from Redis, leaves out blocked and unavailable items, and fills up
+with popular ones. With --kafka it also accepts events and writes them to Kafka. The API
+is described by /openapi.json; /readyz reports whether Redis answers.
 
-Whoever sends a token gets an answer; without tokens, everybody who reaches the
-address does.
+If tokens are set, requests need one of them; otherwise everyone who can reach the address
+can use the API.
 
 Examples:  genrec serve --redis redis:6379
            genrec serve --redis redis:6379 --kafka kafka:9092 --listen :8443 \
               --tls-cert cert.pem --tls-key key.pem --tokens-file tokens --rate-limit 500`,
 		Flags: join(kafkaFlags(), readerFlags(), metricsFlag(), []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen at; :PORT is all of this machine's addresses", Validator: anAddress},
-			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of the certificate to show: with it, HTTPS"},
-			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of that certificate's key"},
-			&cli.StringFlag{Name: "tokens-file", Usage: "`FILE` with a token a line, or the variable " + tokensVariable + " holds them, with spaces between"},
-			&cli.FloatFlag{Name: "rate-limit", Usage: "requests a second that a token may make, or without tokens an address; 0 is any number", Validator: atLeast(0.)},
+			&cli.StringFlag{Name: "listen", Value: "localhost:8080", Usage: "`HOST:PORT` to listen on; :PORT for all addresses of this machine", Validator: hostPort},
+			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of the server certificate, for HTTPS"},
+			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of the key of the server certificate"},
+			&cli.StringFlag{Name: "tokens-file", Usage: "`FILE` with one token per line; alternatively, set the variable " + tokensVariable + ", with spaces between tokens"},
+			&cli.FloatFlag{Name: "rate-limit", Usage: "maximum requests per second of a token or, without tokens, of a client address; 0: no limit", Validator: atLeast(0.)},
 		}),
 		Action: service(func(ctx context.Context, cmd *cli.Command) (err error) {
 			cfg, serveErr := serveConfig(cmd)
@@ -56,7 +57,7 @@ Examples:  genrec serve --redis redis:6379
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
 			cfg.Tracing = o.tracing
-			collectLess()
+			relaxGC()
 			return errors.Join(runServer(ctx, cfg, kafka, client, cmd.Int("partitions"), o), rdb.Close())
 		}),
 	}
@@ -73,18 +74,18 @@ func serveConfig(cmd *cli.Command) (serve.Config, error) {
 	cfg.Tokens, tokensErr = readTokens(cmd.String("tokens-file"), tokensVariable)
 	host, _, err := net.SplitHostPort(cfg.Address)
 	if err := settings.Join(
-		settings.Wrong(cmd, tlsErr, "tls-cert", "tls-key"), settings.Wrong(cmd, tokensErr, "tokens-file"), settings.Wrong(cmd, err, "listen"),
+		settings.Invalid(cmd, tlsErr, "tls-cert", "tls-key"), settings.Invalid(cmd, tokensErr, "tokens-file"), settings.Invalid(cmd, err, "listen"),
 	); err != nil {
 		return cfg, err
 	}
 	if ip := net.ParseIP(host); len(cfg.Tokens) == 0 && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		slog.Warn("everybody who reaches the address may read and send: --tokens-file changes it", "address", cfg.Address)
+		slog.Warn("everyone who can reach the address can read recommendations and send events: restrict it by --tokens-file", "address", cfg.Address)
 	}
 	return cfg, nil
 }
 
-// runServer answers at once that it is not ready, while a server is still away; one that
-// refuses ends it.
+// runServer serves at once, and is not ready until Redis and Kafka can be reached; wrong
+// credentials and missing permissions end it.
 func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, client *recs.Client, partitions int, o *observation) (err error) {
 	group, groupCtx := errgroup.WithContext(ctx)
 	var events serve.Publisher
@@ -106,13 +107,13 @@ func runServer(ctx context.Context, cfg serve.Config, kafka stream.Cluster, clie
 	if err != nil {
 		return err
 	}
-	o.serves(server, client)
+	o.observeServer(server, client)
 	group.Go(func() error { return unlessStopped(groupCtx, sessions.AwaitReader(groupCtx, slog.Default(), client)) })
 	group.Go(func() error { return server.Run(groupCtx) })
 	return group.Wait()
 }
 
-// unlessStopped drops what waiting ends in when there is nothing to wait for any more.
+// unlessStopped drops the error of a wait that ended because ctx did.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -120,11 +121,11 @@ func unlessStopped(ctx context.Context, err error) error {
 	return nil
 }
 
-// readerFlags are those of commands that only read recommendations.
-func readerFlags() []cli.Flag { return join(redisAddressFlags(), accessFlags("redis")) }
+// readerFlags are for commands that only read recommendations.
+func readerFlags() []cli.Flag { return join(redisAddressFlags(), credentialFlags("redis")) }
 
 func openReader(cmd *cli.Command) (redis.UniversalClient, *recs.Client, error) {
-	if err := needed(cmd, "redis", "where are the recommendations?"); err != nil {
+	if err := required(cmd, "redis", "the Redis with the recommendations"); err != nil {
 		return nil, nil, settings.Join(err)
 	}
 	options, err := redisConfig(cmd, cmd.String("redis"))

@@ -14,19 +14,18 @@ import (
 	"genrec/sessions"
 )
 
-// servers are the Kafka and the Redis that a command works with.
+// servers are the connections of a command to Kafka and Redis.
 type servers struct {
-	kafka stream.Cluster
-	redis redis.UniversalClient
-	store *sessions.Store
-	own   *embedded.Servers // nil when both were given by address
-	// keeper watches the topics of services; nil for commands that work once.
-	keeper *stream.TopicWatcher
+	kafka    stream.Cluster
+	redis    redis.UniversalClient
+	store    *sessions.Store
+	embedded *embedded.Servers    // nil if both addresses are given
+	topics   *stream.TopicWatcher // nil for commands that are no services
 }
 
-// connect uses the servers given by address and embedded ones in place of those
-// that were not given. It waits for servers that are away; those that refuse, or
-// do not allow what is needed, end it.
+// connect connects a service to the given servers, and starts embedded ones for addresses that
+// are not given. It waits until the servers can be reached; wrong credentials and missing
+// permissions are errors.
 func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Permissions) (s *servers, err error) {
 	s = &servers{}
 	if s.kafka, err = kafkaCluster(cmd); err != nil {
@@ -39,28 +38,28 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Permissions
 	}()
 	address := cmd.String("redis")
 	if len(s.kafka.Brokers) == 0 || address == "" {
-		if s.own, err = embedded.Start(ctx, embedded.Config{}); err != nil {
+		if s.embedded, err = embedded.Start(ctx, embedded.Config{}); err != nil {
 			return s, err
 		}
 	}
 	if len(s.kafka.Brokers) == 0 {
-		s.kafka.Brokers = s.own.KafkaBrokers()
-		slog.InfoContext(ctx, "no --kafka: using one in this process that forgets everything at the end", "brokers", s.kafka.Brokers)
+		s.kafka.Brokers = s.embedded.KafkaBrokers()
+		slog.InfoContext(ctx, "no --kafka: using an embedded Kafka, which keeps its data in memory", "brokers", s.kafka.Brokers)
 	}
 	if address == "" {
-		address = s.own.RedisAddr()
-		slog.InfoContext(ctx, "no --redis: using one in this process that forgets everything at the end", "address", address)
+		address = s.embedded.RedisAddr()
+		slog.InfoContext(ctx, "no --redis: using an embedded Redis, which keeps its data in memory", "address", address)
 	}
 	err = stream.AwaitTopics(ctx, slog.Default(), s.kafka, stream.DefaultTopics(), cmd.Int("partitions"))
 	if err != nil {
 		return s, err
 	}
-	for _, access := range needed {
-		if err := stream.AwaitPermissions(ctx, slog.Default(), s.kafka, access); err != nil {
+	for _, permissions := range needed {
+		if err := stream.AwaitPermissions(ctx, slog.Default(), s.kafka, permissions); err != nil {
 			return s, err
 		}
 	}
-	s.keeper = stream.NewTopicWatcher(s.kafka, stream.DefaultTopics(), cmd.Int("partitions"), slog.Default())
+	s.topics = stream.NewTopicWatcher(s.kafka, stream.DefaultTopics(), cmd.Int("partitions"), slog.Default())
 	options, err := redisConfig(cmd, address)
 	if err != nil {
 		return s, err
@@ -72,7 +71,7 @@ func connect(ctx context.Context, cmd *cli.Command, needed ...stream.Permissions
 	return s, err
 }
 
-// openStore connects to --redis for a command that works once.
+// openStore connects a command that is no service to --redis, without waiting for it.
 func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
 	if s.redis, err = connectRedis(ctx, cmd); err != nil {
 		return err
@@ -81,11 +80,11 @@ func (s *servers) openStore(ctx context.Context, cmd *cli.Command) (err error) {
 	return err
 }
 
-// answer says whether Redis does, and whether the topics are there. Kafka is asked all the time
-// anyway.
-func (s *servers) answer(ctx context.Context) error {
-	if s.keeper != nil {
-		if err := s.keeper.Ready(); err != nil {
+// ready is the readiness check: the topics exist and Redis answers. Kafka is not asked here,
+// because services use it all the time.
+func (s *servers) ready(ctx context.Context) error {
+	if s.topics != nil {
+		if err := s.topics.Ready(); err != nil {
 			return err
 		}
 	}
@@ -95,20 +94,13 @@ func (s *servers) answer(ctx context.Context) error {
 	return nil
 }
 
-func storeOptions(cmd *cli.Command) sessions.Options {
-	return sessions.Options{
-		Prefix: cmd.String("prefix"), Window: cmd.Int("window"),
-		SequenceTTL: cmd.Duration("sequence-ttl"), RecommendationsTTL: cmd.Duration("ttl"),
-	}
-}
-
 func (s *servers) close() error {
 	var err error
 	if s.redis != nil {
 		err = s.redis.Close()
 	}
-	if s.own != nil {
-		s.own.Close()
+	if s.embedded != nil {
+		s.embedded.Close()
 	}
 	return err
 }

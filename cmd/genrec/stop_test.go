@@ -29,7 +29,7 @@ func TestCtrlC(t *testing.T) {
 		line, began string // what is logged or printed when it is at work
 		code        int
 	}{
-		{"ingest --metrics 127.0.0.1:0 " + at, "answering with metrics", 0},
+		{"ingest --metrics 127.0.0.1:0 " + at, "serving metrics", 0},
 		{"infer " + at, "no model version yet", 0},
 		{"serve --listen 127.0.0.1:0 " + at, "serving over HTTP", 0},
 		{"all --page 127.0.0.1:0", "serving over HTTP", 0},

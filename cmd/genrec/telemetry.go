@@ -22,11 +22,11 @@ import (
 
 func metricsFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "metrics", Usage: "`HOST:PORT` to answer at with /metrics, /healthz, /readyz and /debug/pprof/, for no eyes outside; without it, nowhere. Of retrain, with --schedule", Validator: optional(anAddress)},
+		&cli.StringFlag{Name: "metrics", Usage: "`HOST:PORT` of an internal HTTP server with /metrics, /healthz, /readyz and /debug/pprof/; default: none. For retrain, only with --schedule", Validator: optional(hostPort)},
 	}
 }
 
-// observation is what a service tells about itself.
+// observation is the telemetry of a service.
 type observation struct {
 	tracing trace.TracerProvider // nil: no spans
 	flush   func(context.Context) error
@@ -35,8 +35,8 @@ type observation struct {
 	ready   atomic.Pointer[func(context.Context) error]
 }
 
-// observe begins as --metrics and OpenTelemetry's variables ask for. The service is not
-// ready before readyWhen says so.
+// observe starts what --metrics and the OpenTelemetry variables ask for. The service is not
+// ready until readyWhen sets a check that passes.
 func observe(ctx context.Context, cmd *cli.Command) (o *observation, err error) {
 	o = &observation{metrics: telemetry.NewRegistry()}
 	o.readyWhen(func(context.Context) error { return errors.New("connecting to Kafka and Redis") })
@@ -52,42 +52,43 @@ func observe(ctx context.Context, cmd *cli.Command) (o *observation, err error) 
 		if err != nil {
 			return o, errors.Join(fmt.Errorf("--metrics: %w", err), o.close(ctx))
 		}
-		slog.InfoContext(ctx, "answering with metrics and health", "address", o.server.Address())
+		slog.InfoContext(ctx, "serving metrics and health", "address", o.server.Address())
 	}
 	return o, nil
 }
 
 func (o *observation) readyWhen(check func(context.Context) error) { o.ready.Store(&check) }
 
-// ingests tells of an ingester.
-func (o *observation) ingests(s *servers, i *ingest.Ingester) {
-	access := ingest.Config{}.Permissions()
-	o.metrics.MustRegister(append(i.Metrics(), stream.NewLagCollector(s.kafka, access.Group, access.Reads))...)
-	o.readyWhen(s.answer)
+// observeIngester adds the metrics and readiness of an ingester.
+func (o *observation) observeIngester(s *servers, i *ingest.Ingester) {
+	permissions := ingest.Config{}.Permissions()
+	o.metrics.MustRegister(append(i.Metrics(), stream.NewLagCollector(s.kafka, permissions.Group, permissions.Reads))...)
+	o.readyWhen(s.ready)
 }
 
-// infers tells of a worker, which is ready when it has a model.
-func (o *observation) infers(s *servers, w *inference.Worker) {
-	access := inference.Config{}.Permissions()
-	o.metrics.MustRegister(append(w.Metrics(), stream.NewLagCollector(s.kafka, access.Group, access.Reads))...)
+// observeWorker adds the metrics and readiness of an inference worker, which is ready once it
+// has a model.
+func (o *observation) observeWorker(s *servers, w *inference.Worker) {
+	permissions := inference.Config{}.Permissions()
+	o.metrics.MustRegister(append(w.Metrics(), stream.NewLagCollector(s.kafka, permissions.Group, permissions.Reads))...)
 	o.readyWhen(func(ctx context.Context) error {
 		if w.Stats().Swaps == 0 {
 			return errors.New("no model is loaded yet")
 		}
-		return s.answer(ctx)
+		return s.ready(ctx)
 	})
 }
 
-// serves tells of a server of recommendations.
-func (o *observation) serves(server *serve.Server, client *recs.Client) {
+// observeServer adds the metrics and readiness of the HTTP server.
+func (o *observation) observeServer(server *serve.Server, client *recs.Client) {
 	o.metrics.MustRegister(server.Metrics()...)
 	o.readyWhen(client.Ping)
 }
 
-// lastSpans bounds how long a collector may keep a service from ending.
-const lastSpans = 5 * time.Second
+// flushTimeout bounds how long an unreachable collector delays the end of a service.
+const flushTimeout = 5 * time.Second
 
-// close sends the spans that are left. It is for the end, when ctx may be over.
+// close sends the remaining spans, also when ctx is done.
 func (o *observation) close(ctx context.Context) (err error) {
 	if o.server != nil {
 		err = o.server.Close()
@@ -95,10 +96,10 @@ func (o *observation) close(ctx context.Context) (err error) {
 	if o.flush == nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
-	if flushed := o.flush(ctx); flushed != nil {
-		slog.WarnContext(ctx, "the last spans are lost", "err", flushed) // no reason to fail
+	if flushErr := o.flush(ctx); flushErr != nil {
+		slog.WarnContext(ctx, "cannot send the last spans", "err", flushErr) // not a failure of the service
 	}
 	return err
 }

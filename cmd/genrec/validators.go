@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// among is the validator of a flag that takes one of a few words.
-func among(words ...string) func(string) error {
+// oneOf is the validator of a flag with a fixed set of values.
+func oneOf(words ...string) func(string) error {
 	return func(text string) error {
 		if slices.Contains(words, text) {
 			return nil
@@ -17,11 +17,11 @@ func among(words ...string) func(string) error {
 		if len(words) == 2 {
 			return fmt.Errorf("%q is neither %s nor %s", text, words[0], words[1])
 		}
-		return fmt.Errorf("%q is none of %s", text, strings.Join(words, ", "))
+		return fmt.Errorf("%q is not one of %s", text, strings.Join(words, ", "))
 	}
 }
 
-// parsable is the validator of a flag that parse reads later.
+// parsable is the validator of a flag that parse will read.
 func parsable[Given, Parsed any](parse func(Given) (Parsed, error)) func(Given) error {
 	return func(given Given) error {
 		_, err := parse(given)
@@ -29,7 +29,7 @@ func parsable[Given, Parsed any](parse func(Given) (Parsed, error)) func(Given) 
 	}
 }
 
-// optional is a validator that takes an empty text, too.
+// optional is a validator that accepts an empty text, too.
 func optional(validate func(string) error) func(string) error {
 	return func(text string) error {
 		if text == "" {
@@ -39,24 +39,24 @@ func optional(validate func(string) error) func(string) error {
 	}
 }
 
-// anAddress is the validator of HOST:PORT.
-func anAddress(text string) error {
+// hostPort is the validator of HOST:PORT.
+func hostPort(text string) error {
 	if _, _, err := net.SplitHostPort(text); err != nil {
-		return fmt.Errorf("%q is no HOST:PORT", text)
+		return fmt.Errorf("%q is not HOST:PORT", text)
 	}
 	return nil
 }
 
-func addresses(all []string) error {
+func hostPorts(all []string) error {
 	for _, one := range all {
-		if err := anAddress(one); err != nil {
+		if err := hostPort(one); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// atLeast is the validator of a number or a time.
+// atLeast is the validator of a number or a duration with a lower bound.
 func atLeast[N cmp.Ordered](least N) func(N) error {
 	return func(n N) error {
 		if n < least {
@@ -66,7 +66,7 @@ func atLeast[N cmp.Ordered](least N) func(N) error {
 	}
 }
 
-// between is the validator of a number that has an upper bound, too.
+// between is the validator of a number with both bounds, inclusive.
 func between[N cmp.Ordered](least, most N) func(N) error {
 	return func(n N) error {
 		if n < least || n > most {
@@ -76,10 +76,10 @@ func between[N cmp.Ordered](least, most N) func(N) error {
 	}
 }
 
-// positive is the validator of what cannot be 0, either.
+// positive is the validator of a number or a duration above 0.
 func positive[N ~int64 | ~float64](n N) error {
 	if n <= 0 {
-		return fmt.Errorf("%v is not above 0", n)
+		return fmt.Errorf("%v is not positive", n)
 	}
 	return nil
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// build is what this program was made of.
+// build describes how this program was built.
 type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
 	Time     string `json:"time,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // since the revision
+	Modified bool   `json:"modified,omitempty"` // the source differs from the revision
 	Go       string `json:"go"`
 }
 
 func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
-		Usage: "print what this program was built from",
-		Description: `Names the version, the revision of its source, and the Go that compiled it.
+		Usage: "print the version of genrec, its source revision and its Go version",
+		Description: `Prints the version, the revision of the source, and the Go version that compiled it.
 
 Example:   genrec version --json`,
 		Flags: []cli.Flag{jsonFlag()},
@@ -32,7 +32,8 @@ Example:   genrec version --json`,
 	}
 }
 
-// thisBuild is what the compiler has noted, which is the source's revision if it was in git.
+// thisBuild returns the build information of this program; the revision is known if the source
+// was in git.
 func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

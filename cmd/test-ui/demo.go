@@ -73,7 +73,7 @@ func writeHistories(path string, seed int64) error {
 	var text strings.Builder
 	s := shop.New(seed, shopItems)
 	for u := range users {
-		fmt.Fprintf(&text, "customer-%03d %s\n", u, strings.Join(s.History(), " "))
+		fmt.Fprintf(&text, "customer-%03d %s\n", u, strings.Join(s.Sequence(), " "))
 	}
 	return os.WriteFile(path, []byte(text.String()), 0o600)
 }

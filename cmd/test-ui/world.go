@@ -77,13 +77,13 @@ func newWorld(ctx context.Context, s settings, models string) (w *world, err err
 func (w *world) openShop(ctx context.Context) error {
 	s := shop.New(w.settings.seed, shopItems)
 	rdb := redis.NewClient(&redis.Options{Addr: w.servers.RedisAddr()})
-	if err := errors.Join(shop.Tell(ctx, rdb, recs.DefaultPrefix, s.Items()), rdb.Close()); err != nil {
+	if err := errors.Join(shop.WriteTitles(ctx, rdb, recs.DefaultPrefix, s.Items()), rdb.Close()); err != nil {
 		return err
 	}
 	var past []event.Event
 	began, n := time.Now().Add(-time.Hour), 0
 	for u := range users {
-		items := s.History()
+		items := s.Sequence()
 		first := int((1 - liveShare) * float64(len(items)))
 		for i, item := range items {
 			n++

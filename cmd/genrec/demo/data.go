@@ -2,21 +2,39 @@ package demo
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
 
+	"genrec/cmd/genrec/demo/shop"
 	"genrec/pkg/dataset"
 	"genrec/pkg/event"
 )
 
-// span is the time over which the interactions of a dataset are spread.
+// span is the period over which the interactions of a dataset are spread.
 const span = 180 * 24 * time.Hour
 
-// Load makes events of a dataset's file. Such files have no timestamps: each user
-// gets a first day and gaps between interactions drawn by the seed. The ids stay
-// opaque strings.
+// Size of the generated shop.
+const (
+	syntheticUsers = 4000
+	syntheticItems = shop.MaxItems
+)
+
+// Synthetic generates a shop and the events of its customers until end, by a random seed. No
+// item occurs twice in the sequence of a user.
+func Synthetic(seed int64, end time.Time) (events []event.Event, items []shop.Item) {
+	s := shop.New(seed, syntheticItems)
+	clock := newClock(seed, end)
+	for u := range syntheticUsers {
+		events = append(events, clock.spread(fmt.Sprintf("user-%04d", u), s.Sequence())...)
+	}
+	return inTimeOrder(events), s.Items()
+}
+
+// Load reads a dataset file as events until end. Such files have no timestamps: the first day
+// of each user and the gaps between interactions are random, by the seed.
 func Load(path string, seed int64, end time.Time) ([]event.Event, error) {
 	users, err := dataset.Read(path)
 	if err != nil {
@@ -30,7 +48,7 @@ func Load(path string, seed int64, end time.Time) ([]event.Event, error) {
 	return inTimeOrder(events), nil
 }
 
-// clock draws timestamps.
+// clock draws random timestamps.
 type clock struct {
 	rng        *rand.Rand
 	start, end time.Time
@@ -41,7 +59,7 @@ func newClock(seed int64, end time.Time) *clock {
 	return &clock{rng: rand.New(rand.NewPCG(uint64(seed), clockStream)), start: end.Add(-span), end: end}
 }
 
-// spread gives the items of a user times between a random first one and the end.
+// spread gives the items of a user times between a random first time and the end.
 func (c *clock) spread(user string, items []string) []event.Event {
 	first := time.Duration(c.rng.Float64() * 0.9 * float64(span))
 	gaps := make([]float64, len(items))
@@ -50,7 +68,7 @@ func (c *clock) spread(user string, items []string) []event.Event {
 		total += c.rng.ExpFloat64()
 		gaps[i] = total
 	}
-	total += c.rng.ExpFloat64() // what is left until the end
+	total += c.rng.ExpFloat64() // the gap before the end
 	events := make([]event.Event, len(items))
 	for i, item := range items {
 		offset := first + time.Duration(gaps[i]/total*float64(span-first))
@@ -59,7 +77,7 @@ func (c *clock) spread(user string, items []string) []event.Event {
 	return events
 }
 
-// inTimeOrder sorts events and numbers them.
+// inTimeOrder sorts events by time and gives them ids.
 func inTimeOrder(events []event.Event) []event.Event {
 	slices.SortStableFunc(events, func(a, b event.Event) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.User, b.User))

@@ -1,6 +1,10 @@
-// Package demo shows the whole product at work on one machine: it replays a
-// dataset in time order through Kafka while the recommender answers, retrains in
-// the middle, and measures.
+// Package demo shows genrec at work on one machine: it replays a dataset in time order through
+// Kafka while recommendations are regenerated, retrains in the middle, and measures hit rates
+// and freshness.
+//
+// The last events of the dataset are live: before each one, the user's list is compared with
+// it, so that the hit rate is that of real predictions. Everything older is history, on which
+// the first model is trained.
 package demo
 
 import (
@@ -24,36 +28,34 @@ import (
 	"genrec/sessions"
 )
 
-// Config of a demonstration.
+// Config configures a demo.
 type Config struct {
-	Events  []event.Event // in time order
-	Live    int           // how many of the last events are replayed at Rate
-	Rate    float64       // live events per second
-	Kafka   stream.Cluster
-	Store   *sessions.Store
-	Models  *registry.Registry
-	Serve   inference.Models
-	Retrain retrain.Config
-	// Aside shows the training that runs while the stream goes on, in whole lines
-	// that can stand among others.
-	Aside retrain.Progress
-	Out   io.Writer
-	Page  Page
-	// Stay goes on answering after the replay, until the context ends.
-	Stay bool
-	// Measured is told what was found, once it is.
-	Measured func(Summary)
+	Events     []event.Event      // in time order
+	Live       int                // number of the last events that are replayed at Rate
+	Rate       float64            // live events per second
+	Kafka      stream.Cluster     // with the topics
+	Store      *sessions.Store    // the sessions in Redis
+	Models     *registry.Registry // where versions are published
+	Serve      inference.Models   // serves the versions of Models
+	Retrain    retrain.Config     // of both trainings; its Progress shows the first one
+	Background retrain.Progress   // shows the training during the live events, in whole lines
+	Out        io.Writer          // for people
+	Page       Page               // the web page
+	Stay       bool               // keep running after the replay, until the context ends
+	OnSummary  func(Summary)      // receives the result
 }
 
-// Page is where a person watches. *playground.Playground is one.
+// Page is the web page of the demo. *playground.Playground implements it.
 type Page interface {
+	// Say shows a status.
 	Say(status string)
+	// Written is called with each list that is written.
 	Written(inference.Written)
-	// Train lets one training run at a time.
+	// Train runs a training when no other one runs.
 	Train(ctx context.Context, train func(context.Context) (outcome string, err error)) error
 }
 
-// Parts of the live events before and after the retraining.
+// Shares of the live events before and after the retraining.
 const (
 	beforeRetraining = 0.2
 	afterRetraining  = 0.2
@@ -61,80 +63,79 @@ const (
 
 type demo struct {
 	Config
-	ingester   *ingest.Ingester
-	writer     *kafka.Writer
-	popularity *popularity
-	freshness  freshness
-	watch      *watch
-	answered   answered
+	ingester    *ingest.Ingester
+	writer      *kafka.Writer
+	popularity  *popularity
+	freshness   freshness
+	examples    *examples
+	recommended recommended
 
-	produced int
-	score    score
-	versions int
-	swapped  bool // the second one took the place of the first
+	produced int // events
+	hits     hits
+	versions int  // published
+	replaced bool // the second version replaced the first one
 
 	lastTraining time.Duration
 }
 
-// Run plays the demonstration and measures it.
+// Run runs the demo.
 func Run(ctx context.Context, c Config) error {
 	if c.Live < 0 || c.Live >= len(c.Events) {
 		return fmt.Errorf("%d live events of %d: some must be history", c.Live, len(c.Events))
 	}
-	d := &demo{Config: c, popularity: newPopularity(), answered: newAnswered()}
-	d.watch = newWatch(c.Events[len(c.Events)-c.Live:], d.say)
+	d := &demo{Config: c, popularity: newPopularity(), recommended: newRecommended()}
+	d.examples = newExamples(c.Events[len(c.Events)-c.Live:], d.say)
 	d.writer = stream.NewWriter(c.Kafka, stream.DefaultTopics().Interactions)
 	d.ingester = ingest.New(ingest.Config{Kafka: c.Kafka}, c.Store)
 
-	// The services outlive the play by a moment: they stop when it is over.
-	services, serve := errgroup.WithContext(ctx)
-	serve, stop := context.WithCancel(serve)
-	services.Go(func() error { return d.ingester.Run(serve) })
-	err := d.play(serve, services)
+	group, groupCtx := errgroup.WithContext(ctx)
+	groupCtx, stop := context.WithCancel(groupCtx)
+	group.Go(func() error { return d.ingester.Run(groupCtx) })
+	err := d.run(groupCtx, group)
 	stop()
-	return errors.Join(err, services.Wait(), d.writer.Close())
+	return errors.Join(err, group.Wait(), d.writer.Close())
 }
 
-func (d *demo) play(ctx context.Context, services *errgroup.Group) error {
+func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
 	history, live := d.Events[:len(d.Events)-d.Live], d.Events[len(d.Events)-d.Live:]
-	// Nobody else trains before there is a first model.
+	// Hold the page's turn, so that visitors cannot train before there is a first model.
 	err := d.Page.Train(ctx, func(ctx context.Context) (outcome string, err error) {
-		d.step("1/5  history: %d events of the past go through Kafka into Redis", len(history))
+		d.step("1/5  history: sending %d past events through Kafka into Redis", len(history))
 		if err := d.replayHistory(ctx, history); err != nil {
 			return "", err
 		}
-		d.step("2/5  first model: pretraining and finetuning on what has accumulated")
-		taken, sequences, err := d.snapshot(ctx)
+		d.step("2/5  first model: pretraining and finetuning on the history")
+		snapshot, sequences, err := d.snapshot(ctx)
 		if err != nil {
 			return "", err
 		}
-		return d.trainOn(ctx, taken, sequences, d.Retrain.Progress)
+		return d.trainOn(ctx, snapshot, sequences, d.Retrain.Progress)
 	})
 	if err != nil {
 		return err
 	}
 
-	d.step("3/5  first recommendations for everyone")
+	d.step("3/5  first recommendations for all users")
 	worker := inference.New(inference.Config{Kafka: d.Kafka, OnWritten: d.written}, d.Serve, d.Store)
 	services.Go(func() error { return worker.Run(ctx) })
 	if err := d.awaitFirst(ctx, Users(history)); err != nil {
 		return err
 	}
 
-	d.step("4/5  live: %d events at %.0f a second; each is answered with new recommendations", len(live), d.Rate)
+	d.step("4/5  live: %d events, %.0f per second; after each, the user gets new recommendations", len(live), d.Rate)
 	if err := d.replayLive(ctx, live); err != nil {
 		return err
 	}
 	summary := d.summary()
-	d.Measured(summary)
+	d.OnSummary(summary)
 	if d.Stay {
-		d.Page.Say("The replay is over: " + summary.words() + ". You can go on.")
+		d.Page.Say("The replay is over: " + summary.sentence() + ". You can go on.")
 		<-ctx.Done()
 	}
 	return nil
 }
 
-// step says what begins now, on the page too.
+// step announces a step, on the page, too.
 func (d *demo) step(format string, values ...any) {
 	d.say(format, values...)
 	d.Page.Say("Step " + fmt.Sprintf(format, values...))
@@ -144,18 +145,18 @@ func (d *demo) say(format string, values ...any) { fmt.Fprintf(d.Out, format+"\n
 
 // Users is the number of different users of events.
 func Users(events []event.Event) int {
-	met := make(map[string]bool)
+	users := make(map[string]bool)
 	for _, e := range events {
-		met[e.User] = true
+		users[e.User] = true
 	}
-	return len(met)
+	return len(users)
 }
 
 func (d *demo) snapshot(ctx context.Context) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	return retrain.Collect(ctx, snapshot.Config{Hot: d.Store}, d.Models)
 }
 
-// Train makes one more model of what is in Redis now, and says what came of it.
+// Train trains another model on what Redis holds now, and returns its outcome for people.
 func Train(ctx context.Context, c retrain.Config, store *sessions.Store, models *registry.Registry) (outcome string, err error) {
 	var sequences []catalog.Sequence
 	if c.Snapshot, sequences, err = retrain.Collect(ctx, snapshot.Config{Hot: store}, models); err != nil {
@@ -168,13 +169,13 @@ func Train(ctx context.Context, c retrain.Config, store *sessions.Store, models 
 	return report.Outcome(), nil
 }
 
-// written is called by the worker for each list that it writes.
+// written is called by the inference worker with each list that it writes.
 func (d *demo) written(w inference.Written) {
 	d.Page.Written(w)
-	d.answered.add(w.Recommendations.User)
+	d.recommended.add(w.Recommendations.User)
 	for _, at := range w.ProducedAt {
 		if took, counts := d.freshness.add(at, w.WrittenAt); counts {
-			d.watch.written(w, took)
+			d.examples.written(w, took)
 		}
 	}
 }

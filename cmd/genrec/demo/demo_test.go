@@ -71,8 +71,8 @@ func TestRun(t *testing.T) {
 		Events: events, Live: 200, Rate: 100,
 		Kafka: stream.Cluster{Brokers: servers.KafkaBrokers()}, Store: store, Models: models,
 		Serve:   &versions.Versions{Registry: models, Device: model.CPU, Ranker: model.DefaultRankerConfig()},
-		Retrain: training, Aside: noProgress{}, Out: &out,
-		Page: page, Stay: true, Measured: func(s Summary) {
+		Retrain: training, Background: noProgress{}, Out: &out,
+		Page: page, Stay: true, OnSummary: func(s Summary) {
 			summary, measured = s, time.Now()
 			time.AfterFunc(stays, stop)
 		},

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// freshness collects the times from an event's production to the write of the
-// recommendations that answer it, for the events since start.
+// freshness collects the times from the production of an event to the write of the
+// recommendations that include it, for events since start.
 type freshness struct {
 	mu    sync.Mutex
 	since time.Time
@@ -21,7 +21,7 @@ func (f *freshness) start() {
 	f.since = time.Now()
 }
 
-// add reports how long an event waited, unless it came before start.
+// add returns how long an event waited; events before start do not count.
 func (f *freshness) add(produced, written time.Time) (took time.Duration, counts bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,7 +39,7 @@ func (f *freshness) count() int {
 	return len(f.times)
 }
 
-// quantile is the smallest time that a share q of the events did not exceed.
+// quantile is the smallest time that at least a share q of the events did not exceed.
 func (f *freshness) quantile(q float64) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,13 +23,12 @@ import (
 )
 
 const (
-	historyBatch = 1000
-	pollInterval = 20 * time.Millisecond
-	sayInterval  = 10 * time.Second
-	cutOff       = 10 // of the hit rate
+	historyBatch   = 1000
+	pollInterval   = 20 * time.Millisecond
+	reportInterval = 10 * time.Second
 )
 
-// replayHistory sends events as fast as ingest takes them.
+// replayHistory produces events as fast as ingest consumes them.
 func (d *demo) replayHistory(ctx context.Context, history []event.Event) error {
 	progress := d.Retrain.Progress
 	progress.Start("history", len(history), 0)
@@ -65,7 +64,7 @@ func (d *demo) produce(ctx context.Context, events ...event.Event) error {
 	return nil
 }
 
-// awaitIngested waits until ingest has finished a number of events.
+// awaitIngested waits until ingest has read a number of events.
 func (d *demo) awaitIngested(ctx context.Context, events int) error {
 	return d.await(ctx, func() bool { return d.ingester.Stats().Read >= int64(events) })
 }
@@ -90,16 +89,16 @@ func (d *demo) awaitFirst(ctx context.Context, users int) error {
 	defer progress.Finish()
 	shown := 0
 	return d.await(ctx, func() bool {
-		for now := d.answered.count(); shown < now; shown++ {
+		for now := d.recommended.count(); shown < now; shown++ {
 			progress.Step(0)
 		}
 		return shown >= users
 	})
 }
 
-// replayLive sends events at the configured rate. After the first part a snapshot
-// is taken and a training runs on it while the middle part goes on, slowed down to
-// last as long; the last part waits for the new version.
+// replayLive produces events at the configured rate, in three parts. After the first part, a
+// training starts on a snapshot. The second part is produced during the training, slow enough
+// to last as long. The third part is produced after it.
 func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	d.freshness.start()
 	first := int(beforeRetraining * float64(len(live)))
@@ -108,7 +107,7 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 		return err
 	}
 
-	// A snapshot of exactly these events makes the same model in every run.
+	// A snapshot of exactly these events gives the same model in every run.
 	if err := d.awaitIngested(ctx, d.produced); err != nil {
 		return err
 	}
@@ -119,36 +118,37 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
 	go func() {
-		trained <- d.Page.Train(ctx, func(ctx context.Context) (string, error) { return d.trainOn(ctx, taken, sequences, d.Aside) })
+		trained <- d.Page.Train(ctx, func(ctx context.Context) (string, error) { return d.trainOn(ctx, taken, sequences, d.Background) })
 	}()
-	err = d.send(ctx, d.whileTraining(last-first), live[first:last])
+	err = d.send(ctx, d.rateDuringTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
 		return err
 	}
 	if err := d.send(ctx, d.Rate, live[last:]); err != nil {
 		return err
 	}
-	// Every event has its answer before the measuring ends.
+	// Wait for the recommendations of the last events.
 	if err := d.awaitIngested(ctx, d.produced); err != nil {
 		return err
 	}
 	return d.settle(ctx)
 }
 
-// whileTraining is the rate at which a number of events lasts as long as the
-// training beside them, judged by the one before, which had the machine to itself.
-func (d *demo) whileTraining(events int) float64 {
+// rateDuringTraining is the rate at which a number of events lasts about as long as the
+// training at the same time. It is estimated from the first training, which had the machine to
+// itself.
+func (d *demo) rateDuringTraining(events int) float64 {
 	const slowdown = 1.3
 	return min(d.Rate, float64(events)/(slowdown*d.lastTraining.Seconds()))
 }
 
-// settle waits until no more answers come.
+// settle waits until no more recommendations are written.
 func (d *demo) settle(ctx context.Context) error {
 	const quiet = 500 * time.Millisecond
-	answers, since := d.freshness.count(), time.Now()
+	written, since := d.freshness.count(), time.Now()
 	return d.await(ctx, func() bool {
-		if now := d.freshness.count(); now != answers {
-			answers, since = now, time.Now()
+		if now := d.freshness.count(); now != written {
+			written, since = now, time.Now()
 		}
 		return time.Since(since) > quiet
 	})
@@ -164,95 +164,94 @@ func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences 
 	}
 	d.lastTraining = time.Since(started)
 	d.versions++
-	d.swapped = d.versions > 1 && report.Serves()
+	d.replaced = d.versions > 1 && report.Serves()
 	d.say("  model %s: %d items, %d users, %d parameters, trained in %.0f s; leave-one-out HR@10 %.4f, NDCG@10 %.4f",
 		report.Version, report.Items, report.Users, report.Parameters, report.TrainSeconds,
 		report.LeaveOneOut.HR10, report.LeaveOneOut.NDCG10)
-	d.say("  the gate: %s", report.Outcome())
+	d.say("  gate: %s", report.Outcome())
 	if d.versions == 1 && !report.Serves() {
-		return "", fmt.Errorf("there is no model to go on with: %s", report.Outcome())
+		return "", fmt.Errorf("no model serves: %s", report.Outcome())
 	}
 	return report.Outcome(), nil
 }
 
 func (d *demo) send(ctx context.Context, rate float64, events []event.Event) error {
-	pace := newPace(rate)
-	said := time.Now()
+	limiter := newLimiter(rate)
+	reported := time.Now()
 	for _, e := range events {
-		if err := pace.wait(ctx); err != nil {
+		if err := limiter.wait(ctx); err != nil {
 			return err
 		}
-		if err := d.judge(ctx, e); err != nil {
+		if err := d.countHits(ctx, e); err != nil {
 			return err
 		}
-		d.watch.produced(e)
+		d.examples.produced(e)
 		if err := d.produce(ctx, e); err != nil {
 			return err
 		}
-		if time.Since(said) >= sayInterval {
-			said = time.Now()
-			d.say("  %d of %d events | hit rate at 10: %.4f, popular items: %.4f | freshness p50 %d ms, p99 %d ms",
-				d.score.events, d.Live, d.score.rate(), d.score.popularRate(),
+		if time.Since(reported) >= reportInterval {
+			reported = time.Now()
+			d.say("  %d of %d events | hit rate at 10: %.4f, most popular items: %.4f | freshness p50 %d ms, p99 %d ms",
+				d.hits.events, d.Live, d.hits.rate(), d.hits.popularityRate(),
 				d.freshness.quantile(0.5).Milliseconds(), d.freshness.quantile(0.99).Milliseconds())
 		}
 	}
 	return nil
 }
 
-// judge compares an event with the lists that stand before it.
-func (d *demo) judge(ctx context.Context, e event.Event) error {
+// countHits compares an event with the user's list and the popular items before it.
+func (d *demo) countHits(ctx context.Context, e event.Event) error {
 	list, err := d.Store.List(ctx, e.User)
 	if err != nil && !errors.Is(err, recs.ErrNotFound) {
 		return err
 	}
 	top := list.Items[:min(cutOff, len(list.Items))]
-	d.score.events++
+	d.hits.events++
 	if slices.ContainsFunc(top, func(item userstate.ScoredItem) bool { return item.Item == e.Item }) {
-		d.score.hits++
+		d.hits.model++
 	}
 	if d.popularity.contains(e.User, e.Item, cutOff) {
-		d.score.popularHits++
+		d.hits.popularity++
 	}
 	return nil
 }
 
-// pace lets events through at a steady rate, without making up for a stream that
-// could not keep up for long.
-type pace struct {
+// limiter limits events to a steady rate. Delays of more than 100 ms are not made up for.
+type limiter struct {
 	interval time.Duration
 	next     time.Time
 }
 
-func newPace(rate float64) *pace {
-	return &pace{interval: time.Duration(float64(time.Second) / rate), next: time.Now()}
+func newLimiter(rate float64) *limiter {
+	return &limiter{interval: time.Duration(float64(time.Second) / rate), next: time.Now()}
 }
 
-func (p *pace) wait(ctx context.Context) error {
-	const longestDebt = 100 * time.Millisecond
-	if earliest := time.Now().Add(-longestDebt); p.next.Before(earliest) {
-		p.next = earliest
+func (l *limiter) wait(ctx context.Context) error {
+	const maxDebt = 100 * time.Millisecond
+	if earliest := time.Now().Add(-maxDebt); l.next.Before(earliest) {
+		l.next = earliest
 	}
-	until := p.next
-	p.next = p.next.Add(p.interval)
+	until := l.next
+	l.next = l.next.Add(l.interval)
 	return backoff.Sleep(ctx, time.Until(until))
 }
 
-// answered is the set of users that have recommendations.
-type answered struct {
+// recommended is the set of users that have recommendations.
+type recommended struct {
 	mu    sync.Mutex
 	users map[string]struct{}
 }
 
-func newAnswered() answered { return answered{users: make(map[string]struct{})} }
+func newRecommended() recommended { return recommended{users: make(map[string]struct{})} }
 
-func (a *answered) add(user string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.users[user] = struct{}{}
+func (r *recommended) add(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users[user] = struct{}{}
 }
 
-func (a *answered) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.users)
+func (r *recommended) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.users)
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// Problem is what is wrong with one setting.
+// Problem is an invalid or missing setting.
 type Problem struct {
-	Where string // a flag, a variable, or the file with the line and the key; may be empty
-	Err   error
-	line  int
+	Where string // a flag, an environment variable, or file, line and key; may be empty
+	Err   error  // what is wrong
+
+	line int // of the file; 0 elsewhere
 }
 
 func (p Problem) compare(other Problem) int {
@@ -31,22 +32,22 @@ func (p Problem) Error() string {
 // Unwrap returns the cause.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Problems are an error, if there are any.
+// Problems is an error that reports all of them. It is ErrInvalid.
 type Problems []Problem
 
-// ErrMistake is what all Problems are.
-var ErrMistake = errors.New("the settings are wrong")
+// ErrInvalid says that settings are invalid or missing.
+var ErrInvalid = errors.New("invalid settings")
 
-// Is says so.
-func (p Problems) Is(target error) bool { return target == ErrMistake }
+// Is implements the interface of errors.Is.
+func (p Problems) Is(target error) bool { return target == ErrInvalid }
 
-// Error implements error: a line each.
+// Error implements error, with a line for each problem.
 func (p Problems) Error() string {
 	if len(p) == 1 {
 		return p[0].Error()
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d mistakes:", len(p))
+	fmt.Fprintf(&text, "%d problems:", len(p))
 	for _, problem := range p {
 		text.WriteString("\n  " + strings.ReplaceAll(problem.Error(), "\n", "\n    "))
 	}
@@ -62,7 +63,7 @@ func (p Problems) Unwrap() []error {
 	return causes
 }
 
-func (p Problems) has(err error) bool {
+func (p Problems) contains(err error) bool {
 	for _, problem := range p {
 		if problem.Err.Error() == err.Error() {
 			return true
@@ -71,7 +72,8 @@ func (p Problems) has(err error) bool {
 	return false
 }
 
-// Join are all the problems of errors, those that are none included; nil without any.
+// Join returns the Problems of all errors, or nil without any. Each other error becomes a
+// Problem.
 func Join(errs ...error) error {
 	var all Problems
 	for _, err := range errs {
@@ -90,33 +92,33 @@ func Join(errs ...error) error {
 	return all
 }
 
-// metadata is where an application keeps its Settings.
-const metadata = "settings"
+// metadataKey is where the root command keeps its Settings.
+const metadataKey = "settings"
 
-// Wrong says of err, unless it is nil, that flags of cmd are to blame: it names those that
-// somebody set, and where.
-func Wrong(cmd *cli.Command, err error, flags ...string) error {
+// Invalid attributes err, unless it is nil, to flags of cmd: the Problem names those that are
+// set and where, or all of them if none is.
+func Invalid(cmd *cli.Command, err error, flags ...string) error {
 	if err == nil {
 		return nil
 	}
-	given, _ := cmd.Root().Metadata[metadata].(*Settings)
-	var places, names []string
+	s, _ := cmd.Root().Metadata[metadataKey].(*Settings)
+	var origins, names []string
 	for _, name := range flags {
 		names = append(names, "--"+name)
-		if place := given.place(cmd, name); place != "" {
-			places = append(places, place)
+		if origin := s.setAt(cmd, name); origin != "" {
+			origins = append(origins, origin)
 		}
 	}
-	if len(places) == 0 {
-		places = names
+	if len(origins) == 0 {
+		origins = names
 	}
-	return Problems{{Where: strings.Join(places, ", "), Err: err}}
+	return Problems{{Where: strings.Join(origins, ", "), Err: err}}
 }
 
-// place is where a flag is set, if anywhere.
-func (s *Settings) place(cmd *cli.Command, name string) string {
-	if flag := find(inScope(cmd), name); flag != nil && s.given[flag] {
+// setAt says where a flag is set; empty if it is not.
+func (s *Settings) setAt(cmd *cli.Command, name string) string {
+	if flag := find(flagsOf(cmd), name); flag != nil && s.onLine[flag] {
 		return "--" + name
 	}
-	return s.values[name].place(name)
+	return s.values[name].where(name)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// What is wrong is told and left out; what is right counts.
-func TestWrongValuesAreLeftOut(t *testing.T) {
+// Invalid values are reported and left out; valid ones are used.
+func TestInvalidValuesAreLeftOut(t *testing.T) {
 	t.Setenv("PROGRAM_SEED", "x")
 	t.Setenv("PROGRAM_RATE", "2")
 	s := program(nil)
@@ -29,8 +29,8 @@ func TestWrongValuesAreLeftOut(t *testing.T) {
 	}
 }
 
-// An error of several settings names each that somebody set, and where.
-func TestWrongNamesWhereItIsSet(t *testing.T) {
+// An error of several settings names those that are set, and where.
+func TestInvalidNamesWhereItIsSet(t *testing.T) {
 	t.Setenv("PROGRAM_SEED", "7")
 	path := write(t, "window: 9\n")
 	for flags, want := range map[string]string{
@@ -38,14 +38,14 @@ func TestWrongNamesWhereItIsSet(t *testing.T) {
 		"window":           path + ":1: window: too few",
 		"name":             "--name: too few",
 		"seed window name": "PROGRAM_SEED, " + path + ":1: window, --name: too few",
-		"rate":             "--rate: too few", // set by nobody
+		"rate":             "--rate: too few", // not set
 	} {
 		err := program(func(cmd *cli.Command, _ *Settings) {
-			if got := Wrong(cmd, errors.New("too few"), strings.Fields(flags)...); got.Error() != want || !errors.Is(got, ErrMistake) {
-				t.Errorf("it says %q, want %q", got, want)
+			if got := Invalid(cmd, errors.New("too few"), strings.Fields(flags)...); got.Error() != want || !errors.Is(got, ErrInvalid) {
+				t.Errorf("error %q, want %q", got, want)
 			}
-			if got := Wrong(cmd, nil, "seed"); got != nil {
-				t.Errorf("without an error it says %v", got)
+			if got := Invalid(cmd, nil, "seed"); got != nil {
+				t.Errorf("without an error, got %v", got)
 			}
 		}).Run(t.Context(), []string{"program", "run", "--config", path, "--name", "ann"})
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// program has a flag of each kind. Its command "run" tells of them by tell.
-func program(tell func(*cli.Command, *Settings)) *Settings {
+// program has a flag of each type. Its command "run" calls action.
+func program(action func(*cli.Command, *Settings)) *Settings {
 	s := New("PROGRAM_")
 	app := &cli.Command{
 		Name: "program", Version: "7", Writer: io.Discard, ErrWriter: io.Discard,
@@ -29,7 +29,7 @@ func program(tell func(*cli.Command, *Settings)) *Settings {
 					&cli.StringFlag{Name: "name", Validator: short}, &cli.StringSliceFlag{Name: "hosts"}, &LinesFlag{Name: "id"}, &cli.BoolFlag{Name: "quick"},
 					&cli.IntFlag{Name: "window", Value: 128}, &cli.Int64Flag{Name: "seed"}, &cli.FloatFlag{Name: "rate"}, &cli.DurationFlag{Name: "ttl"},
 				},
-				Action: func(_ context.Context, cmd *cli.Command) error { tell(cmd, s); return nil },
+				Action: func(_ context.Context, cmd *cli.Command) error { action(cmd, s); return nil },
 			},
 			{Name: "other", Flags: []cli.Flag{&cli.StringFlag{Name: "only-there"}, &cli.StringFlag{Name: "hosts"}}},
 		},
@@ -37,7 +37,7 @@ func program(tell func(*cli.Command, *Settings)) *Settings {
 	s.Bind(app)
 	app.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { return ctx, Join(s.Read()) }
 	app.OnUsageError = func(_ context.Context, _ *cli.Command, _ error, _ bool) error {
-		_, _, problems := s.Line()
+		_, _, problems := s.CommandLine()
 		return Join(problems, Join(s.Read()))
 	}
 	app.Commands[0].OnUsageError = app.OnUsageError
@@ -60,7 +60,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-// run runs "program run" and returns what it found.
+// run runs "program run" and returns the values and origins of its flags.
 func run(t *testing.T, line ...string) (values map[string]any, origins map[string]string, err error) {
 	t.Helper()
 	values, origins = make(map[string]any), make(map[string]string)
@@ -78,7 +78,7 @@ func TestPrecedence(t *testing.T) {
 	t.Setenv("PROGRAM_CONFIG", path)
 	t.Setenv("PROGRAM_NAME", "var")
 	t.Setenv("PROGRAM_WINDOW", "2")
-	t.Setenv("PROGRAM_RATE", "") // as good as none
+	t.Setenv("PROGRAM_RATE", "") // as if it were not set
 	values, origins, err := run(t, "run", "--window", "3")
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +101,8 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// Variables that are made from files end with their last line.
-func TestBlanksAroundVariables(t *testing.T) {
+// Variables that are made from files end with a line break.
+func TestSpacesAroundVariables(t *testing.T) {
 	path := write(t, "window: 9\n")
 	t.Setenv("PROGRAM_CONFIG", " "+path+"\n")
 	t.Setenv("PROGRAM_NAME", "\tvar \r\n")
@@ -110,12 +110,12 @@ func TestBlanksAroundVariables(t *testing.T) {
 	t.Setenv("PROGRAM_RATE", " \n")
 	values, origins, err := run(t, "run")
 	if err != nil || values["name"] != "var" || values["seed"] != int64(7) || values["window"] != 9 || origins["rate"] != "default" {
-		t.Errorf("the values are %v by %v (error %v), want them without the blanks", values, origins, err)
+		t.Errorf("the values are %v by %v (error %v), want them without the spaces", values, origins, err)
 	}
 }
 
-// The file that --config names is read wherever the flag stands.
-func TestTheFlagNamesTheFile(t *testing.T) {
+// --config may be before or after the command.
+func TestConfigFlag(t *testing.T) {
 	t.Setenv("PROGRAM_CONFIG", "/no/such/file")
 	path := write(t, "window: 9\n")
 	for _, line := range [][]string{{"--config", path, "run"}, {"run", "--config", path}} {
@@ -126,7 +126,7 @@ func TestTheFlagNamesTheFile(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfValue(t *testing.T) {
+func TestEveryTypeOfValue(t *testing.T) {
 	path := write(t, `
 # a comment
 name: &name "a: b"
@@ -156,7 +156,7 @@ only-there: *name
 	}
 }
 
-// Each file of testdata is refused for the reasons that its comments give, in this order.
+// Each file in testdata is rejected for the reasons in its comments, in this order.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.yaml")
 	if err != nil || len(files) == 0 {
@@ -177,31 +177,31 @@ func TestBadFiles(t *testing.T) {
 			_, _, err = run(t, "run", "--config", path)
 			problems := Problems(nil)
 			if !errors.As(err, &problems) {
-				t.Fatalf("it ends in %v, want %q", err, want)
+				t.Fatalf("error %v, want %q", err, want)
 			}
 			var got []string
 			for _, problem := range problems {
 				got = append(got, strings.TrimPrefix(problem.Error(), path))
 			}
 			if strings.Join(got, "\n") != strings.Join(want, "\n") {
-				t.Errorf("it is refused for\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				t.Errorf("the problems are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 		})
 	}
 }
 
-// Mistakes in variables and in the file are told at once, of all commands.
-func TestAllMistakesAtOnce(t *testing.T) {
+// Problems of variables and the file are reported at once, of all commands.
+func TestAllProblemsAtOnce(t *testing.T) {
 	t.Setenv("PROGRAM_TTL", "soon")
 	t.Setenv("PROGRAM_QUICK", "perhaps")
 	path := write(t, "window: lots\nonly-here: x\n")
 	_, _, err := run(t, "run", "--config", path)
 	if err == nil {
-		t.Fatal("it is not refused")
+		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"4 mistakes:", "PROGRAM_TTL: time: invalid duration", `PROGRAM_QUICK: "perhaps" is neither true nor false`,
-		path + `:1: window: "lots" is no whole number, or too large`, path + ":2: only-here: there is no such setting: did you mean only-there?",
+		"4 problems:", "PROGRAM_TTL: time: invalid duration", `PROGRAM_QUICK: "perhaps" is neither true nor false`,
+		path + `:1: window: "lots" is not an integer, or too large`, path + ":2: only-here: unknown setting: did you mean only-there?",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q:\n%v", want, err)
@@ -209,13 +209,13 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
-func TestStrangers(t *testing.T) {
+func TestUnknownVariables(t *testing.T) {
 	t.Setenv("PROGRAM_WINDWO", "7")
 	t.Setenv("PROGRAM_WINDOW", "7")
 	t.Setenv("PROGRAM_CONFIG", write(t, "seed: 1\n"))
 	t.Setenv("OTHER_WINDWO", "7")
 	var got map[string]string
-	if err := program(func(_ *cli.Command, s *Settings) { got = s.Strangers() }).Run(t.Context(), []string{"program", "run"}); err != nil {
+	if err := program(func(_ *cli.Command, s *Settings) { got = s.UnknownVariables() }).Run(t.Context(), []string{"program", "run"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := map[string]string{"PROGRAM_WINDWO": "PROGRAM_WINDOW"}; !reflect.DeepEqual(got, want) {
@@ -223,11 +223,11 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestUnreadableFiles(t *testing.T) {
 	for path, want := range map[string]string{
 		"/no/such/file": "--config: open /no/such/file",
 		t.TempDir():     "is a directory",
-		write(t, strings.Repeat("# no settings\n", mostBytes/14+1)): "more than 1048576 bytes",
+		write(t, strings.Repeat("# no settings\n", maxFileBytes/14+1)): "more than 1048576 bytes",
 	} {
 		if _, _, err := run(t, "run", "--config", path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", path, err, want)
@@ -249,12 +249,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for name, v := range values {
-			if s.tries[name] == nil || v.line < 1 {
-				t.Errorf("%q is set by line %d, and there is no such flag", name, v.line)
+			if s.bound[name] == nil || v.line < 1 {
+				t.Errorf("%q is set by line %d, but there is no such flag", name, v.line)
 			}
-			for _, try := range s.tries[name] {
-				if err := try.set(v.text); err != nil {
-					t.Errorf("%s takes %q at first, and then says %v", name, v.text, err)
+			for _, flag := range s.bound[name] {
+				if err := flag.check(v.text); err != nil {
+					t.Errorf("%s accepts %q at first, and then returns %v", name, v.text, err)
 				}
 			}
 		}

@@ -1,11 +1,18 @@
 package shop
 
-import "fmt"
+import (
+	"context"
+	"fmt"
 
-// Item is one of the shop's. The recommender sees its id alone; the rest is for people.
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/userstate"
+)
+
+// Item is an item of the shop. The recommender sees only its id.
 type Item struct{ ID, Title, Department string }
 
-// departments have a topic for each kind of thing that they sell.
+// departments have one topic for each kind of item.
 var departments = []struct {
 	name  string
 	kinds []string
@@ -22,7 +29,7 @@ var departments = []struct {
 	{"Clothes", []string{"scarf", "wool hat", "denim jacket", "linen shirt", "sneakers", "leather belt", "raincoat", "cardigan", "socks", "sun hat"}},
 }
 
-// finishes tell the items of a topic apart.
+// finishes distinguish the items of a topic.
 var finishes = []string{
 	"Blue", "Green", "Red", "Black", "White", "Yellow", "Grey", "Copper", "Walnut", "Ivory",
 	"Slate", "Olive", "Coral", "Amber", "Indigo", "Sand", "Mint", "Plum", "Rust", "Silver",
@@ -34,11 +41,29 @@ const (
 	perTopic = 30
 )
 
-// describe makes the item of a place: those of a topic stand topics places apart.
-func describe(place, name int) Item {
-	department := departments[place%topics%len(departments)]
-	kind := department.kinds[place%topics/len(departments)]
+// describe returns the item with an index and a number for its id. Indexes of the same topic
+// are equal modulo topics.
+func describe(index, number int) Item {
+	department := departments[index%topics%len(departments)]
+	kind := department.kinds[index%topics/len(departments)]
 	return Item{
-		ID: fmt.Sprintf("item-%04d", name), Title: finishes[place/topics] + " " + kind, Department: department.name,
+		ID: fmt.Sprintf("item-%04d", number), Title: finishes[index/topics] + " " + kind, Department: department.name,
 	}
+}
+
+// WriteTitles writes the titles and departments of items to Redis, where the web page reads
+// them.
+func WriteTitles(ctx context.Context, rdb redis.Cmdable, prefix string, items []Item) error {
+	keys := userstate.Keys{Prefix: prefix}
+	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, item := range items {
+			pipe.HSet(ctx, keys.Titles(), item.ID, item.Title)
+			pipe.HSet(ctx, keys.Categories(), item.ID, item.Department)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write the titles of %d items: %w", len(items), err)
+	}
+	return nil
 }

@@ -1,4 +1,6 @@
-// Package shop generates a shop and what its customers take, by a seed.
+// Package shop generates a shop and the sequences of its customers, by a random seed. Items
+// belong to topics: a few items and topics are popular and most are rare. Some items lead to
+// others, and customers have tastes that drift, so that there is something to learn.
 package shop
 
 import (
@@ -6,19 +8,18 @@ import (
 	"math/rand/v2"
 )
 
-// Shape of the shop and of its customers.
+// Parameters of the shop and of its customers.
 const (
 	successors     = 3    // items that tend to follow a given one
 	meanEvents     = 10   // per user
-	followSuit     = 0.35 // chance that the next item is a successor of the last
-	browseTaste    = 0.4  // chance that it comes from the user's tastes instead
-	tasteDrift     = 0.06 // chance at each event that a taste gives way to another
+	followChance   = 0.35 // probability that the next item is a successor of the last one
+	tasteChance    = 0.4  // probability that it is from one of the user's tastes
+	tasteDrift     = 0.06 // probability, at each event, that a taste is replaced
 	tastesPerUser  = 2
 	popularitySkew = 0.9 // Zipf exponent of items within a topic and of topics
 )
 
-// Shop has items that belong to topics: a few items and topics are popular and most are
-// rare, some items lead to others, and users have tastes that drift.
+// Shop is a generated shop.
 type Shop struct {
 	rng       *rand.Rand
 	items     []Item
@@ -26,15 +27,15 @@ type Shop struct {
 	following map[string][]string
 }
 
-// MaxItems is how many items have titles that differ.
+// MaxItems is the number of items with distinct titles.
 const MaxItems = topics * perTopic
 
-// New opens a shop of at most MaxItems items.
+// New generates a shop of at most MaxItems items.
 func New(seed int64, items int) *Shop {
 	const shopStream = 12
 	rng := rand.New(rand.NewPCG(uint64(seed), shopStream))
 	s := &Shop{rng: rng, byTopic: make([][]string, topics), following: make(map[string][]string)}
-	names := rng.Perm(items) // ids say nothing about topic or popularity
+	names := rng.Perm(items) // ids carry no information about topic or popularity
 	for i, name := range names {
 		item := describe(i, name)
 		s.items = append(s.items, item)
@@ -50,11 +51,11 @@ func New(seed int64, items int) *Shop {
 	return s
 }
 
-// Items returns all that the shop has.
+// Items returns all items of the shop.
 func (s *Shop) Items() []Item { return s.items }
 
-// History returns what the next user takes, oldest first, no item twice.
-func (s *Shop) History() []string {
+// Sequence generates the items of the next user, oldest first, each at most once.
+func (s *Shop) Sequence() []string {
 	tastes := make([]int, tastesPerUser)
 	for i := range tastes {
 		tastes[i] = s.zipf(topics)
@@ -75,18 +76,18 @@ func (s *Shop) History() []string {
 
 func (s *Shop) next(items []string, tastes []int) string {
 	chance := s.rng.Float64()
-	if len(items) > 0 && chance < followSuit {
+	if len(items) > 0 && chance < followChance {
 		following := s.following[items[len(items)-1]]
 		return following[s.rng.IntN(len(following))]
 	}
 	topic := s.zipf(topics)
-	if chance < followSuit+browseTaste {
+	if chance < followChance+tasteChance {
 		topic = tastes[s.rng.IntN(len(tastes))]
 	}
 	return s.byTopic[topic][s.zipf(len(s.byTopic[topic]))]
 }
 
-// zipf draws a rank from 0 with a probability that falls as a power of the rank.
+// zipf draws a rank below n, with a probability that decreases as a power of the rank.
 func (s *Shop) zipf(n int) int {
 	total := 0.0
 	for rank := range n {
@@ -102,7 +103,7 @@ func (s *Shop) zipf(n int) int {
 	return n - 1
 }
 
-// poisson draws by counting exponential gaps.
+// poisson draws a number by counting exponential gaps.
 func (s *Shop) poisson(mean float64) int {
 	count := 0
 	for left := mean - s.rng.ExpFloat64(); left > 0; left -= s.rng.ExpFloat64() {
