@@ -33,7 +33,7 @@ type Bundle struct {
 func (b Bundle) Builder() *examples.Builder {
 	return examples.NewBuilder(examples.Config{
 		Catalog: b.Catalog, Tokenizer: b.Vocabulary,
-		MaxTokens: b.Model.Config.MaxTokens(), WordPositions: b.Model.Config.WordPositions,
+		MaxTokens: b.Model.Config.MaxTokens(), PoolTokens: b.Model.Config.WordPositions,
 	})
 }
 

@@ -97,13 +97,13 @@ func train(t *testing.T, b Bundle, sequences []catalog.Sequence, epochs int, see
 	t.Helper()
 	builder := examples.NewBuilder(examples.Config{
 		Catalog: b.Catalog, Tokenizer: b.Vocabulary, MaxTokens: b.Model.Config.MaxTokens(),
-	}).Hiding(0.5, 0)
+	}).WithIDDropout(0.5, 0)
 	data := histories(b.Catalog, sequences)
 	const batchSize = 32
 	rng := rand.New(rand.NewPCG(uint64(seed), 0))
 	stage := func(makeExample func(examples.History, *rand.Rand) examples.Example) (losses []float64) {
 		trainer, err := NewTrainer(b.Model, TrainerConfig{
-			Steps: epochs * examples.Batches(len(data), batchSize), LearningRate: 5e-3, WarmUp: 0.05, ClipNorm: 1, Seed: seed,
+			Steps: epochs * examples.BatchesPerEpoch(len(data), batchSize), LearningRate: 5e-3, WarmUp: 0.05, ClipNorm: 1, Seed: seed,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func train(t *testing.T, b Bundle, sequences []catalog.Sequence, epochs int, see
 				}
 				sum += loss
 			}
-			losses = append(losses, sum/float64(examples.Batches(len(data), batchSize)))
+			losses = append(losses, sum/float64(examples.BatchesPerEpoch(len(data), batchSize)))
 		}
 		return losses
 	}

@@ -97,7 +97,7 @@ func trainPart(t *testing.T, c TrainerConfig, path string) {
 	var losses []float64
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 4 {
-		for batch := range examples.Epoch(histories(b.Catalog, sequences), builder.Last, 20, rng) {
+		for batch := range examples.Epoch(histories(b.Catalog, sequences), builder.PredictLast, 20, rng) {
 			loss, err := trainer.Step(batch)
 			if err != nil {
 				t.Fatal(err)

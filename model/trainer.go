@@ -196,11 +196,11 @@ func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) 
 // split cuts a batch into as many parts of about equally many tokens as there are
 // workers. Batches are sorted by length, so neighbors need little padding.
 func split(batch []examples.Example, workers int) [][]examples.Example {
-	total := examples.Tokens(batch)
+	total := examples.CountTokens(batch)
 	parts := make([][]examples.Example, 0, workers)
 	from, tokens := 0, 0
 	for i := range batch {
-		tokens += examples.Tokens(batch[i : i+1])
+		tokens += examples.CountTokens(batch[i : i+1])
 		left := len(batch) - i - 1
 		missing := workers - len(parts) - 1
 		if left > 0 && missing > 0 && (tokens*workers >= total*(len(parts)+1) || left == missing) {

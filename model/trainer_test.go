@@ -161,12 +161,12 @@ func TestSplitBalancesTokens(t *testing.T) {
 		rows, most := 0, 0
 		for _, part := range parts {
 			rows += len(part)
-			most = max(most, examples.Tokens(part))
+			most = max(most, examples.CountTokens(part))
 			if len(part) == 0 {
 				t.Errorf("%d rows for %d workers: an empty part", c.rows, c.workers)
 			}
 		}
-		fair := examples.Tokens(batch[:c.rows])/len(parts) + examples.Tokens(batch[c.rows-1:c.rows]) // no row is cut
+		fair := examples.CountTokens(batch[:c.rows])/len(parts) + examples.CountTokens(batch[c.rows-1:c.rows]) // no row is cut
 		if rows != c.rows || len(parts) != c.parts || most > fair {
 			t.Errorf("%d rows for %d workers: %d parts of %d rows, the largest of %d tokens; want %d parts of at most %d",
 				c.rows, c.workers, len(parts), rows, most, c.parts, fair)
@@ -223,7 +223,7 @@ func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
 	b.Model.Config.Dropout = 0
 	var batch []examples.Example
 	for _, h := range histories(b.Catalog, sequences) {
-		batch = append(batch, ranker.Builder().Last(h, rand.New(rand.NewPCG(1, 1))))
+		batch = append(batch, ranker.Builder().PredictLast(h, rand.New(rand.NewPCG(1, 1))))
 	}
 	found := ask(t, ranker.searcher, examples.Inputs(batch), nil, headAlone)
 	entropy := 0.0

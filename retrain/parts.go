@@ -90,7 +90,7 @@ func (p parts) rules(items int, weights [itemstats.RuleKinds]float64) (learned [
 func beginnings(histories []examples.History) []examples.History {
 	var all []examples.History
 	for _, h := range histories {
-		all = append(all, examples.Beginnings(h)...)
+		all = append(all, examples.Prefixes(h)...)
 	}
 	return all
 }

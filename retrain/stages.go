@@ -22,11 +22,11 @@ type stage struct {
 
 // plan lists the stages. A warm start is finetuned alone, and for a shorter time.
 func (t *training) plan(builder *examples.Builder) []stage {
-	builder = builder.Hiding(t.config.UnknownUser, t.config.HiddenItems)
+	builder = builder.WithIDDropout(t.config.UnknownUser, t.config.HiddenItems)
 	pretrain := stage{"pretrain", t.config.PretrainEpochs, 0, t.config.LearningRate, t.histories, builder.Pretrain, &t.at.PretrainLoss}
 	finetune := stage{"finetune", t.config.FinetuneEpochs, 0, t.config.LearningRate, t.histories, builder.Finetune, &t.at.FinetuneLoss}
 	if t.config.EveryPrefix {
-		finetune.histories, finetune.example = beginnings(t.histories), builder.Last
+		finetune.histories, finetune.example = beginnings(t.histories), builder.PredictLast
 	}
 	if finetune.epochs > 0 {
 		perEpoch := t.perEpoch(finetune)
@@ -46,7 +46,7 @@ func (t *training) plan(builder *examples.Builder) []stage {
 }
 
 func (t *training) perEpoch(s stage) int {
-	return examples.Batches(len(s.histories), t.config.BatchSize)
+	return examples.BatchesPerEpoch(len(s.histories), t.config.BatchSize)
 }
 
 // runStages goes through what is left of the stages, from a checkpoint's file of weights and

@@ -188,7 +188,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 			continue
 		}
 		t.progress.Step(loss)
-		if point, full := curve.add(loss, examples.Tokens(batch)); full {
+		if point, full := curve.add(loss, examples.CountTokens(batch)); full {
 			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
 			if err := t.plot(point); err != nil {
 				return false, err

@@ -68,7 +68,7 @@ func prepare(s settings) (*work, error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
 	for _, q := range sequences[:min(s.users, len(sequences))] {
-		in := builder.Next(examples.History{User: items.UserIndex(q.User), Items: items.ItemIndices(q.Items)})
+		in := builder.ForInference(examples.History{User: items.UserIndex(q.User), Items: items.ItemIndices(q.Items)})
 		clear(in.Users)
 		clear(in.Items)
 		w.inputs = append(w.inputs, in)

@@ -160,7 +160,7 @@ func race(ctx context.Context, s settings, config model.Config, batches [][]exam
 	defer func() { here.close(); there.Close() }()
 	count := 0
 	for _, batch := range batches {
-		count += examples.Tokens(batch)
+		count += examples.CountTokens(batch)
 	}
 	precision := "float32"
 	if s.bfloat16 {

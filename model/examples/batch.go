@@ -9,25 +9,28 @@ import (
 	"genrec/model/tokens"
 )
 
-// Batch holds inputs padded to one length, row by row: Rows x Length.
+// IgnoredLabel marks decoder positions that do not contribute to the loss.
+const IgnoredLabel = -100
+
+// Batch holds inputs that are padded at the end to one length, row by row.
 type Batch struct {
-	Rows, Length         int
-	Depth                int // tokens at a position: Tokens is Rows x Length x Depth
-	Tokens, Users, Items []int64
-	// Distance counts the positions between each one and the end of its input.
+	// Rows is the number of inputs, and Length that of their positions.
+	Rows, Length int
+	// Depth is the number of tokens at a position: 1 unless tokens are pooled.
+	Depth int
+	// Tokens are the token ids (Rows, Length, Depth).
+	Tokens []int64
+	// Users and Items are the indices of the users and items (Rows, Length), 0 where there is none.
+	Users, Items []int64
+	// Distance is that of each position to the last one of its input (Rows, Length), 0 for padding.
 	Distance []int64
-	Lengths  []int64 // [Rows]: positions before the padding
-	Newest   []int64 // [Rows]: the item that the history ends with
+	// Lengths are the lengths of the inputs without padding (Rows).
+	Lengths []int64
+	// Newest are the indices of the last known items of the histories (Rows).
+	Newest []int64
 }
 
-// Targets holds what the decoder reads and has to write: Rows x Length.
-type Targets struct {
-	Length         int
-	Inputs, Labels []int64
-	Items          []int64 // [Rows]: dense numbers
-}
-
-// NewBatch pads inputs at the end.
+// NewBatch pads inputs to a batch.
 func NewBatch(inputs []Input) Batch {
 	b := Batch{Rows: len(inputs)}
 	for _, in := range inputs {
@@ -47,17 +50,29 @@ func NewBatch(inputs []Input) Batch {
 	return b
 }
 
-// Inputs are what the encoder reads of a batch.
-func Inputs(batch []Example) []Input {
-	inputs := make([]Input, len(batch))
-	for i, e := range batch {
+// Inputs returns the encoder inputs of examples.
+func Inputs(examples []Example) []Input {
+	inputs := make([]Input, len(examples))
+	for i, e := range examples {
 		inputs[i] = e.Input
 	}
 	return inputs
 }
 
-// NewTargets shifts labels to the right to get the decoder's inputs, as BART
-// does: the decoder starts from the end token.
+// Targets holds the inputs and labels of the decoder, padded to one length, row by row.
+type Targets struct {
+	// Length is the number of decoder positions.
+	Length int
+	// Inputs are the labels shifted to the right, and padded (Rows, Length).
+	Inputs []int64
+	// Labels are padded with IgnoredLabel (Rows, Length).
+	Labels []int64
+	// Items are the indices of the target items (Rows).
+	Items []int64
+}
+
+// NewTargets shifts the labels of examples to the right to get the decoder inputs, as BART does: the
+// decoder starts with the end token.
 func NewTargets(examples []Example) Targets {
 	var t Targets
 	for _, e := range examples {
@@ -80,16 +95,16 @@ func appendPadded(dst, row []int64, length int, pad int64) []int64 {
 	return dst
 }
 
-// chunkOfBatches is how many batches are sorted by length together: enough that
-// rows of a batch are about equally long, few enough that batches stay random.
-const chunkOfBatches = 32
+// chunkBatches is the number of batches whose examples are sorted by length together: enough that the
+// rows of a batch have similar lengths, and few enough that batches are random.
+const chunkBatches = 32
 
-// Epoch makes one example of every history, in random order, in batches of about
-// equally long ones. The same rng gives the same batches.
+// Epoch makes an example of each history and yields them in random order, in batches of similar
+// length. The batches are a function of the state of rng.
 func Epoch(histories []History, example func(History, *rand.Rand) Example, batchSize int, rng *rand.Rand) iter.Seq[[]Example] {
 	return func(yield func([]Example) bool) {
 		order := rng.Perm(len(histories))
-		for chunk := range slices.Chunk(order, batchSize*chunkOfBatches) {
+		for chunk := range slices.Chunk(order, batchSize*chunkBatches) {
 			var examples []Example
 			for _, i := range chunk {
 				examples = append(examples, example(histories[i], rng))
@@ -106,17 +121,16 @@ func Epoch(histories []History, example func(History, *rand.Rand) Example, batch
 	}
 }
 
-// Tokens counts the positions that the model reads and the tokens that it writes of a
-// batch, without padding.
-func Tokens(batch []Example) int {
+// BatchesPerEpoch is the number of batches that Epoch yields.
+func BatchesPerEpoch(histories, batchSize int) int {
+	return (histories + batchSize - 1) / batchSize
+}
+
+// CountTokens returns the number of encoder positions and labels of examples, without padding.
+func CountTokens(examples []Example) int {
 	n := 0
-	for _, e := range batch {
+	for _, e := range examples {
 		n += e.Positions() + len(e.Labels)
 	}
 	return n
-}
-
-// Batches is the number of batches that Epoch yields.
-func Batches(histories, batchSize int) int {
-	return (histories + batchSize - 1) / batchSize
 }

@@ -157,7 +157,7 @@ func (r *Ranker) each(ctx context.Context, queries []Query, w EnsembleWeights, u
 // prepare overwrites all of the request.
 func (r *Ranker) prepare(request *Request, q Query, w EnsembleWeights) {
 	history := examples.History{User: r.Catalog.UserIndex(q.User), Items: r.Catalog.ItemIndices(q.Items)}
-	request.Input = r.Builder.Next(history)
+	request.Input = r.Builder.ForInference(history)
 	request.leaves = request.leaves[:0]
 	for _, number := range history.Items {
 		request.leaves = append(request.leaves, number-1)
