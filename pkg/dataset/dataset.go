@@ -1,5 +1,5 @@
-// Package dataset reads the files of the public recommendation datasets: one user
-// a line, `user item item ...`, items in chronological order.
+// Package dataset reads public recommendation datasets in their usual text format: one user per line,
+// `user item item ...`, with the items in chronological order.
 package dataset
 
 import (
@@ -16,13 +16,15 @@ import (
 
 // User is a line of the file.
 type User struct {
-	ID    string
+	// ID is the user's id.
+	ID string
+	// Items are the ids of the user's items, oldest first.
 	Items []string
 }
 
-const maxLine = 16 << 20
+const maxLine = 16 << 20 // bytes
 
-// Read reads a file of distinct users.
+// Read reads a file and rejects duplicate users and users without items.
 func Read(path string) ([]User, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -30,7 +32,7 @@ func Read(path string) ([]User, error) {
 	}
 	defer file.Close()
 	var users []User
-	met := make(map[string]int)
+	firstLine := make(map[string]int) // of each user
 	lines := textfile.NewScanner(file, maxLine)
 	for lines.Scan() {
 		fields, number := strings.Fields(lines.Text()), lines.Line()
@@ -38,10 +40,10 @@ func Read(path string) ([]User, error) {
 		if len(user.Items) == 0 {
 			return nil, fmt.Errorf("read dataset %s, line %d: user %q has no items; want `user item item ...`", path, number, user.ID)
 		}
-		if before, again := met[user.ID]; again {
-			return nil, fmt.Errorf("read dataset %s, line %d: user %q has line %d already; want one line a user", path, number, user.ID, before)
+		if before, duplicate := firstLine[user.ID]; duplicate {
+			return nil, fmt.Errorf("read dataset %s, line %d: user %q is also on line %d, want one line per user", path, number, user.ID, before)
 		}
-		met[user.ID] = number
+		firstLine[user.ID] = number
 		users = append(users, user)
 	}
 	if err := lines.Err(); err != nil {
@@ -53,14 +55,13 @@ func Read(path string) ([]User, error) {
 	return users, nil
 }
 
-// permutation seeds Permute, so that everybody's permuted files are the same.
-const permutation = 20240731
+// permutationSeed is fixed, so that results on permuted files are comparable.
+const permutationSeed = 20240731
 
-// Permute hands out the users' ids anew among the users and the items' ids among the
-// items, in an order that says nothing. The public files number items in the order of
-// their first appearance, from which a model that reads ids can tell what comes next.
+// Permute permutes the ids of the users, and those of the items, at random. The public files number
+// items in the order of their first appearance, which leaks the next item to a model that reads ids.
 func Permute(users []User) []User {
-	rng := rand.New(rand.NewPCG(permutation, 0))
+	rng := rand.New(rand.NewPCG(permutationSeed, 0))
 	userIDs, itemIDs := make(map[string]string), make(map[string]string)
 	for _, u := range users {
 		userIDs[u.ID] = ""
@@ -68,8 +69,8 @@ func Permute(users []User) []User {
 			itemIDs[item] = ""
 		}
 	}
-	shuffle(userIDs, rng)
-	shuffle(itemIDs, rng)
+	permuteIDs(userIDs, rng)
+	permuteIDs(itemIDs, rng)
 	permuted := make([]User, len(users))
 	for i, u := range users {
 		permuted[i].ID = userIDs[u.ID]
@@ -80,7 +81,8 @@ func Permute(users []User) []User {
 	return permuted
 }
 
-func shuffle(ids map[string]string, rng *rand.Rand) {
+// permuteIDs maps each key to another key.
+func permuteIDs(ids map[string]string, rng *rand.Rand) {
 	from := slices.Sorted(maps.Keys(ids))
 	to := slices.Clone(from)
 	rng.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })

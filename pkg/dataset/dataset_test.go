@@ -29,12 +29,12 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadSaysWhatIsWrong(t *testing.T) {
+func TestReadRejectsInvalidFiles(t *testing.T) {
 	for want, content := range map[string]string{
-		`line 2: user "2" has no items`:   "1 5\n2\n",
-		`line 3: user "1" has line 1`:     "1 5\n2 5\n1 6\n",
-		"no lines":                        "\n",
-		"line 1: bufio.Scanner: token to": strings.Repeat("x", maxLine+1),
+		`line 2: user "2" has no items`:      "1 5\n2\n",
+		`line 3: user "1" is also on line 1`: "1 5\n2 5\n1 6\n",
+		"no lines":                           "\n",
+		"line 1: bufio.Scanner: token to":    strings.Repeat("x", maxLine+1),
 	} {
 		if _, err := Read(write(t, content)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
@@ -45,11 +45,11 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestPermuteKeepsAllButTheNames(t *testing.T) {
+func TestPermuteRenamesConsistently(t *testing.T) {
 	users := []User{{"1", []string{"1", "2", "3"}}, {"2", []string{"4", "2"}}, {"3", []string{"5", "6", "1", "5"}}}
 	permuted := Permute(users)
 	if equal(permuted, users) {
-		t.Error("nothing was permuted")
+		t.Error("the ids are unchanged")
 	}
 	if !equal(permuted, Permute(users)) {
 		t.Error("two permutations of one file differ")
@@ -61,13 +61,38 @@ func TestPermuteKeepsAllButTheNames(t *testing.T) {
 		}
 		for j, item := range u.Items {
 			name := permuted[i].Items[j]
-			if old, met := there[item]; met && old != name {
-				t.Errorf("item %s became both %s and %s", item, old, name)
+			if old, mapped := there[item]; mapped && old != name {
+				t.Errorf("item %s is mapped to both %s and %s", item, old, name)
 			}
-			if old, met := back[name]; met && old != item {
-				t.Errorf("items %s and %s both became %s", item, old, name)
+			if old, mapped := back[name]; mapped && old != item {
+				t.Errorf("items %s and %s are both mapped to %s", item, old, name)
 			}
 			there[item], back[name] = name, item
 		}
 	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("1 2 3\n\n4 5\n"))
+	f.Add([]byte("1\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "data.txt")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		users, err := Read(path)
+		if err != nil {
+			return
+		}
+		seen := make(map[string]bool)
+		for _, u := range users {
+			if u.ID == "" || len(u.Items) == 0 || seen[u.ID] {
+				t.Fatalf("read the user %+v", u)
+			}
+			seen[u.ID] = true
+		}
+		if got := Permute(users); len(got) != len(users) {
+			t.Fatalf("the permutation has %d of %d users", len(got), len(users))
+		}
+	})
 }

@@ -1,6 +1,6 @@
-// Package textfile reads lists that people keep in text files, one entry a line, whatever
-// program saved them: with a byte order mark or without, in UTF-8 or UTF-16, with the line ends
-// of any system, with blanks around an entry or quotes as spreadsheets write them.
+// Package textfile reads text files that people edit or export, such as lists of ids with one entry
+// per line. It accepts UTF-8 and UTF-16, with or without a byte order mark, the line ends of any
+// system, white space around entries, and quotes as in spreadsheets.
 package textfile
 
 import (
@@ -15,7 +15,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// DefaultMaxLine bounds a line in bytes.
+// DefaultMaxLine is the usual limit of a line, in bytes.
 const DefaultMaxLine = 64 << 10
 
 // Scanner reads the entries of a file. Empty lines are skipped.
@@ -26,7 +26,7 @@ type Scanner struct {
 	err    error
 }
 
-// NewScanner returns a Scanner of lines of at most maxLine bytes.
+// NewScanner returns a Scanner for lines of at most maxLine bytes.
 func NewScanner(in io.Reader, maxLine int) *Scanner {
 	decoded, err := decode(in)
 	s := &Scanner{lines: bufio.NewScanner(decoded), err: err}
@@ -35,7 +35,7 @@ func NewScanner(in io.Reader, maxLine int) *Scanner {
 	return s
 }
 
-// Scan advances to the next entry. It returns false at the end and after an error.
+// Scan advances to the next entry. It returns false at the end or after an error.
 func (s *Scanner) Scan() bool {
 	for s.err == nil && s.lines.Scan() {
 		s.number++
@@ -48,17 +48,17 @@ func (s *Scanner) Scan() bool {
 	return false
 }
 
-// Text returns the entry without the blanks around it.
+// Text returns the entry without surrounding white space.
 func (s *Scanner) Text() string { return s.text }
 
-// Unquoted returns the entry as a spreadsheet means it: what is in quotes stands for itself,
-// blanks included, and two quotes in there stand for one.
+// Unquoted returns the content of an entry in double quotes, in which two quotes are an escaped one,
+// and any other entry like Text.
 func (s *Scanner) Unquoted() string { return unquote(s.text) }
 
-// Line returns the number of the entry's line, from 1.
+// Line returns the line number of the entry, from 1.
 func (s *Scanner) Line() int { return s.number }
 
-// Err returns the error that ended the scan, with the line.
+// Err returns the error that ended the scan, with the line number.
 func (s *Scanner) Err() error {
 	switch err := errors.Join(s.err, s.lines.Err()); {
 	case err == nil:
@@ -72,8 +72,8 @@ func (s *Scanner) Err() error {
 	}
 }
 
-// Decode returns a text that is read whole, such as a password, as UTF-8, without the blanks
-// and the line end around it.
+// Decode returns the text of a whole file, such as a password, as UTF-8 and without surrounding white
+// space.
 func Decode(data []byte) (string, error) {
 	in, err := decode(bytes.NewReader(data))
 	if err != nil {
@@ -87,11 +87,11 @@ func Decode(data []byte) (string, error) {
 	return trimmed, checkText(trimmed)
 }
 
-// decode returns the text as UTF-8 and without a byte order mark.
+// decode converts the text to UTF-8, without a byte order mark.
 func decode(in io.Reader) (io.Reader, error) {
-	const looked = 512
-	buffered := bufio.NewReaderSize(in, max(looked, 4096))
-	start, _ := buffered.Peek(looked) // an error comes again with the first read
+	const peeked = 512
+	buffered := bufio.NewReaderSize(in, max(peeked, 4096))
+	start, _ := buffered.Peek(peeked) // an error is returned again by the first read
 	switch {
 	case bytes.HasPrefix(start, []byte("\xef\xbb\xbf")):
 		_, err := buffered.Discard(len("\xef\xbb\xbf"))
@@ -104,7 +104,7 @@ func decode(in io.Reader) (io.Reader, error) {
 	return buffered, nil
 }
 
-// checkText rejects what no decoder understood: entries would differ from what they name.
+// checkText rejects text with invalid or replaced characters, which would not match any id.
 func checkText(text string) error {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, utf8.RuneError) {
 		return errors.New("is not UTF-8: save the file as UTF-8")
@@ -112,7 +112,7 @@ func checkText(text string) error {
 	return nil
 }
 
-// splitLine is a bufio.SplitFunc of lines that end in LF, CR LF, or CR alone.
+// splitLine is a bufio.SplitFunc for lines that end with LF, CRLF or CR.
 func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	end := bytes.IndexAny(data, "\r\n")
 	switch {
@@ -126,12 +126,12 @@ func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 		return end + 2, data[:end], nil
 	case end+1 < len(data) || atEOF:
 		return end + 1, data[:end], nil
-	default: // whether a LF follows is not read yet
+	default: // an LF may follow
 		return 0, nil, nil
 	}
 }
 
-// unquote returns the content of a field in quotes, and any other text as it is.
+// unquote returns the content of a quoted field, and any other text unchanged.
 func unquote(text string) string {
 	if len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
 		return text

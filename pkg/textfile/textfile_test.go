@@ -28,14 +28,14 @@ func TestScanner(t *testing.T) {
 	const list = "alice\nbob \n\n  carol\n\"dave\"\n\"e \"\"x\"\"\"\nfrançois"
 	want := []string{"alice", "bob", "carol", "dave", `e "x"`, "françois"}
 	for name, text := range map[string]string{
-		"Unix":                list,
-		"mark":                "\ufeff" + list,
-		"Windows":             "\ufeff" + strings.ReplaceAll(list, "\n", "\r\n") + "\r\n",
-		"classic Mac":         strings.ReplaceAll(list, "\n", "\r"),
-		"UTF-16":              encodeUTF16("\ufeff"+strings.ReplaceAll(list, "\n", "\r\n"), false),
-		"UTF-16, big endian":  encodeUTF16("\ufeff"+list, true),
-		"tabs and other ends": strings.ReplaceAll(list, "\n", "\t\n"),
-		"no-break spaces":     strings.ReplaceAll(list, "\n", "\u00a0\n"),
+		"Unix":               list,
+		"byte order mark":    "\ufeff" + list,
+		"Windows":            "\ufeff" + strings.ReplaceAll(list, "\n", "\r\n") + "\r\n",
+		"classic Mac":        strings.ReplaceAll(list, "\n", "\r"),
+		"UTF-16":             encodeUTF16("\ufeff"+strings.ReplaceAll(list, "\n", "\r\n"), false),
+		"UTF-16, big endian": encodeUTF16("\ufeff"+list, true),
+		"trailing tabs":      strings.ReplaceAll(list, "\n", "\t\n"),
+		"no-break spaces":    strings.ReplaceAll(list, "\n", "\u00a0\n"),
 	} {
 		for _, in := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
 			s := NewScanner(in, DefaultMaxLine)
@@ -102,7 +102,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// Entries are text without line ends, and no line is lost.
+// Entries have no line ends, and no line is lost.
 func FuzzScanner(f *testing.F) {
 	f.Add([]byte("\ufeffalice\r\nbob \rcarol\n\n\"dave\""))
 	f.Add([]byte(encodeUTF16("\ufeffalice\r\nbob", false)))
