@@ -10,6 +10,7 @@ import (
 	"genrec/inference"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/serve/playground"
 )
 
 // everyNight is the default schedule of "all".
@@ -62,7 +63,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 				return report.Outcome(), err
 			})
 			training.Progress, training.Erasures = page.Progress(watch), s.store
-			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, page.Written)
+			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, func(w inference.Written) { page.Written(playground.Written(w)) })
 			o.observeIngester(s, i)
 			o.observeWorker(s, w)
 			o.metrics.MustRegister(watch.Metrics()...)

@@ -70,7 +70,7 @@ func (s *story) open() {
 	s.check("in light colors", s.tab.scheme("light"))
 	s.check("from the server", s.tab.visit(s.world.url()))
 	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
-	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^Become .* first\.$/.test(document.querySelector("#list").textContent)`))
+	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^(Select a user or create a new one|Create a new user) first\.$/.test(document.querySelector("#list").textContent)`))
 	s.check("in a line that can be read", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
 	s.check("with a picture", s.tab.shoot(s.shots, "desktop-empty.png"))
 	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
@@ -84,7 +84,7 @@ func (s *story) trainFirst() {
 	s.check("which is shown, and the button is out of use", s.tab.await(soon, `document.querySelector("#train").disabled && !document.querySelector("#train-progress").hidden`))
 	s.tab.expect(true)
 	refused, err := evaluate[string](s.tab, `fetch("/playground/training", {method: "POST"}).then(async (r) => r.status + " " + (await r.json()).detail)`)
-	if err == nil && refused != "409 a training runs already: one at a time" {
+	if err == nil && refused != "409 a training is already running: only one runs at a time" {
 		err = fmt.Errorf("answered %q", refused)
 	}
 	s.check("a second training is refused in words", err)

@@ -5,129 +5,138 @@ import (
 	"slices"
 	"time"
 
-	"genrec/inference"
 	"genrec/pkg/recs"
 )
 
-// Bounds of what is remembered.
+// Bounds of the state.
 const (
 	maxRows      = 40
-	maxPeople    = 12
+	maxUsers     = 12
 	maxShelf     = 48
 	maxRowItems  = 5
 	maxFreshness = 500
-	cutOff       = 10 // of the hit rates
+	hitRateAt    = 10 // list length for hit rates
 )
 
-// row is a list that was written, and the events that it answers.
+// Written is a recommendation list that was just written, with the events that led to it. Its
+// fields are those of inference.Written, so that one converts to the other.
+type Written struct {
+	Recommendations recs.List   // the new list
+	Replaced        recs.List   // the list before it, zero if there was none
+	Items           []string    // the user's sequence, oldest first
+	ProducedAt      []time.Time // when the events behind the refresh were produced; none after a model swap
+	WrittenAt       time.Time
+}
+
+// row is a line of the activity table: the events of a user and the list written after them.
 type row struct {
 	User    string    `json:"user"`
-	Items   []string  `json:"items"` // newest last; none where another model has come
-	Hits    int       `json:"hits"`  // of them in the list before
-	Next    []string  `json:"next"`  // the list begins with
+	Items   []string  `json:"items"` // of the events, newest last; empty after a model swap
+	Hits    int       `json:"hits"`  // items that were in the previous list
+	Next    []string  `json:"next"`  // the first items of the new list
 	Version string    `json:"version"`
 	Took    float64   `json:"took_ms"` // from the newest event to the list
 	At      time.Time `json:"at"`
 }
 
-// feed is what the page shows of everybody.
+// feed is the recent activity of all users, with figures computed from it.
 type feed struct {
-	rows    []row
-	people  []string // newest first
-	shelf   []string // items, newest first
-	popular []string // best first
-	version string
+	rows        []row
+	users       []string // recently active, newest first
+	recentItems []string // newest first
+	popular     []string // best first
+	version     string   // of the model that made the newest list
 
-	fresh     []freshness // newest last
-	events    int         // answered
-	lastBeat  int         // events until then
-	perSecond int
-	rated     int // events of those who had a list
-	hits      int
-	popHits   int
-	rates     curve // hit rate
-	popRates  curve // that of the popular items
+	fresh       []freshness // newest last
+	events      int         // whose lists were written
+	lastEvents  int         // events until the last tick
+	perSecond   int
+	rated       int // events of users who had a list
+	hits        int
+	popularHits int
+	rates       curve // hit rate
+	popRates    curve // hit rate of the popular items
 }
 
-// add takes in a list and returns what to show of it. Who is played by a person at a page
-// does not count for the hit rate: whoever looks at a list clicks what is there.
-func (f *feed) add(w inference.Written, played bool) row {
+// add records a written list and returns its row. Events of users with an open page are left out
+// of the hit rates: people click what they are shown.
+func (f *feed) add(w Written, hasPage bool) row {
 	list := w.Recommendations
-	r := row{User: list.User, Items: []string{}, Next: ids(list), Version: list.ModelVersion, At: w.WrittenAt}
+	r := row{User: list.User, Items: []string{}, Next: itemIDs(list), Version: list.ModelVersion, At: w.WrittenAt}
 	r.Next = r.Next[:min(maxRowItems, len(r.Next))]
 	f.version = list.ModelVersion
-	f.people = recent(f.people, list.User, maxPeople)
+	f.users = moveToFront(f.users, list.User, maxUsers)
 	if len(w.ProducedAt) == 0 {
 		return r
 	}
 	took := w.WrittenAt.Sub(slices.MaxFunc(w.ProducedAt, time.Time.Compare))
 	r.Took = float64(took.Microseconds()) / 1000
-	f.fresh = latest(append(f.fresh, freshness{w.WrittenAt, took}), maxFreshness)
+	f.fresh = last(append(f.fresh, freshness{w.WrittenAt, took}), maxFreshness)
 
-	fresh := int(min(max(0, list.SequenceVersion-w.Replaced.SequenceVersion), int64(len(w.Items))))
-	before, items := w.Items[:len(w.Items)-fresh], w.Items[len(w.Items)-fresh:]
+	added := int(min(max(0, list.SequenceVersion-w.Replaced.SequenceVersion), int64(len(w.Items))))
+	before, items := w.Items[:len(w.Items)-added], w.Items[len(w.Items)-added:]
 	f.events += len(items)
-	hits, popular, rated := compare(w.Replaced, before, items, f.popular)
+	hits, popular, rated := countHits(w.Replaced, before, items, f.popular)
 	r.Hits = hits
-	if !played {
-		f.rated, f.hits, f.popHits = f.rated+rated, f.hits+hits, f.popHits+popular
+	if !hasPage {
+		f.rated, f.hits, f.popularHits = f.rated+rated, f.hits+hits, f.popularHits+popular
 	}
-	for _, item := range latest(items, maxRowItems) {
+	for _, item := range last(items, maxRowItems) {
 		r.Items = append(r.Items, item)
-		f.shelf = recent(f.shelf, item, maxShelf)
+		f.recentItems = moveToFront(f.recentItems, item, maxShelf)
 	}
 	if len(r.Items) > 0 {
-		f.rows = latest(append(f.rows, r), maxRows)
+		f.rows = last(append(f.rows, r), maxRows)
 	}
 	return r
 }
 
-// compare counts which items stood in the list before, if there was one, and which were among
-// the most popular that the user did not have.
-func compare(stood recs.List, before, items, popular []string) (hits, popularHits, rated int) {
-	if stood.Source != recs.SourceModel {
+// countHits counts the items that were at the top of the replaced list, if it was a model's,
+// and those among the most popular items that the user had not used before.
+func countHits(replaced recs.List, before, items, popular []string) (hits, popularHits, rated int) {
+	if replaced.Source != recs.SourceModel {
 		return 0, 0, 0
 	}
-	list := ids(stood)
-	list = list[:min(cutOff, len(list))]
-	var rival []string
+	list := itemIDs(replaced)
+	list = list[:min(hitRateAt, len(list))]
+	var baseline []string
 	for _, item := range popular {
-		if len(rival) < cutOff && !slices.Contains(before, item) {
-			rival = append(rival, item)
+		if len(baseline) < hitRateAt && !slices.Contains(before, item) {
+			baseline = append(baseline, item)
 		}
 	}
 	for _, item := range items {
 		if slices.Contains(list, item) {
 			hits++
 		}
-		if slices.Contains(rival, item) {
+		if slices.Contains(baseline, item) {
 			popularHits++
 		}
 	}
 	return hits, popularHits, len(items)
 }
 
-// freshFor is how long a list's freshness counts: what waited for the first model is not the
-// rule.
+// freshFor is the window of the freshness quantiles. It is short, because events that waited for
+// the first model are not typical.
 const freshFor = 10 * time.Second
 
-// freshness is how long the newest event waited for a list.
+// freshness is the time from the newest event to the written list.
 type freshness struct {
 	at   time.Time
 	took time.Duration
 }
 
-// beat ends a second.
-func (f *feed) beat(now time.Time) {
+// tick updates the figures each second.
+func (f *feed) tick(now time.Time) {
 	f.fresh = slices.DeleteFunc(f.fresh, func(of freshness) bool { return now.Sub(of.at) > freshFor })
-	f.perSecond, f.lastBeat = f.events-f.lastBeat, f.events
+	f.perSecond, f.lastEvents = f.events-f.lastEvents, f.events
 	if f.perSecond > 0 && f.rated > 0 {
 		f.rates.add(float64(f.hits) / float64(f.rated))
-		f.popRates.add(float64(f.popHits) / float64(f.rated))
+		f.popRates.add(float64(f.popularHits) / float64(f.rated))
 	}
 }
 
-// figures are the numbers of the page.
+// figures are the numbers at the top of the page, and the curves of the hit rates.
 type figures struct {
 	Version     string  `json:"version"`
 	PerSecond   int     `json:"per_second"`
@@ -155,11 +164,11 @@ func (f *feed) figures() figures {
 	}
 	return figures{
 		Version: f.version, PerSecond: f.perSecond, Events: f.events, FreshP50: quantile(.5), FreshP95: quantile(.95),
-		Rated: f.rated, Hits: f.hits, PopularHits: f.popHits, Rates: f.rates.copy(), PopRates: f.popRates.copy(),
+		Rated: f.rated, Hits: f.hits, PopularHits: f.popularHits, Rates: f.rates.copy(), PopRates: f.popRates.copy(),
 	}
 }
 
-func ids(l recs.List) []string {
+func itemIDs(l recs.List) []string {
 	all := make([]string, len(l.Items))
 	for i, scored := range l.Items {
 		all[i] = scored.Item
@@ -167,17 +176,56 @@ func ids(l recs.List) []string {
 	return all
 }
 
-// recent puts what has come to the front, once.
-func recent(all []string, came string, most int) []string {
-	all = slices.DeleteFunc(all, func(s string) bool { return s == came })
-	all = slices.Insert(all, 0, came)
-	return all[:min(most, len(all))]
+// moveToFront puts s first, without a duplicate, and keeps at most limit strings.
+func moveToFront(all []string, s string, limit int) []string {
+	all = slices.DeleteFunc(all, func(other string) bool { return other == s })
+	all = slices.Insert(all, 0, s)
+	return all[:min(limit, len(all))]
 }
 
-// latest are the last ones, in memory that does not grow.
-func latest[T any](all []T, most int) []T {
-	if over := len(all) - most; over > 0 {
-		all = slices.Delete(slices.Clone(all), 0, over)
+// last returns the last n elements, in an array that does not grow.
+func last[T any](all []T, n int) []T {
+	if excess := len(all) - n; excess > 0 {
+		all = slices.Delete(slices.Clone(all), 0, excess)
 	}
 	return all
 }
+
+// point is a point of a curve.
+type point struct {
+	X int     `json:"x"` // number of values so far
+	Y float64 `json:"y"` // mean of the values since the previous point
+}
+
+const maxPoints = 120
+
+// curve downsamples a series of values to at most maxPoints: when it is full, it merges pairs of
+// points and doubles its stride.
+type curve struct {
+	points []point
+	stride int // values per point
+	values int
+	sum    float64
+	summed int
+}
+
+func (c *curve) add(y float64) {
+	c.stride = max(c.stride, 1)
+	c.values++
+	c.sum += y
+	if c.summed++; c.summed < c.stride {
+		return
+	}
+	c.points = append(c.points, point{c.values, c.sum / float64(c.summed)})
+	c.sum, c.summed = 0, 0
+	if len(c.points) == maxPoints {
+		for i := range maxPoints / 2 {
+			a, b := c.points[2*i], c.points[2*i+1]
+			c.points[i] = point{b.X, (a.Y + b.Y) / 2}
+		}
+		c.points = c.points[:maxPoints/2]
+		c.stride *= 2
+	}
+}
+
+func (c *curve) copy() []point { return append([]point{}, c.points...) }

@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
-// fake is a Redis with a few things in it, or none (away).
-type fake struct{ away bool }
+// fake is a Reader and Sessions with fixed contents, or, if down, with errors.
+type fake struct{ down bool }
 
-var errAway = errors.New("no Redis")
+var errDown = errors.New("no Redis")
 
 func (f fake) Metadata(context.Context, []string) (map[string]recs.Metadata, error) {
-	if f.away {
-		return nil, errAway
+	if f.down {
+		return nil, errDown
 	}
 	return map[string]recs.Metadata{"m1": {Title: "Red kettle"}}, nil
 }
@@ -33,8 +33,8 @@ func (f fake) Metadata(context.Context, []string) (map[string]recs.Metadata, err
 func (f fake) Popular(context.Context) (recs.List, error) { return list("", "v1", 0, "p1", "p2"), nil }
 
 func (f fake) Sequences(_ context.Context, users []string) ([]sessions.Sequence, error) {
-	if f.away {
-		return nil, errAway
+	if f.down {
+		return nil, errDown
 	}
 	return []sessions.Sequence{{User: users[0], Interactions: []userstate.Interaction{{Item: "old", Type: "view"}, {Item: "new", Type: "click"}}}}, nil
 }
@@ -55,7 +55,7 @@ var api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	serve.WriteJSON(w, http.StatusOK, "the API: "+r.URL.Path)
 })
 
-// start serves a page of its own as the program does, and returns its address.
+// start serves a page as the program does, and returns its address.
 func start(t *testing.T, cfg playground.Config) (*playground.Playground, string) {
 	t.Helper()
 	page, _, running := startAll(t, cfg)
@@ -73,7 +73,7 @@ func startAll(t *testing.T, cfg playground.Config) (*playground.Playground, *emb
 	return page, embeddedtest.Run(t, page.Run), servetest.Start(t, serve.Config{Middleware: around}, nil, nil)
 }
 
-// ask returns an answer and its body.
+// ask sends a request and returns the response and its body.
 func ask(t *testing.T, method, url string, header ...string) (servetest.Response, string) {
 	t.Helper()
 	return servetest.Send(t, servetest.Request(t, method, url, "", header...))

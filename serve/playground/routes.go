@@ -16,24 +16,24 @@ import (
 //go:embed static
 var embedded embed.FS
 
-// policy lets the page load and ask its own server alone.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// contentPolicy restricts the page to its own server.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 const (
-	readTime   = 2 * time.Second
-	maxHistory = 40
-	maxAsked   = 100 // items at once
+	readTimeout = 2 * time.Second
+	maxHistory  = 40
+	maxItems    = 100 // per request for titles
 )
 
-// Around puts the page before an API. With local, who asks must name this machine as it
-// names itself: other names that lead here are a trick of other web pages.
+// Around returns a handler that serves the page and passes everything else to an API. With
+// local, requests must have a loopback Host header, which defends against DNS rebinding.
 func (p *Playground) Around(local bool) func(api http.Handler) http.Handler {
 	return func(api http.Handler) http.Handler { return secure(p.routes(api), local) }
 }
 
 func (p *Playground) routes(api http.Handler) http.Handler {
-	static, _ := fs.Sub(embedded, "static") // fails for a wrong name only
+	static, _ := fs.Sub(embedded, "static") // fails only for an invalid name
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, "index.html") })
 	mux.Handle("GET /playground/", http.StripPrefix("/playground/", http.FileServerFS(static)))
@@ -45,20 +45,20 @@ func (p *Playground) routes(api http.Handler) http.Handler {
 	return mux
 }
 
-// secure refuses what pages of other sites may try, and tells browsers what this one may.
+// secure rejects cross-origin requests and sets the security headers of responses.
 func secure(page http.Handler, local bool) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		serve.WriteProblem(w, http.StatusForbidden, "pages of other sites may send nothing here")
+		serve.WriteProblem(w, http.StatusForbidden, "cross-origin requests are not allowed")
 	}))
 	guarded := guard.Handler(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local && !isLocal(r.Host) {
-			serve.WriteProblem(w, http.StatusMisdirectedRequest, "ask for localhost: this address is for this machine alone")
+			serve.WriteProblem(w, http.StatusMisdirectedRequest, "use localhost: this server accepts requests for loopback addresses only")
 			return
 		}
 		header := w.Header()
-		header.Set("Content-Security-Policy", policy)
+		header.Set("Content-Security-Policy", contentPolicy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cache-Control", "no-cache")
@@ -66,7 +66,7 @@ func secure(page http.Handler, local bool) http.Handler {
 	})
 }
 
-// isLocal tells whether a host, with a port or without, names this machine to itself.
+// isLocal reports whether a Host header, with or without a port, is a loopback address.
 func isLocal(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -75,8 +75,8 @@ func isLocal(host string) bool {
 	return host == "localhost" || host == "[::1]" || ip != nil && ip.IsLoopback()
 }
 
-// done is what somebody did.
-type done struct {
+// interaction is an entry of a user's history.
+type interaction struct {
 	Item string    `json:"item"`
 	Type string    `json:"type"`
 	At   time.Time `json:"at"`
@@ -88,51 +88,51 @@ func (p *Playground) user(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readTime)
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	sequences, err := p.cfg.Sessions.Sequences(ctx, []string{id})
 	if err != nil {
-		p.unavailable(ctx, w, "what the user did cannot be read", err)
+		p.unavailable(ctx, w, "cannot read the user's history", err)
 		return
 	}
-	history := []done{}
+	history := []interaction{}
 	for _, i := range slices.Backward(sequences[0].Interactions) {
 		if len(history) < maxHistory {
-			history = append(history, done{i.Item, i.Type, i.Time})
+			history = append(history, interaction{i.Item, i.Type, i.Time})
 		}
 	}
-	serve.WriteJSON(w, http.StatusOK, map[string][]done{"history": history})
+	serve.WriteJSON(w, http.StatusOK, map[string][]interaction{"history": history})
 }
 
 func (p *Playground) items(w http.ResponseWriter, r *http.Request) {
-	asked := r.URL.Query()["id"]
-	if len(asked) > maxAsked {
-		serve.WriteProblem(w, http.StatusBadRequest, "%d items are asked for: at most %d are answered at once", len(asked), maxAsked)
+	ids := r.URL.Query()["id"]
+	if len(ids) > maxItems {
+		serve.WriteProblem(w, http.StatusBadRequest, "%d items requested: at most %d are allowed per request", len(ids), maxItems)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readTime)
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
-	about, err := p.cfg.Reader.Metadata(ctx, asked)
+	metadata, err := p.cfg.Reader.Metadata(ctx, ids)
 	if err != nil {
-		p.unavailable(ctx, w, "the titles cannot be read", err)
+		p.unavailable(ctx, w, "cannot read item titles", err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusOK, about)
+	serve.WriteJSON(w, http.StatusOK, metadata)
 }
 
 func (p *Playground) startTraining(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case p.cfg.Train == nil:
-		serve.WriteProblem(w, http.StatusNotImplemented, "this server does not train")
-	case !p.want():
-		serve.WriteProblem(w, http.StatusConflict, "a training runs already: one at a time")
+		serve.WriteProblem(w, http.StatusNotImplemented, "this server does not train models")
+	case !p.requestTraining():
+		serve.WriteProblem(w, http.StatusConflict, "a training is already running: only one runs at a time")
 	default:
 		serve.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "training"})
 	}
 }
 
-func (p *Playground) unavailable(ctx context.Context, w http.ResponseWriter, what string, err error) {
-	p.cfg.Logger.WarnContext(ctx, "the page is told 503", "why", what, "err", err)
+func (p *Playground) unavailable(ctx context.Context, w http.ResponseWriter, message string, err error) {
+	p.cfg.Logger.WarnContext(ctx, "playground request failed", "reason", message, "err", err)
 	w.Header().Set("Retry-After", "1")
-	serve.WriteProblem(w, http.StatusServiceUnavailable, "%s: does Redis run?", what)
+	serve.WriteProblem(w, http.StatusServiceUnavailable, "%s: is Redis running?", message)
 }

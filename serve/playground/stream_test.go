@@ -11,19 +11,18 @@ import (
 	"testing"
 	"time"
 
-	"genrec/inference"
 	"genrec/pkg/recs"
 	"genrec/serve/playground"
 	"genrec/serve/servetest"
 )
 
-// events reads server-sent events.
-type events struct {
+// eventStream reads server-sent events.
+type eventStream struct {
 	t    *testing.T
 	text *bufio.Scanner
 }
 
-func follow(t *testing.T, url, user string) events {
+func follow(t *testing.T, url, user string) eventStream {
 	t.Helper()
 	answer, err := http.DefaultClient.Do(servetest.Request(t, http.MethodGet, url+"/playground/stream?user="+user, ""))
 	if err != nil {
@@ -35,11 +34,11 @@ func follow(t *testing.T, url, user string) events {
 	}
 	text := bufio.NewScanner(answer.Body)
 	text.Buffer(nil, 1<<20)
-	return events{t, text}
+	return eventStream{t, text}
 }
 
-// next reads the next event of a kind, or else ends the test.
-func (e events) next(kind string, into any) {
+// next decodes the next event of a kind; it ends the test if there is none.
+func (e eventStream) next(kind string, into any) {
 	e.t.Helper()
 	for found := false; e.text.Scan(); {
 		line := e.text.Text()
@@ -61,10 +60,10 @@ type row struct {
 	Took  float64 `json:"took_ms"`
 }
 
-func written(user string, before recs.List, sequence int64, items ...string) inference.Written {
+func written(user string, replaced recs.List, sequence int64, items ...string) playground.Written {
 	now := time.Now()
-	return inference.Written{
-		Recommendations: list(user, "v2", sequence, "m1", "m2"), Replaced: before, Items: items,
+	return playground.Written{
+		Recommendations: list(user, "v2", sequence, "m1", "m2"), Replaced: replaced, Items: items,
 		ProducedAt: []time.Time{now.Add(-90 * time.Millisecond), now.Add(-40 * time.Millisecond)}, WrittenAt: now,
 	}
 }
@@ -75,27 +74,27 @@ func TestStream(t *testing.T) {
 	stream := follow(t, url, "ann")
 	stream.next("hello", &hello)
 	if len(hello.People) != 2 || len(hello.Shelf) != 2 {
-		t.Errorf("the page begins with %+v, want the active users and the popular items", hello)
+		t.Errorf("hello is %+v, want the active users and the popular items", hello)
 	}
-	page.Say("a step")
+	page.SetStatus("a step")
 	var status string
 	if stream.next("status", &status); status != "a step" {
 		t.Errorf("the status is %q", status)
 	}
-	page.Written(written("ann", recs.List{}, 1, "p9"))                                                                                                  // had no list
-	page.Written(written("ann", list("ann", "v1", 1, "x", "m7"), 3, "p9", "m7", "p1"))                                                                  // a hit and a popular one
-	page.Written(written("ann", list("ann", "v1", 3, "x"), 4, "p9", "m7", "p1", "x"))                                                                   // a hit
-	page.Written(inference.Written{Recommendations: list("ann", "v3", 4), Replaced: list("ann", "v2", 4), Items: []string{"x"}, WrittenAt: time.Now()}) // another model
+	page.Written(written("ann", recs.List{}, 1, "p9"))                                                                                                   // no list before
+	page.Written(written("ann", list("ann", "v1", 1, "x", "m7"), 3, "p9", "m7", "p1"))                                                                   // a hit, and a popular item
+	page.Written(written("ann", list("ann", "v1", 3, "x"), 4, "p9", "m7", "p1", "x"))                                                                    // a hit
+	page.Written(playground.Written{Recommendations: list("ann", "v3", 4), Replaced: list("ann", "v2", 4), Items: []string{"x"}, WrittenAt: time.Now()}) // after a model swap
 	var r row
 	for _, want := range []row{{Items: []string{"p9"}}, {Items: []string{"m7", "p1"}, Hits: 1}, {Items: []string{"x"}, Hits: 1}, {Items: []string{}}} {
 		r = row{}
 		stream.next("row", &r)
 		if r.User != "ann" || strings.Join(r.Items, " ") != strings.Join(want.Items, " ") || r.Hits != want.Hits || len(want.Items) > 0 && (r.Took < 39 || r.Took > 60) {
-			t.Errorf("got the row %+v, want %+v, 40 ms after its newest event", r, want)
+			t.Errorf("got row %+v, want %+v, written 40 ms after its newest event", r, want)
 		}
 	}
 	page.Written(written("bob", list("bob", "v1", 1, "x", "m7"), 3, "p9", "m7", "p1"))
-	page.Written(inference.Written{Recommendations: list("bob", "v3", 3), Replaced: list("bob", "v2", 3), Items: []string{"p1"}, WrittenAt: time.Now()})
+	page.Written(playground.Written{Recommendations: list("bob", "v3", 3), Replaced: list("bob", "v2", 3), Items: []string{"p1"}, WrittenAt: time.Now()})
 	var figures struct {
 		Version     string
 		Rated, Hits int
@@ -106,11 +105,11 @@ func TestStream(t *testing.T) {
 		stream.next("figures", &figures)
 	}
 	if figures.Version != "v3" || figures.Rated != 2 || figures.Hits != 1 || figures.PopularHits != 1 || figures.P50 < 39 {
-		t.Errorf("the figures are %+v, want 1 hit of bob's 2 events, 1 of the popular items, by v3: ann is played", figures)
+		t.Errorf("the figures are %+v, want 1 hit among bob's 2 events, 1 of the popular items, by v3; ann has an open page", figures)
 	}
 }
 
-// unread opens a stream of ann's of which nothing is read, and for which the system keeps little.
+// unread opens a stream of ann that is not read, with a small socket buffer.
 func unread(t *testing.T, url string) io.Reader {
 	t.Helper()
 	const buffer = 64 << 10
@@ -129,29 +128,29 @@ func unread(t *testing.T, url string) io.Reader {
 	return answer.Body
 }
 
-// Who has another user sees a few of the rows. Who does not read is dropped: nobody waits,
-// little is kept, and the server can end.
+// A page receives only a few rows of other users. A page that does not read is dropped: it does not
+// block the worker, little is buffered for it, and the server can stop.
 func TestSlowReadersAreDropped(t *testing.T) {
 	page, life, running := startAll(t, playground.Config{})
 	slow := unread(t, running.URL)
-	unread(t, running.URL) // to the end
+	unread(t, running.URL) // never read
 	quick := follow(t, running.URL, "bob")
-	// More than the system keeps of what is sent, so that the server has to wait for its writes.
+	// More than the socket buffers hold, so that the server blocks in its writes.
 	const lists, bytes, most = 600, 256 << 10, 64 << 20
-	item, began, told := strings.Repeat("long", bytes/4), time.Now(), make(chan struct{})
+	item, began, sent := strings.Repeat("long", bytes/4), time.Now(), make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(sent)
 		for range lists {
 			page.Written(written("ann", recs.List{}, 1, item))
 		}
 	}()
 	select {
-	case <-told:
+	case <-sent:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("%d lists take more than 20 s: a page that does not read holds up the worker", lists)
+		t.Fatalf("%d lists take more than 20 s: a page that does not read blocks the worker", lists)
 	}
 	if got, _ := io.Copy(io.Discard, io.LimitReader(slow, most)); got == most {
-		t.Errorf("the slow page was still sent %d bytes: they were kept for it", got)
+		t.Errorf("the slow page was sent %d bytes: they were buffered for it", got)
 	}
 	page.Written(written("bob", recs.List{}, 1, "b1"))
 	others := 0
@@ -163,7 +162,7 @@ func TestSlowReadersAreDropped(t *testing.T) {
 		others++
 	}
 	if others > 6*int(time.Since(began)/time.Second+2) {
-		t.Errorf("a page was sent %d rows of others in %v: they are to be few", others, time.Since(began))
+		t.Errorf("a page was sent %d rows of other users in %v, more than the limit", others, time.Since(began))
 	}
 	life.Stop()
 	running.Service.Stop()

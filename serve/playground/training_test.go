@@ -12,7 +12,7 @@ import (
 )
 
 func TestOneTrainingAtATime(t *testing.T) {
-	goOn, trains := make(chan struct{}), make(chan struct{}, 1)
+	resume, trains := make(chan struct{}), make(chan struct{}, 1)
 	var page *playground.Playground
 	page, url := start(t, playground.Config{Train: func(context.Context) (string, error) {
 		progress := page.Progress(silent{})
@@ -22,16 +22,16 @@ func TestOneTrainingAtATime(t *testing.T) {
 		}
 		progress.Finish()
 		trains <- struct{}{}
-		<-goOn
+		<-resume
 		return "v2 is the current version", nil
 	}})
 	stream := follow(t, url, "")
 	if answer, body := ask(t, http.MethodPost, url+"/playground/training"); answer.StatusCode != http.StatusAccepted {
-		t.Fatalf("a training is answered %d %s", answer.StatusCode, body)
+		t.Fatalf("POST training: got %d %s", answer.StatusCode, body)
 	}
 	<-trains
-	if answer, body := ask(t, http.MethodPost, url+"/playground/training"); answer.StatusCode != http.StatusConflict || !strings.Contains(body, "one at a time") {
-		t.Errorf("a second training is answered %d %s, want words against it", answer.StatusCode, body)
+	if answer, body := ask(t, http.MethodPost, url+"/playground/training"); answer.StatusCode != http.StatusConflict || !strings.Contains(body, "only one runs at a time") {
+		t.Errorf("a second training: got %d %s, want a refusal", answer.StatusCode, body)
 	}
 	scheduled := make(chan error, 1)
 	go func() {
@@ -39,10 +39,10 @@ func TestOneTrainingAtATime(t *testing.T) {
 	}()
 	select {
 	case <-scheduled:
-		t.Error("a scheduled training did not wait for the one that runs")
+		t.Error("a scheduled training did not wait for the running one")
 	case <-time.After(50 * time.Millisecond):
 	}
-	close(goOn)
+	close(resume)
 	type state struct {
 		Running, Failed bool
 		Outcome         string
@@ -56,7 +56,7 @@ func TestOneTrainingAtATime(t *testing.T) {
 		s.Outcome = ""
 	}
 	if s.Failed || s.Outcome != "v2 is the current version" || len(s.Losses) != 1 || len(s.Losses[0].Points) < 50 || len(s.Losses[0].Points) > 120 {
-		t.Errorf("the training ends as %+v, want its outcome and a curve of at most 120 points", s)
+		t.Errorf("the final state of the training is %+v, want its outcome and a curve of at most 120 points", s)
 	}
 	if err := <-scheduled; err == nil {
 		t.Error("the scheduled training did not return its error")
@@ -64,8 +64,8 @@ func TestOneTrainingAtATime(t *testing.T) {
 	for s = (state{}); !s.Failed; {
 		stream.next("training", &s)
 	}
-	if !strings.Contains(s.Outcome, "No model was made: the disk is full") {
-		t.Errorf("the page is told %q, want why it failed", s.Outcome)
+	if !strings.Contains(s.Outcome, "Training failed: the disk is full") {
+		t.Errorf("the outcome on the page is %q, want the error", s.Outcome)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"genrec/pkg/stream"
 	"genrec/retrain"
 	"genrec/retrain/snapshot"
+	"genrec/serve/playground"
 	"genrec/sessions"
 )
 
@@ -47,10 +48,10 @@ type Config struct {
 
 // Page is the web page of the demo. *playground.Playground implements it.
 type Page interface {
-	// Say shows a status.
-	Say(status string)
+	// SetStatus shows a line of status.
+	SetStatus(status string)
 	// Written is called with each list that is written.
-	Written(inference.Written)
+	Written(playground.Written)
 	// Train runs a training when no other one runs.
 	Train(ctx context.Context, train func(context.Context) (outcome string, err error)) error
 }
@@ -129,7 +130,7 @@ func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
 	summary := d.summary()
 	d.OnSummary(summary)
 	if d.Stay {
-		d.Page.Say("The replay is over: " + summary.sentence() + ". You can go on.")
+		d.Page.SetStatus("The replay is over: " + summary.sentence() + ". You can go on.")
 		<-ctx.Done()
 	}
 	return nil
@@ -138,7 +139,7 @@ func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
 // step announces a step, on the page, too.
 func (d *demo) step(format string, values ...any) {
 	d.say(format, values...)
-	d.Page.Say("Step " + fmt.Sprintf(format, values...))
+	d.Page.SetStatus("Step " + fmt.Sprintf(format, values...))
 }
 
 func (d *demo) say(format string, values ...any) { fmt.Fprintf(d.Out, format+"\n", values...) }
@@ -171,7 +172,7 @@ func Train(ctx context.Context, c retrain.Config, store *sessions.Store, models 
 
 // written is called by the inference worker with each list that it writes.
 func (d *demo) written(w inference.Written) {
-	d.Page.Written(w)
+	d.Page.Written(playground.Written(w))
 	d.recommended.add(w.Recommendations.User)
 	for _, at := range w.ProducedAt {
 		if took, counts := d.freshness.add(at, w.WrittenAt); counts {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"genrec/inference"
 	"genrec/inference/versions"
 	"genrec/model"
 	"genrec/pkg/embedded/embeddedtest"
@@ -21,6 +20,7 @@ import (
 	"genrec/pkg/registry"
 	"genrec/pkg/stream"
 	"genrec/retrain"
+	"genrec/serve/playground"
 	"genrec/sessions"
 )
 
@@ -35,8 +35,8 @@ func (noProgress) Finish()                {}
 // page counts what it is told.
 type page struct{ said, written, trained atomic.Int64 }
 
-func (p *page) Say(string)                { p.said.Add(1) }
-func (p *page) Written(inference.Written) { p.written.Add(1) }
+func (p *page) SetStatus(string)           { p.said.Add(1) }
+func (p *page) Written(playground.Written) { p.written.Add(1) }
 func (p *page) Train(ctx context.Context, train func(context.Context) (string, error)) error {
 	outcome, err := train(ctx)
 	if outcome != "" {

@@ -1,6 +1,6 @@
 import { shape } from "./items.js";
 
-// draw puts lines into a chart; each is a list of {x, y}.
+// draw plots lines, each a list of {x, y}, into an SVG chart.
 export function draw(svg, lines, { zero = false } = {}) {
   const [width, height, gap] = [300, 80, 4];
   const all = lines.flat();
@@ -15,7 +15,7 @@ export function draw(svg, lines, { zero = false } = {}) {
   })));
 }
 
-// smooth lets a line follow its points slowly, so that its course is seen.
+// smooth applies an exponential moving average to a line.
 export function smooth(points) {
   let y = points[0]?.y;
   return points.map((p) => ({ x: p.x, y: (y = .75 * y + .25 * p.y) }));

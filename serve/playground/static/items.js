@@ -1,7 +1,7 @@
-// Items have a colour and a mark that follow from their id, or from their category, and the
-// title that the shop has told of them.
-const known = new Map(); // about items, newest last
-const most = 2000, atOnce = 100;
+// Each item is shown with a color derived from its category or id, a pattern derived from its id,
+// and its title, if the server has metadata for it.
+const known = new Map(); // item id → metadata, newest last
+const maxKnown = 2000, perRequest = 100;
 
 function hash(text) {
   let h = 2166136261;
@@ -10,30 +10,30 @@ function hash(text) {
   return (h ^ (h >>> 13)) >>> 0;
 }
 
-// describe asks for items that are not known yet.
+// describe fetches the metadata of items that are not known yet.
 export async function describe(ids) {
   const missing = [...new Set(ids)].filter((id) => !known.has(id));
-  for (let i = 0; i < missing.length; i += atOnce) {
-    const some = missing.slice(i, i + atOnce);
+  for (let i = 0; i < missing.length; i += perRequest) {
+    const some = missing.slice(i, i + perRequest);
     const about = await ask(`/playground/items?${new URLSearchParams(some.map((id) => ["id", id]))}`);
     for (const id of some) known.set(id, Object.hasOwn(about, id) ? about[id] : {});
   }
   for (const id of known.keys()) {
-    if (known.size <= most) break;
+    if (known.size <= maxKnown) break;
     known.delete(id);
   }
 }
 
-// ask returns the JSON of an answer; what is refused is an error with the server's words.
+// ask returns the JSON of a response; an error response throws an Error with the server's message.
 export async function ask(path, options) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer.");
+    throw new Error("The server is not responding.");
   }
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.detail || `The server answers ${answer.status}.`);
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.detail || `The server returned status ${response.status}.`);
   return body;
 }
 
@@ -53,7 +53,7 @@ export function element(name, attributes = {}, ...children) {
 
 export const dot = (id) => element("span", { class: "dot", hue: hue(id), "aria-hidden": "true" });
 
-// mark draws a pattern of 3 by 3 that is its own mirror, like no other item's nearby.
+// mark draws a mirror-symmetric 3×3 pattern derived from the id.
 function mark(id) {
   const svg = shape("svg", { class: "mark", viewBox: "0 0 36 36", "aria-hidden": "true" });
   const bits = hash(id), round = (bits >>> 9) & 1;

@@ -2,14 +2,14 @@ import { ask, describe, dot, element, tile, title } from "./items.js";
 import { draw, smooth } from "./charts.js";
 
 const $ = (id) => document.getElementById(id);
-const listShown = 12, shelfShown = 8, rowsShown = 24, peopleShown = 6;
+const listShown = 12, shelfShown = 8, rowsShown = 24, usersShown = 6;
 const page = {
   user: localStorage.getItem("user") || "", list: null, source: null, retry: 0, lost: false, paused: false,
-  clicked: new Map(), // item: when, until the list has answered
+  clicked: new Map(), // item → time of the click, until a new list arrives
   people: [], shelf: [], turn: 0,
 };
 
-// Words for what goes wrong and right.
+// Error banner and connection state.
 function trouble(text) {
   $("trouble").hidden = !text;
   $("trouble").textContent = text;
@@ -19,7 +19,7 @@ function connection(state, text) {
   if ($("connection").textContent !== text) $("connection").textContent = text;
 }
 
-// The stream of what happens, which comes back by itself.
+// Server-sent events, with automatic reconnection.
 function connect() {
   page.source?.close();
   clearTimeout(page.retry);
@@ -27,14 +27,14 @@ function connect() {
   page.source = source;
   const on = (kind, use) => source.addEventListener(kind, (message) => use(JSON.parse(message.data)));
   on("hello", (hello) => guard(async () => {
-    connection("on", page.lost ? "connected again" : "live");
+    connection("on", page.lost ? "reconnected" : "live");
     if (page.lost) setTimeout(() => connection("on", "live"), 4000);
     page.lost = false;
     trouble("");
-    if (!page.people.length) page.people = hello.people.filter(notGuest); // who stands there stays, so that nobody clicks another one
+    if (!page.people.length) page.people = hello.people.filter(notGuest); // keep the buttons in place, so that nobody clicks the wrong one
     page.shelf = hello.shelf;
-    $("rows").replaceChildren(element("li", { class: "empty" }, "Nothing yet: it fills as people do something."));
-    showPeople();
+    $("rows").replaceChildren(element("li", { class: "empty" }, "No events yet."));
+    showUsers();
     showFigures(hello.figures);
     showTraining(hello.training);
     $("status").textContent = hello.status;
@@ -43,7 +43,7 @@ function connect() {
     showShelf();
     await load();
   }));
-  on("row", (row) => guard(() => happened(row)));
+  on("row", (row) => guard(() => handleRow(row)));
   on("figures", showFigures);
   on("training", showTraining);
   on("status", (text) => { $("status").textContent = text; });
@@ -51,8 +51,8 @@ function connect() {
     if (source !== page.source) return;
     source.close();
     page.lost = true;
-    connection("off", "not connected");
-    trouble("The server does not answer. It is asked again every second; nothing that you have done is lost.");
+    connection("off", "disconnected");
+    trouble("The server is not responding. Retrying every second; your events so far are safe.");
     page.retry = setTimeout(connect, 1000);
   };
 }
@@ -65,23 +65,23 @@ async function guard(work) {
   }
 }
 
-// Who you are.
-function become(user) {
+// The current user.
+function switchUser(user) {
   page.user = user;
   page.list = null;
   page.clicked.clear();
   localStorage.setItem("user", user);
   $("news").textContent = "";
   $("list").replaceChildren();
-  showPeople();
+  showUsers();
   connect();
 }
 
-function showPeople() {
-  $("me").textContent = page.user || "nobody yet";
-  $("people").replaceChildren(...page.people.slice(0, peopleShown).map((user) => {
+function showUsers() {
+  $("me").textContent = page.user || "none";
+  $("people").replaceChildren(...page.people.slice(0, usersShown).map((user) => {
     const button = element("button", { type: "button", "aria-pressed": user === page.user }, user);
-    button.addEventListener("click", () => become(user));
+    button.addEventListener("click", () => switchUser(user));
     return button;
   }));
 }
@@ -91,17 +91,17 @@ const newName = () => guest + random(4);
 const notGuest = (user) => !user.startsWith(guest);
 const random = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
-// What is recommended.
+// Recommendations.
 async function load(row) {
   if (!page.user) {
-    $("list").replaceChildren(element("li", { class: "empty" }, `Become ${page.people.length ? "one of these users, or a new one," : "a new user"} first.`));
+    $("list").replaceChildren(element("li", { class: "empty" }, `${page.people.length ? "Select a user or create a new one" : "Create a new user"} first.`));
     return;
   }
   const user = page.user, turn = ++page.turn, path = encodeURIComponent(user);
-  const [list, did] = await Promise.all([ask(`/v1/users/${path}/recommendations?n=${listShown}`), ask(`/playground/users/${path}`)]);
-  await describe([...list.items.map((i) => i.item_id), ...did.history.map((d) => d.item)]);
+  const [list, events] = await Promise.all([ask(`/v1/users/${path}/recommendations?n=${listShown}`), ask(`/playground/users/${path}`)]);
+  await describe([...list.items.map((i) => i.item_id), ...events.history.map((d) => d.item)]);
   if (user !== page.user || turn !== page.turn) return;
-  showHistory(did.history);
+  showHistory(events.history);
   showList(list, row);
 }
 
@@ -109,7 +109,7 @@ function showList(list, row) {
   const before = page.list?.user_id === list.user_id ? page.list.items.map((i) => i.item_id) : null;
   const same = before && before.join("\n") === list.items.map((i) => i.item_id).join("\n");
   page.list = list;
-  const note = { model: `by ${list.model_version}`, context: "popular near what you took", popular: "popular items, until you take something" }[list.source];
+  const note = { model: `by ${list.model_version}`, context: "similar to your recent items", popular: "popular items, until your first event" }[list.source];
   $("list-note").textContent = note || "";
   let fresh = 0;
   const tiles = list.items.map(({ item_id: id }, at) => {
@@ -117,37 +117,37 @@ function showList(list, row) {
     if (was < 0) fresh++;
     return tile(id, was < 0 ? "new" : was > at ? String(was - at) : "", was < 0);
   });
-  if (!tiles.length) tiles.push(element("li", { class: "empty" }, "There is nothing to recommend yet: train a model first."));
+  if (!tiles.length) tiles.push(element("li", { class: "empty" }, "No recommendations yet: train a model first."));
   if (!same || !$("list").children.length) keepFocus($("list"), () => $("list").replaceChildren(...tiles));
-  if (row) answered(row, fresh);
+  if (row) showLatency(row, fresh);
 }
 
-// keepFocus leaves the keyboard at the place where it is.
+// keepFocus keeps the keyboard focus at the same position across a change of children.
 function keepFocus(parent, change) {
   const at = [...parent.children].findIndex((child) => child.contains(document.activeElement));
   change();
   if (at >= 0) parent.children[Math.min(at, parent.children.length - 1)]?.querySelector("button")?.focus({ preventScroll: true });
 }
 
-function answered(row, fresh) {
+function showLatency(row, fresh) {
   const item = row.items.findLast((id) => page.clicked.has(id));
   if (!item) return;
   const ms = Math.round(performance.now() - page.clicked.get(item));
   for (const id of row.items) page.clicked.delete(id);
-  const changes = fresh ? `${fresh} new` : "in a new order";
-  $("news").textContent = `Answered: ${changes}, on your screen ${ms} ms after your click.`;
+  const changes = fresh ? `${fresh} new` : "reordered";
+  $("news").textContent = `Updated: ${changes}, on your screen ${ms} ms after your click.`;
   document.body.dataset.answered = Number(document.body.dataset.answered || 0) + 1;
   document.body.dataset.took = ms;
 }
 
 function showHistory(history) {
-  $("history-count").textContent = history.length ? `(${history.length})` : "nothing yet";
+  $("history-count").textContent = history.length ? `(${history.length})` : "(none)";
   $("history").replaceChildren(...history.map((d) => element("li", {}, dot(d.item), element("span", {}, title(d.item)))));
 }
 
-// take tells the recommender that you took an item.
-async function take(item) {
-  if (!page.user) become(newName());
+// click sends an event for an item.
+async function click(item) {
+  if (!page.user) switchUser(newName());
   const user = page.user, list = page.list;
   page.clicked.set(item, performance.now());
   const event = { event_id: `page-${random(16)}`, user_id: user, item_id: item, type: "click", timestamp: Date.now() };
@@ -157,18 +157,18 @@ async function take(item) {
     if (!page.lost) trouble("");
   } catch (error) {
     page.clicked.delete(item);
-    trouble(`Your click on ${title(item)} was not taken: ${error.message}`);
+    trouble(`Your click on ${title(item)} was not recorded: ${error.message}`);
   }
 }
 
-// What others do.
-async function happened(row) {
+// Live events.
+async function handleRow(row) {
   await describe(row.items);
   if (!page.paused && row.items.length) addRow(row);
   for (const item of row.items) page.shelf = [item, ...page.shelf.filter((other) => other !== item)].slice(0, 48);
-  if (notGuest(row.user) && !page.people.includes(row.user) && page.people.length < peopleShown) {
+  if (notGuest(row.user) && !page.people.includes(row.user) && page.people.length < usersShown) {
     page.people.push(row.user);
-    showPeople();
+    showUsers();
   }
   if ($("shelf").children.length < shelfShown) showShelf();
   if (row.user === page.user) await load(row);
@@ -176,7 +176,7 @@ async function happened(row) {
 
 function addRow(row) {
   const newest = row.items.at(-1);
-  const who = element("span", { class: "who" }, row.user === page.user ? `${row.user}, you` : row.user);
+  const who = element("span", { class: "who" }, row.user === page.user ? `${row.user} (you)` : row.user);
   const line = element("li", row.user === page.user ? { class: "mine" } : {},
     dot(newest), element("span", { class: "what" }, title(newest)), element("span", { class: "took" }, `${Math.round(row.took_ms)} ms`), who);
   if (row.hits) line.append(element("b", { class: "hit" }, "hit"));
@@ -187,7 +187,7 @@ function addRow(row) {
 
 function showShelf() {
   if (!page.shelf.length) {
-    $("shelf").replaceChildren(element("li", { class: "empty" }, "Nothing has happened yet: take any item below."));
+    $("shelf").replaceChildren(element("li", { class: "empty" }, "No events yet: click any item below."));
     return;
   }
   guard(async () => {
@@ -197,11 +197,11 @@ function showShelf() {
   });
 }
 
-// Figures.
+// Key figures.
 const percent = (part, whole) => (whole ? `${(100 * part / whole).toFixed(1)} %` : "–");
 function showFigures(f) {
   $("fresh").textContent = f.fresh_p50_ms ? `${Math.round(f.fresh_p50_ms)} ms` : "–";
-  $("fresh95").textContent = f.fresh_p95_ms ? `(95 %: ${Math.round(f.fresh_p95_ms)} ms)` : "";
+  $("fresh95").textContent = f.fresh_p95_ms ? `(p95: ${Math.round(f.fresh_p95_ms)} ms)` : "";
   $("version").textContent = f.version || "none yet";
   $("rate").textContent = f.per_second;
   $("events").textContent = `(${f.events.toLocaleString("en")} so far)`;
@@ -216,7 +216,7 @@ function showFigures(f) {
   $("rates").toggleAttribute("hidden", !f.rates.length);
   draw($("rates"), [f.rates, f.popular_rates], { zero: true });
   const top = Math.max(...[...f.rates, ...f.popular_rates].map((p) => p.y), 0);
-  $("rates-note").textContent = f.rated ? `Of ${f.rated.toLocaleString("en")} events; the chart goes from 0 to ${percent(top, 1)}.` : "No event of somebody with a list yet.";
+  $("rates-note").textContent = f.rated ? `${f.rated.toLocaleString("en")} events; chart range 0 to ${percent(top, 1)}.` : "No events of users with a list yet.";
 }
 
 // Training.
@@ -225,7 +225,7 @@ function showTraining(t) {
   $("train").disabled = t.running;
   $("train-progress").hidden = !t.running;
   $("train-progress").value = t.steps ? t.done / t.steps : 0;
-  $("train-step").textContent = t.running ? `${t.steps ? `${Math.floor(100 * t.done / t.steps)} % of this stage, ` : ""}${Math.round(t.seconds)} s so far` : "";
+  $("train-step").textContent = t.running ? `${t.steps ? `${Math.floor(100 * t.done / t.steps)} % of this stage, ` : ""}${Math.round(t.seconds)} s elapsed` : "";
   if (t.running) note("train-note", `Training: ${t.stage}`);
   else if (t.outcome) note("train-note", t.outcome);
   const lines = t.losses.filter((l) => l.points.length);
@@ -233,15 +233,15 @@ function showTraining(t) {
   const curves = lines.map((l) => ({ stage: l.stage, points: smooth(l.points) })), shown = curves.at(-1)?.points ?? [];
   draw($("losses"), shown.length ? [shown] : []);
   const losses = shown.map((p) => p.y), loss = (y) => y.toFixed(2);
-  const range = shown.length ? `; the chart goes from ${loss(Math.min(...losses))} to ${loss(Math.max(...losses))}` : "";
+  const range = shown.length ? `; chart range ${loss(Math.min(...losses))} to ${loss(Math.max(...losses))}` : "";
   $("loss-note").textContent = curves.map((c) => `${c.stage}: loss ${loss(c.points.at(-1).y)}`).join(", ") + range;
 }
 function note(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-// What you can do.
-$("new-user").addEventListener("click", () => become(newName()));
+// Event handlers.
+$("new-user").addEventListener("click", () => switchUser(newName()));
 $("more").addEventListener("click", () => {
   page.shelf = [...page.shelf.slice(shelfShown), ...page.shelf.slice(0, shelfShown)];
   showShelf();
@@ -249,10 +249,10 @@ $("more").addEventListener("click", () => {
 for (const id of ["list", "shelf"]) {
   $(id).addEventListener("click", (event) => {
     const button = event.target.closest("[data-item]");
-    if (button) take(button.dataset.item);
+    if (button) click(button.dataset.item);
   });
 }
-for (const [form, input, use] of [["user-form", "user-id", become], ["item-form", "item-id", take]]) {
+for (const [form, input, use] of [["user-form", "user-id", switchUser], ["item-form", "item-id", click]]) {
   $(form).addEventListener("submit", (event) => {
     event.preventDefault();
     const value = $(input).value.trim();
@@ -264,7 +264,7 @@ for (const [form, input, use] of [["user-form", "user-id", become], ["item-form"
 $("train").addEventListener("click", () => guard(() => ask("/playground/training", { method: "POST" })));
 $("pause").addEventListener("click", () => {
   page.paused = !page.paused;
-  $("pause").textContent = page.paused ? "Go on" : "Pause";
+  $("pause").textContent = page.paused ? "Resume" : "Pause";
 });
-showPeople();
+showUsers();
 connect();
