@@ -72,18 +72,18 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 			if cfg.Format, err = importer.ParseFormat(cmd.String("format")); err != nil {
 				return settings.Invalid(cmd, err, "format")
 			}
-			if cfg.Words.Columns, err = importer.ParseColumns(cmd.StringSlice("column")); err != nil {
+			if cfg.Mapping.Columns, err = importer.ParseColumns(cmd.StringSlice("column")); err != nil {
 				return settings.Invalid(cmd, err, "column")
 			}
-			if cfg.Words.Types, err = importer.ParseTypes(cmd.StringSlice("event-type")); err != nil {
+			if cfg.Mapping.Types, err = importer.ParseTypes(cmd.StringSlice("event-type")); err != nil {
 				return settings.Invalid(cmd, err, "event-type")
 			}
-			if cfg.Words.TimeFormats, err = importer.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
+			if cfg.Mapping.TimeFormats, err = importer.ParseTimeFormats(cmd.StringSlice("time-format")); err != nil {
 				return settings.Invalid(cmd, err, "time-format")
 			}
-			cfg.Words.NoHeader = cmd.Bool("no-header")
+			cfg.Mapping.NoHeader = cmd.Bool("no-header")
 			if path := cmd.String("resume"); path != "" {
-				if cfg.Place, err = importer.OpenPlace(path); err != nil {
+				if cfg.Resume, err = importer.OpenResumeFile(path); err != nil {
 					return settings.Invalid(cmd, err, "resume")
 				}
 			}
@@ -92,7 +92,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				return err
 			}
 			defer func() { err = errors.Join(err, closeOutputs()) }()
-			var store importer.Sessions = importer.Nowhere{}
+			var store importer.Sessions = importer.DiscardSessions{}
 			if !dry {
 				var s servers
 				defer func() { err = errors.Join(err, s.close()) }()
@@ -112,7 +112,7 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 				}
 			}
 			summary := importer.Summary{DryRun: dry}
-			cfg.Refuse = summary.Watch(cfg.Refuse)
+			cfg.Reject = summary.Watch(cfg.Reject)
 			started := time.Now()
 			summary.Result, err = importer.Run(ctx, cfg, store, cmd.Args().Slice())
 			summary.Seconds = time.Since(started).Seconds()
@@ -157,11 +157,11 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) 
 	closeAll = func() error { return nil }
 	switch {
 	case rejects != "":
-		if cfg.Refuse, closeAll, err = importer.RejectsFile(rejects); err != nil {
+		if cfg.Reject, closeAll, err = importer.RejectsFile(rejects); err != nil {
 			return nil, settings.Invalid(cmd, err, "rejects")
 		}
 	case dry:
-		cfg.Refuse = func(context.Context, []importer.Refused) error { return nil }
+		cfg.Reject = func(context.Context, []importer.RejectedRow) error { return nil }
 	}
 	if dry { // count the users, but refresh none
 		cfg.Refresh = func(context.Context, func() (string, error)) error { return nil }
@@ -179,7 +179,7 @@ func importOutputs(ctx context.Context, cmd *cli.Command, cfg *importer.Config) 
 	}
 	if rejects == "" {
 		letters := stream.NewDeadLetterWriter(kafkaCluster, topics.DeadLetters)
-		cfg.Refuse = func(ctx context.Context, rows []importer.Refused) error {
+		cfg.Reject = func(ctx context.Context, rows []importer.RejectedRow) error {
 			messages := make([]kafka.Message, len(rows))
 			for i, r := range rows {
 				row := kafka.Message{Topic: "file:" + r.File, Offset: r.Line, Value: r.Value, Time: time.Now()}

@@ -11,10 +11,10 @@ import (
 	"genrec/pkg/event"
 )
 
-// anyReading is of files of any format in their own words.
-var anyReading = reading{format: Auto, limits: event.DefaultLimits()}
+// anyOptions are for files of any format, without a mapping.
+var anyOptions = fileOptions{format: Auto, limits: event.DefaultLimits()}
 
-// datasetFiles say the same of ann and bob, in all formats, and have two bad rows each.
+// datasetFiles contain the same events of ann and bob in all formats, and two invalid rows each.
 var datasetFiles = map[string]struct {
 	format   Format
 	reason   string // of the last row
@@ -44,10 +44,10 @@ func TestDatasets(t *testing.T) {
 			h := newHarness()
 			h.Format = format
 			var report Report
-			h.Refuse = report.Watch(h.Refuse)
+			h.Reject = report.Watch(h.Reject)
 			path := filepath.Join("testdata", name)
-			if got, want := h.run(t, path), (Result{Rows: 4, Appended: 2, Refused: 2, Users: 2}); got != want {
-				t.Errorf("%s as %s: got %+v, want %+v; refused %+v", name, format, got, want, h.refused)
+			if got, want := h.run(t, path), (Result{Rows: 4, Appended: 2, Rejected: 2, Users: 2}); got != want {
+				t.Errorf("%s as %s: got %+v, want %+v; rejected %+v", name, format, got, want, h.rejected)
 				continue
 			}
 			for i, who := range [][2]string{c.ann, c.bob} {
@@ -56,21 +56,21 @@ func TestDatasets(t *testing.T) {
 					t.Errorf("%s as %s: the event of %s is %+v", name, format, who[0], e)
 				}
 				if known := ids[who[0]]; known != "" && known != e.ID {
-					t.Errorf("%s as %s: the event of %s has the id %s, elsewhere %s: one that is imported from two files must count once", name, format, who[0], e.ID, known)
+					t.Errorf("%s as %s: the event of %s has the id %s, elsewhere %s: an event that is imported from two files must count once", name, format, who[0], e.ID, known)
 				}
 				ids[who[0]] = e.ID
 			}
 			if report.ByReason[c.reason] != 1 || report.ByReason[c.reason3] != 1 || len(report.First) != 2 || report.First[0].Reason != c.reason3 {
 				t.Errorf("%s as %s: the report is %+v, want %s and %s", name, format, report, c.reason3, c.reason)
 			}
-			if got, want := h.run(t, path), (Result{Rows: 4, Known: 2, Refused: 2, Users: 2}); got != want {
+			if got, want := h.run(t, path), (Result{Rows: 4, Duplicates: 2, Rejected: 2, Users: 2}); got != want {
 				t.Errorf("%s as %s, the second time: got %+v, want %+v", name, format, got, want)
 			}
 		}
 	}
 }
 
-func TestIDsOfDatasetRows(t *testing.T) {
+func TestDatasetEventIDs(t *testing.T) {
 	base := interaction{"ann", "apple", "5", "978300760"}
 	for _, c := range []struct {
 		other interaction
@@ -89,7 +89,7 @@ func TestIDsOfDatasetRows(t *testing.T) {
 	}
 	// Written down, because ids that change would import everything twice.
 	if got, want := eventID(t, base), "0a7e119b-ff33-568b-be1c-3586b88bd441"; got != want {
-		t.Errorf("the id of %v is %s, want %s for ever", base, got, want)
+		t.Errorf("the id of %v is %s, want %s: it must never change", base, got, want)
 	}
 }
 
@@ -98,7 +98,7 @@ func eventID(t *testing.T, i interaction) string {
 	var fields struct {
 		ID string `json:"event_id"`
 	}
-	if err := json.Unmarshal(i.event(anyReading), &fields); err != nil {
+	if err := json.Unmarshal(i.event(anyOptions), &fields); err != nil {
 		t.Fatal(err)
 	}
 	return fields.ID
@@ -127,7 +127,7 @@ func TestDatasetErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-// Rows of no dataset end in more than an error: values stay JSON, whatever bytes there are.
+// No bytes cause more than an error, and values are always JSON.
 func FuzzDatasets(f *testing.F) {
 	for name, c := range datasetFiles {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -137,7 +137,7 @@ func FuzzDatasets(f *testing.F) {
 		f.Add(text, name, string(c.format))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name, format string) {
-		r, err := newText(bytes.NewReader(data), name, reading{format: Format(format), limits: event.DefaultLimits()})
+		r, err := newTextReader(bytes.NewReader(data), name, fileOptions{format: Format(format), limits: event.DefaultLimits()})
 		if err == nil {
 			readAll(t, r)
 		}
@@ -150,7 +150,7 @@ func FuzzInteraction(f *testing.F) {
 	f.Add("ann", "apple", "5", "010000000000000000")
 	f.Fuzz(func(t *testing.T, user, item, rating, time string) {
 		i := interaction{user, item, rating, time}
-		if text := i.event(anyReading); !json.Valid(text) || !bytes.Equal(text, i.event(anyReading)) {
+		if text := i.event(anyOptions); !json.Valid(text) || !bytes.Equal(text, i.event(anyOptions)) {
 			t.Fatalf("%q comes to %s", i, text)
 		}
 	})

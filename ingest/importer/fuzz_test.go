@@ -10,9 +10,8 @@ import (
 	"genrec/pkg/event"
 )
 
-// readAll reads rows until they end or fail, or there are many: a Parquet file can say
-// that it has any number of rows with nothing in them.
-func readAll(t *testing.T, r rows) {
+// readAll reads rows up to a limit: a Parquet file can declare any number of empty rows.
+func readAll(t *testing.T, r rowReader) {
 	for range 1000 {
 		next, err := r.next()
 		if err != nil {
@@ -30,7 +29,7 @@ func readAll(t *testing.T, r rows) {
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte(csvText))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := newCSV(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyReading); err == nil {
+		if r, err := newCSVReader(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyOptions); err == nil {
 			readAll(t, r)
 		}
 	})
@@ -38,13 +37,13 @@ func FuzzCSV(f *testing.F) {
 
 func FuzzLines(f *testing.F) {
 	f.Add([]byte(jsonText))
-	f.Fuzz(func(t *testing.T, data []byte) { readAll(t, newLines(bytes.NewReader(data))) })
+	f.Fuzz(func(t *testing.T, data []byte) { readAll(t, newLineReader(bytes.NewReader(data))) })
 }
 
 func FuzzParquet(f *testing.F) {
 	f.Add(parquetFile(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r, err := newParquet(bytes.NewReader(data), int64(len(data)), anyReading); err == nil {
+		if r, err := newParquetReader(bytes.NewReader(data), int64(len(data)), anyOptions); err == nil {
 			readAll(t, r)
 		}
 	})

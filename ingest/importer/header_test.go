@@ -7,8 +7,8 @@ import (
 
 const clicks = "11,2026-03-01T12:00:00.277Z,900001,0\n11,2026-03-01T12:03:09.868Z,900002,0\n12,2026-03-01T12:56:37.614Z,900003,S\n"
 
-// A file without column names keeps its first row: it is rejected with what to do, also if its
-// values are named as columns.
+// A file without column names is rejected with a hint, so that its first row is not lost, also if
+// its values are mapped as columns.
 func TestFilesWithoutColumnNames(t *testing.T) {
 	for _, c := range []struct{ name, text, columns string }{
 		{"clicks.dat", clicks, ""},
@@ -20,7 +20,7 @@ func TestFilesWithoutColumnNames(t *testing.T) {
 		{"a.csv", "1,31,03/12/2026\n", ""},
 	} {
 		h := newHarness()
-		h.Words.Columns = parsedColumns(t, c.columns)
+		h.Mapping.Columns = parsedColumns(t, c.columns)
 		path := write(t, c.name, []byte(c.text))
 		if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), "line 1: the column names are missing") || !strings.Contains(err.Error(), "--no-header --column user_id=1") || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s with %q: error %v, want one with the path and --no-header", c.name, c.columns, err)
@@ -28,19 +28,20 @@ func TestFilesWithoutColumnNames(t *testing.T) {
 	}
 	for _, name := range []string{"clicks.dat", "clicks.csv", "clicks.txt.gz"} {
 		h := newHarness()
-		h.Words = Words{Columns: parsedColumns(t, "user_id=1 timestamp=2 item_id=3"), NoHeader: true}
+		h.Mapping = Mapping{Columns: parsedColumns(t, "user_id=1 timestamp=2 item_id=3"), NoHeader: true}
 		content := []byte(clicks)
 		if strings.HasSuffix(name, ".gz") {
 			h.Format, content = Events, gzipped(t, clicks)
 		}
 		if got, want := h.run(t, write(t, name, content)), (Result{Rows: 3, Appended: 3, Users: 2}); got != want || h.events["11"][0].Item != "900001" {
-			t.Errorf("%s: got %+v and %+v, want %+v; refused %+v", name, got, h.events, want, h.refused)
+			t.Errorf("%s: got %+v and %+v, want %+v; rejected %+v", name, got, h.events, want, h.rejected)
 		}
 	}
 }
 
-// Column names that look like values are taken where they are meant.
-func TestNamesThatLookLikeValues(t *testing.T) {
+// Column names that look like values are accepted where the mapping or the fields show that they
+// are names.
+func TestColumnNamesThatLookLikeValues(t *testing.T) {
 	for _, c := range []struct{ text, columns string }{
 		{"0,1,2\nann,apple,1772366400\n", "user_id=0 item_id=1 timestamp=2"}, // as pandas names columns
 		{"1,2,3\nann,apple,1772366400\n", "user_id=1 item_id=2 timestamp=3"},
@@ -48,14 +49,14 @@ func TestNamesThatLookLikeValues(t *testing.T) {
 		{",user_id,item_id,timestamp\n0,ann,apple,1772366400\n", ""},
 	} {
 		h := newHarness()
-		h.Words.Columns = parsedColumns(t, c.columns)
+		h.Mapping.Columns = parsedColumns(t, c.columns)
 		if got := h.run(t, write(t, "a.csv", []byte(c.text))); got.Appended != 1 || len(h.events["ann"]) != 1 {
 			t.Errorf("%q: got %+v and %+v", c.text, got, h.events)
 		}
 	}
 }
 
-// MovieLens' order is known without column names.
+// MovieLens files have a fixed order without column names.
 func TestRatingsWithoutColumnNames(t *testing.T) {
 	for _, text := range []string{"ann::apple::5::1772366400\n", "ann\tapple\t5\t1772366400\n"} {
 		h := newHarness()
@@ -69,24 +70,23 @@ func TestRatingsWithoutColumnNames(t *testing.T) {
 	}
 }
 
-func TestNoHeaderThatIsExplained(t *testing.T) {
+func TestNoHeaderErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, columns, want string }{
 		{"a.csv", clicks, "", `no column "user_id" among 1, 2, 3, 4`},
 		{"a.csv", clicks, "user_id=1 timestamp=2 item_id=9", `no column "9" for item_id among 1, 2, 3, 4`},
-		{"a.jsonl", "{}", "user_id=1", "--no-header is for tables of text"},
-		{"u.data", "1\t2\t3\t978300760\n", "", "--no-header are for others"},
-		{"a.inter", "user_id:token\titem_id:token\ttimestamp:float\n", "", "--no-header are for others"},
+		{"a.jsonl", "{}", "user_id=1", "--no-header is only for text tables"},
+		{"u.data", "1\t2\t3\t978300760\n", "", "cannot be combined with --column"},
+		{"a.inter", "user_id:token\titem_id:token\ttimestamp:float\n", "", "cannot be combined with --column"},
 	} {
 		h := newHarness()
-		h.Words = Words{Columns: parsedColumns(t, c.columns), NoHeader: true}
+		h.Mapping = Mapping{Columns: parsedColumns(t, c.columns), NoHeader: true}
 		if _, err := Run(t.Context(), h.Config, h, []string{write(t, c.name, []byte(c.text))}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s with %q: error %v, want %q", c.name, c.columns, err, c.want)
 		}
 	}
 }
 
-// Blanks around values do not matter, on either side and in any format; in quotes they belong to
-// an id.
+// Blanks around values are ignored in every format; in quotes they are part of an id.
 func TestBlanksAroundValues(t *testing.T) {
 	for name, text := range map[string]string{
 		"a.csv":     " user_id , item_id , timestamp , type \n ann , apple , 2026-03-01 12:00:00 , click \n",
@@ -109,12 +109,12 @@ func TestBlanksAroundValues(t *testing.T) {
 	h := newHarness()
 	h.run(t, write(t, "a.csv", []byte("user_id,item_id,timestamp\n\" ann \",apple,1772366400\n")))
 	if len(h.events[" ann "]) != 1 {
-		t.Errorf("the events of an id in quotes are %+v", h.events)
+		t.Errorf("the events of a quoted id are %+v", h.events)
 	}
 }
 
-// An import of which nothing is left is a failure that says why.
-func TestAllRowsRefused(t *testing.T) {
+// An import fails if all rows are rejected.
+func TestAllRowsRejected(t *testing.T) {
 	good := "u,i,1772366400\n"
 	for _, c := range []struct {
 		rows   string
@@ -123,15 +123,15 @@ func TestAllRowsRefused(t *testing.T) {
 		h := newHarness()
 		path := write(t, "a.csv", []byte("user_id,item_id,timestamp\n"+c.rows))
 		_, err := Run(t.Context(), h.Config, h, []string{path})
-		if (err != nil) != c.failed || err != nil && (!strings.Contains(err.Error(), "rows are refused") || !strings.Contains(err.Error(), path)) {
-			t.Errorf("%q ends in %v, want a failure: %v", c.rows, err, c.failed)
+		if (err != nil) != c.failed || err != nil && (!strings.Contains(err.Error(), "rows are rejected") || !strings.Contains(err.Error(), path)) {
+			t.Errorf("%q: error %v, want one: %v", c.rows, err, c.failed)
 		}
 	}
 }
 
-func TestLinesOfTheClassicMac(t *testing.T) {
+func TestCarriageReturnLines(t *testing.T) {
 	h := newHarness()
-	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.csv", []byte("user_id,item_id,timestamp\rann,apple,1772366400\r"))}); err == nil || !strings.Contains(err.Error(), "carriage return alone") {
+	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.csv", []byte("user_id,item_id,timestamp\rann,apple,1772366400\r"))}); err == nil || !strings.Contains(err.Error(), "carriage return only") {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"genrec/pkg/history"
 )
 
-// Files of the history can be imported.
+// Segments of the history can be imported.
 func TestHistoryFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "segment.parquet")
 	w, err := history.Create(path, 10)
@@ -29,7 +29,7 @@ func TestHistoryFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := newParquet(bytes.NewReader(file), int64(len(file)), anyReading)
+	rows, err := newParquetReader(bytes.NewReader(file), int64(len(file)), anyOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +39,6 @@ func TestHistoryFile(t *testing.T) {
 	}
 	e, err := event.Decode(row.value, at, event.DefaultLimits())
 	if err != nil || e.ID != "e1" || e.User != "ann" || e.Item != "apple" || e.Type != "purchase" || !e.Time.Equal(at) {
-		t.Errorf("a row of the history is imported as %+v (%v)", e, err)
+		t.Errorf("a row of a segment is imported as %+v (%v)", e, err)
 	}
 }

@@ -1,8 +1,17 @@
-// Package importer puts events from files into the users' sequences, beside the live
-// stream and without Kafka in between.
+// Package importer appends historical events from files to the users' sequences, and to the
+// history, beside the live stream and without Kafka in between.
 //
-// It can be repeated: an event whose id is in a sequence changes nothing, so that a run
-// after one that was stopped, or after a file has grown, ends in the same sequences.
+// It reads events as CSV, TSV, JSON Lines and Parquet, also compressed and in partitioned folders,
+// and the files of public datasets. For each file, a rowReader (format.go chooses it) converts
+// rows to JSON events, after the column names, types and time formats of the file are mapped to
+// those of an event (Mapping). Events are then validated like those of the live stream and
+// appended in batches, one at a time, so that Redis can serve others in between. At the end, every
+// user is refreshed once.
+//
+// An import is idempotent: events have the ids that the file gives them, or ids that follow from
+// their content, and an id that is in a sequence changes nothing. A repeated import, after a kill
+// or after a file has grown, therefore ends in the same sequences. A resume file saves reading
+// again what is done.
 package importer
 
 import (
@@ -20,83 +29,85 @@ import (
 )
 
 const (
-	// A batch is short, and there is one at a time, so that Redis answers others between.
+	// Batches are small, so that they do not block Redis for long.
 	batchRows  = 512
 	batchBytes = 1 << 20
-	// So many rows that are all refused are another kind of file.
-	allRefused = 1000
+	// maxAllRejected is the number of rows after which an import fails if all were rejected: the
+	// file probably has another format.
+	maxAllRejected = 1000
 )
 
-// Reasons for refusing a row beside those of package event.
+// Reason codes of rejected rows in addition to those of package event.
 const (
-	ReasonBadRow      = "bad_row"      // it is no row of its format
-	ReasonBadSequence = "bad_sequence" // the sequence of its user in Redis is unreadable
+	ReasonBadRow      = "bad_row"      // the row is malformed
+	ReasonBadSequence = "bad_sequence" // the user's sequence in Redis is unreadable
 )
 
-// Sessions keeps the sequences. Append must be idempotent per event id, and append to the
-// others if it returns sessions.UserErrors.
+// Sessions stores the sequences.
 type Sessions interface {
+	// Append appends events, each event id once per sequence. If it returns sessions.UserErrors,
+	// it has appended the events of all other users.
 	Append(ctx context.Context, batch []sessions.UserEvents) ([]sessions.Appended, error)
 }
 
-// Progress shows how far a file is read, in MiB.
+// Progress displays how many MiB of a file have been read.
 type Progress interface {
 	Start(stage string, steps, done int)
 	Step(loss float64)
 	Finish()
 }
 
-// Refused is a row that is no event.
-type Refused struct {
-	File           string
-	Line           int64 // in Parquet, the row
-	Value          []byte
-	Reason, Detail string
+// RejectedRow is a row without a valid event.
+type RejectedRow struct {
+	File           string // path of the file
+	Line           int64  // from 1; in Parquet, the row
+	Value          []byte // the row, or its event as JSON
+	Reason, Detail string // code, and text for people
 }
 
 // Config configures a Run.
 type Config struct {
-	Format   Format // zero: Auto
-	Words    Words  // what has other names in the files
-	Limits   event.Limits
-	Refuse   func(context.Context, []Refused) error                       // keeps the refused rows
-	Refresh  func(context.Context, func() (user string, err error)) error // asks for recommendations for all users until io.EOF; nil: nobody does
-	Place    *Place                                                       // where an earlier run was stopped; nil: nobody wants to know
-	History  *History                                                     // nil: what the sequences have no room for is lost
+	Format   Format                                                       // zero: Auto
+	Mapping  Mapping                                                      // of names in the files to those of events
+	Limits   event.Limits                                                 // of valid events
+	Reject   func(context.Context, []RejectedRow) error                   // stores rejected rows
+	Refresh  func(context.Context, func() (user string, err error)) error // refreshes users until io.EOF; nil: no refreshes
+	Resume   *ResumeFile                                                  // how far an earlier run came; nil: not stored
+	History  *History                                                     // nil: no history, events that sequences have no room for are lost
 	Progress Progress
 	Logger   *slog.Logger
 }
 
-// Result counts rows by what became of them.
+// Result counts rows by outcome.
 type Result struct {
-	Rows     int64 // read
-	Skipped  int64 // done by an earlier run
-	Appended int64 // events that changed a sequence
-	Known    int64 // events that changed none: known already, or older than all that is kept
-	Refused  int64
-	Archived int64 // events written to the history, also those that it has already
-	Users    int64 // with a refresh
+	Rows          int64 // read
+	Skipped       int64 // imported by an earlier run, according to the resume file
+	Appended      int64 // events that changed a sequence
+	Duplicates    int64 // events that changed none: duplicate, or older than all events that are kept
+	Rejected      int64 // without a valid event
+	HistoryEvents int64 // events written to the history, including those that it already has
+	Users         int64 // refreshed
 }
 
-// Run reads the files one after the other.
-func Run(ctx context.Context, cfg Config, s Sessions, files []string) (_ Result, err error) {
+// Run imports files and folders one after the other.
+func Run(ctx context.Context, cfg Config, s Sessions, paths []string) (_ Result, err error) {
 	r := &run{Config: cfg, sessions: s}
 	if cfg.Refresh != nil {
-		if r.users, err = newUsers(); err != nil {
+		if r.users, err = newUserSet(); err != nil {
 			return Result{}, err
 		}
 		defer func() { err = errors.Join(err, r.users.close()) }()
 	}
 	if cfg.History != nil {
-		r.past = &past{History: cfg.History}
-		defer func() { err = errors.Join(err, r.past.discard()) }()
+		r.history = &historyWriter{History: cfg.History}
+		defer func() { err = errors.Join(err, r.history.discard()) }()
 	}
-	inputs, err := expand(files)
+	inputs, err := listFiles(paths)
 	if err != nil {
 		return Result{}, err
 	}
 	for _, in := range inputs {
-		err := r.file(ctx, in)
+		err := r.importFile(ctx, in)
 		if errors.Is(err, errEmpty) && len(inputs) > 1 {
 			cfg.Logger.WarnContext(ctx, "skipped an empty file", "file", in.path)
 			continue
@@ -105,8 +116,8 @@ func Run(ctx context.Context, cfg Config, s Sessions, files []string) (_ Result,
 			return r.result, err
 		}
 	}
-	if done := r.result; done.Refused > 0 && done.Refused == done.Rows {
-		return done, r.allRefused("all %d rows")
+	if done := r.result; done.Rejected > 0 && done.Rejected == done.Rows {
+		return done, r.allRejected("all %d rows")
 	}
 	if r.users != nil {
 		r.result.Users = r.users.n
@@ -118,25 +129,27 @@ func Run(ctx context.Context, cfg Config, s Sessions, files []string) (_ Result,
 	return r.result, nil
 }
 
+// run is the state of a Run.
 type run struct {
 	Config
-	sessions Sessions
-	users    *users // nil: nobody asks for recommendations
-	past     *past  // nil: there is no history
-	result   Result
-	refused  Refused // the latest
+	sessions     Sessions
+	users        *userSet       // to refresh; nil: no refreshes
+	history      *historyWriter // nil: no history
+	result       Result
+	lastRejected RejectedRow
 }
 
-// allRefused says what is wrong with files of which no row was imported.
-func (r *run) allRefused(which string) error {
-	last := r.refused
-	return fmt.Errorf(which+" are refused, line %d of %s because of %s (%s): is it the right file?",
-		r.result.Refused, last.Line, last.File, last.Reason, last.Detail)
+// allRejected returns the error about files of which no row was imported.
+func (r *run) allRejected(which string) error {
+	last := r.lastRejected
+	return fmt.Errorf(which+" are rejected, line %d of %s because of %s (%s): is it the right file?",
+		r.result.Rejected, last.Line, last.File, last.Reason, last.Detail)
 }
 
-func (r *run) file(ctx context.Context, in input) (err error) {
+// importFile reads batches of a file and applies them, both concurrently.
+func (r *run) importFile(ctx context.Context, in input) (err error) {
 	path := in.path
-	f, err := openFile(path, reading{Words: r.Words, format: r.Format, limits: r.Limits, partitions: in.partitions})
+	f, err := openFile(path, fileOptions{Mapping: r.Mapping, format: r.Format, limits: r.Limits, partitions: in.partitions})
 	if err != nil {
 		return err
 	}
@@ -145,12 +158,12 @@ func (r *run) file(ctx context.Context, in input) (err error) {
 	r.Progress.Start("import "+path, int(f.size/mib)+1, 0)
 	defer r.Progress.Finish()
 
-	done := r.Place.of(path, f.size, r.past != nil)
+	done := r.Resume.row(path, f.size, r.history != nil)
 	batches := make(chan *batch, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		return r.read(ctx, f, path, done, batches)
+		return readBatches(ctx, f, path, done, batches)
 	})
 	group.Go(func() error {
 		var shown int64
@@ -166,17 +179,18 @@ func (r *run) file(ctx context.Context, in input) (err error) {
 	})
 	err = group.Wait()
 	if err == nil {
-		r.Progress.Step(0) // what is less than a MiB
-		err = r.keep()
+		r.Progress.Step(0) // the last, partial MiB
+		err = r.publishHistory()
 	}
 	if err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
 	}
-	return r.Place.set(path, f.size, end, r.past != nil)
+	return r.Resume.set(path, f.size, endOfFile, r.history != nil)
 }
 
-// read makes batches of what is behind row done, and passes the users before it on.
-func (r *run) read(ctx context.Context, f *file, path string, done int64, batches chan<- *batch) error {
+// readBatches sends batches of the rows after the first done ones; of those before, only the users
+// are kept.
+func readBatches(ctx context.Context, f *file, path string, done int64, batches chan<- *batch) error {
 	b := &batch{}
 	send := func() error {
 		select {
@@ -195,7 +209,7 @@ func (r *run) read(ctx context.Context, f *file, path string, done int64, batche
 		if err != nil {
 			return errors.Join(err, send())
 		}
-		b.add(next, path, done, f.reading)
+		b.add(next, path, done, f.options)
 		if b.rows >= batchRows || b.size >= batchBytes {
 			if err := send(); err != nil {
 				return err
@@ -204,8 +218,10 @@ func (r *run) read(ctx context.Context, f *file, path string, done int64, batche
 	}
 }
 
+// apply appends the events of a batch to the sequences and the history, and stores its rejected
+// rows.
 func (r *run) apply(ctx context.Context, path string, size int64, b *batch) error {
-	byUser := group(b.events)
+	byUser := groupByUser(b.events)
 	if len(byUser) > 0 {
 		what := fmt.Sprintf("append to the sequences of %d users", len(byUser))
 		var unreadable sessions.UserErrors
@@ -216,7 +232,7 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 			}
 			for _, a := range appended {
 				r.result.Appended += int64(a.Added)
-				r.result.Known -= int64(a.Added)
+				r.result.Duplicates -= int64(a.Added)
 			}
 			return nil
 		})
@@ -224,24 +240,22 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 			return err
 		}
 		if len(unreadable) > 0 {
-			b.refuseUsers(path, unreadable)
-			byUser = group(b.events)
+			b.rejectUsers(path, unreadable)
+			byUser = groupByUser(b.events)
 		}
 	}
-	if len(b.refused) > 0 {
-		if err := r.Refuse(ctx, b.refused); err != nil {
+	if len(b.rejected) > 0 {
+		if err := r.Reject(ctx, b.rejected); err != nil {
 			return err
 		}
+		r.lastRejected = b.rejected[len(b.rejected)-1]
 	}
 	r.result.Rows += b.rows
 	r.result.Skipped += b.skipped
-	r.result.Known += int64(len(b.events))
-	r.result.Refused += int64(len(b.refused))
-	if n := len(b.refused); n > 0 {
-		r.refused = b.refused[n-1]
-	}
-	if r.result.Refused >= allRefused && r.result.Refused == r.result.Rows {
-		return r.allRefused("all of the first %d rows")
+	r.result.Duplicates += int64(len(b.events))
+	r.result.Rejected += int64(len(b.rejected))
+	if r.result.Rejected >= maxAllRejected && r.result.Rejected == r.result.Rows {
+		return r.allRejected("all of the first %d rows")
 	}
 	if r.users != nil {
 		for _, user := range b.skippedUsers {
@@ -255,5 +269,5 @@ func (r *run) apply(ctx context.Context, path string, size int64, b *batch) erro
 			}
 		}
 	}
-	return r.remember(ctx, path, size, b)
+	return r.writeHistory(ctx, path, size, b)
 }

@@ -22,7 +22,7 @@ import (
 	"genrec/sessions"
 )
 
-// memory is Sessions without Redis.
+// memory is a Sessions in memory.
 type memory struct {
 	events map[string][]event.Event
 	calls  int
@@ -56,7 +56,7 @@ func (noProgress) Finish()                {}
 type harness struct {
 	*memory
 	Config
-	refused   []Refused
+	rejected  []RejectedRow
 	refreshed []string
 }
 
@@ -64,8 +64,8 @@ func newHarness() *harness {
 	h := &harness{memory: &memory{events: make(map[string][]event.Event)}}
 	h.Config = Config{
 		Limits: event.DefaultLimits(), Progress: noProgress{}, Logger: slog.New(slog.DiscardHandler),
-		Refuse: func(_ context.Context, rows []Refused) error {
-			h.refused = append(h.refused, rows...)
+		Reject: func(_ context.Context, rows []RejectedRow) error {
+			h.rejected = append(h.rejected, rows...)
 			return nil
 		},
 		Refresh: func(_ context.Context, next func() (string, error)) error {
@@ -170,7 +170,7 @@ func TestFormats(t *testing.T) {
 			h := newHarness()
 			path := write(t, name, content)
 			if got, want := h.run(t, path), (Result{Rows: 3, Appended: 3, Users: 2}); got != want {
-				t.Errorf("got %+v, want %+v; refused %+v", got, want, h.refused)
+				t.Errorf("got %+v, want %+v; rejected %+v", got, want, h.rejected)
 			}
 			ann, bob := h.events["ann"], h.events["bob"]
 			if len(ann) != 2 || ann[0].Item != "apple" || ann[1].Item != "carrot" || ann[0].Time.UnixMilli() != 1_772_366_400_000 {
@@ -182,23 +182,23 @@ func TestFormats(t *testing.T) {
 			if fmt.Sprint(h.refreshed) != "[ann bob]" {
 				t.Errorf("refreshed %v, want each user once", h.refreshed)
 			}
-			if got, want := h.run(t, path), (Result{Rows: 3, Known: 3, Users: 2}); got != want {
+			if got, want := h.run(t, path), (Result{Rows: 3, Duplicates: 3, Users: 2}); got != want {
 				t.Errorf("the second time: got %+v, want %+v", got, want)
 			}
 		})
 	}
 }
 
-func TestRefusedRowsAreNamedByLine(t *testing.T) {
+func TestRejectedRowsHaveLines(t *testing.T) {
 	h := newHarness()
 	lines := write(t, "bad.jsonl", []byte(jsonText+"\n{\n"+strings.Repeat("x", 2*maxRow)+"\n"+`{"event_id": "e9", "user_id": "cid", "item_id": "i", "timestamp": 1772366400000}`))
 	table := write(t, "bad.csv", []byte(csvText+"short,row\nann,e5,1,x\"y,1772366400000,,\nann,e6,1,i,noon,,\nann,e7,1,\xff,1772366400000,,\ndee,e8,1,i,1772366400000,,\n"))
 	result := h.run(t, lines, table)
-	if result.Rows != 14 || result.Refused != 7 || len(h.events["cid"]) != 1 || len(h.events["dee"]) != 1 {
-		t.Errorf("got %+v and users %v: rows after a bad one must go on", result, h.refreshed)
+	if result.Rows != 14 || result.Rejected != 7 || len(h.events["cid"]) != 1 || len(h.events["dee"]) != 1 {
+		t.Errorf("got %+v and users %v: rows after a malformed one must be imported", result, h.refreshed)
 	}
 	var got []string
-	for _, r := range h.refused {
+	for _, r := range h.rejected {
 		got = append(got, fmt.Sprintf("%s:%d %s", filepath.Base(r.File), r.Line, r.Reason))
 	}
 	want := []string{
@@ -231,46 +231,46 @@ func TestErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-func TestImportGoesOnWhereItWas(t *testing.T) {
+func TestResume(t *testing.T) {
 	var text strings.Builder
 	const rows = 4*batchRows + 7
 	for i := range rows {
 		fmt.Fprintf(&text, `{"event_id": "e%d", "user_id": "u%d", "item_id": "i", "timestamp": 1772366400000}`+"\n", i, i%10)
 	}
-	path, place := write(t, "events.jsonl", []byte(text.String())), filepath.Join(t.TempDir(), "place")
+	path, resume := write(t, "events.jsonl", []byte(text.String())), filepath.Join(t.TempDir(), "resume")
 	open := func() *harness {
 		h := newHarness()
 		var err error
-		if h.Place, err = OpenPlace(place); err != nil {
+		if h.Resume, err = OpenResumeFile(resume); err != nil {
 			t.Fatal(err)
 		}
 		return h
 	}
 	first := open()
-	if err := first.Place.set(path, int64(text.Len()), 2*batchRows+1, false); err != nil {
+	if err := first.Resume.set(path, int64(text.Len()), 2*batchRows+1, false); err != nil {
 		t.Fatal(err)
 	}
 	second := open()
 	const skipped = 2*batchRows + 1
 	if got, want := second.run(t, path), (Result{Rows: rows, Skipped: skipped, Appended: rows - skipped, Users: 10}); got != want {
-		t.Errorf("got %+v, want %+v: users of skipped rows have no refresh yet", got, want)
+		t.Errorf("got %+v, want %+v: users of skipped rows have not been refreshed", got, want)
 	}
 	third := open()
 	if got, want := third.run(t, path), (Result{Rows: rows, Skipped: rows, Users: 10}); got != want || third.calls > 0 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	grown := write(t, "events.jsonl", []byte(text.String()+"\n"))
-	if done := open().Place.of(grown, int64(text.Len()+1), false); done != 0 {
-		t.Errorf("another file passes for done up to row %d", done)
+	if done := open().Resume.row(grown, int64(text.Len()+1), false); done != 0 {
+		t.Errorf("a file of another size is done up to row %d", done)
 	}
 }
 
-func TestImportStopsDuringAnOutage(t *testing.T) {
+func TestImportStopsDuringOutage(t *testing.T) {
 	h := newHarness()
-	h.fail = errors.New("away")
+	h.fail = errors.New("down")
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := Run(ctx, h.Config, h, []string{write(t, "a.jsonl", []byte(jsonText))}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v, want the end of the context", err)
+		t.Errorf("got error %v, want context.Canceled", err)
 	}
 }

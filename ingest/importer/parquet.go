@@ -13,21 +13,21 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// parquetRows is Parquet with columns as in CSV. Those inside of groups are
-// called by their path, with --column.
-type parquetRows struct {
-	reading reading
-	groups  []parquet.RowGroup
-	current parquet.Rows
-	fields  []string    // by index of the leaf, then of the partitions; "" is left out
-	convert []converter // of the leaves that are fields
+// parquetReader reads Parquet files with the same columns as CSV. Columns inside of groups can be
+// mapped by their path.
+type parquetReader struct {
+	options fileOptions
+	groups  []parquet.RowGroup // still to read
+	current parquet.Rows       // of the row group that is being read; nil: none
+	fields  []string           // by index of the leaf column, then of the partition column; "": ignored
+	convert []converter        // of the leaf columns with fields
 	buffer  []parquet.Row
 	rows    []parquet.Row // of the buffer, not yet returned
-	number  int64
+	number  int64         // of the latest row
 }
 
-func newParquet(in io.ReaderAt, size int64, r reading) (p *parquetRows, err error) {
-	defer recovered(&err)
+func newParquetReader(in io.ReaderAt, size int64, o fileOptions) (p *parquetReader, err error) {
+	defer recoverBroken(&err)
 	if err := checkFooter(in, size); err != nil {
 		return nil, err
 	}
@@ -35,27 +35,27 @@ func newParquet(in io.ReaderAt, size int64, r reading) (p *parquetRows, err erro
 	if err != nil {
 		return nil, err
 	}
-	p = &parquetRows{reading: r, groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
+	p = &parquetReader{options: o, groups: f.RowGroups(), buffer: make([]parquet.Row, 64)}
 	paths := f.Schema().Columns()
 	names, lists := make([]string, len(paths)), make(map[string]bool)
 	for i, path := range paths {
 		leaf, _ := f.Schema().Lookup(path...)
 		if name := strings.Join(path, "."); leaf.MaxRepetitionLevel > 0 {
 			lists[name], lists[path[0]] = true, true
-		} else if len(path) == 1 || r.Columns[name] != "" {
+		} else if len(path) == 1 || o.Columns[name] != "" {
 			names[i] = name
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(lists)) {
-		field := r.Columns[name]
-		if like := fieldLike(name); field == "" && slices.Contains(required, like) && !r.Columns.has(like) {
+		field := o.Columns[name]
+		if like := similarField(name); field == "" && slices.Contains(requiredFields, like) && !o.Columns.has(like) {
 			field = like
 		}
 		if field != "" {
-			return nil, fmt.Errorf("the column %q for %s is a list: an event has one row of its own, as explode in Spark and UNNEST in SQL make them", name, field)
+			return nil, fmt.Errorf("the column %q for %s is a list: write one row for each event, with explode in Spark or UNNEST in SQL", name, field)
 		}
 	}
-	if p.fields, err = r.fieldsOfTable(names); err != nil {
+	if p.fields, err = o.fieldsOfTable(names); err != nil {
 		return nil, err
 	}
 	p.convert = make([]converter, len(paths))
@@ -72,7 +72,7 @@ func newParquet(in io.ReaderAt, size int64, r reading) (p *parquetRows, err erro
 	return p, nil
 }
 
-// leafElements are the descriptions of the columns that have values.
+// leafElements returns the schema elements of the leaf columns.
 func leafElements(all []format.SchemaElement) (leaves []format.SchemaElement) {
 	for _, element := range all {
 		if element.Type.Valid {
@@ -82,11 +82,11 @@ func leafElements(all []format.SchemaElement) (leaves []format.SchemaElement) {
 	return leaves
 }
 
-// checkFooter keeps a broken file from making the library take as much memory as it says
-// that its description has.
+// checkFooter rejects a footer length that is not plausible: the library would allocate as much
+// memory.
 func checkFooter(in io.ReaderAt, size int64) error {
 	const (
-		ending    = 8 // length of the description, and a magic number
+		ending    = 8 // bytes of the footer length and the magic number
 		maxFooter = 64 << 20
 	)
 	var end [ending]byte
@@ -101,27 +101,27 @@ func checkFooter(in io.ReaderAt, size int64) error {
 	}
 	footer := int64(binary.LittleEndian.Uint32(end[:4]))
 	if footer > min(maxFooter, size-ending) {
-		return fmt.Errorf("not a Parquet file: its description would have %d of %d bytes", footer, size)
+		return fmt.Errorf("not a Parquet file: its footer would have %d of %d bytes", footer, size)
 	}
 	return nil
 }
 
-// recovered turns a panic about a broken file into an error.
-func recovered(err *error) {
+// recoverBroken turns the library's panic about a broken file into an error.
+func recoverBroken(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("broken Parquet: %v", r)
 	}
 }
 
-func (p *parquetRows) next() (_ row, err error) {
-	defer recovered(&err)
+func (p *parquetReader) next() (_ row, err error) {
+	defer recoverBroken(&err)
 	for len(p.rows) == 0 {
 		if p.current == nil {
 			if len(p.groups) == 0 {
 				return row{}, io.EOF
 			}
 			group := p.groups[0]
-			if p.groups = p.groups[1:]; group.NumRows() == 0 { // has no pages to read
+			if p.groups = p.groups[1:]; group.NumRows() == 0 { // without pages
 				continue
 			}
 			p.current = group.Rows()
@@ -146,7 +146,7 @@ func (p *parquetRows) next() (_ row, err error) {
 	return p.row(values), nil
 }
 
-func (p *parquetRows) row(values parquet.Row) row {
+func (p *parquetReader) row(values parquet.Row) row {
 	record := make([]string, len(p.convert))
 	size := 0
 	for _, v := range values {
@@ -164,6 +164,6 @@ func (p *parquetRows) row(values parquet.Row) row {
 		record[at] = value
 	}
 	r := row{number: p.number}
-	r.value, r.time = p.reading.event(p.fields, record)
+	r.value, r.time = p.options.event(p.fields, record)
 	return r
 }

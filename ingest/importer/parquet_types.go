@@ -17,21 +17,21 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// converter writes a value of a column as CSV has it.
+// converter returns a value of a column as text, as CSV has it.
 type converter func(parquet.Value) (string, error)
 
-// converterFor returns that of a column for a field of an event. Its error names the type if
-// none of its values can be one of the field.
+// converterFor returns the converter of a column for a field of an event. It returns an error with
+// the column's type if none of its values can be one of the field.
 func converterFor(field string, kind parquet.Type, element format.SchemaElement) (converter, error) {
 	isTime, isContext := field == "timestamp", field == "context"
 	unusable := func(name string) (converter, error) {
 		switch {
 		case isTime:
-			return nil, fmt.Errorf("has the type %s, want a time, a number or a text", name)
+			return nil, fmt.Errorf("has the type %s, want a timestamp, a number or a string", name)
 		case isContext:
-			return nil, fmt.Errorf("has the type %s, want a text with a JSON object", name)
+			return nil, fmt.Errorf("has the type %s, want a string with a JSON object", name)
 		default:
-			return nil, fmt.Errorf("has the type %s, want a text, a whole number, a decimal or a UUID", name)
+			return nil, fmt.Errorf("has the type %s, want a string, an integer, a decimal or a UUID", name)
 		}
 	}
 	logical := kind.LogicalType()
@@ -45,8 +45,8 @@ func converterFor(field string, kind parquet.Type, element format.SchemaElement)
 		return physicalConverter(isTime, kind, unusable)
 	}
 	switch of := logical.Value.(type) {
-	case *format.NullType: // of a column without values
-		if !slices.Contains(required, field) {
+	case *format.NullType: // a column without values
+		if !slices.Contains(requiredFields, field) {
 			return textOf, nil
 		}
 	case *format.StringType, *format.EnumType:
@@ -82,7 +82,7 @@ func converterFor(field string, kind parquet.Type, element format.SchemaElement)
 	return unusable(logical.String())
 }
 
-// physicalConverter is converterFor of a column that has no more than a physical type.
+// physicalConverter is converterFor for a column without a logical type.
 func physicalConverter(isTime bool, kind parquet.Type, unusable func(string) (converter, error)) (converter, error) {
 	switch kind.Kind() {
 	case parquet.ByteArray, parquet.FixedLenByteArray:
@@ -118,8 +118,8 @@ func integerConverter(signed bool) converter {
 	}
 }
 
-// floatConverter takes any number for a time. As an id, it has to be whole: pandas makes floating
-// point of integers among which one is missing.
+// floatConverter accepts any number as a time. As an id it must be an integer: pandas converts
+// integer columns with missing values to floating point.
 func floatConverter(isTime bool, kind parquet.Kind) converter {
 	return func(v parquet.Value) (string, error) {
 		n, bits := v.Double(), 64
@@ -131,13 +131,13 @@ func floatConverter(isTime bool, kind parquet.Kind) converter {
 		}
 		text, ok := wholeNumber(n, bits)
 		if !ok {
-			return "", fmt.Errorf("is %v, want a whole number", n)
+			return "", fmt.Errorf("is %v, want an integer", n)
 		}
 		return text, nil
 	}
 }
 
-// wholeNumber writes a floating-point number that stands for one integer and no other.
+// wholeNumber formats a floating-point number that represents exactly one integer.
 func wholeNumber(n float64, bits int) (string, bool) {
 	limit := float64(1 << 53)
 	if bits == 32 {
@@ -149,23 +149,23 @@ func wholeNumber(n float64, bits int) (string, bool) {
 	return strconv.FormatInt(int64(n), 10), true
 }
 
-// timeText writes a time that is counted in units from the Unix epoch.
+// timeText formats a time given in units since the Unix epoch.
 func timeText(n int64, unit time.Duration) string {
 	perSecond := int64(time.Second / unit)
 	return time.Unix(n/perSecond, n%perSecond*int64(unit)).UTC().Format(time.RFC3339Nano)
 }
 
-// sparkTime is a time as Spark writes it: the nanoseconds of a day, and the Julian day.
+// sparkTime converts a time as Spark writes it: the nanoseconds of the day, and the Julian day.
 func sparkTime(at deprecated.Int96) time.Time {
 	const epoch = 2_440_588
 	nanos := int64(at[1])<<32 | int64(at[0])
 	return time.Unix((int64(at[2])-epoch)*secondsOfDay, nanos).UTC()
 }
 
-// maxScale bounds the digits behind the point: no warehouse has more than 76.
+// maxScale bounds the digits after the decimal point; data warehouses have at most 76.
 const maxScale = 1000
 
-// decimalText writes a decimal with all digits of its scale.
+// decimalText formats a decimal with all digits of its scale.
 func decimalText(v parquet.Value, scale int) (string, error) {
 	var digits string
 	switch v.Kind() {
@@ -174,7 +174,7 @@ func decimalText(v parquet.Value, scale int) (string, error) {
 	case parquet.Int64:
 		digits = strconv.FormatInt(v.Int64(), 10)
 	default:
-		const mostBytes = 256 // some 600 digits
+		const mostBytes = 256 // about 600 digits
 		if len(v.ByteArray()) > mostBytes {
 			return "", errors.New("is a decimal with too many digits")
 		}
@@ -194,7 +194,7 @@ func decimalText(v parquet.Value, scale int) (string, error) {
 	return sign + digits[:point] + "." + digits[point:], nil
 }
 
-// bigEndian writes an integer in two's complement.
+// bigEndian formats a big-endian integer in two's complement.
 func bigEndian(data []byte) string {
 	const word = 8
 	if len(data) == 0 {

@@ -84,7 +84,7 @@ func TestParquetIDs(t *testing.T) {
 	} {
 		h, err := importOne(t, "user_id", c.node, c.value)
 		if err != nil || len(h.events[c.want]) != 1 {
-			t.Errorf("%s: the events are %v, error %v, want one of %s; refused %+v", c.name, h.events, err, c.want, h.refused)
+			t.Errorf("%s: the events are %v, error %v, want one of %s; rejected %+v", c.name, h.events, err, c.want, h.rejected)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func TestParquetTimes(t *testing.T) {
 	} {
 		h, err := importOne(t, "timestamp", c.node, c.value)
 		if err != nil || len(h.events["ann"]) != 1 || h.events["ann"][0].Time.Sub(noon).Abs() > 65*time.Second { // FLOAT has no more digits
-			t.Errorf("%s: the events are %v, error %v, want one at %v; refused %+v", c.name, h.events, err, noon, h.refused)
+			t.Errorf("%s: the events are %v, error %v, want one at %v; rejected %+v", c.name, h.events, err, noon, h.rejected)
 		}
 		if c.name != "seconds in FLOAT" && err == nil && !h.events["ann"][0].Time.Equal(noon) {
 			t.Errorf("%s: the time is %v, want %v", c.name, h.events["ann"][0].Time, noon)
@@ -134,7 +134,7 @@ func TestParquetContextAndType(t *testing.T) {
 }
 
 // A type that cannot be a field is named with the column, before any row is imported.
-func TestParquetTypesThatAreNone(t *testing.T) {
+func TestParquetTypeErrors(t *testing.T) {
 	twelve, two := make([]byte, 12), make([]byte, 2)
 	for _, c := range []struct {
 		field string
@@ -150,11 +150,11 @@ func TestParquetTypesThatAreNone(t *testing.T) {
 		{"item_id", parquet.IntervalNode(), parquet.FixedLenByteArrayValue(twelve), "has the type INTERVAL"},
 		{"timestamp", parquet.Time(parquet.Millisecond), parquet.Int32Value(1), "has the type TIME("},
 		{"timestamp", parquet.UUID(), parquet.FixedLenByteArrayValue(make([]byte, 16)), "has the type UUID, want a time"},
-		{"context", parquet.Leaf(parquet.Int64Type), parquet.Int64Value(1), "want a text with a JSON object"},
+		{"context", parquet.Leaf(parquet.Int64Type), parquet.Int64Value(1), "want a string with a JSON object"},
 		{"user_id", parquet.Leaf(float16{parquet.FixedLenByteArrayType(2)}), parquet.FixedLenByteArrayValue(two), "has the type FLOAT16"},
 	} {
 		h, err := importOne(t, c.field, c.node, c.value)
-		if err == nil && c.want == "want a text with a JSON object" { // not imported into a field that nobody needs
+		if err == nil && c.want == "want a string with a JSON object" { // not imported into a field that nobody needs
 			t.Errorf("%s of %s is taken", c.field, c.node)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "a.parquet") || len(h.events) > 0 {
@@ -163,7 +163,7 @@ func TestParquetTypesThatAreNone(t *testing.T) {
 	}
 	for _, n := range []float64{1.5, math.NaN(), math.Inf(1), 1 << 60} {
 		_, err := importOne(t, "user_id", parquet.Leaf(parquet.DoubleType), parquet.DoubleValue(n))
-		if err == nil || !strings.Contains(err.Error(), "want a whole number") {
+		if err == nil || !strings.Contains(err.Error(), "want an integer") {
 			t.Errorf("the id %v: error %v", n, err)
 		}
 	}
@@ -194,11 +194,11 @@ func TestParquetGroupsAndLists(t *testing.T) {
 	}
 	path := write(t, "a.parquet", file.Bytes())
 	h := newHarness()
-	h.Words.Columns = Columns{"who.id": "user_id"}
+	h.Mapping.Columns = Columns{"who.id": "user_id"}
 	if h.run(t, path); len(h.events["ann"]) != 1 {
 		t.Errorf("the events are %v", h.events)
 	}
-	h.Words.Columns = Columns{"who.id": "user_id", "tags": "item_id"}
+	h.Mapping.Columns = Columns{"who.id": "user_id", "tags": "item_id"}
 	if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), `the column "tags" for item_id is a list`) {
 		t.Errorf("a list ends in %v", err)
 	}
@@ -211,7 +211,7 @@ func TestParquetGroupsAndLists(t *testing.T) {
 	if err := parquet.Write(&file, []lists{{"ann", []string{"apple"}, noon.UnixMilli()}}); err != nil {
 		t.Fatal(err)
 	}
-	h.Words.Columns = nil
+	h.Mapping.Columns = nil
 	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.parquet", file.Bytes())}); err == nil || !strings.Contains(err.Error(), `the column "item_id" for item_id is a list`) {
 		t.Errorf("a list with the name of a field ends in %v", err)
 	}

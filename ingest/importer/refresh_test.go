@@ -12,7 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// many returns users until there were n.
+// many returns n users and then io.EOF.
 func many(n int) func() (string, error) {
 	at := 0
 	return func() (string, error) {
@@ -24,11 +24,11 @@ func many(n int) func() (string, error) {
 	}
 }
 
-func TestRefreshesWaitForThoseBefore(t *testing.T) {
+func TestRefreshesAreThrottled(t *testing.T) {
 	var waiting, published, most int64
 	r := &Refresher{
 		Lag: func(context.Context) (int64, error) {
-			waiting = max(0, waiting-300) // who answers them goes on
+			waiting = max(0, waiting-300) // the inference service processes some
 			return waiting, nil
 		},
 		Publish: func(_ context.Context, messages ...kafka.Message) error {
@@ -48,7 +48,7 @@ func TestRefreshesWaitForThoseBefore(t *testing.T) {
 	}
 }
 
-func TestRefreshesDoNotWaitForNobody(t *testing.T) {
+func TestRefreshesWithoutInference(t *testing.T) {
 	var published int
 	r := &Refresher{
 		Lag: func(context.Context) (int64, error) { return 10_000, nil },
@@ -64,13 +64,13 @@ func TestRefreshesDoNotWaitForNobody(t *testing.T) {
 	}
 }
 
-func TestRefreshesWaitForKafka(t *testing.T) {
+func TestRefreshesRetryKafka(t *testing.T) {
 	for _, c := range []struct {
 		broken error
-		gone   bool // after a while
+		gone   bool // recovers after a while
 		want   int  // refreshes
 	}{
-		{fmt.Errorf("look up the lag: %w", kafka.NotCoordinatorForGroup), true, 3}, // a Kafka that has just started
+		{fmt.Errorf("look up the lag: %w", kafka.NotCoordinatorForGroup), true, 3}, // Kafka has just started
 		{io.ErrUnexpectedEOF, true, 3},
 		{fmt.Errorf("look up the lag: %w", kafka.GroupAuthorizationFailed), false, 0},
 	} {

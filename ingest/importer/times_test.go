@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Times as databases, languages and spreadsheets export them; all say that it is noon.
-func TestTimesAsTheyAreWritten(t *testing.T) {
+// Times as databases, languages and spreadsheets export them; all are noon.
+func TestParseTime(t *testing.T) {
 	const dayFirst, monthFirst = "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M %p"
 	for _, c := range []struct{ text, format string }{
 		{"2026-03-01 12:00:00 ", ""},
@@ -47,7 +47,7 @@ func TestTimesAsTheyAreWritten(t *testing.T) {
 		{"2026-03-01T12:00:00.25Z", monthFirst}, // with a fraction
 		{"Mar  1 2026 12:00PM", "%b %e %Y %I:%M%p"},
 	} {
-		w := Words{}
+		w := Mapping{}
 		if strings.Contains(c.format, "not noon") {
 			if at, ok := w.parseTime(c.text); !ok || at.Hour() != 15 {
 				t.Errorf("%q is %v (%v), want 15:00", c.text, at, ok)
@@ -64,8 +64,8 @@ func TestTimesAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-// A time that could be another one is not guessed.
-func TestTimesThatAreNotUnderstood(t *testing.T) {
+// Ambiguous times are not guessed.
+func TestAmbiguousTimes(t *testing.T) {
 	for _, c := range []struct{ text, format string }{
 		{"01/03/2026 12:00", ""},
 		{"01.03.2026", ""},
@@ -78,7 +78,7 @@ func TestTimesThatAreNotUnderstood(t *testing.T) {
 		{"NaN", ""},
 		{"1e300", ""},
 	} {
-		var w Words
+		var w Mapping
 		if c.format != "" {
 			var err error
 			if w.TimeFormats, err = ParseTimeFormats([]string{c.format}); err != nil {
@@ -86,8 +86,8 @@ func TestTimesThatAreNotUnderstood(t *testing.T) {
 			}
 		}
 		at, ok := w.parseTime(c.text)
-		if ok && anyReading.isTime(c.text) {
-			t.Errorf("%q by %q is taken for %v", c.text, c.format, at)
+		if ok && anyOptions.isTime(c.text) {
+			t.Errorf("%q by %q is parsed as %v", c.text, c.format, at)
 		}
 	}
 	for text, want := range map[string]string{
@@ -100,13 +100,13 @@ func TestTimesThatAreNotUnderstood(t *testing.T) {
 	}
 }
 
-// The first format that fits counts, so that their order decides between days and months.
+// The first format that matches is used, so that the order decides between days and months.
 func TestTimeFormatsInOrder(t *testing.T) {
 	formats, err := ParseTimeFormats([]string{"%d/%m/%Y", "%m/%d/%Y"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := Words{TimeFormats: formats}
+	w := Mapping{TimeFormats: formats}
 	for text, month := range map[string]time.Month{"01/03/2026": time.March, "03/28/2026": time.March} {
 		if at, ok := w.parseTime(text); !ok || at.Month() != month {
 			t.Errorf("%s is %v", text, at)
@@ -114,29 +114,29 @@ func TestTimeFormatsInOrder(t *testing.T) {
 	}
 }
 
-// A time is told as it is written, and the row is kept with it.
-func TestTimesAreToldAsWritten(t *testing.T) {
+// Errors quote a time as it is written, and the rejected row contains it.
+func TestTimeErrorsQuoteTheFile(t *testing.T) {
 	for _, c := range []struct{ name, text, want, kept string }{
-		{"a.csv", "user_id,item_id,timestamp\nu,i,01/03/2026 12:00\n", `"01/03/2026 12:00" is no time that is understood`, `"01/03/2026 12:00"`},
+		{"a.csv", "user_id,item_id,timestamp\nu,i,01/03/2026 12:00\n", `"01/03/2026 12:00" is not a time`, `"01/03/2026 12:00"`},
 		{"a.csv", "user_id,item_id,timestamp\nu,i,16119036\n", `"16119036" is 1970-07-06T13:30:36Z, before 1990-01-01`, `16119036`},
 		{"a.csv", "user_id,item_id,timestamp\nu,i,99999999999\n", `"99999999999" is 5138-11-16T09:46:39Z, more than 24h0m0s ahead`, `99999999999`},
 		{"a.jsonl", `{"user_id": "u", "item_id": "i", "timestamp": 1611903}`, `"1611903" is 1970-01-19T15:45:03Z, before`, `1611903`},
-		{"a.jsonl", `{"user": "u", "item": "i", "t": "noon"}`, `"noon" is no time`, `"noon"`},
+		{"a.jsonl", `{"user": "u", "item": "i", "t": "noon"}`, `"noon" is not a time`, `"noon"`},
 		{"ratings.dat", "1::2::3::16119036\n", `"16119036" is 1970-07-06T13:30:36Z`, `16119036`},
 		{"a.inter", "user_id:token\titem_id:token\ttimestamp:float\nu\ti\t99999999999\n", `"99999999999" is 5138`, `99999999999`},
-		{"a.csv", "user_id,item_id,timestamp\nu,i," + strings.Repeat("9", 1000) + "x\n", `9"... is no time`, `"99999`},
+		{"a.csv", "user_id,item_id,timestamp\nu,i," + strings.Repeat("9", 1000) + "x\n", `9"... is not a time`, `"99999`},
 	} {
 		h := newHarness()
 		if strings.Contains(c.text, `"t"`) {
-			h.Words.Columns = Columns{"user": "user_id", "item": "item_id", "t": "timestamp"}
+			h.Mapping.Columns = Columns{"user": "user_id", "item": "item_id", "t": "timestamp"}
 		}
 		_, err := Run(t.Context(), h.Config, h, []string{write(t, c.name, []byte(c.text))})
-		if err == nil || len(h.refused) != 1 || h.refused[0].Reason != "bad_timestamp" || !strings.Contains(h.refused[0].Detail, c.want) || !strings.Contains(string(h.refused[0].Value), `"timestamp":`+c.kept) {
-			t.Errorf("%q: refused %+v (%s), error %v, want %q and %s kept", c.text, h.refused, h.refused[0].Value, err, c.want, c.kept)
+		if err == nil || len(h.rejected) != 1 || h.rejected[0].Reason != "bad_timestamp" || !strings.Contains(h.rejected[0].Detail, c.want) || !strings.Contains(string(h.rejected[0].Value), `"timestamp":`+c.kept) {
+			t.Errorf("%q: rejected %+v (%s), error %v, want %q and %s kept", c.text, h.rejected, h.rejected[0].Value, err, c.want, c.kept)
 			continue
 		}
-		if !strings.Contains(h.refused[0].Detail, "--time-format") {
-			t.Errorf("%q: refused because %s", c.text, h.refused[0].Detail)
+		if !strings.Contains(h.rejected[0].Detail, "--time-format") {
+			t.Errorf("%q: rejected because %s", c.text, h.rejected[0].Detail)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func FuzzTimeFormat(f *testing.F) {
 	f.Add("%d/%m/%Y %H:%M:%S", "01/03/2026 12:00:00")
 	f.Add("02.01.2006", "01.03.2026")
 	f.Fuzz(func(_ *testing.T, format, text string) {
-		w := Words{}
+		w := Mapping{}
 		w.TimeFormats, _ = ParseTimeFormats([]string{format})
 		w.parseTime(text)
 	})

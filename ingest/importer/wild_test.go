@@ -13,9 +13,9 @@ import (
 	"github.com/parquet-go/parquet-go/deprecated"
 )
 
-// Files as shops, databases and spreadsheets write them: all say that ann clicked on an apple
+// Files as shops, databases and spreadsheets write them; all contain that ann clicked on an apple
 // at noon.
-func TestFilesAsTheyAreFound(t *testing.T) {
+func TestRealWorldFiles(t *testing.T) {
 	const noon = "1772366400"
 	renamed := []string{"user_id=customer", "item_id=sku", "timestamp=at", "type=what"}
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestFilesAsTheyAreFound(t *testing.T) {
 	} {
 		h := newHarness()
 		var err error
-		if h.Words.Columns, err = ParseColumns(c.columns); err != nil {
+		if h.Mapping.Columns, err = ParseColumns(c.columns); err != nil {
 			t.Fatal(err)
 		}
 		kind := "click"
@@ -52,40 +52,40 @@ func TestFilesAsTheyAreFound(t *testing.T) {
 			c.content += "ann\tapple\t" + noon + "\n"
 			kind = "view"
 		}
-		h.Words.Types = Types{"opened": "click"}
+		h.Mapping.Types = Types{"opened": "click"}
 		if strings.HasSuffix(c.file, ".inter") {
-			h.Words.Types = nil
+			h.Mapping.Types = nil
 		}
 		path := write(t, c.file, []byte(c.content))
 		if got, want := h.run(t, path), (Result{Rows: 1, Appended: 1, Users: 1}); got != want {
-			t.Errorf("%s: got %+v, want %+v; refused %+v", c.name, got, want, h.refused)
+			t.Errorf("%s: got %+v, want %+v; rejected %+v", c.name, got, want, h.rejected)
 			continue
 		}
 		if e := h.events["ann"][0]; e.Item != "apple" || e.Type != kind || e.Time.Format(time.RFC3339) != "2026-03-01T12:00:00Z" {
 			t.Errorf("%s: the event is %+v", c.name, e)
 		}
-		if got, want := h.run(t, path), (Result{Rows: 1, Known: 1, Users: 1}); got != want {
+		if got, want := h.run(t, path), (Result{Rows: 1, Duplicates: 1, Users: 1}); got != want {
 			t.Errorf("%s, the second time: got %+v, want %+v", c.name, got, want)
 		}
 	}
 }
 
-// What cannot be understood is told with what there is, and what to do.
-func TestOtherFilesAreExplained(t *testing.T) {
+// Errors name what the file contains, and what to do.
+func TestMappingErrors(t *testing.T) {
 	for _, c := range []struct{ name, content, columns, want string }{
-		{"a.csv", "visitorid,itemid,timestamp\n", "", `no column "user_id" among visitorid, itemid, timestamp: name the one that it is with --column user_id=COLUMN`},
-		{"a.csv", "user_id,userId,item_id,timestamp\n", "", `two columns "user_id": say which one it is with --column user_id=COLUMN`},
+		{"a.csv", "visitorid,itemid,timestamp\n", "", `no column "user_id" among visitorid, itemid, timestamp: map another one with --column user_id=COLUMN`},
+		{"a.csv", "user_id,userId,item_id,timestamp\n", "", `two columns "user_id": choose one with --column user_id=COLUMN`},
 		{"a.csv", "user_id,item_id,timestamp\n", "type=action", `no column "action" for type among user_id, item_id, timestamp`},
 		{"a.jsonl", `{"who": "ann"}`, "user_id=who", `no column "item_id" among who`},
-		{"a.json", `[{"user_id": "ann"}]`, "", "write one object a line"},
+		{"a.json", `[{"user_id": "ann"}]`, "", "write one object in each line"},
 		{"a.csv", "\xff\xfeu\x00", "", "save it as UTF-8"},
 		{"a.csv", "u\x00s\x00e\x00r\x00\n\x00", "", "UTF-16 without a byte order mark"},
 		{"a.jsonl", "\x00{\x00\"\x00u", "", "UTF-16 without a byte order mark"},
-		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "--column, --event-type and --no-header are for others"},
+		{"ratings.dat", "1::2::3::978300760\n", "user_id=who", "cannot be combined with --column, --event-type and --no-header"},
 	} {
 		h := newHarness()
 		if c.columns != "" {
-			h.Words.Columns, _ = ParseColumns([]string{c.columns})
+			h.Mapping.Columns, _ = ParseColumns([]string{c.columns})
 		}
 		path := write(t, c.name, []byte(c.content))
 		if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
@@ -119,8 +119,8 @@ func TestParseTypes(t *testing.T) {
 	}
 }
 
-// A row of objects that is unlike the first one is refused alone.
-func TestObjectsUnlikeTheFirst(t *testing.T) {
+// An object that differs from the first one is rejected alone.
+func TestJSONObjectsThatDiffer(t *testing.T) {
 	h := newHarness()
 	path := write(t, "a.jsonl", []byte(strings.Join([]string{
 		`{"user_id": 1, "item_id": 2, "timestamp": 1772366400}`,
@@ -130,23 +130,23 @@ func TestObjectsUnlikeTheFirst(t *testing.T) {
 		`{"user_id": 1, "item_id": null, "timestamp": 1772366400}`,
 		`{"user_id": 1, "item_id": 3, "timestamp": 1772366400, "context": {"a": 1}}`,
 	}, "\n")))
-	if got, want := h.run(t, path), (Result{Rows: 6, Appended: 2, Refused: 4, Users: 1}); got != want {
-		t.Fatalf("got %+v, want %+v; refused %+v", got, want, h.refused)
+	if got, want := h.run(t, path), (Result{Rows: 6, Appended: 2, Rejected: 4, Users: 1}); got != want {
+		t.Fatalf("got %+v, want %+v; rejected %+v", got, want, h.rejected)
 	}
 	var reasons []string
-	for _, r := range h.refused {
+	for _, r := range h.rejected {
 		reasons = append(reasons, r.Reason)
 	}
 	if want := []string{ReasonBadRow, "missing_field", "not_json", "missing_field"}; !slices.Equal(reasons, want) {
-		t.Errorf("refused because of %v, want %v", reasons, want)
+		t.Errorf("rejected because of %v, want %v", reasons, want)
 	}
 	if e := h.events["1"][1]; e.Item != "3" || string(e.Context) != `{"a": 1}` {
 		t.Errorf("the last event is %+v", e)
 	}
 }
 
-// Parquet as pandas and Spark write it: numbers as ids, and times as days, nanoseconds and INT96.
-func TestParquetAsItIsFound(t *testing.T) {
+// Parquet as pandas and Spark write it: numeric ids, and times as days, nanoseconds and INT96.
+func TestRealWorldParquet(t *testing.T) {
 	type days struct {
 		User int64 `parquet:"userId"`
 		Item int32 `parquet:"item_id"`
@@ -179,7 +179,7 @@ func TestParquetAsItIsFound(t *testing.T) {
 		}
 		h := newHarness()
 		if got, want := h.run(t, write(t, "a.parquet", file.Bytes())), (Result{Rows: 1, Appended: 1, Users: 1}); got != want {
-			t.Errorf("%s: got %+v, want %+v; refused %+v", name, got, want, h.refused)
+			t.Errorf("%s: got %+v, want %+v; rejected %+v", name, got, want, h.rejected)
 			continue
 		}
 		if e := h.events["7"][0]; e.Item != "8" || !e.Time.Equal(c.want) {
@@ -188,12 +188,12 @@ func TestParquetAsItIsFound(t *testing.T) {
 	}
 }
 
-func FuzzObjects(f *testing.F) {
+func FuzzJSONReader(f *testing.F) {
 	f.Add([]byte(`{"userId": 7, "itemId": "8", "timestamp": "2026-03-01 12:00:00", "context": {}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := &objects{lines: newLines(bytes.NewReader(data)), reading: anyReading}
+		r := &jsonReader{lines: newLineReader(bytes.NewReader(data)), options: anyOptions}
 		readAll(t, r)
-		r.lines, r.left = newLines(bytes.NewReader(data)), nil
+		r.lines, r.pending = newLineReader(bytes.NewReader(data)), nil
 		if next, err := r.next(); err == nil && next.err == nil && json.Valid(data) && !json.Valid(next.value) {
 			t.Fatalf("%q comes to %q", data, next.value)
 		}

@@ -36,7 +36,7 @@ func (a *Dir) NewSegment(partition int, offset int64) (*SegmentWriter, error) {
 		writer, err = Create(file.Name(), segmentGroup)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("begin a segment of the history: %w", err)
+		return nil, fmt.Errorf("create a history segment: %w", err)
 	}
 	return &SegmentWriter{archive: a, partition: partition, offset: offset, writer: writer}, nil
 }

@@ -65,7 +65,9 @@ func TestExportsCanBeImported(t *testing.T) {
 	}
 	importing := importer.Config{
 		Limits: event.DefaultLimits(), Progress: noProgress{}, Logger: slog.New(slog.DiscardHandler),
-		Refuse: func(_ context.Context, refused []importer.Refused) error { return fmt.Errorf("refused %+v", refused) },
+		Reject: func(_ context.Context, rejected []importer.RejectedRow) error {
+			return fmt.Errorf("rejected %+v", rejected)
+		},
 	}
 	for _, name := range []string{"all.jsonl", "all.ndjson", "all.csv", "all.jsonl.gz", "all.csv.gz", "all.JSONL.zst", "all.csv.zst", "all.parquet"} {
 		path := filepath.Join(t.TempDir(), name)

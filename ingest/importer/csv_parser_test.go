@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// rowsOf are n lines of a table of users, items, titles and times.
+// rowsOf returns n lines of a table of users, items, titles and times.
 func rowsOf(from, n int) string {
 	var text strings.Builder
 	for i := from; i < from+n; i++ {
@@ -21,13 +21,13 @@ func rowsOf(from, n int) string {
 	return text.String()
 }
 
-// A malformed record is refused by its line, and every other line is imported.
+// A malformed record is rejected by its line, and every other line is imported.
 func TestStrayQuotes(t *testing.T) {
 	const header = "user_id,item_id,title,timestamp\n"
 	for _, c := range []struct {
 		name, file, text string
 		rows             int64
-		refused          []int64 // lines
+		rejected         []int64 // lines
 	}{
 		{"two that pair up behind a text", "a.csv", header + rowsOf(0, 9) + "u9,i9,\"song,1611903670\n" + rowsOf(10, 1490) + "u1,i2,other\" song,1611905161\n" + rowsOf(1501, 499), 2000, []int64{11, 1502}},
 		{"two that pair up before a separator", "a.csv", header + "u9,i9,\"song,1611903670\n" + rowsOf(10, 1490) + "u1,i2,song\",1611905161\n" + rowsOf(1501, 9), 1501, []int64{2, 1493}},
@@ -52,49 +52,49 @@ func TestStrayQuotes(t *testing.T) {
 	} {
 		h := newHarness()
 		result := h.run(t, write(t, c.file, []byte(c.text)))
-		var refused []int64
-		for _, r := range h.refused {
-			refused = append(refused, r.Line)
+		var rejected []int64
+		for _, r := range h.rejected {
+			rejected = append(rejected, r.Line)
 			if r.Reason != ReasonBadRow || len(r.Value) == 0 || bytes.ContainsAny(r.Value, "\r\n") {
-				t.Errorf("%s: refused %+v, want the line as it is", c.name, r)
+				t.Errorf("%s: rejected %+v, want the line unchanged", c.name, r)
 			}
 		}
-		if result.Rows != c.rows || result.Appended+result.Known+result.Refused != c.rows || !slices.Equal(refused, c.refused) {
-			t.Errorf("%s: got %+v, lines %d refused, want %d rows and lines %d", c.name, result, refused, c.rows, c.refused)
+		if result.Rows != c.rows || result.Appended+result.Duplicates+result.Rejected != c.rows || !slices.Equal(rejected, c.rejected) {
+			t.Errorf("%s: got %+v, lines %d rejected, want %d rows and lines %d", c.name, result, rejected, c.rows, c.rejected)
 		}
 	}
 }
 
-// A line that is too long is refused alone, and not held in memory.
+// A line that is too long is rejected alone, and not held in memory.
 func TestLongLines(t *testing.T) {
 	h := newHarness()
 	long := strings.Repeat("x", 3*maxRow)
 	path := write(t, "a.csv", []byte("user_id,item_id,timestamp\nu,\""+long+"\",1611903670\nu,i,1611903670\nu,"+long+",1611903671\nu,\""+strings.Repeat(strings.Repeat("x", 2000)+"\n", maxRow/1000)+"\",1611903671\nu,j,1611903672\n"))
 	result := h.run(t, path)
-	if len(h.events["u"]) != 2 || result.Rows != result.Refused+2 || result.Refused < 4 {
+	if len(h.events["u"]) != 2 || result.Rows != result.Rejected+2 || result.Rejected < 4 {
 		t.Errorf("got %+v and %+v, want the two short rows", result, h.events)
 	}
-	if r := h.refused[0]; r.Line != 2 || !strings.Contains(r.Detail, "is a quote not closed?") || len(r.Value) > maxRow {
-		t.Errorf("line %d is refused with %d bytes: %s", r.Line, len(r.Value), r.Detail)
+	if r := h.rejected[0]; r.Line != 2 || !strings.Contains(r.Detail, "is a quote not closed?") || len(r.Value) > maxRow {
+		t.Errorf("line %d is rejected with %d bytes: %s", r.Line, len(r.Value), r.Detail)
 	}
 }
 
-// No line is parsed more than twice, or a file with many quotes would take for ever.
-func TestManyQuotesAreReadInTime(t *testing.T) {
+// No line is parsed more than twice: a file with many quotes would take too long.
+func TestManyQuotesAreFast(t *testing.T) {
 	h := newHarness()
 	const rows = 100_000
 	text := "user_id,item_id,title,timestamp\n" + rowsOf(0, 1) + strings.Repeat("u,i,\"a,1611903670\n", rows)
-	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.csv", []byte(text))}); err != nil || len(h.refused) != rows {
-		t.Errorf("%d of %d rows are refused, error %v", len(h.refused), rows, err)
+	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.csv", []byte(text))}); err != nil || len(h.rejected) != rows {
+		t.Errorf("%d of %d rows are rejected, error %v", len(h.rejected), rows, err)
 	}
 }
 
-func newRecords(data []byte, separator byte) *records {
-	return &records{lines: newLines(bufio.NewReader(bytes.NewReader(data))), separator: separator, quotes: true}
+func newParser(data []byte, separator byte) *csvParser {
+	return &csvParser{lines: newLineReader(bufio.NewReader(bytes.NewReader(data))), separator: separator, quotes: true}
 }
 
-// What encoding/csv can read is read alike, but for blanks around fields without quotes.
-func FuzzRecordsLikeEncodingCSV(f *testing.F) {
+// Files that encoding/csv accepts are parsed equally, except for blanks around unquoted fields.
+func FuzzCSVLikeEncodingCSV(f *testing.F) {
 	f.Add([]byte(csvText))
 	f.Add([]byte("a,\"b\nc\"\"d\", e \r\n\r\n\"\",\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -104,7 +104,7 @@ func FuzzRecordsLikeEncodingCSV(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := newRecords(data, ',')
+		got := newParser(data, ',')
 		for i := 0; ; {
 			rec, err := got.next()
 			for i < len(all) && len(all[i]) == 1 && strings.TrimSpace(all[i][0]) == "" && (err != nil || !sameFields(rec.fields, all[i])) {
@@ -128,8 +128,8 @@ func sameFields(a, b []string) bool {
 	return slices.EqualFunc(a, b, func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) })
 }
 
-// What encoding/csv writes is read exactly.
-func FuzzRecordsOfWriter(f *testing.F) {
+// Records that encoding/csv writes are parsed exactly.
+func FuzzCSVRoundTrip(f *testing.F) {
 	f.Add("a", "b\n\"c", " d,", true)
 	f.Fuzz(func(t *testing.T, a, b, c string, crlf bool) {
 		var out bytes.Buffer
@@ -137,7 +137,7 @@ func FuzzRecordsOfWriter(f *testing.F) {
 		w.UseCRLF = crlf
 		record := []string{a, b, c, "x"}
 		_ = w.WriteAll([][]string{record, record})
-		got := newRecords(out.Bytes(), ',')
+		got := newParser(out.Bytes(), ',')
 		for range 2 {
 			rec, err := got.next()
 			if err != nil || rec.err != nil || !sameFields(normalized(rec.fields), normalized(record)) {
@@ -150,7 +150,7 @@ func FuzzRecordsOfWriter(f *testing.F) {
 	})
 }
 
-// normalized has the line ends that CSV cannot tell apart.
+// normalized replaces the line breaks that CSV cannot distinguish.
 func normalized(fields []string) (all []string) {
 	for _, field := range fields {
 		all = append(all, strings.ReplaceAll(field, "\r", ""))
@@ -158,12 +158,12 @@ func normalized(fields []string) (all []string) {
 	return all
 }
 
-// Every line that is not empty is in one record, in order, whatever the quotes.
-func FuzzRecordsAccountForLines(f *testing.F) {
+// Every line that is not blank is in one record, in order, for any quotes.
+func FuzzCSVLosesNoLine(f *testing.F) {
 	f.Add([]byte("user_id,item_id,timestamp\nu,\"i,1611903670\nu,i,1611903670\nu,i\",1611903670\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := newRecords(data, ',')
-		r.want, r.isRow = 3, func(fields []string) bool { return anyReading.isTime(fields[2]) }
+		r := newParser(data, ',')
+		r.want, r.isRow = 3, func(fields []string) bool { return anyOptions.isTime(fields[2]) }
 		lines := strings.SplitAfter(string(data), "\n")
 		next := int64(1) // line that must be in a record
 		for {
@@ -190,12 +190,12 @@ func FuzzRecordsAccountForLines(f *testing.F) {
 	})
 }
 
-// lastLine is the number of the line that the latest record ends with.
-func (r *records) lastLine() int64 {
-	if r.at > 0 {
-		return r.ahead[r.at-1].number
+// lastLine returns the number of the last line of the latest record.
+func (p *csvParser) lastLine() int64 {
+	if p.at > 0 {
+		return p.ahead[p.at-1].number
 	}
-	return r.lines.number - int64(len(r.ahead))
+	return p.lines.number - int64(len(p.ahead))
 }
 
 func BenchmarkCSV(b *testing.B) {
@@ -211,7 +211,7 @@ func BenchmarkCSV(b *testing.B) {
 	data := []byte(text.String())
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		c, err := newCSV(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyReading)
+		c, err := newCSVReader(bufio.NewReaderSize(bytes.NewReader(data), lineBuffer), anyOptions)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"genrec/pkg/event"
 )
 
-// folder writes files, whose names may have folders.
+// folder writes files, whose names may contain folders.
 func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -33,9 +33,9 @@ func csvOf(user string) string {
 	return fmt.Sprintf("user_id,item_id,timestamp\n%s,apple,2026-03-01 12:00:00\n", user)
 }
 
-// A folder of parts is imported as Spark writes it: without the files beside the data, and past
-// empty parts of every format.
-func TestFoldersOfParts(t *testing.T) {
+// A folder is imported as Spark writes it: without metadata files, and skipping empty files of every
+// format.
+func TestFolders(t *testing.T) {
 	type row struct {
 		User string `parquet:"user_id"`
 		Item string `parquet:"item_id"`
@@ -68,8 +68,8 @@ func TestFoldersOfParts(t *testing.T) {
 	}
 	for _, path := range []string{root, link} {
 		h.events = make(map[string][]event.Event)
-		if got, want := h.run(t, path), (Result{Rows: 6, Appended: 4, Known: 2, Users: 4}); got != want {
-			t.Errorf("got %+v, want %+v; refused %+v", got, want, h.refused)
+		if got, want := h.run(t, path), (Result{Rows: 6, Appended: 4, Duplicates: 2, Users: 4}); got != want {
+			t.Errorf("got %+v, want %+v; rejected %+v", got, want, h.rejected)
 		}
 	}
 	// The same parts by name.
@@ -77,13 +77,13 @@ func TestFoldersOfParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.run(t, parts...), (Result{Rows: 5, Known: 5, Users: 4}); got != want {
+	if got, want := h.run(t, parts...), (Result{Rows: 5, Duplicates: 5, Users: 4}); got != want {
 		t.Errorf("by name: got %+v, want %+v", got, want)
 	}
 }
 
-// Columns that are folders count as others, as Spark's partitionBy and Hive write them.
-func TestPartitions(t *testing.T) {
+// Partition columns, as Spark's partitionBy and Hive write them, count like others.
+func TestPartitionColumns(t *testing.T) {
 	const line = `{"item_id": "apple", "timestamp": "2026-03-01T12:00:00Z"}`
 	root := folder(t, map[string]string{
 		"type=click/who=ann/a.csv":                          "item_id,timestamp\napple,2026-03-01 12:00:00\n",
@@ -92,9 +92,9 @@ func TestPartitions(t *testing.T) {
 		"day=2026-03-01/x.csv":                              "who,item_id,timestamp,day\ndee,apple,2026-03-01 12:00:00,7\n",
 	})
 	h := newHarness()
-	h.Words.Columns = Columns{"who": "user_id"}
+	h.Mapping.Columns = Columns{"who": "user_id"}
 	if got := h.run(t, root); got.Appended != 4 {
-		t.Fatalf("got %+v, refused %+v", got, h.refused)
+		t.Fatalf("got %+v, rejected %+v", got, h.rejected)
 	}
 	for user, kind := range map[string]string{"ann": "click", "b b": "purchase", "cid": "view", "dee": "view"} {
 		if events := h.events[user]; len(events) != 1 || events[0].Type != kind || events[0].Item != "apple" {
@@ -103,10 +103,10 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-func TestFoldersThatAreNone(t *testing.T) {
+func TestFolderErrors(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		"has no files but those": {"_SUCCESS": ""},
-		"README: is none of":     {"README": "about", "a.csv": csvOf("ann")},
+		"has no files, apart from those": {"_SUCCESS": ""},
+		"README: is none of":             {"README": "about", "a.csv": csvOf("ann")},
 	} {
 		h := newHarness()
 		root := folder(t, files)
@@ -116,6 +116,6 @@ func TestFoldersThatAreNone(t *testing.T) {
 	}
 	h := newHarness()
 	if _, err := Run(t.Context(), h.Config, h, []string{write(t, "a.csv", []byte(csvOf("ann"))), "/no/such.csv"}); err == nil || len(h.events) > 0 {
-		t.Errorf("a missing file ends in %v after %v was imported, want nothing imported", err, h.events)
+		t.Errorf("with a missing file: error %v after %v was imported, want nothing imported", err, h.events)
 	}
 }

@@ -22,29 +22,28 @@ func parsedColumns(t *testing.T, pairs string) Columns {
 	return columns
 }
 
-// An array of events in a line becomes an event for each element, and what is wrong with one is
-// told with its place.
-func TestEventsInsideOfLines(t *testing.T) {
+// An array of events in a line becomes an event for each element; errors name the element.
+func TestJSONArrays(t *testing.T) {
 	h := newHarness()
-	h.Words.Columns = parsedColumns(t, "user_id=session item_id=events.aid timestamp=events.ts type=events.type")
-	h.Words.Types = Types{"clicks": "click", "carts": "add_to_cart"}
-	if got, want := h.run(t, write(t, "a.jsonl", []byte(sessionsText))), (Result{Rows: 6, Appended: 3, Refused: 3, Users: 2}); got != want {
-		t.Fatalf("got %+v, want %+v; refused %+v", got, want, h.refused)
+	h.Mapping.Columns = parsedColumns(t, "user_id=session item_id=events.aid timestamp=events.ts type=events.type")
+	h.Mapping.Types = Types{"clicks": "click", "carts": "add_to_cart"}
+	if got, want := h.run(t, write(t, "a.jsonl", []byte(sessionsText))), (Result{Rows: 6, Appended: 3, Rejected: 3, Users: 2}); got != want {
+		t.Fatalf("got %+v, want %+v; rejected %+v", got, want, h.rejected)
 	}
 	if e := h.events["42"]; len(e) != 2 || e[0].Item != "7" || e[0].Type != "click" || e[1].Item != "8" || e[1].Type != "add_to_cart" || e[1].Time.UnixMilli() != 1_661_200_020_000 {
 		t.Errorf("the events of 42 are %+v", e)
 	}
-	var told []string
-	for _, r := range h.refused {
-		told = append(told, fmt.Sprintf("%d %s %.30s", r.Line, r.Reason, r.Detail))
+	var got []string
+	for _, r := range h.rejected {
+		got = append(got, fmt.Sprintf("%d %s %.33s", r.Line, r.Reason, r.Detail))
 	}
-	want := []string{"3 missing_field events[1]: item_id", `3 bad_timestamp events[2]: "later" is no time `, "3 bad_row events[3]: events.aid: 5 is no"}
-	if !slices.Equal(told, want) {
-		t.Errorf("refused\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+	want := []string{"3 missing_field events[1]: item_id", `3 bad_timestamp events[2]: "later" is not a time `, "3 bad_row events[3]: events.aid: 5 is not a"}
+	if !slices.Equal(got, want) {
+		t.Errorf("rejected\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-func TestPathsInJSON(t *testing.T) {
+func TestJSONPaths(t *testing.T) {
 	for _, c := range []struct {
 		name, columns, text string
 		want                string // users and items
@@ -59,7 +58,7 @@ func TestPathsInJSON(t *testing.T) {
 		{"numbers of many digits as ids", "", `{"user_id": 12345678901234567890, "item_id": 7, "timestamp": 1661200010}`, "12345678901234567890:7"},
 	} {
 		h := newHarness()
-		h.Words.Columns = parsedColumns(t, c.columns)
+		h.Mapping.Columns = parsedColumns(t, c.columns)
 		h.run(t, write(t, "a.jsonl", []byte(c.text)))
 		var got []string
 		for user, events := range h.events {
@@ -68,26 +67,26 @@ func TestPathsInJSON(t *testing.T) {
 			}
 		}
 		if strings.Join(got, " ") != c.want {
-			t.Errorf("%s: got %q, want %s; refused %+v", c.name, got, c.want, h.refused)
+			t.Errorf("%s: got %q, want %s; rejected %+v", c.name, got, c.want, h.rejected)
 		}
 	}
 }
 
-func TestJSONThatIsExplained(t *testing.T) {
+func TestJSONErrors(t *testing.T) {
 	for _, c := range []struct{ text, columns, want string }{
-		{sessionsText, "", `no column "user_id" among events.aid, events.ts, events.type, session: name the one that it is with --column user_id=COLUMN`},
-		{`{"visitor": "ann", "item_id": "a", "timestamp": 1661200010}`, "", `no column "user_id" among item_id, timestamp, visitor: name the one that it is with --column user_id=COLUMN`},
-		{`{"user": {"id": 1}, "item": {"id": 2}, "timestamp": 1661200010}`, "", `no column "user_id" among item.id, timestamp, user.id: name`},
-		{sessionsText, "user_id=session item_id=events.sku timestamp=events.ts", "bad_row (events[3]: events.sku: 5 is no object)"},
+		{sessionsText, "", `no column "user_id" among events.aid, events.ts, events.type, session: map another one with --column user_id=COLUMN`},
+		{`{"visitor": "ann", "item_id": "a", "timestamp": 1661200010}`, "", `no column "user_id" among item_id, timestamp, visitor: map another one with --column user_id=COLUMN`},
+		{`{"user": {"id": 1}, "item": {"id": 2}, "timestamp": 1661200010}`, "", `no column "user_id" among item.id, timestamp, user.id: map`},
+		{sessionsText, "user_id=session item_id=events.sku timestamp=events.ts", "bad_row (events[3]: events.sku: 5 is not an object)"},
 		{sessionsText, "user_id=session item_id=event.aid timestamp=events.ts", `line 1: there is no column "event.aid" for item_id among events.aid, events.ts`},
 		{`{"u": 1, "a": [1, 2], "t": [1661200010, 1661200011]}`, "user_id=u item_id=a timestamp=t", "a and t are two arrays"},
 		{`{"u": 1, "l": [{"m": [{"i": 1}]}], "t": 1661200010}`, "user_id=u item_id=l.m.i timestamp=t", "m is an array inside of the array l"},
 		{`{"u": 1, "i": "a", "t": 1661200010}`, "user_id=u item_id=i.sku timestamp=t", `i.sku for item_id: i is "a", want an object or an array`},
-		{`{"user_id": 1.5, "item_id": "a", "timestamp": 1661200010}`, "", "1.5 is no whole number, want a text"},
-		{`{"user_id": true, "item_id": "a", "timestamp": 1661200010}`, "", "true is neither a text nor a number"},
+		{`{"user_id": 1.5, "item_id": "a", "timestamp": 1661200010}`, "", "1.5 is not an integer, want a string"},
+		{`{"user_id": true, "item_id": "a", "timestamp": 1661200010}`, "", "true is neither a string nor a number"},
 	} {
 		h := newHarness()
-		h.Words.Columns = parsedColumns(t, c.columns)
+		h.Mapping.Columns = parsedColumns(t, c.columns)
 		path := write(t, "a.jsonl", []byte(c.text))
 		if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "event_id") {
 			t.Errorf("%s with %q: error %v, want one with the path and %q", c.text, c.columns, err, c.want)
@@ -95,7 +94,7 @@ func TestJSONThatIsExplained(t *testing.T) {
 	}
 }
 
-// An import that was stopped within a line does that line again.
+// An import that was stopped within a line imports that line again.
 func TestResumeWithinALine(t *testing.T) {
 	var line strings.Builder
 	const events = 3*batchRows + 10
@@ -103,18 +102,18 @@ func TestResumeWithinALine(t *testing.T) {
 	for i := range events {
 		fmt.Fprintf(&line, `{"i": "i%d", "t": %d},`, i, 1_661_200_010_000+i)
 	}
-	path, place := write(t, "a.jsonl", []byte(strings.TrimSuffix(line.String(), ",")+"]}\n")), filepath.Join(t.TempDir(), "place")
+	path, resume := write(t, "a.jsonl", []byte(strings.TrimSuffix(line.String(), ",")+"]}\n")), filepath.Join(t.TempDir(), "resume")
 	open := func() *harness {
 		h := newHarness()
-		h.Words.Columns = parsedColumns(t, "user_id=u item_id=l.i timestamp=l.t")
+		h.Mapping.Columns = parsedColumns(t, "user_id=u item_id=l.i timestamp=l.t")
 		var err error
-		if h.Place, err = OpenPlace(place); err != nil {
+		if h.Resume, err = OpenResumeFile(resume); err != nil {
 			t.Fatal(err)
 		}
 		return h
 	}
 	h := open()
-	f, err := openFile(path, reading{Words: h.Words, limits: h.Limits})
+	f, err := openFile(path, fileOptions{Mapping: h.Mapping, limits: h.Limits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,10 +123,10 @@ func TestResumeWithinALine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.add(next, path, 0, f.reading)
+		b.add(next, path, 0, f.options)
 	}
 	if err := f.Close(); err != nil || b.last != 0 {
-		t.Errorf("a part of line 1 is done up to line %d (error %v), want 0", b.last, err)
+		t.Errorf("with a part of line 1, lines up to %d are done (error %v), want 0", b.last, err)
 	}
 	if got := h.run(t, path); got.Rows != events || got.Appended != events {
 		t.Errorf("got %+v, want %d rows", got, events)
@@ -137,8 +136,8 @@ func TestResumeWithinALine(t *testing.T) {
 	}
 }
 
-// Events that say nothing about themselves but their fields are taken in a file of events, too.
-func TestEventsAmongOthers(t *testing.T) {
+// Complete events are accepted among other objects.
+func TestEventsAmongJSONObjects(t *testing.T) {
 	h := newHarness()
 	path := write(t, "a.jsonl", []byte(strings.Join([]string{
 		`{"event_id": "e1", "user_id": "ann", "item_id": "a", "timestamp": 1661200010000}`,
@@ -146,6 +145,6 @@ func TestEventsAmongOthers(t *testing.T) {
 		`{"event_id": "e3", "user_id": 7, "item_id": "c", "timestamp": 1661200010}`,
 	}, "\n")))
 	if got, want := h.run(t, path), (Result{Rows: 3, Appended: 3, Users: 2}); got != want {
-		t.Errorf("got %+v, want %+v; refused %+v", got, want, h.refused)
+		t.Errorf("got %+v, want %+v; rejected %+v", got, want, h.rejected)
 	}
 }

@@ -17,17 +17,17 @@ import (
 	"genrec/sessions"
 )
 
-// forgotten has the users of Erasures.
-type forgotten map[string]time.Time
+// erased is an Erasures: the times by user.
+type erasedUsers map[string]time.Time
 
-func (f forgotten) Erasures(_ context.Context, users []string) (at []time.Time, err error) {
+func (f erasedUsers) Erasures(_ context.Context, users []string) (at []time.Time, err error) {
 	for _, user := range users {
 		at = append(at, f[user])
 	}
 	return at, nil
 }
 
-// eventLines are events of ten users, a millisecond apart.
+// eventLines returns events of ten users, one millisecond apart.
 func eventLines(rows int) string {
 	var text strings.Builder
 	for i := range rows {
@@ -36,7 +36,7 @@ func eventLines(rows int) string {
 	return text.String()
 }
 
-// inHistory counts the events of an archive by id, and whose they are.
+// inHistory counts the events of a history by id and by user.
 func inHistory(t *testing.T, a *history.Dir) (times map[string]int, users map[string]int) {
 	t.Helper()
 	segments, err := a.Segments()
@@ -67,27 +67,27 @@ func inHistory(t *testing.T, a *history.Dir) (times map[string]int, users map[st
 	return times, users
 }
 
-func (h *harness) remember(t *testing.T, dir string, erased forgotten) *history.Dir {
+func (h *harness) withHistory(t *testing.T, dir string, erased erasedUsers) *history.Dir {
 	t.Helper()
 	a, err := history.OpenDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.History = &History{Dir: a, Erasures: erased, most: 2 * batchRows}
+	h.History = &History{Dir: a, Erasures: erased, segmentEvents: 2 * batchRows}
 	return a
 }
 
-// All events of a file are in the history, but those up to when their users were forgotten; and a
-// second import of the same file makes the same segments.
-func TestImportFillsTheHistory(t *testing.T) {
+// All events of a file are written to the history, except those before the erasure of their user. A
+// second import of the same file writes the same segments.
+func TestImportWritesHistory(t *testing.T) {
 	const rows = 5*batchRows + 7
 	h := newHarness()
 	until := time.UnixMilli(1_772_366_400_000 + 500)
-	a := h.remember(t, t.TempDir(), forgotten{"u3": until, "u4": time.Now()})
+	a := h.withHistory(t, t.TempDir(), erasedUsers{"u3": until, "u4": time.Now()})
 	path := write(t, "events.jsonl", []byte(eventLines(rows)))
 	const gone = 50 + 257 // of u3 up to row 500, and all of u4
 	for range 2 {
-		if got := h.run(t, path); got.Archived != rows-gone || got.Rows != rows {
+		if got := h.run(t, path); got.HistoryEvents != rows-gone || got.Rows != rows {
 			t.Errorf("got %+v, want %d events in the history", got, rows-gone)
 		}
 		times, users := inHistory(t, a)
@@ -95,15 +95,15 @@ func TestImportFillsTheHistory(t *testing.T) {
 			t.Errorf("%d events are in the history, some %d times, want %d once", len(times), most, rows-gone)
 		}
 		if users["u4"] != 0 || users["u3"] != 207 || users["u5"] != 257 {
-			t.Errorf("the history has %d events of u4, who was forgotten, %d of u3, %d of u5; want 0, 207, 257", users["u4"], users["u3"], users["u5"])
+			t.Errorf("the history has %d events of u4, who was erased, %d of u3, %d of u5; want 0, 207, 257", users["u4"], users["u3"], users["u5"])
 		}
 	}
 	if segments, err := a.Segments(); err != nil || len(segments) != 2 {
-		t.Errorf("%d segments (%v), want 2: one ends with the batch that fills it", len(segments), err)
+		t.Errorf("%d segments (%v), want 2: a segment ends with the batch that fills it", len(segments), err)
 	}
 }
 
-// stopping ends its context at a call.
+// stopping cancels the context at an Append call.
 type stopping struct {
 	Sessions
 	at, calls int
@@ -118,20 +118,20 @@ func (s *stopping) Append(ctx context.Context, batch []sessions.UserEvents) ([]s
 	return s.Sessions.Append(ctx, batch)
 }
 
-// Wherever an import is stopped, the next one brings what is missing in the history: its place is
-// behind no event that is not on the disk. The place of an import without a history does not count.
-func TestStoppedImportLeavesNothingOutOfTheHistory(t *testing.T) {
+// Wherever an import is stopped, the next one completes the history: the resume file is never ahead
+// of the published segments. The progress of an import without a history does not count.
+func TestStoppedImportLosesNoHistory(t *testing.T) {
 	const rows = 6*batchRows + 1
 	path := write(t, "events.jsonl", []byte(eventLines(rows)))
 	for stop := 1; stop <= 7; stop++ {
-		dir, place := t.TempDir(), filepath.Join(t.TempDir(), "place")
+		dir, resume := t.TempDir(), filepath.Join(t.TempDir(), "resume")
 		open := func() (*harness, *history.Dir) {
 			h := newHarness()
 			var err error
-			if h.Place, err = OpenPlace(place); err != nil {
+			if h.Resume, err = OpenResumeFile(resume); err != nil {
 				t.Fatal(err)
 			}
-			return h, h.remember(t, dir, nil)
+			return h, h.withHistory(t, dir, nil)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		h, _ := open()
@@ -141,41 +141,41 @@ func TestStoppedImportLeavesNothingOutOfTheHistory(t *testing.T) {
 		}
 		h, a := open()
 		second := h.run(t, path)
-		if want := int64(stop-1) / 2 * 2 * batchRows; second.Skipped != want || first.Archived != want {
-			t.Errorf("stopped at batch %d: %d events were on the disk and %d skipped, want %d", stop, first.Archived, second.Skipped, want)
+		if want := int64(stop-1) / 2 * 2 * batchRows; second.Skipped != want || first.HistoryEvents != want {
+			t.Errorf("stopped at batch %d: %d events were on the disk and %d skipped, want %d", stop, first.HistoryEvents, second.Skipped, want)
 		}
 		times, _ := inHistory(t, a)
 		if most := slices.Max(slices.Collect(maps.Values(times))); len(times) != rows || most != 1 {
 			t.Errorf("stopped at batch %d: %d events are in the history, some %d times, want %d once", stop, len(times), most, rows)
 		}
 		if drafts, _ := filepath.Glob(filepath.Join(dir, "segments", ".*")); len(drafts) > 0 {
-			t.Errorf("stopped at batch %d: %v was left", stop, drafts)
+			t.Errorf("stopped at batch %d: %v is left", stop, drafts)
 		}
 	}
 	h := newHarness()
 	var err error
-	if h.Place, err = OpenPlace(filepath.Join(t.TempDir(), "place")); err != nil {
+	if h.Resume, err = OpenResumeFile(filepath.Join(t.TempDir(), "resume")); err != nil {
 		t.Fatal(err)
 	}
 	h.run(t, path)
-	h.remember(t, t.TempDir(), nil)
-	if got := h.run(t, path); got.Skipped != 0 || got.Archived != rows {
+	h.withHistory(t, t.TempDir(), nil)
+	if got := h.run(t, path); got.Skipped != 0 || got.HistoryEvents != rows {
 		t.Errorf("got %+v after an import without a history, want all of it again", got)
 	}
-	if got := h.run(t, path); got.Skipped != rows || got.Archived != 0 {
+	if got := h.run(t, path); got.Skipped != rows || got.HistoryEvents != 0 {
 		t.Errorf("got %+v after an import with a history, want all skipped", got)
 	}
 }
 
-func TestHistoryThatCannotBeWritten(t *testing.T) {
+func TestHistoryWriteError(t *testing.T) {
 	h := newHarness()
 	dir := t.TempDir()
-	h.remember(t, dir, nil)
+	h.withHistory(t, dir, nil)
 	if err := os.RemoveAll(filepath.Join(dir, "segments")); err != nil {
 		t.Fatal(err)
 	}
 	path := write(t, "events.jsonl", []byte(eventLines(3)))
-	if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "begin a segment of the history") {
+	if _, err := Run(t.Context(), h.Config, h, []string{path}); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "create a history segment") {
 		t.Errorf("error %v, want one with the file and the history", err)
 	}
 }
