@@ -15,17 +15,17 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		e, err := Decode(value, now, limits)
 		if general, invalid := decode(value, now, limits); (invalid == nil) != (err == nil) || !reflect.DeepEqual(general, e) {
-			t.Fatalf("the quick way decodes %+v (%v), the general one %+v (%v)", e, err, general, invalid)
+			t.Fatalf("Decode returns %+v (%v), decode without the fast path %+v (%v)", e, err, general, invalid)
 		}
 		if err != nil {
 			var invalid *InvalidError
 			if !errors.As(err, &invalid) || invalid.Reason == "" || len(invalid.Detail) > maxDetail {
-				t.Fatalf("Decode must explain itself by an InvalidError of bounded size, got %#v", err)
+				t.Fatalf("Decode must return an InvalidError of bounded size, got %#v", err)
 			}
 			return
 		}
 
-		// The encoded form can be longer than what came in, through escapes.
+		// Escapes can make the encoded form longer than the input.
 		roomy := limits
 		roomy.MaxBytes *= 6
 		encoded, err := json.Marshal(e)
@@ -34,7 +34,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := Decode(encoded, now, roomy)
 		if err != nil {
-			t.Fatalf("an accepted event must be accepted again in its own encoding %s: %v", encoded, err)
+			t.Fatalf("an accepted event must be accepted in its own encoding %s: %v", encoded, err)
 		}
 		if again.ID != e.ID || again.User != e.User || again.Item != e.Item || again.Type != e.Type || again.RecID != e.RecID || !again.Time.Equal(e.Time) {
 			t.Fatalf("encoding changed the event\nfrom %+v\nto   %+v", e, again)

@@ -39,7 +39,7 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		}
 		want := s.reason == "" || s.beyondSchema
 		if got := accepts([]byte(s.json)); got != want {
-			t.Errorf("%s: the schema's verdict is %t, want %t; make schema.json say what Decode does", s.name, got, want)
+			t.Errorf("%s: the schema accepts it: %t, want %t; schema.json must agree with Decode", s.name, got, want)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func TestSchemaAcceptsEncodedEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := schema.Validate(instance); err != nil {
-		t.Errorf("the schema refuses %s: %v", encoded, err)
+		t.Errorf("the schema rejects %s: %v", encoded, err)
 	}
 }
 

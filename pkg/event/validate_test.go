@@ -11,18 +11,16 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// sample is one encoded event and what becomes of it; the schema is tested on
-// the same samples.
+// sample is an encoded event and the expected result. The schema is tested with the same samples.
 type sample struct {
 	name, json string
 	want       Event
 	reason     Reason // empty: accepted
-	// beyondSchema marks what JSON Schema cannot express, so that Decode
-	// alone refuses it.
+	// beyondSchema marks what JSON Schema cannot express: only Decode rejects it.
 	beyondSchema bool
 }
 
-// with returns a good event with one of its fields replaced or added.
+// with returns a valid event with one of its fields replaced or added.
 func with(field, raw string) string {
 	fields := map[string]string{
 		"event_id": `"e1"`, "user_id": `"u1"`, "item_id": `"i1"`, "timestamp": `1772366400000`,
@@ -45,7 +43,7 @@ func samples() []sample {
 	accepted := func(name, json string, change func(*Event)) sample {
 		return sample{name: name, json: json, want: good(change)}
 	}
-	refused := func(name, json string, reason Reason) sample {
+	rejected := func(name, json string, reason Reason) sample {
 		return sample{name: name, json: json, reason: reason}
 	}
 	beyond := func(name, json string, reason Reason) sample {
@@ -71,47 +69,47 @@ func samples() []sample {
 		accepted("number with exponent", with("timestamp", `1.7723664e12`), func(*Event) {}),
 		accepted("a little ahead", with("timestamp", `"2026-03-02T12:00:00Z"`), func(e *Event) { e.Time = now.Add(24 * time.Hour) }),
 
-		refused("empty", ``, NotJSON),
-		refused("cut off", `{"event_id": "e1"`, NotJSON),
-		refused("two values", with("user_id", `"u1"`)+`{}`, NotJSON),
-		refused("array", `[]`, NotJSON),
-		refused("null", `null`, NotJSON),
-		refused("not UTF-8", with("item_id", "\"\xff\""), NotJSON),
-		refused("no fields", `{}`, MissingField),
-		refused("no user", `{"event_id": "e1", "item_id": "i1", "timestamp": 1772366400000}`, MissingField),
-		refused("field name in another case", `{"EVENT_ID": "e1", "user_id": "u1", "item_id": "i1", "timestamp": 1772366400000}`, MissingField),
-		refused("null item", with("item_id", `null`), MissingField),
-		refused("null timestamp", with("timestamp", `null`), MissingField),
-		refused("number as id", with("user_id", `17`), BadID),
-		refused("empty id", with("item_id", `""`), BadID),
-		refused("id starting with a brace", with("user_id", `"}u"`), BadID),
-		refused("control character in an id", with("item_id", `"a\u001fb"`), BadID),
-		refused("C1 control character in an id", with("item_id", `"a\u0085"`), BadID),
-		refused("half a surrogate pair", with("item_id", `"\ud83d"`), BadID),
-		refused("id too long", with("event_id", `"`+strings.Repeat("e", 257)+`"`), BadID),
+		rejected("empty", ``, NotJSON),
+		rejected("cut off", `{"event_id": "e1"`, NotJSON),
+		rejected("two values", with("user_id", `"u1"`)+`{}`, NotJSON),
+		rejected("array", `[]`, NotJSON),
+		rejected("null", `null`, NotJSON),
+		rejected("not UTF-8", with("item_id", "\"\xff\""), NotJSON),
+		rejected("no fields", `{}`, MissingField),
+		rejected("no user", `{"event_id": "e1", "item_id": "i1", "timestamp": 1772366400000}`, MissingField),
+		rejected("field name in another case", `{"EVENT_ID": "e1", "user_id": "u1", "item_id": "i1", "timestamp": 1772366400000}`, MissingField),
+		rejected("null item", with("item_id", `null`), MissingField),
+		rejected("null timestamp", with("timestamp", `null`), MissingField),
+		rejected("number as id", with("user_id", `17`), BadID),
+		rejected("empty id", with("item_id", `""`), BadID),
+		rejected("id starting with a brace", with("user_id", `"}u"`), BadID),
+		rejected("control character in an id", with("item_id", `"a\u001fb"`), BadID),
+		rejected("C1 control character in an id", with("item_id", `"a\u0085"`), BadID),
+		rejected("half a surrogate pair", with("item_id", `"\ud83d"`), BadID),
+		rejected("id too long", with("event_id", `"`+strings.Repeat("e", 257)+`"`), BadID),
 		beyond("id too long in bytes", with("event_id", `"`+strings.Repeat("é", 129)+`"`), BadID),
-		refused("local time", with("timestamp", `"2026-03-01 12:00:00"`), BadTimestamp),
-		refused("comma in the seconds", with("timestamp", `"2026-03-01T12:00:00,5Z"`), BadTimestamp),
-		refused("hour of one digit", with("timestamp", `"2026-03-01T9:00:00Z"`), BadTimestamp),
-		refused("offset of 25 hours", with("timestamp", `"2026-03-01T12:00:00+25:00"`), BadTimestamp),
-		refused("13th month", with("timestamp", `"2026-13-01T12:00:00Z"`), BadTimestamp),
-		refused("boolean timestamp", with("timestamp", `true`), BadTimestamp),
-		refused("seconds", with("timestamp", `1772366400`), BadTimestamp),
-		refused("nanoseconds", with("timestamp", `1772366400000000000`), BadTimestamp),
+		rejected("local time", with("timestamp", `"2026-03-01 12:00:00"`), BadTimestamp),
+		rejected("comma in the seconds", with("timestamp", `"2026-03-01T12:00:00,5Z"`), BadTimestamp),
+		rejected("hour of one digit", with("timestamp", `"2026-03-01T9:00:00Z"`), BadTimestamp),
+		rejected("offset of 25 hours", with("timestamp", `"2026-03-01T12:00:00+25:00"`), BadTimestamp),
+		rejected("13th month", with("timestamp", `"2026-13-01T12:00:00Z"`), BadTimestamp),
+		rejected("boolean timestamp", with("timestamp", `true`), BadTimestamp),
+		rejected("seconds", with("timestamp", `1772366400`), BadTimestamp),
+		rejected("nanoseconds", with("timestamp", `1772366400000000000`), BadTimestamp),
 		beyond("before the earliest", with("timestamp", `"1989-12-31T23:59:59Z"`), BadTimestamp),
 		beyond("too far ahead", with("timestamp", `"2026-03-02T12:00:00.001Z"`), BadTimestamp),
-		refused("unknown type", with("type", `"stare"`), UnknownType),
-		refused("empty type", with("type", `""`), UnknownType),
-		refused("number as type", with("type", `1`), UnknownType),
-		refused("text as context", with("context", `"page 1"`), BadContext),
-		refused("array as context", with("context", `[1]`), BadContext),
-		refused("number as rec_id", with("rec_id", `7`), BadID),
-		refused("empty rec_id", with("rec_id", `""`), BadID),
+		rejected("unknown type", with("type", `"stare"`), UnknownType),
+		rejected("empty type", with("type", `""`), UnknownType),
+		rejected("number as type", with("type", `1`), UnknownType),
+		rejected("text as context", with("context", `"page 1"`), BadContext),
+		rejected("array as context", with("context", `[1]`), BadContext),
+		rejected("number as rec_id", with("rec_id", `7`), BadID),
+		rejected("empty rec_id", with("rec_id", `""`), BadID),
 		beyond("too large", with("context", `{"a": "`+strings.Repeat("a", DefaultMaxBytes)+`"}`), TooLarge),
 	}
 }
 
-func TestNumbersAsIDsAreExplained(t *testing.T) {
+func TestErrorForNumericID(t *testing.T) {
 	_, err := Decode([]byte(`{"event_id": "e1", "user_id": 17, "item_id": "i1", "timestamp": 1772366400000}`), time.Now(), DefaultLimits())
 	if want := `user_id is the number "17", want a string: put it in quotes`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got error %v, want %s", err, want)
@@ -124,7 +122,7 @@ func TestDecode(t *testing.T) {
 			got, err := Decode([]byte(s.json), now, DefaultLimits())
 			if s.reason == "" {
 				if err != nil {
-					t.Fatalf("refused: %v", err)
+					t.Fatalf("rejected: %v", err)
 				}
 				assertEqual(t, got, s.want)
 				return
@@ -143,7 +141,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// maxDetail is what a quoted value with every byte escaped needs, and a sentence.
+// maxDetail is the size of a quoted value with every byte escaped, and a sentence.
 const maxDetail = 6*maxQuoted + 128
 
 func assertEqual(t *testing.T, got, want Event) {
@@ -154,16 +152,16 @@ func assertEqual(t *testing.T, got, want Event) {
 	}
 }
 
-func TestPlainEventsAreDecodedQuickly(t *testing.T) {
+func TestFastPath(t *testing.T) {
 	for _, value := range []string{
 		`{"event_id": "e", "user_id": "u", "item_id": "i", "timestamp": 1772366400000}`,
 		` { "timestamp" : "2026-03-01T12:00:00.5+01:00" , "type":"click","item_id":"ключ","user_id":"u","event_id":"e" } `,
 		`{"event_id":"e","user_id":"u","item_id":"i","timestamp":1772366400000,"context":{"a":["}\"",{}],"b":null}}`,
 	} {
-		e, ok := decodePlain([]byte(value), now, DefaultLimits())
+		e, ok := decodeFast([]byte(value), now, DefaultLimits())
 		general, invalid := decode([]byte(value), now, DefaultLimits())
 		if !ok || invalid != nil || !reflect.DeepEqual(e, general) {
-			t.Errorf("%s: got %+v (%t), the general way gives %+v (%v)", value, e, ok, general, invalid)
+			t.Errorf("%s: got %+v (%t), decode returns %+v (%v)", value, e, ok, general, invalid)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,10 +17,48 @@ import (
 // maxIDBytes bounds the ids of events, users and items.
 const maxIDBytes = 256
 
-// Decode reads one JSON event, judging its timestamp against now. The error is
-// always an *InvalidError.
+// Reason is a short, stable code of why an event is invalid. It labels metrics and dead letters.
+type Reason string
+
+// The reasons for which Decode rejects an event.
+const (
+	TooLarge     Reason = "too_large"
+	NotJSON      Reason = "not_json"
+	MissingField Reason = "missing_field"
+	BadID        Reason = "bad_id"
+	BadTimestamp Reason = "bad_timestamp"
+	UnknownType  Reason = "unknown_type"
+	BadContext   Reason = "bad_context"
+)
+
+// InvalidError is why an event is invalid.
+type InvalidError struct {
+	Reason Reason // code
+	Detail string // for people; its length is bounded, whatever the event contains
+}
+
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("invalid event: %s: %s", e.Reason, e.Detail)
+}
+
+func invalid(reason Reason, format string, args ...any) *InvalidError {
+	return &InvalidError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+const maxQuoted = 64
+
+// quote quotes the beginning of untrusted text in ASCII, for logs and headers.
+func quote[T ~string | ~[]byte](text T) string {
+	if len(text) > maxQuoted {
+		return strconv.QuoteToASCII(string(text[:maxQuoted])) + "..."
+	}
+	return strconv.QuoteToASCII(string(text))
+}
+
+// Decode parses and validates a JSON event. Its timestamp must not be too far ahead of now. The
+// error is always an *InvalidError.
 func Decode(value []byte, now time.Time, limits Limits) (Event, error) {
-	if e, ok := decodePlain(value, now, limits); ok {
+	if e, ok := decodeFast(value, now, limits); ok {
 		return e, nil
 	}
 	e, invalid := decode(value, now, limits)
@@ -29,6 +68,7 @@ func Decode(value []byte, now time.Time, limits Limits) (Event, error) {
 	return e, nil
 }
 
+// decode is Decode without the fast path.
 func decode(value []byte, now time.Time, limits Limits) (Event, *InvalidError) {
 	fields, err := decodeFields(value, limits.MaxBytes)
 	if err != nil {
@@ -61,17 +101,17 @@ func decode(value []byte, now time.Time, limits Limits) (Event, *InvalidError) {
 	return e, nil
 }
 
-// object maps to its fields without the ones that are null, which many
-// producers write for absent.
+// object contains the fields of a JSON object, except those that are null: many producers write
+// null for absent.
 type object map[string]json.RawMessage
 
-// decodeFields decodes into a map because encoding/json matches the fields of
-// a struct in any case, and the schema does not.
+// decodeFields decodes into a map because encoding/json matches the field names of a struct
+// case-insensitively, unlike the schema.
 func decodeFields(value []byte, maxBytes int) (object, *InvalidError) {
 	if len(value) > maxBytes {
 		return nil, invalid(TooLarge, "%d bytes, at most %d are accepted", len(value), maxBytes)
 	}
-	// encoding/json would replace broken bytes, and different ids could become one.
+	// encoding/json would replace invalid bytes, and different ids could become equal.
 	if !utf8.Valid(value) {
 		return nil, invalid(NotJSON, "not UTF-8")
 	}
@@ -108,7 +148,7 @@ func decodeID(fields object, name string) (string, *InvalidError) {
 	return id, checkID(name, id)
 }
 
-// CheckID says what is wrong with the id of a user or an item outside of an event.
+// CheckID returns why an id of a user or item is invalid. name is how the error calls it.
 func CheckID(name, id string) error {
 	if invalid := checkID(name, id); invalid != nil {
 		return errors.New(invalid.Detail)
@@ -122,7 +162,7 @@ func checkID(name, id string) *InvalidError {
 		return invalid(BadID, "%s is empty", name)
 	case len(id) > maxIDBytes:
 		return invalid(BadID, "%s has %d bytes, at most %d are accepted", name, len(id), maxIDBytes)
-	// Redis would take an empty hash tag from {id} and scatter the user's keys.
+	// In Redis keys with {id}, the hash tag would be empty, and the user's keys on different slots.
 	case id[0] == '}':
 		return invalid(BadID, "%s starts with '}'", name)
 	case isPrintableASCII(id):
@@ -130,7 +170,7 @@ func checkID(name, id string) *InvalidError {
 	case strings.ContainsFunc(id, unicode.IsControl):
 		return invalid(BadID, "%s contains a control character: %s", name, quote(id))
 	case strings.ContainsRune(id, utf8.RuneError):
-		return invalid(BadID, "%s contains U+FFFD, so its encoding is broken: %s", name, quote(id))
+		return invalid(BadID, "%s contains U+FFFD, which results from an encoding error: %s", name, quote(id))
 	}
 	return nil
 }
@@ -161,14 +201,14 @@ func decodeTime(fields object, now time.Time, limits Limits) (time.Time, *Invali
 	return t, nil
 }
 
-// rfc3339 is the pattern in schema.json; time.Parse alone also takes a comma
-// before the fraction and hours of one digit.
+// rfc3339 is the pattern in schema.json. time.Parse alone also accepts a comma before the fraction
+// and hours with one digit.
 var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`)
 
 func parseTime(raw json.RawMessage) (time.Time, bool) {
 	if raw[0] != '"' {
 		ms, err := strconv.ParseFloat(string(raw), 64)
-		// Past 2^53 a float64 skips integers.
+		// Beyond 2^53, a float64 cannot represent all integers.
 		if err != nil || ms < -1<<53 || ms > 1<<53 {
 			return time.Time{}, false
 		}

@@ -13,7 +13,7 @@ import (
 	"genrec/pkg/event"
 )
 
-func openDir(t *testing.T) *Dir {
+func openTestDir(t *testing.T) *Dir {
 	t.Helper()
 	a, err := OpenDir(t.TempDir())
 	if err != nil {
@@ -80,9 +80,9 @@ func same(a, b []event.Event) bool {
 	return slices.EqualFunc(a, b, func(a, b event.Event) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
 }
 
-// Rows that were read before must survive the reading of later ones.
-func TestSegmentsHoldWhatWasWritten(t *testing.T) {
-	a, many := openDir(t), events(0, 3*segmentGroup+1)
+// Rows must stay valid while later ones are read.
+func TestSegmentsContainWrittenEvents(t *testing.T) {
+	a, many := openTestDir(t), events(0, 3*segmentRowGroup+1)
 	publish(t, a, 1, 0, events(5, 6))
 	publish(t, a, 0, 100, events(0, 5))
 	publish(t, a, 0, 20, many)
@@ -97,21 +97,21 @@ func TestSegmentsHoldWhatWasWritten(t *testing.T) {
 	}
 }
 
-func TestSegmentWrittenAgain(t *testing.T) {
-	a := openDir(t)
+func TestRepeatedSegment(t *testing.T) {
+	a := openTestDir(t)
 	publish(t, a, 0, 7, events(0, 9))
 	publish(t, a, 0, 7, events(0, 9))
 	if found := segments(t, a); len(found) != 1 {
-		t.Errorf("the same segment written twice leaves %d, want 1", len(found))
+		t.Errorf("writing a segment twice leaves %d segments, want 1", len(found))
 	}
-	publish(t, a, 0, 7, events(0, 5)) // closed earlier, or of a topic that begins anew
+	publish(t, a, 0, 7, events(0, 5)) // published earlier, or of a topic that was created again
 	if found := segments(t, a); len(found) != 2 {
-		t.Errorf("there are %d segments, want both of the same offset with other contents", len(found))
+		t.Errorf("there are %d segments, want both with the same offset and different content", len(found))
 	}
 }
 
-func TestDraftsAreInvisible(t *testing.T) {
-	a := openDir(t)
+func TestUnpublishedSegmentsAreInvisible(t *testing.T) {
+	a := openTestDir(t)
 	d, err := a.NewSegment(0, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -120,13 +120,13 @@ func TestDraftsAreInvisible(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found := segments(t, a); len(found) != 0 {
-		t.Errorf("a draft is listed: %v", found)
+		t.Errorf("an unpublished segment is listed: %v", found)
 	}
 	if err := a.RemoveAbandoned(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Publish(); err != nil {
-		t.Errorf("a draft in progress was taken for abandoned: %v", err)
+		t.Errorf("a segment that is being written was removed as abandoned: %v", err)
 	}
 
 	old, err := a.NewSegment(0, 1)
@@ -134,19 +134,19 @@ func TestDraftsAreInvisible(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := old.writer.file.Name()
-	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-2*abandoned)); err != nil {
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-2*abandonedAge)); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.RemoveAbandoned(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a draft that a killed process left is still there (%v)", err)
+		t.Errorf("the temporary file of a killed process still exists (%v)", err)
 	}
 }
 
-func TestDiscardedDraftLeavesNothing(t *testing.T) {
-	a := openDir(t)
+func TestDiscardLeavesNothing(t *testing.T) {
+	a := openTestDir(t)
 	d, err := a.NewSegment(0, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -155,12 +155,12 @@ func TestDiscardedDraftLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(a.segments()); len(left) != 0 {
-		t.Errorf("a discarded draft leaves %v", left)
+		t.Errorf("a discarded segment leaves %v", left)
 	}
 }
 
-func TestDamagedSegmentIsRefused(t *testing.T) {
-	a := openDir(t)
+func TestDamagedSegmentIsRejected(t *testing.T) {
+	a := openTestDir(t)
 	publish(t, a, 0, 0, events(0, 100))
 	segment := segments(t, a)[0]
 	whole, err := os.ReadFile(segment.Path)
@@ -179,35 +179,34 @@ func TestDamagedSegmentIsRefused(t *testing.T) {
 	}
 }
 
-func TestStrangeFileIsNamed(t *testing.T) {
-	a := openDir(t)
-	strange := filepath.Join(a.segments(), "notes.parquet")
-	if err := os.WriteFile(strange, nil, 0o644); err != nil {
+func TestForeignFileIsAnError(t *testing.T) {
+	a := openTestDir(t)
+	foreign := filepath.Join(a.segments(), "notes.parquet")
+	if err := os.WriteFile(foreign, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Segments(); err == nil {
-		t.Error("a file that is no segment is passed over: its events would be lost without a word")
+		t.Error("a file that is not a segment is skipped: its events would be lost silently")
 	}
 }
 
 func TestRemove(t *testing.T) {
-	a := openDir(t)
+	a := openTestDir(t)
 	publish(t, a, 0, 0, events(0, 3))
 	publish(t, a, 0, 3, events(3, 6))
 	found := segments(t, a)
-	for range 2 { // also again, after a kill in the midst
+	for range 2 { // also a second time, as after a kill
 		if err := a.Remove(found[:1]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if left := segments(t, a); len(left) != 1 || left[0] != found[1] {
-		t.Errorf("left are %v, want %v", left, found[1:])
+		t.Errorf("%v are left, want %v", left, found[1:])
 	}
 }
 
-// A part of the columns is enough for who needs no more.
-func TestSomeColumns(t *testing.T) {
-	a := openDir(t)
+func TestReadSomeColumns(t *testing.T) {
+	a := openTestDir(t)
 	publish(t, a, 0, 0, events(0, 5000))
 	r, err := Open[struct {
 		Item string `parquet:"item_id,dict,zstd"`
