@@ -45,7 +45,7 @@ func TestCrashBetweenSteps(t *testing.T) {
 			fault := h.servers.Faults().Fault(test.fault)
 			h.produce(h.event("ann", "apple", 0), kafka.Message{Key: []byte("ann"), Value: []byte("{")}, h.event("ann", "beer", 1))
 
-			crashed := h.runInBatches(3, embeddedtest.Patience)
+			crashed := h.runInBatches(3, embeddedtest.Timeout)
 			h.eventually(func() string {
 				if fault.Hits() == 0 {
 					return "the fault was not triggered"

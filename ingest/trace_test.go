@@ -24,7 +24,7 @@ func TestEventsAreTraced(t *testing.T) {
 	}
 	h.produce(sent...)
 	exporter := tracetest.NewInMemoryExporter()
-	r := h.runWithLinger(Config{MaxBatch: 3, Tracing: trace.NewTracerProvider(trace.WithSyncer(exporter))}, h.store, embeddedtest.Patience)
+	r := h.runWithLinger(Config{MaxBatch: 3, Tracing: trace.NewTracerProvider(trace.WithSyncer(exporter))}, h.store, embeddedtest.Timeout)
 	h.finished(r, 3)
 	r.Stop()
 

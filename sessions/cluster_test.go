@@ -3,14 +3,12 @@ package sessions
 import (
 	"context"
 	"fmt"
-	"net"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/event"
 	"genrec/pkg/userstate"
 )
@@ -115,104 +113,9 @@ func TestClusterWithSingleClient(t *testing.T) {
 	}
 }
 
-// startCluster starts a Redis Cluster that is stopped at the end of the test.
 func startCluster(t *testing.T, masters int) *redis.ClusterClient {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("a Redis Cluster needs redis-server, which is not installed: apt install redis-server")
-	}
-	var addrs []string
-	var firstBus string
-	for i := range masters {
-		addr, bus := startMaster(t, binary)
-		node := redis.NewClient(&redis.Options{Addr: addr})
-		defer node.Close()
-		await(t, addr+" to answer", func() bool { return node.Ping(t.Context()).Err() == nil })
-		first, last := i*userstate.HashSlots/masters, (i+1)*userstate.HashSlots/masters-1
-		for _, command := range [][]any{
-			{"CLUSTER", "SET-CONFIG-EPOCH", i + 1},
-			{"CLUSTER", "ADDSLOTSRANGE", first, last},
-		} {
-			if err := node.Do(t.Context(), command...).Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if i == 0 {
-			firstBus = bus
-		} else {
-			host, port, _ := net.SplitHostPort(addrs[0])
-			if err := node.Do(t.Context(), "CLUSTER", "MEET", host, port, firstBus).Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		addrs = append(addrs, addr)
-	}
-	for _, addr := range addrs {
-		node := redis.NewClient(&redis.Options{Addr: addr})
-		defer node.Close()
-		await(t, addr+" to see the other nodes", func() bool {
-			info := node.ClusterInfo(t.Context()).Val()
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprint("cluster_size:", masters))
-		})
-	}
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true})
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: embeddedtest.StartRedisCluster(t, masters), ContextTimeoutEnabled: true})
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
-}
-
-// startMaster returns the address of a node and its cluster bus port.
-func startMaster(t *testing.T, binary string) (addr, bus string) {
-	t.Helper()
-	for range 10 { // another program may take the port in the meantime
-		port, bus := freePort(t), freePort(t)
-		server := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-			"--cluster-port", bus, "--save", "", "--dir", t.TempDir())
-		if err := server.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() { _ = server.Wait(); close(ended) }()
-		t.Cleanup(func() { _ = server.Process.Kill(); <-ended })
-		if addr := net.JoinHostPort("127.0.0.1", port); accepts(addr, ended) {
-			return addr, bus
-		}
-	}
-	t.Fatal("redis-server does not start")
-	return "", ""
-}
-
-// accepts waits until a server accepts connections, and returns false if it ended.
-func accepts(addr string, ended <-chan struct{}) bool {
-	for {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return true
-		}
-		select {
-		case <-ended:
-			return false
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited one minute for %s", what)
-		}
-	}
 }

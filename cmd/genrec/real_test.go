@@ -245,19 +245,19 @@ func TestRealAccess(t *testing.T) {
 		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
 		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
 		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check the user and the password"},
-		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "name the CA that signed the server's certificate"},
-		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "show a client certificate"},
-		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "show a client certificate"},
+		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "specify the CA that signed the server's certificate"},
+		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "present a client certificate"},
+		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "present a client certificate"},
 		{"Kafka: no rights", []string{"--kafka-user=nobody"}, "grant this user Describe, Read and Write"},
 		{"Kafka: no right to write", []string{"--kafka-user=reader"}, `write to topic "refreshes"`},
 		{"Kafka: no right to the group", []string{"--kafka-user=groupless"}, "grant this user Read on the consumer group"},
 
 		{"Redis: wrong password", []string{"--redis-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
 		{"Redis: no password", []string{"--redis-user=", "--redis-password-file="}, "check the user and the password"},
-		{"Redis: wrong CA", []string{"--redis-ca=" + s.stranger.CA}, "name the CA that signed the server's certificate"},
-		{"Redis: wrong certificate", []string{"--redis-cert=" + s.stranger.Cert, "--redis-key=" + s.stranger.Key}, "show a client certificate"},
-		{"Redis: no right to write", []string{"--redis-user=reader"}, "let this user read and write all keys"},
-		{"Redis: no right to the keys", []string{"--redis-user=other"}, "let this user read and write all keys"},
+		{"Redis: wrong CA", []string{"--redis-ca=" + s.stranger.CA}, "specify the CA that signed the server's certificate"},
+		{"Redis: wrong certificate", []string{"--redis-cert=" + s.stranger.Cert, "--redis-key=" + s.stranger.Key}, "present a client certificate"},
+		{"Redis: no right to write", []string{"--redis-user=reader"}, "grant this user read and write access to all keys"},
+		{"Redis: no right to the keys", []string{"--redis-user=other"}, "grant this user read and write access to all keys"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := runCommand(t, append([]string{"config", "check"}, s.flags(test.changes...)...)...)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,13 +21,6 @@ import (
 	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
-
-func needRedisServer(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("this needs redis-server, which is not installed: apt install redis-server")
-	}
-}
 
 // embeddedKafka has the topics.
 func embeddedKafka(t *testing.T) stream.Cluster {
@@ -48,7 +40,7 @@ func embeddedKafka(t *testing.T) stream.Cluster {
 // Every command finds the whole Redis Cluster by the address of one node, as a user with the
 // documented rights.
 func TestRedisClusterByOneAddress(t *testing.T) {
-	needRedisServer(t)
+	embeddedtest.NeedRedisServer(t)
 	for _, masters := range []int{1, 3} {
 		t.Run(fmt.Sprint(masters), func(t *testing.T) {
 			cluster, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
@@ -193,8 +185,8 @@ func httpGet(t *testing.T, url string) (status int, body string) {
 
 // doctor uses Redis as the services do, with their permissions, and reports what it may not inspect.
 func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
-	needRedisServer(t)
-	master := startRedisWith(t, realservers.RedisConfig{})
+	embeddedtest.NeedRedisServer(t)
+	master := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
 	documented := documentedRules(t)
 	without := func(rules ...string) []realservers.ACLUser {
 		left := documented
@@ -222,7 +214,7 @@ func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 		"a limit that is close": {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := startRedisWith(t, c.cfg)
+			address := embeddedtest.StartRedisServer(t, c.cfg)
 			found := allFindings(t, []string{"doctor", "--json", "--redis", address, "--redis-user", "genrec", "--models", t.TempDir()})
 			said := ""
 			matches := c.redis == ""
@@ -250,17 +242,6 @@ func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 	}
 }
 
-func startRedisWith(t *testing.T, cfg realservers.RedisConfig) string {
-	t.Helper()
-	cfg.Folder = t.TempDir()
-	r, err := realservers.StartRedis(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	return r.Address()
-}
-
 func leftKeys(t *testing.T, address string) []string {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: address, Username: "genrec", Password: goodPassword})
@@ -274,8 +255,8 @@ func leftKeys(t *testing.T, address string) []string {
 
 // TLS that a server does not speak is told at once.
 func TestTLSToAPlainPort(t *testing.T) {
-	needRedisServer(t)
-	address := startRedisWith(t, realservers.RedisConfig{})
+	embeddedtest.NeedRedisServer(t)
+	address := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
 	kafkaCluster := embeddedKafka(t)
 	for _, line := range []string{
 		"export --redis rediss://" + address + " " + filepath.Join(t.TempDir(), "x.jsonl"),

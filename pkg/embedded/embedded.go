@@ -1,6 +1,5 @@
-// Package embedded runs Kafka and Redis inside this process, for tests and for
-// trying genrec out with nothing installed. Both keep everything in memory and
-// forget it on Close.
+// Package embedded runs Kafka (kfake) and Redis (miniredis) inside this process, for tests and for
+// trying genrec without installing anything. Both keep their data in memory only.
 package embedded
 
 import (
@@ -15,16 +14,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// Memory is bounded by dropping the oldest messages of a partition, consumed
-// or not, once it holds more than PartitionBytes.
-const (
-	PartitionBytes = 128 << 20
-	upkeepInterval = 3 * time.Second
-)
+// PartitionBytes is the size at which Kafka deletes the oldest messages of a partition, consumed or
+// not, to limit memory.
+const PartitionBytes = 128 << 20
 
-// Config chooses the loopback ports; 0 picks a free one.
+const upkeepInterval = 3 * time.Second
+
+// Config sets the loopback ports; 0 selects a free one.
 type Config struct {
-	KafkaPort, RedisPort int
+	KafkaPort int // of the Kafka broker
+	RedisPort int // of Redis
 }
 
 // Servers are a running Kafka and a running Redis.
@@ -34,10 +33,10 @@ type Servers struct {
 
 	close  sync.Once
 	closed chan struct{}
-	ended  chan struct{} // closed when the upkeep has ended
+	ended  chan struct{} // closed when upkeep has returned
 }
 
-// Start starts both servers. They run until Close; ctx bounds only the start.
+// Start starts both servers. They run until Close; ctx applies only to the start.
 func Start(ctx context.Context, cfg Config) (*Servers, error) {
 	kafka, err := startKafka(ctx, cfg.KafkaPort)
 	if err != nil {
@@ -74,13 +73,13 @@ func (s *Servers) KafkaBrokers() []string { return s.kafka.ListenAddrs() }
 // RedisAddr returns the address to connect to, host:port.
 func (s *Servers) RedisAddr() string { return s.redis.Addr() }
 
-// Kafka gives tests access to faults and to what is stored.
+// Kafka returns the broker, for tests that inject faults or inspect its data.
 func (s *Servers) Kafka() *kfake.Cluster { return s.kafka }
 
-// Redis gives tests access to outages and to what is stored.
+// Redis returns the server, for tests that stop it or inspect its data.
 func (s *Servers) Redis() *miniredis.Miniredis { return s.redis }
 
-// Close stops both servers. It may be called more than once.
+// Close stops both servers. It is idempotent.
 func (s *Servers) Close() {
 	s.close.Do(func() {
 		close(s.closed)
@@ -90,8 +89,8 @@ func (s *Servers) Close() {
 	})
 }
 
-// upkeep does what the servers do only when asked: Kafka's retention, and the
-// expiry of keys in Redis, which costs time for every key and so must be rare.
+// upkeep applies Kafka's retention and expires keys in Redis, which neither server does by itself.
+// Expiry visits every key, so it must be rare.
 func (s *Servers) upkeep() {
 	defer close(s.ended)
 	tick := time.NewTicker(upkeepInterval)

@@ -20,7 +20,7 @@ func start(t *testing.T) *Servers {
 	return s
 }
 
-func TestKafkaAnswers(t *testing.T) {
+func TestKafkaResponds(t *testing.T) {
 	s := start(t)
 	conn, err := kafka.DialContext(t.Context(), "tcp", s.KafkaBrokers()[0])
 	if err != nil {
@@ -55,7 +55,7 @@ func TestRedisExpiresKeys(t *testing.T) {
 	}
 }
 
-func TestStartOnATakenPort(t *testing.T) {
+func TestStartFailsOnUsedPort(t *testing.T) {
 	s := start(t)
 	_, taken, err := net.SplitHostPort(s.RedisAddr())
 	if err != nil {
@@ -68,7 +68,7 @@ func TestStartOnATakenPort(t *testing.T) {
 	for _, cfg := range []Config{{KafkaPort: port}, {RedisPort: port}} {
 		if second, err := Start(t.Context(), cfg); err == nil {
 			second.Close()
-			t.Errorf("Start(%+v) succeeded although the port is taken", cfg)
+			t.Errorf("Start(%+v) succeeded although the port is in use", cfg)
 		}
 	}
 }

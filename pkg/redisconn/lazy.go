@@ -8,10 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Lazy returns a client that finds out with its first command whether the server is a node of
-// a Redis Cluster, and until then fails as the server does. It is for readers that answer
-// before Redis does: commands go to the node of their key, so that those for all nodes, such
-// as SCRIPT LOAD and SCAN, need Connect.
+// Lazy returns a client that connects, and detects a Redis Cluster, with its first command. It is
+// for readers that start while Redis may be down. In a cluster, commands go to the node of their
+// key: commands for all nodes, such as SCRIPT LOAD and SCAN, need Connect.
 func Lazy(o *redis.UniversalOptions) redis.UniversalClient {
 	client := redis.NewClient(o.Simple())
 	r := &router{options: o}
@@ -27,16 +26,16 @@ type lazyClient struct {
 // Close closes the connections to all nodes.
 func (c *lazyClient) Close() error { return errors.Join(c.Client.Close(), c.router.close()) }
 
-// router sends the commands of a client to the nodes of a Redis Cluster, if it is one.
+// router is a hook that sends commands to the nodes of a Redis Cluster, if it is one.
 type router struct {
 	options *redis.UniversalOptions
 
 	mu      sync.RWMutex
 	known   bool
-	cluster redis.UniversalClient // nil: one Redis, or not known yet
+	cluster redis.UniversalClient // nil: a single Redis, or not known yet
 }
 
-// route returns the cluster's client, or nil for one Redis.
+// route returns the client of the cluster, or nil for a single Redis.
 func (r *router) route(ctx context.Context) (redis.UniversalClient, error) {
 	r.mu.RLock()
 	known, cluster := r.known, r.cluster

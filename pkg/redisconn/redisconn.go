@@ -1,6 +1,7 @@
-// Package redisconn connects to Redis. It asks the server whether it is a node of a Redis
-// Cluster, so that one address is enough for either kind: managed services name a cluster by a
-// single endpoint.
+// Package redisconn connects to a single Redis or a Redis Cluster. It detects which of them it is
+// with HELLO, so that one address is enough for either: managed services have a single endpoint
+// for a cluster. It also tells permanent errors, such as a TLS mismatch or missing permissions,
+// from outages that are worth a retry, and has a hint for each.
 package redisconn
 
 import (
@@ -16,13 +17,13 @@ import (
 var (
 	ErrPlainText  = errors.New("the server does not use TLS at this port")
 	ErrTLS        = errors.New("the server expects TLS at this port")
-	ErrSentinel   = errors.New("the server is a Redis Sentinel, which holds no data")
+	ErrSentinel   = errors.New("the server is a Redis Sentinel, which stores no data")
 	ErrNoCluster  = errors.New("the server is not a node of a Redis Cluster, but several addresses are given")
-	ErrNoDatabase = errors.New("the server is a node of a Redis Cluster, which has the database 0 alone")
+	ErrNoDatabase = errors.New("the server is a node of a Redis Cluster, which has only database 0")
 )
 
-// Connect asks the first of the addresses that answers what it is, and returns a client for
-// one Redis or for a Redis Cluster.
+// Connect probes the first address that responds and returns a client for a single Redis or for a
+// Redis Cluster.
 func Connect(ctx context.Context, o *redis.UniversalOptions) (redis.UniversalClient, error) {
 	cluster, err := isCluster(ctx, o)
 	if err != nil {
@@ -37,8 +38,8 @@ func newClient(o *redis.UniversalOptions, cluster bool) redis.UniversalClient {
 	return redis.NewUniversalClient(&options)
 }
 
-// Masters returns a client for each master of a Redis Cluster, or for the one Redis. They end
-// with client.
+// Masters returns a client for each master of a Redis Cluster, or client itself for a single Redis.
+// Closing client closes them.
 func Masters(ctx context.Context, client redis.UniversalClient) ([]*redis.Client, error) {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -65,7 +66,8 @@ func Masters(ctx context.Context, client redis.UniversalClient) ([]*redis.Client
 	return nil, fmt.Errorf("list the masters of a %T: not supported", client)
 }
 
-// isCluster returns the answer of the first address that gives one, or why the first does not.
+// isCluster probes the addresses until one responds. If none does, it returns the error of the
+// first, or the last permanent one.
 func isCluster(ctx context.Context, o *redis.UniversalOptions) (cluster bool, err error) {
 	for i, address := range o.Addrs {
 		var failed error
@@ -79,7 +81,7 @@ func isCluster(ctx context.Context, o *redis.UniversalOptions) (cluster bool, er
 	return false, err
 }
 
-// probe connects to one address and asks it what it is.
+// probe connects to one address and detects the mode of the server.
 func probe(ctx context.Context, address string, o *redis.UniversalOptions) (cluster bool, err error) {
 	if o.TLSConfig != nil {
 		if err := handshake(ctx, address, o.TLSConfig); err != nil {
@@ -108,8 +110,8 @@ func probe(ctx context.Context, address string, o *redis.UniversalOptions) (clus
 	}
 }
 
-// modeOf returns what a server says of itself: standalone, cluster or sentinel. HELLO is
-// permitted to every user. A proxy that lacks it may still know the slots of a cluster.
+// modeOf returns the mode of a server: standalone, cluster or sentinel. Every user may call HELLO;
+// a proxy without it may still support CLUSTER SLOTS.
 func modeOf(ctx context.Context, client *redis.Client) (string, error) {
 	hello := redis.NewMapStringInterfaceCmd(ctx, "hello", "3")
 	err := client.Process(ctx, hello)
@@ -117,14 +119,14 @@ func modeOf(ctx context.Context, client *redis.Client) (string, error) {
 		mode, _ := hello.Val()["mode"].(string)
 		return mode, nil
 	}
-	var answer redis.Error
-	if !errors.As(err, &answer) || !strings.HasPrefix(answer.Error(), "ERR ") { // such as LOADING
+	var reply redis.Error
+	if !errors.As(err, &reply) || !strings.HasPrefix(reply.Error(), "ERR ") { // such as LOADING
 		return "", err
 	}
 	if err := client.Ping(ctx).Err(); err != nil {
 		return "", err
 	}
-	if known, err := client.Do(ctx, "cluster", "slots").Slice(); err == nil && len(known) > 0 {
+	if slots, err := client.Do(ctx, "cluster", "slots").Slice(); err == nil && len(slots) > 0 {
 		return "cluster", nil
 	}
 	return "standalone", nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,45 +14,16 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/realservers"
 	"genrec/pkg/redisconn"
 )
-
-func needRedis(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("this needs redis-server, which is not installed: apt install redis-server")
-	}
-}
-
-func startRedis(t *testing.T, cfg realservers.RedisConfig) string {
-	t.Helper()
-	needRedis(t)
-	cfg.Folder = t.TempDir()
-	r, err := realservers.StartRedis(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	return r.Address()
-}
-
-func startCluster(t *testing.T, masters int) []string {
-	t.Helper()
-	needRedis(t)
-	c, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c.Addresses()
-}
 
 func options(addresses ...string) *redis.UniversalOptions {
 	return &redis.UniversalOptions{Addrs: addresses, ContextTimeoutEnabled: true}
 }
 
-// writeAndRead uses keys of all slots, alone, in a pipeline and by a script.
+// writeAndRead uses keys of many slots: in single commands, a pipeline and a script.
 func writeAndRead(t *testing.T, client redis.UniversalClient) {
 	t.Helper()
 	script := redis.NewScript("return redis.call('INCR', KEYS[1])")
@@ -69,30 +39,30 @@ func writeAndRead(t *testing.T, client redis.UniversalClient) {
 		}
 		script.EvalSha(t.Context(), pipe, []string{key})
 	}
-	answers, err := pipe.Exec(t.Context())
+	replies, err := pipe.Exec(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, answer := range answers {
-		if n, _ := answer.(*redis.Cmd).Int(); n != i+1 {
+	for i, reply := range replies {
+		if n, _ := reply.(*redis.Cmd).Int(); n != i+1 {
 			t.Errorf("key %d is %d, want %d", i, n, i+1)
 		}
 	}
 }
 
-// One address is enough, whatever is behind it.
-func TestConnectFindsOutWhatIsThere(t *testing.T) {
-	one, small, large := startRedis(t, realservers.RedisConfig{}), startCluster(t, 1), startCluster(t, 3)
+// One address is enough for a single Redis and for a cluster.
+func TestConnectDetectsClusters(t *testing.T) {
+	one, small, large := embeddedtest.StartRedisServer(t, realservers.RedisConfig{}), embeddedtest.StartRedisCluster(t, 1), embeddedtest.StartRedisCluster(t, 3)
 	for name, c := range map[string]struct {
 		addresses []string
 		masters   int // 0: no cluster
 	}{
-		"one Redis":                          {[]string{one}, 0},
+		"single Redis":                       {[]string{one}, 0},
 		"embedded":                           {[]string{miniredis.RunT(t).Addr()}, 0},
 		"a cluster of one":                   {small, 1},
 		"one node of a cluster":              {large[1:2], 3},
 		"all nodes of a cluster":             {large, 3},
-		"a node that is away, and two nodes": {append([]string{"127.0.0.1:1"}, large[:2]...), 3},
+		"a node that is down, and two nodes": {append([]string{"127.0.0.1:1"}, large[:2]...), 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := redisconn.Connect(t.Context(), options(c.addresses...))
@@ -103,30 +73,30 @@ func TestConnectFindsOutWhatIsThere(t *testing.T) {
 			_, isCluster := client.(*redis.ClusterClient)
 			masters, err := redisconn.Masters(t.Context(), client)
 			if isCluster != (c.masters > 0) || err != nil || len(masters) != max(c.masters, 1) {
-				t.Errorf("it is a cluster: %v, with %d masters (error %v), want %d", isCluster, len(masters), err, c.masters)
+				t.Errorf("cluster: %v, with %d masters (error %v), want %d", isCluster, len(masters), err, c.masters)
 			}
 			writeAndRead(t, client)
 		})
 	}
 }
 
-// A reader's client is there before its server, and finds out then.
-func TestLazyFindsOutWhenTheServerAnswers(t *testing.T) {
+// A lazy client can be created before its server is up.
+func TestLazyConnectsLater(t *testing.T) {
 	for _, masters := range []int{0, 1, 3} {
 		var addresses []string
 		if masters == 0 {
-			addresses = []string{startRedis(t, realservers.RedisConfig{})}
+			addresses = []string{embeddedtest.StartRedisServer(t, realservers.RedisConfig{})}
 		} else {
-			addresses = startCluster(t, masters)
+			addresses = embeddedtest.StartRedisCluster(t, masters)
 		}
 		door := startDoor(t, addresses[0])
 		client := redisconn.Lazy(options(door.address))
 		defer client.Close()
 		if err := client.Ping(t.Context()).Err(); err == nil {
-			t.Fatalf("%d masters: Redis answers behind a closed door", masters)
+			t.Fatalf("%d masters: PING succeeded behind a closed port", masters)
 		}
 		if _, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error { p.Get(t.Context(), "a"); return nil }); err == nil {
-			t.Fatalf("%d masters: Redis answers a pipeline behind a closed door", masters)
+			t.Fatalf("%d masters: a pipeline succeeded behind a closed port", masters)
 		}
 		door.open(t)
 		pipe := client.Pipeline()
@@ -137,19 +107,19 @@ func TestLazyFindsOutWhenTheServerAnswers(t *testing.T) {
 			}
 			pipe.MGet(t.Context(), key)
 		}
-		answers, err := pipe.Exec(t.Context())
+		replies, err := pipe.Exec(t.Context())
 		if err != nil {
 			t.Fatalf("%d masters: %v", masters, err)
 		}
-		for i, answer := range answers {
-			if got := answer.(*redis.SliceCmd).Val()[0]; got != fmt.Sprint(i) {
+		for i, reply := range replies {
+			if got := reply.(*redis.SliceCmd).Val()[0]; got != fmt.Sprint(i) {
 				t.Errorf("%d masters: key %d is %v", masters, i, got)
 			}
 		}
 	}
 }
 
-func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
+func TestPermanentErrors(t *testing.T) {
 	authority, err := realservers.NewAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +128,9 @@ func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, secret := startRedis(t, realservers.RedisConfig{}), startRedis(t, realservers.RedisConfig{Users: []realservers.ACLUser{{Name: "ann", Password: "x", Rules: "+@all"}}})
-	encrypted, cluster := startRedis(t, realservers.RedisConfig{TLS: &issued}), startCluster(t, 1)
-	another := startRedis(t, realservers.RedisConfig{})
+	plain, secret := embeddedtest.StartRedisServer(t, realservers.RedisConfig{}), embeddedtest.StartRedisServer(t, realservers.RedisConfig{Users: []realservers.ACLUser{{Name: "ann", Password: "x", Rules: "+@all"}}})
+	encrypted, cluster := embeddedtest.StartRedisServer(t, realservers.RedisConfig{TLS: &issued}), embeddedtest.StartRedisCluster(t, 1)
+	another := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
 	withTLS := func(address string) *redis.UniversalOptions {
 		o := options(address)
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -176,7 +146,7 @@ func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
 		"TLS to a plain port with passwords": {withTLS(secret), redisconn.ErrPlainText},
 		"TLS to a cluster's plain port":      {withTLS(cluster[0]), redisconn.ErrPlainText},
 		"plain text to a port for TLS":       {options(encrypted), redisconn.ErrTLS},
-		"two that are no cluster":            {options(plain, another), redisconn.ErrNoCluster},
+		"two servers without a cluster":      {options(plain, another), redisconn.ErrNoCluster},
 		"a database of a cluster":            {database, redisconn.ErrNoDatabase},
 		"no password":                        {options(secret), nil},
 	} {
@@ -192,7 +162,7 @@ func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
 				began := time.Now()
 				err := connect(t.Context())
 				if took := time.Since(began); took > 5*time.Second {
-					t.Errorf("it took %v", took)
+					t.Errorf("the error took %v", took)
 				}
 				if c.want != nil && !errors.Is(err, c.want) || !redisconn.Permanent(err) || redisconn.Hint(err) == "" {
 					t.Errorf("the error is %v with the hint %q, want %v, permanent and with a hint", err, redisconn.Hint(err), c.want)
@@ -201,11 +171,11 @@ func TestConnectRefusesWhatNoRepetitionChanges(t *testing.T) {
 		})
 	}
 	if _, err := redisconn.Connect(t.Context(), options("127.0.0.1:1")); err == nil || redisconn.Permanent(err) || !strings.Contains(err.Error(), "127.0.0.1:1") {
-		t.Errorf("a server that is away gives the error %v, want one that is not permanent and names the address", err)
+		t.Errorf("the error of a server that is down is %v, want one that is not permanent and names the address", err)
 	}
 }
 
-// door is a port that leads to a server once it is open.
+// door is a port that forwards to a server once it is open.
 type door struct{ address, to string }
 
 func startDoor(t *testing.T, to string) door {

@@ -92,7 +92,7 @@ func (c Cluster) diagnose(ctx context.Context, err error) error {
 		switch {
 		case c.TLS != nil && acceptsPlaintext(ctx, broker):
 			return fmt.Errorf("%w: %w", errPlaintextListener, err)
-		case c.TLS == nil && acceptsTLS(ctx, broker):
+		case c.TLS == nil && tlsfiles.AcceptsTLS(ctx, broker):
 			return fmt.Errorf("%w: %w", errTLSListener, err)
 		case c.SASL == nil && c.expectsSASL(ctx, broker):
 			return fmt.Errorf("%w: %w", errSASLListener, err)
@@ -113,19 +113,6 @@ func acceptsPlaintext(ctx context.Context, broker string) bool {
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 	_, err = conn.ApiVersions()
 	return err == nil
-}
-
-func acceptsTLS(ctx context.Context, broker string) bool {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	// Nothing is sent over this connection, so the certificate need not be verified.
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
-	conn, err := dialer.DialContext(ctx, "tcp", broker)
-	if err == nil {
-		conn.Close()
-	}
-	var alert tls.AlertError
-	return err == nil || errors.As(err, &alert)
 }
 
 // expectsSASL sends a SASL handshake. A listener with SASL accepts it or returns its mechanisms;

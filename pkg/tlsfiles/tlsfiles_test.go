@@ -12,8 +12,8 @@ import (
 	"genrec/pkg/tlsfiles"
 )
 
-// TestRemedies shakes hands in each way that fails, and in the ones that don't.
-func TestRemedies(t *testing.T) {
+// TestHint performs handshakes that succeed and that fail in each way with a hint.
+func TestHint(t *testing.T) {
 	ours, strangers := issue(t, "ours"), issue(t, "strangers")
 	for _, test := range []struct {
 		name  string
@@ -22,11 +22,11 @@ func TestRemedies(t *testing.T) {
 		want  string
 	}{
 		{"good", tlsfiles.Files{CA: ours.CA, Cert: ours.Cert, Key: ours.Key}, "localhost", ""},
-		{"wrong name", tlsfiles.Files{CA: ours.CA, Cert: ours.Cert, Key: ours.Key}, "elsewhere", "connect by a name"},
-		{"wrong CA", tlsfiles.Files{CA: strangers.CA, Cert: ours.Cert, Key: ours.Key}, "localhost", "name the CA"},
-		{"system's CAs", tlsfiles.Files{Cert: ours.Cert, Key: ours.Key}, "localhost", "name the CA"},
-		{"no certificate", tlsfiles.Files{CA: ours.CA}, "localhost", "show a client certificate"},
-		{"wrong certificate", tlsfiles.Files{CA: ours.CA, Cert: strangers.Cert, Key: strangers.Key}, "localhost", "show a client certificate"},
+		{"wrong name", tlsfiles.Files{CA: ours.CA, Cert: ours.Cert, Key: ours.Key}, "elsewhere", "connect by a host name"},
+		{"wrong CA", tlsfiles.Files{CA: strangers.CA, Cert: ours.Cert, Key: ours.Key}, "localhost", "specify the CA"},
+		{"system's CAs", tlsfiles.Files{Cert: ours.Cert, Key: ours.Key}, "localhost", "specify the CA"},
+		{"no certificate", tlsfiles.Files{CA: ours.CA}, "localhost", "present a client certificate"},
+		{"wrong certificate", tlsfiles.Files{CA: ours.CA, Cert: strangers.Cert, Key: strangers.Key}, "localhost", "present a client certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			client, err := test.files.Client()
@@ -34,17 +34,17 @@ func TestRemedies(t *testing.T) {
 				t.Fatal(err)
 			}
 			client.ServerName = test.host
-			err = shakeHands(t, serverConfig(t, ours), client)
+			err = handshake(t, serverConfig(t, ours), client)
 			if (err == nil) != (test.want == "") {
 				t.Fatalf("got error %v", err)
 			}
 			if got := tlsfiles.Hint(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
-				t.Errorf("the remedy for %v is %q, want %q", err, got, test.want)
+				t.Errorf("the hint for %v is %q, want %q", err, got, test.want)
 			}
 		})
 	}
 	if got := tlsfiles.Hint(errors.New("connection refused")); got != "" {
-		t.Errorf("a server that is away has the remedy %q: it must be waited for", got)
+		t.Errorf("the hint for a server that is down is %q, want none", got)
 	}
 }
 
@@ -71,8 +71,8 @@ func serverConfig(t *testing.T, own realservers.TLS) *tls.Config {
 	return config
 }
 
-// shakeHands connects and reads a byte: a refused client learns of it only then.
-func shakeHands(t *testing.T, server, client *tls.Config) error {
+// handshake connects and reads a byte: only then does a rejected client get an error.
+func handshake(t *testing.T, server, client *tls.Config) error {
 	t.Helper()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {

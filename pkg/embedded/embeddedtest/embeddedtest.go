@@ -1,5 +1,5 @@
-// Package embeddedtest is what tests of services share: servers to run them
-// against, starting and stopping them, and waiting for what they do.
+// Package embeddedtest is the test harness of services: it starts Kafka and Redis, embedded or
+// real, runs a service, and polls until it has had an effect.
 package embeddedtest
 
 import (
@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for something that should happen at once.
-const Patience = 60 * time.Second
+// Timeout is how long a test waits for an effect that should be immediate.
+const Timeout = 60 * time.Second
 
 const pollInterval = 2 * time.Millisecond
 
-// Eventually polls until condition answers "", and else fails with its answer.
+// Eventually polls until condition returns "". After Timeout it fails with its last result.
 func Eventually(t testing.TB, condition func() string) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Timeout)
 	for {
 		problem := condition()
 		if problem == "" {
@@ -29,7 +29,7 @@ func Eventually(t testing.TB, condition func() string) {
 	}
 }
 
-// Service is a service that runs.
+// Service is a running service.
 type Service struct {
 	t      testing.TB
 	cancel context.CancelFunc
@@ -45,24 +45,24 @@ func Run(t testing.TB, run func(context.Context) error) *Service {
 	return s
 }
 
-// Stop ends the service's context and fails the test if the service does not end,
-// or ends with an error.
+// Stop cancels the service's context. The test fails if the service does not return, or returns an
+// error.
 func (s *Service) Stop() {
 	s.t.Helper()
 	s.cancel()
 	if err := s.Wait(); err != nil {
-		s.t.Fatalf("Run must end without an error when its context ends, got %v", err)
+		s.t.Fatalf("Run returned %v after its context was canceled, want no error", err)
 	}
 }
 
-// Wait returns what the service ends with, and fails the test if it does not end.
+// Wait returns the error that the service returns. The test fails if it does not return.
 func (s *Service) Wait() error {
 	s.t.Helper()
 	select {
 	case err := <-s.done:
 		return err
-	case <-time.After(Patience):
-		s.t.Fatal("Run did not end")
+	case <-time.After(Timeout):
+		s.t.Fatal("Run did not return")
 		return nil
 	}
 }

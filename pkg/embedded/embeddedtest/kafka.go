@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/stream"
 )
 
-// Client returns a client of the Kafka, to ask it what no service asks.
+// Client returns a Kafka client for requests that services do not make.
 func (s *Servers) Client() *kafka.Client { return s.client }
 
-// Messages returns all that a topic holds, partition after partition.
+// Messages returns all messages of a topic, partition by partition.
 func (s *Servers) Messages(topic string) []kafka.Message {
 	s.t.Helper()
 	var messages []kafka.Message
@@ -26,21 +29,21 @@ func (s *Servers) Messages(topic string) []kafka.Message {
 	return messages
 }
 
-// Ends returns how many messages have been written to each partition of a topic. A topic
-// that has just been created may still be without leaders.
+// Ends returns the end offset of each partition of a topic. It waits until a new topic has
+// leaders.
 func (s *Servers) Ends(topic string) (ends []int64) {
 	s.t.Helper()
 	Eventually(s.t, func() string {
 		var err error
 		if ends, err = readEnds(s.t.Context(), s.KafkaBrokers()[0], topic); err != nil {
-			return fmt.Sprintf("look up the ends of topic %q: %v", topic, err)
+			return fmt.Sprintf("read the end offsets of topic %q: %v", topic, err)
 		}
 		return ""
 	})
 	return ends
 }
 
-// readEnds asks no Client, which would answer from a cache.
+// readEnds uses connections instead of a Client, which caches metadata.
 func readEnds(ctx context.Context, broker, topic string) ([]int64, error) {
 	conn, err := kafka.DialContext(ctx, "tcp", broker)
 	if err != nil {
@@ -72,7 +75,7 @@ func (s *Servers) partition(topic string, partition int, end int64) []kafka.Mess
 		MinBytes: 1, MaxBytes: 8 << 20, MaxWait: 250 * time.Millisecond,
 	})
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), Timeout)
 	defer cancel()
 	messages := make([]kafka.Message, end)
 	for i := range messages {
@@ -84,7 +87,7 @@ func (s *Servers) partition(topic string, partition int, end int64) []kafka.Mess
 	return messages
 }
 
-// Committed returns how many messages of a topic a group has committed.
+// Committed returns the sum of a group's committed offsets in a topic.
 func (s *Servers) Committed(group, topic string) int64 {
 	s.t.Helper()
 	partitions := make([]int, len(s.Ends(topic)))
@@ -92,11 +95,11 @@ func (s *Servers) Committed(group, topic string) int64 {
 		partitions[i] = i
 	}
 	answer, err := s.client.OffsetFetch(s.t.Context(), &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
-	if err == nil && !errors.Is(answer.Error, kafka.GroupIdNotFound) { // as long as nobody has joined
+	if err == nil && !errors.Is(answer.Error, kafka.GroupIdNotFound) { // before the first member joins
 		err = answer.Error
 	}
 	if err != nil {
-		s.t.Fatalf("look up what group %q has committed: %v", group, err)
+		s.t.Fatalf("read the committed offsets of group %q: %v", group, err)
 	}
 	var n int64
 	for _, p := range answer.Topics[topic] {
@@ -105,7 +108,7 @@ func (s *Servers) Committed(group, topic string) int64 {
 	return n
 }
 
-// Members returns how many members of a group there are, and 0 while it is not stable.
+// Members returns the number of members of a consumer group, 0 while it is rebalancing.
 func (s *Servers) Members(group string) int {
 	s.t.Helper()
 	answer, err := s.client.DescribeGroups(s.t.Context(), &kafka.DescribeGroupsRequest{GroupIDs: []string{group}})
@@ -118,7 +121,58 @@ func (s *Servers) Members(group string) int {
 	return len(answer.Groups[0].Members)
 }
 
-// awaitGroups waits until a Kafka that has just started knows of consumer groups.
+// Delete deletes topics.
+func (s *Servers) Delete(topics ...string) {
+	s.t.Helper()
+	deleted, err := s.client.DeleteTopics(s.t.Context(), &kafka.DeleteTopicsRequest{Topics: topics})
+	for _, topic := range topics {
+		if err == nil && !errors.Is(deleted.Errors[topic], kafka.UnknownTopicOrPartition) {
+			err = deleted.Errors[topic]
+		}
+	}
+	if err != nil {
+		s.t.Fatalf("delete the topics %q: %v", topics, err)
+	}
+}
+
+// Create creates a topic. It retries while a deleted topic of that name still exists.
+func (s *Servers) Create(topic string, partitions int) {
+	s.t.Helper()
+	Eventually(s.t, func() string {
+		created, err := s.client.CreateTopics(s.t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
+			{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1},
+		}})
+		if err = errors.Join(err, created.Errors[topic]); err != nil {
+			return fmt.Sprintf("create topic %q: %v", topic, err)
+		}
+		return ""
+	})
+}
+
+// Trim deletes the messages of a partition before an offset, as retention does.
+func (s *Servers) Trim(topic string, partition int32, before int64) {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.KafkaBrokers()...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	request.TimeoutMillis = 10_000
+	of, at := kmsg.NewDeleteRecordsRequestTopic(), kmsg.NewDeleteRecordsRequestTopicPartition()
+	at.Partition, at.Offset = partition, before
+	of.Topic, of.Partitions = topic, append(of.Partitions, at)
+	request.Topics = append(request.Topics, of)
+	response, err := request.RequestWith(s.t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode)
+	}
+	if err != nil {
+		s.t.Fatalf("delete the messages before %d of partition %d of topic %q: %v", before, partition, topic, err)
+	}
+}
+
+// awaitGroups waits until a new Kafka's group coordinator is available.
 func awaitGroups(t testing.TB, cluster stream.Cluster) {
 	t.Helper()
 	transport := cluster.NewTransport()
@@ -132,11 +186,11 @@ func awaitGroups(t testing.TB, cluster stream.Cluster) {
 		if err == nil {
 			return ""
 		}
-		return fmt.Sprintf("ask for a group that does not exist: %v", err)
+		return fmt.Sprintf("read the offsets of a group that does not exist: %v", err)
 	})
 }
 
-// clearKafka removes the topics and groups that earlier tests left.
+// clearKafka deletes the topics and groups of earlier tests.
 func clearKafka(t testing.TB, cluster stream.Cluster) error {
 	transport := cluster.NewTransport()
 	defer transport.CloseIdleConnections()
@@ -144,7 +198,7 @@ func clearKafka(t testing.TB, cluster stream.Cluster) error {
 	if err := deleteTopics(t.Context(), client); err != nil {
 		return fmt.Errorf("delete the topics of earlier tests: %w", err)
 	}
-	// A member that did not say goodbye keeps its group until its session ends.
+	// A member that did not leave keeps its group alive until its session times out.
 	Eventually(t, func() string {
 		if err := deleteGroups(t.Context(), client); err != nil {
 			return fmt.Sprintf("delete the groups of earlier tests: %v", err)
@@ -203,4 +257,54 @@ func deleteGroups(ctx context.Context, client *kafka.Client) error {
 		}
 	}
 	return nil
+}
+
+// Producer is a transactional producer, which kafka-go lacks.
+type Producer struct {
+	t      testing.TB
+	client *kgo.Client
+}
+
+// Transactional returns a producer with a transactional ID.
+func (s *Servers) Transactional(id string) *Producer {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.KafkaBrokers()...), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(client.Close)
+	return &Producer{t: s.t, client: client}
+}
+
+// Begin begins a transaction and writes to it, see Write.
+func (p *Producer) Begin(topic string, partition int32, values ...string) {
+	p.t.Helper()
+	if err := p.client.BeginTransaction(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.Write(topic, partition, values...)
+}
+
+// Write writes values, which are also the keys, to a partition in the open transaction.
+func (p *Producer) Write(topic string, partition int32, values ...string) {
+	p.t.Helper()
+	for _, value := range values {
+		record := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(value), Value: []byte(value)}
+		if err := p.client.ProduceSync(p.t.Context(), record).FirstErr(); err != nil {
+			p.t.Fatalf("write %q in a transaction: %v", value, err)
+		}
+	}
+}
+
+// Commit commits the transaction.
+func (p *Producer) Commit() { p.end(kgo.TryCommit) }
+
+// Abort aborts the transaction.
+func (p *Producer) Abort() { p.end(kgo.TryAbort) }
+
+func (p *Producer) end(how kgo.TransactionEndTry) {
+	p.t.Helper()
+	if err := p.client.EndTransaction(context.WithoutCancel(p.t.Context()), how); err != nil {
+		p.t.Fatal(err)
+	}
 }

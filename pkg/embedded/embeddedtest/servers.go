@@ -3,6 +3,7 @@ package embeddedtest
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 
@@ -16,24 +17,25 @@ import (
 	"genrec/pkg/stream"
 )
 
-// JarsVariable chooses the servers: it names the folder with the jars of a real Kafka,
-// to run the tests against that and redis-server, or nothing, for embedded ones.
+// JarsVariable is the environment variable that selects the servers. If it names the folder with
+// the jars of Apache Kafka, tests run against that and redis-server, otherwise against embedded
+// servers.
 const JarsVariable = "GENREC_TEST_KAFKA_JARS"
 
-// Real tells whether the tests run against real servers.
+// Real reports whether tests run against real servers.
 func Real() bool { return os.Getenv(JarsVariable) != "" }
 
-// Servers are a Kafka and a Redis for one test, with nothing in them.
+// Servers are an empty Kafka and an empty Redis for one test.
 type Servers struct {
 	t         testing.TB
-	embedded  *embedded.Servers // nil: real ones
+	embedded  *embedded.Servers // nil with real servers
 	realKafka *realservers.Kafka
 	realRedis *realservers.Redis
 	client    *kafka.Client
 }
 
-// Start starts Kafka with the default topics, two partitions each, and Redis with
-// a client that leaves retrying to the service under test. They stop with the test.
+// Start starts Kafka with the default topics, of two partitions each, and Redis with a client that
+// leaves retries to the service under test. They stop at the end of the test.
 func Start(t testing.TB) (*Servers, *redis.Client) {
 	t.Helper()
 	s := StartEmpty(t)
@@ -44,7 +46,7 @@ func Start(t testing.TB) (*Servers, *redis.Client) {
 		for _, topic := range []string{stream.DefaultTopics().Interactions, stream.DefaultTopics().Refreshes, stream.DefaultTopics().DeadLetters} {
 			s.Ends(topic) // waits for the leaders
 		}
-		// What the writers of this process remember is of the topics of an earlier test.
+		// The writers of this process have cached metadata of an earlier test's topics.
 		kafka.DefaultTransport.(*kafka.Transport).CloseIdleConnections()
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: s.RedisAddr(), ContextTimeoutEnabled: true, MaxRetries: -1})
@@ -71,14 +73,14 @@ func StartEmpty(t testing.TB) *Servers {
 	return s
 }
 
-// A real Kafka takes seconds to start, so the tests of a package share one.
+// A real Kafka takes seconds to start: the tests of a package share one.
 var shared struct {
 	sync.Mutex
 	kafka  *realservers.Kafka
 	folder string
 }
 
-// Main is the TestMain of packages whose tests call Start: it stops what they share.
+// Main is the TestMain of packages whose tests call Start. It stops the shared Kafka.
 func Main(m *testing.M) {
 	code := m.Run()
 	if shared.kafka != nil {
@@ -98,21 +100,51 @@ func (s *Servers) startReal() {
 	if err := clearKafka(s.t, s.Cluster()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.realRedis = startRealRedis(s.t)
+	s.realRedis = startRealRedis(s.t, realservers.RedisConfig{})
 }
 
-// StartRedis starts a Redis alone and returns its address, HOST:PORT.
+// StartRedis starts only a Redis and returns its address, HOST:PORT.
 func StartRedis(t testing.TB) string {
 	t.Helper()
 	if Real() {
-		return startRealRedis(t).Address()
+		return startRealRedis(t, realservers.RedisConfig{}).Address()
 	}
 	return miniredis.RunT(t).Addr()
 }
 
-func startRealRedis(t testing.TB) *realservers.Redis {
+// StartRedisServer starts a redis-server, even if Real is false, and returns its address,
+// HOST:PORT. It skips the test if redis-server is not installed. cfg needs no folder.
+func StartRedisServer(t testing.TB, cfg realservers.RedisConfig) string {
 	t.Helper()
-	r, err := realservers.StartRedis(t.Context(), realservers.RedisConfig{Folder: t.TempDir()})
+	NeedRedisServer(t)
+	return startRealRedis(t, cfg).Address()
+}
+
+// StartRedisCluster starts a Redis Cluster and returns the addresses of its masters. It skips the
+// test if redis-server is not installed.
+func StartRedisCluster(t testing.TB, masters int) []string {
+	t.Helper()
+	NeedRedisServer(t)
+	c, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.Addresses()
+}
+
+// NeedRedisServer skips a test if redis-server is not installed.
+func NeedRedisServer(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("this test needs redis-server, which is not installed: apt install redis-server")
+	}
+}
+
+func startRealRedis(t testing.TB, cfg realservers.RedisConfig) *realservers.Redis {
+	t.Helper()
+	cfg.Folder = t.TempDir()
+	r, err := realservers.StartRedis(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +170,7 @@ func sharedKafka(t testing.TB) (*realservers.Kafka, error) {
 	return shared.kafka, nil
 }
 
-// Cluster names the Kafka.
+// Cluster returns how to connect to Kafka.
 func (s *Servers) Cluster() stream.Cluster { return stream.Cluster{Brokers: s.KafkaBrokers()} }
 
 // KafkaBrokers returns the addresses of the Kafka, HOST:PORT.
@@ -157,17 +189,16 @@ func (s *Servers) RedisAddr() string {
 	return s.realRedis.Address()
 }
 
-// Faults gives access to the faults that an embedded Kafka can be told to have. A test
-// that asks for them ends here on a real one.
+// Faults returns the embedded Kafka to inject faults. It skips the test on a real one.
 func (s *Servers) Faults() *kfake.Cluster {
 	s.t.Helper()
 	if s.embedded == nil {
-		s.t.Skip("a real Kafka has no faults at will")
+		s.t.Skip("faults cannot be injected into a real Kafka")
 	}
 	return s.embedded.Kafka()
 }
 
-// StopRedis takes Redis away, which keeps what it holds.
+// StopRedis stops Redis, which keeps its data.
 func (s *Servers) StopRedis() {
 	if s.embedded != nil {
 		s.embedded.Redis().Close()
@@ -176,7 +207,7 @@ func (s *Servers) StopRedis() {
 	s.realRedis.Kill()
 }
 
-// RestartRedis brings Redis back after StopRedis.
+// RestartRedis restarts Redis after StopRedis.
 func (s *Servers) RestartRedis() {
 	s.t.Helper()
 	var err error
