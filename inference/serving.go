@@ -33,7 +33,7 @@ func newServingSet(shares []registry.Share, models map[string]Generator, credite
 			loaded = append(loaded, share)
 		}
 	}
-	s.leader = registry.Largest(loaded)
+	s.leader = registry.LargestShare(loaded)
 	concurrency := 1
 	for _, model := range models {
 		concurrency = max(concurrency, model.Concurrency())

@@ -128,7 +128,7 @@ func TestBrokenCurrentVersionDoesNotBlock(t *testing.T) {
 	write(t, filepath.Join(draft.Dir, model.ConfigFile), "{")
 	third, err := draft.Publish(t.Context())
 	if err == nil {
-		err = models.SetCurrent(t.Context(), third)
+		err = models.Promote(t.Context(), third)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestBetterVersionWaitsForASplit(t *testing.T) {
 	night(t, models, network(1), ring(90), true, "")
 	night(t, models, network(1), ring(90), false, "")
 	split := []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
-	if err := models.SetServing(t.Context(), split); err != nil {
+	if err := models.PromoteShares(t.Context(), split); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Run(t.Context(), network(12), ring(300), models)

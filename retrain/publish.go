@@ -20,7 +20,7 @@ func (r *run) published(ctx context.Context) (report Report, err error) {
 	if !r.work.goesOn {
 		return report, nil
 	}
-	version, err := r.models.MadeBy(ctx, r.work.run)
+	version, err := r.models.FindRun(ctx, r.work.run)
 	if err == nil && version != "" {
 		if report, err = ReadReport(ctx, r.models, version); err == nil {
 			report.Version = version
@@ -38,7 +38,7 @@ func (r *run) published(ctx context.Context) (report Report, err error) {
 // it wants to know how it ends.
 func (r *run) promote(ctx context.Context, report *Report) error {
 	if report.Gate.Promoted {
-		err := r.models.SetCurrent(ctx, report.Version)
+		err := r.models.Promote(ctx, report.Version)
 		if errors.Is(err, registry.ErrSplit) {
 			report.Split, err = r.models.Serving(ctx)
 		}

@@ -30,7 +30,7 @@ func TestScheduledTimes(t *testing.T) {
 		defer d.Discard()
 		version, err := d.Publish(t.Context())
 		if err == nil {
-			err = models.SetCurrent(t.Context(), version)
+			err = models.Promote(t.Context(), version)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -139,7 +139,7 @@ func serveRefused(ctx context.Context, folder string) error {
 	if err != nil || len(versions) != 1 {
 		return errors.Join(err, fmt.Errorf("%d versions in %s, want 1", len(versions), folder))
 	}
-	return r.SetServing(ctx, []registry.Share{{Version: versions[0], Percent: 100}})
+	return r.PromoteShares(ctx, []registry.Share{{Version: versions[0], Percent: 100}})
 }
 
 // modelKey names what the model depends on.

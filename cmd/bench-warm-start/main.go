@@ -104,8 +104,8 @@ func (n *nights) train(ctx context.Context, old, all []catalog.Sequence) (err er
 	}
 	report("before", n.old)
 	follow := func(fromScratch bool) (r retrain.Report, err error) {
-		// Not SetCurrent, which takes only what the gate lets pass.
-		if err := n.models.SetServing(ctx, []registry.Share{{Version: n.old.Version, Percent: 100}}); err != nil {
+		// Not Promote, which rejects versions that failed the gate.
+		if err := n.models.PromoteShares(ctx, []registry.Share{{Version: n.old.Version, Percent: 100}}); err != nil {
 			return r, err
 		}
 		c := n.config

@@ -117,7 +117,7 @@ func printRemoved(cmd *cli.Command, removed []string) error {
 
 // setServing makes versions serve, and notes if the gate had refused one of them.
 func setServing(ctx context.Context, cmd *cli.Command, models *registry.Registry, shares []registry.Share) error {
-	if err := models.SetServing(ctx, shares); err != nil {
+	if err := models.PromoteShares(ctx, shares); err != nil {
 		return err
 	}
 	for _, s := range shares {

@@ -39,7 +39,7 @@ func publishVersions(t *testing.T, location, cache string) *registry.Registry {
 		}
 		version, err := d.Publish(t.Context(), options...)
 		if err == nil && i < 2 {
-			err = models.SetCurrent(t.Context(), version)
+			err = models.Promote(t.Context(), version)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -126,12 +126,12 @@ func TestModelsCommandsExplainWrongUse(t *testing.T) {
 		"models dance":                       `unknown command "dance"`,
 		"models promote":                     "name one version, not 0",
 		"models promote v000009":             "genrec models list prints all versions",
-		"models promote ../x":                "names no version",
+		"models promote ../x":                "invalid version name",
 		"models show v000001 v000002":        "name one version, not 2",
-		"models show v000001 --check":        "the file weights has the SHA-256",
-		"models split v000001:50 v000002:60": "add up to 110 percent",
+		"models show v000001 --check":        "file weights has SHA-256",
+		"models split v000001:50 v000002:60": "add up to 100 percent, not to 110",
 		"models split v000001:x v000002":     "VERSION:PERCENT",
-		"models split":                       "add up to 0 percent",
+		"models split":                       "add up to 100 percent, not to 0",
 		"models rollback v000001":            "unexpected argument",
 		"models prune --keep 0":              "--keep: 0 is less than 1",
 		"models list --models s3://":         "not like s3://bucket/prefix",

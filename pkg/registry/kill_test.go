@@ -13,11 +13,11 @@ import (
 
 const publisherVariable = "GENREC_TEST_PUBLISHER"
 
-// TestPublisher is the process that TestKilledPublisher kills.
+// TestPublisher is the subprocess that TestKilledPublisher kills.
 func TestPublisher(t *testing.T) {
 	location := os.Getenv(publisherVariable)
 	if location == "" {
-		t.Skip("TestKilledPublisher runs this in a process of its own")
+		t.Skip("run by TestKilledPublisher in a subprocess")
 	}
 	r, err := Connect(t.Context(), location, os.Getenv(publisherVariable+"_CACHE"))
 	if err != nil {
@@ -36,7 +36,7 @@ func TestPublisher(t *testing.T) {
 		}
 		version, err := d.Publish(t.Context())
 		if err == nil {
-			err = r.SetCurrent(t.Context(), version)
+			err = r.Promote(t.Context(), version)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -44,10 +44,10 @@ func TestPublisher(t *testing.T) {
 	}
 }
 
-// However it is killed, what is listed and what serves is whole, and what is left of the rest
-// goes with time.
+// Whenever the publisher is killed, listed and served versions are complete, and leftovers are
+// removed later.
 func TestKilledPublisher(t *testing.T) {
-	location, cache := place(t), t.TempDir()
+	location, cache := newLocation(t), t.TempDir()
 	r, err := Connect(t.Context(), location, cache)
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +71,9 @@ func TestKilledPublisher(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		if count() == before {
-			t.Error("nothing is published within a minute")
+			t.Error("no version was published within a minute")
 		}
-		time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond) // it is at the next ones
+		time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond) // while it works on the next versions
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestKilledPublisher(t *testing.T) {
 		}
 		if current, err := r.Current(t.Context()); err == nil {
 			if _, err := r.Fetch(t.Context(), current); err != nil {
-				t.Errorf("what serves after a kill: %v", err)
+				t.Errorf("served version after a kill: %v", err)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestKilledPublisher(t *testing.T) {
 			t.Errorf("after kills: %v", err)
 		}
 	}
-	if err := r.storage.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if err := r.storage.removeAbandoned(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if drafts, err := filepath.Glob(filepath.Join(r.storage.drafts(), draftPrefix+"*")); err != nil || len(drafts) > 0 {

@@ -15,46 +15,51 @@ import (
 	"time"
 )
 
-// Format is the number of the format of versions: of the manifest, and of what a model's files
-// are and mean. It changes with them, so that no program serves what it does not understand.
+// Format is the format number of versions: of the manifest and of the model files. It is
+// incremented with incompatible changes, so that no program serves a version it misinterprets.
 const Format = 1
 
-// Manifest tells what a version is made of and where it comes from.
+// Manifest describes the files and the origin of a version.
 type Manifest struct {
-	Format  int       `json:"format"`
-	Version string    `json:"version,omitempty"`
-	Created time.Time `json:"created"`
-	Parent  string    `json:"parent,omitempty"` // the version that it was made from
-	Run     string    `json:"run,omitempty"`    // that made it, which makes no second one
-	State   State     `json:"state"`
-	Reason  string    `json:"reason,omitempty"` // why it was refused
-	Files   []File    `json:"files"`
+	Format  int       `json:"format"`            // see Format
+	Version string    `json:"version,omitempty"` // set when read
+	Created time.Time `json:"created"`           // time of publication
+	Parent  string    `json:"parent,omitempty"`  // the version that it was derived from
+	Run     string    `json:"run,omitempty"`     // unique name of the training run
+	State   State     `json:"state"`             // published or refused
+	Reason  string    `json:"reason,omitempty"`  // why it was refused
+	Files   []File    `json:"files"`             // all files but the manifest
 }
 
-// File is one of a version, with what it must hold.
+// File is a file of a version.
 type File struct {
-	Name   string `json:"name"` // with slashes, below the version's folder
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	Name   string `json:"name"`   // path below the version's folder, with slashes
+	Bytes  int64  `json:"bytes"`  // size
+	SHA256 string `json:"sha256"` // checksum, hexadecimal
 }
 
-// State says whether a version may be served.
+// State says whether a version passed the promotion gate.
 type State string
 
-// A version is published, or kept for the record.
+// States of a version.
 const (
-	StatePublished State = "published"
-	StateRefused   State = "refused"
+	StatePublished State = "published" // may be promoted
+	StateRefused   State = "refused"   // kept for the record
 )
 
 const manifestFile = "manifest.json"
 
-// Bytes is the size of all files.
+// Bytes returns the total size of the files.
 func (m Manifest) Bytes() (sum int64) {
 	for _, f := range m.Files {
 		sum += f.Bytes
 	}
 	return sum
+}
+
+func encodeManifest(m Manifest) ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
 }
 
 func decodeManifest(version string, data []byte) (m Manifest, err error) {
@@ -63,37 +68,37 @@ func decodeManifest(version string, data []byte) (m Manifest, err error) {
 	}
 	m.Version = version
 	if m.Format != Format {
-		return m, fmt.Errorf("%s: its format is %d, and this genrec knows format %d: let the genrec that published it serve it", manifestFile, m.Format, Format)
+		return m, fmt.Errorf("%s: unsupported format %d: this genrec supports format %d; use the genrec release that published the version", manifestFile, m.Format, Format)
 	}
 	if m.State != StatePublished && m.State != StateRefused {
-		return m, fmt.Errorf("%s: the state %.40q is neither %s nor %s", manifestFile, m.State, StatePublished, StateRefused)
+		return m, fmt.Errorf("%s: unknown state %.40q: want %s or %s", manifestFile, m.State, StatePublished, StateRefused)
 	}
 	for _, f := range m.Files {
 		if !filepath.IsLocal(f.Name) || f.Name == manifestFile {
-			return m, fmt.Errorf("%s: %q is no file of a version", manifestFile, f.Name)
+			return m, fmt.Errorf("%s: invalid file name %q", manifestFile, f.Name)
 		}
 		if sum, err := hex.DecodeString(f.SHA256); err != nil || len(sum) != sha256.Size || f.Bytes < 0 {
-			return m, fmt.Errorf("%s: size %d and SHA-256 %.80q of %s cannot be", manifestFile, f.Bytes, f.SHA256, f.Name)
+			return m, fmt.Errorf("%s: invalid size %d or SHA-256 %.80q of %s", manifestFile, f.Bytes, f.SHA256, f.Name)
 		}
 	}
 	return m, nil
 }
 
-// list adds the files in a folder to the manifest.
-func (m *Manifest) list(ctx context.Context, dir string) error {
+// addFiles adds the files in a folder to the manifest.
+func (m *Manifest) addFiles(ctx context.Context, dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		if !entry.Type().IsRegular() {
-			return fmt.Errorf("%s is neither a file nor a folder", path)
+			return fmt.Errorf("%s is neither a regular file nor a folder", path)
 		}
 		name, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
 		if name == manifestFile {
-			return nil // of an attempt to publish that failed
+			return nil // left by a failed attempt to publish
 		}
 		f := File{Name: filepath.ToSlash(name)}
 		if f.SHA256, f.Bytes, err = checksum(ctx, path); err != nil {
@@ -104,7 +109,7 @@ func (m *Manifest) list(ctx context.Context, dir string) error {
 	})
 }
 
-// verify compares a folder with the manifest.
+// verify checks that a folder has exactly the files of the manifest.
 func (m Manifest) verify(ctx context.Context, dir string) error {
 	listed := map[string]bool{manifestFile: true}
 	for _, f := range m.Files {
@@ -119,24 +124,24 @@ func (m Manifest) verify(ctx context.Context, dir string) error {
 		}
 		name, err := filepath.Rel(dir, path)
 		if err == nil && !listed[filepath.ToSlash(name)] {
-			err = fmt.Errorf("its manifest does not name the file %s", name)
+			err = fmt.Errorf("file %s is not in the manifest", name)
 		}
 		return err
 	})
 }
 
-// read compares one file that is read whole.
-func (m Manifest) read(name string, from func() ([]byte, error)) ([]byte, error) {
+// readFile returns the result of read after verifying it as the named file.
+func (m Manifest) readFile(name string, read func() ([]byte, error)) ([]byte, error) {
 	i := slices.IndexFunc(m.Files, func(f File) bool { return f.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("its manifest does not name it: %w", fs.ErrNotExist)
+		return nil, fmt.Errorf("not in the manifest: %w", fs.ErrNotExist)
 	}
-	data, err := from()
+	data, err := read()
 	if err != nil {
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != m.Files[i].SHA256 {
-		return nil, fmt.Errorf("it has the SHA-256 %x, its manifest says %s", sum, m.Files[i].SHA256)
+		return nil, fmt.Errorf("SHA-256 mismatch: got %x, want %s", sum, m.Files[i].SHA256)
 	}
 	return data, nil
 }
@@ -145,13 +150,13 @@ func (f File) verify(ctx context.Context, dir string) error {
 	sum, size, err := checksum(ctx, filepath.Join(dir, filepath.FromSlash(f.Name)))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the file %s is missing: %w", f.Name, err)
+		return fmt.Errorf("file %s is missing: %w", f.Name, err)
 	case err != nil:
 		return err
 	case size != f.Bytes:
-		return fmt.Errorf("the file %s has %d bytes, its manifest says %d", f.Name, size, f.Bytes)
+		return fmt.Errorf("file %s has %d bytes, want %d", f.Name, size, f.Bytes)
 	case sum != f.SHA256:
-		return fmt.Errorf("the file %s has the SHA-256 %s, its manifest says %s", f.Name, sum, f.SHA256)
+		return fmt.Errorf("file %s has SHA-256 %s, want %s", f.Name, sum, f.SHA256)
 	}
 	return nil
 }
@@ -163,19 +168,19 @@ func checksum(ctx context.Context, path string) (sum string, size int64, err err
 	}
 	defer file.Close()
 	h := sha256.New()
-	if size, err = io.Copy(h, untilDone{ctx, file}); err != nil {
+	if size, err = io.Copy(h, contextReader{ctx, file}); err != nil {
 		return "", 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
-// untilDone ends a reader with its context.
-type untilDone struct {
+// contextReader stops reading when its context ends.
+type contextReader struct {
 	ctx  context.Context
 	from io.Reader
 }
 
-func (r untilDone) Read(p []byte) (int, error) {
+func (r contextReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}

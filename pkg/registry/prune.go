@@ -12,22 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// abandoned is the age at which a version that was never finished is given up.
-const abandoned = 24 * time.Hour
+// abandonedAfter is the age at which unfinished drafts, uploads and removals are removed.
+const abandonedAfter = 24 * time.Hour
 
-// Prune removes versions but for the newest, as many as keep says, what is served, and what
-// was served before; it returns their names, also where it fails in between. It also removes
-// what killed processes have left of unfinished versions, after a day.
+// Prune removes all versions except the newest keep ones, those that are served, and those that
+// were served before and that a rollback returns to. It returns the removed versions, also with an
+// error. It also removes unfinished versions of killed processes after a day.
 func (r *Registry) Prune(ctx context.Context, keep int) (removed []string, err error) {
 	if keep < 1 {
-		return nil, fmt.Errorf("prune %s: %d versions cannot be kept, only 1 or more", r.location, keep)
+		return nil, fmt.Errorf("prune %s: cannot keep %d versions: at least 1 is required", r.location, keep)
 	}
 	versions, err := r.Versions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, version := range versions[:max(0, len(versions)-keep)] {
-		gone, err := r.removeUnneeded(ctx, version)
+		gone, err := r.removeUnused(ctx, version)
 		if err != nil {
 			return removed, fmt.Errorf("remove version %q from %s: %w", version, r.location, err)
 		}
@@ -35,29 +35,29 @@ func (r *Registry) Prune(ctx context.Context, keep int) (removed []string, err e
 			removed = append(removed, version)
 		}
 	}
-	if err := r.storage.tidy(ctx, time.Now().Add(-abandoned)); err != nil {
-		return removed, fmt.Errorf("tidy up %s: %w", r.location, err)
+	if err := r.storage.removeAbandoned(ctx, time.Now().Add(-abandonedAfter)); err != nil {
+		return removed, fmt.Errorf("remove abandoned files from %s: %w", r.location, err)
 	}
 	return removed, nil
 }
 
-func (r *Registry) removeUnneeded(ctx context.Context, version string) (gone bool, err error) {
-	needed := func() (bool, error) {
-		kept, err := r.needed(ctx, version)
+func (r *Registry) removeUnused(ctx context.Context, version string) (gone bool, err error) {
+	inUse := func() (bool, error) {
+		kept, err := r.inUse(ctx, version)
 		gone = !kept && err == nil
 		return kept, err
 	}
-	// Most are kept without a write, or waiting for anyone.
-	if kept, err := needed(); kept || err != nil {
+	// A check before remove, which writes or takes a lock.
+	if kept, err := inUse(); kept || err != nil {
 		return false, err
 	}
-	err = r.storage.remove(ctx, version, needed)
+	err = r.storage.remove(ctx, version, inUse)
 	return gone && err == nil, err
 }
 
-// needed says whether a version is served, or was before what is served.
-func (r *Registry) needed(ctx context.Context, version string) (bool, error) {
-	stack, err := r.Standing(ctx)
+// inUse reports whether a version is served or would be after a rollback.
+func (r *Registry) inUse(ctx context.Context, version string) (bool, error) {
+	stack, err := r.servingStack(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -71,7 +71,7 @@ func (r *Registry) needed(ctx context.Context, version string) (bool, error) {
 	return false, nil
 }
 
-// removeDrafts removes the drafts in a folder that nobody writes any more.
+// removeDrafts removes the drafts in a folder that are older than a time and not locked.
 func removeDrafts(dir string, before time.Time) error {
 	drafts, err := filepath.Glob(filepath.Join(dir, draftPrefix+"*"))
 	if err != nil {
@@ -96,13 +96,13 @@ func removeDraft(draft string, before time.Time) error {
 		return err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return nil // its writer lives
+		return nil // in use by a live process
 	} else if err != nil {
 		return err
 	}
 	return os.RemoveAll(draft)
 }
 
-// hidden is the name of a version's folder while it is being removed: that of a draft, which
-// nobody sees, and which a later Prune removes.
-func hidden(version string) string { return draftPrefix + "removed-" + version }
+// removalName is the name of a version's folder while it is being removed: it has the prefix of
+// drafts, so that it is not listed and a later Prune finishes an interrupted removal.
+func removalName(version string) string { return draftPrefix + "removed-" + version }

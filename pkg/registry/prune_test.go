@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-func TestPruneKeepsWhatIsNeeded(t *testing.T) {
+func TestPruneKeepsVersionsInUse(t *testing.T) {
 	r := open(t)
 	var v []string
 	for _, content := range []string{"a", "b", "c", "d", "e", "f"} {
 		v = append(v, publish(t, r, content))
 	}
-	for _, shares := range [][]Share{all(v[0]), {{v[1], 50}, {v[2], 50}}, all(v[5]), all(v[3])} {
-		if err := r.SetServing(t.Context(), shares); err != nil {
+	for _, shares := range [][]Share{allUsers(v[0]), {{v[1], 50}, {v[2], 50}}, allUsers(v[5]), allUsers(v[3])} {
+		if err := r.PromoteShares(t.Context(), shares); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.Rollback(t.Context()); err != nil { // to v[5], before which v[1] and v[2] served
+	if _, err := r.Rollback(t.Context()); err != nil { // to v[5]; v[1] and v[2] served before
 		t.Fatal(err)
 	}
 	if removed, err := r.Prune(t.Context(), 0); err == nil {
-		t.Fatalf("none are to be kept: removed %v, want an error", removed)
+		t.Fatalf("Prune(0) removed %v, want an error", removed)
 	}
 	removed, err := r.Prune(t.Context(), 2)
 	if want := []string{v[0], v[3]}; err != nil || !slices.Equal(removed, want) {
@@ -49,8 +49,8 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 	}
 }
 
-// Whoever is told that a version serves can rely on it being there.
-func TestPruneAndPromotionAtOnce(t *testing.T) {
+// If a promotion succeeds, the version still exists.
+func TestConcurrentPruneAndPromotion(t *testing.T) {
 	r := open(t)
 	for round := range 30 {
 		var versions []string
@@ -60,7 +60,7 @@ func TestPruneAndPromotionAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			version := versions[rand.IntN(2)]
-			err := r.SetServing(t.Context(), all(version))
+			err := r.PromoteShares(t.Context(), allUsers(version))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("round %d: %v", round, err)
 			}
@@ -77,7 +77,7 @@ func TestPruneAndPromotionAtOnce(t *testing.T) {
 	}
 }
 
-func TestTidyRemovesOnlyWhatIsAbandoned(t *testing.T) {
+func TestRemoveAbandonedDrafts(t *testing.T) {
 	r := open(t)
 	version := publish(t, r, "whole")
 	living, err := r.Draft()
@@ -89,21 +89,21 @@ func TestTidyRemovesOnlyWhatIsAbandoned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := killed.lock.Close(); err != nil { // as the end of its process does
+	if err := killed.lock.Close(); err != nil { // as when its process ends
 		t.Fatal(err)
 	}
 	exists := func(d *Draft) bool {
 		_, err := os.Stat(d.Dir)
 		return err == nil
 	}
-	if err := r.storage.tidy(t.Context(), time.Now().Add(-time.Hour)); err != nil || !exists(killed) {
-		t.Errorf("a draft of a moment ago is given up (%v)", err)
+	if err := r.storage.removeAbandoned(t.Context(), time.Now().Add(-time.Hour)); err != nil || !exists(killed) {
+		t.Errorf("a new draft was removed (%v)", err)
 	}
-	if err := r.storage.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil || exists(killed) {
-		t.Errorf("a draft that was left by a kill is still there (%v)", err)
+	if err := r.storage.removeAbandoned(t.Context(), time.Now().Add(time.Hour)); err != nil || exists(killed) {
+		t.Errorf("the draft of a killed process was not removed (%v)", err)
 	}
 	if !exists(living) {
-		t.Error("the draft of a living process was removed")
+		t.Error("the draft of a live process was removed")
 	}
 	if _, err := r.Fetch(t.Context(), version); err != nil {
 		t.Error(err)

@@ -12,8 +12,8 @@ import (
 	"genrec/pkg/realservers/s3test"
 )
 
-// place is the location of an empty registry: a folder, or, for make test-real, a bucket.
-func place(t *testing.T) string {
+// newLocation returns the location of an empty registry: a folder, or a bucket in make test-real.
+func newLocation(t *testing.T) string {
 	t.Helper()
 	if s3test.Real() {
 		return s3test.Start(t).Location("shop/models")
@@ -23,7 +23,7 @@ func place(t *testing.T) string {
 
 func open(t *testing.T) *Registry {
 	t.Helper()
-	r, err := Connect(t.Context(), place(t), t.TempDir())
+	r, err := Connect(t.Context(), newLocation(t), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +47,14 @@ func publish(t *testing.T, r *Registry, content string, options ...PublishOption
 	return version
 }
 
-func TestPublishThenPoint(t *testing.T) {
+func TestPublishAndPromote(t *testing.T) {
 	r := open(t)
 	if _, err := r.Current(t.Context()); !errors.Is(err, ErrNoVersion) {
 		t.Fatalf("empty registry: error %v, want ErrNoVersion", err)
 	}
 	first, second := publish(t, r, "one"), publish(t, r, "two")
 	for _, version := range []string{first, second, first} { // forward, and back again
-		if err := r.SetCurrent(t.Context(), version); err != nil {
+		if err := r.Promote(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := r.Current(t.Context()); err != nil || got != version {
@@ -69,12 +69,12 @@ func TestPublishThenPoint(t *testing.T) {
 	if err != nil || string(data) != "two" {
 		t.Fatalf("version %s holds %q (%v), want what its draft held", second, data, err)
 	}
-	if err := r.SetCurrent(t.Context(), "v999999"); !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("pointing to a version that does not exist: error %v, want ErrNotExist", err)
+	if err := r.Promote(t.Context(), "v999999"); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("promote a version that does not exist: error %v, want ErrNotExist", err)
 	}
 }
 
-func TestDraftIsInvisible(t *testing.T) {
+func TestDraftIsNotListed(t *testing.T) {
 	r := open(t)
 	d, err := r.Draft()
 	if err != nil {
@@ -91,7 +91,7 @@ func TestDraftIsInvisible(t *testing.T) {
 	}
 }
 
-func TestPublishersShareTheNumbers(t *testing.T) {
+func TestConcurrentPublishersGetDistinctNumbers(t *testing.T) {
 	r := open(t)
 	const publishers = 8
 	var wg sync.WaitGroup
@@ -105,22 +105,22 @@ func TestPublishersShareTheNumbers(t *testing.T) {
 	}
 }
 
-// damage writes a file of a version where it is stored, or, without data, removes it.
+// damage overwrites a stored file of a version, or removes it if data is nil.
 func damage(t *testing.T, r *Registry, version, name string, data []byte) {
 	t.Helper()
 	var err error
 	switch s := r.storage.(type) {
-	case folder:
+	case folderStorage:
 		if path := filepath.Join(s.dir(version), name); data == nil {
 			err = os.Remove(path)
 		} else {
 			err = os.WriteFile(path, data, 0o644)
 		}
-	case remote:
+	case bucketStorage:
 		if data == nil {
-			err = s.bucket.Delete(t.Context(), object(version, name))
+			err = s.bucket.Delete(t.Context(), objectName(version, name))
 		} else {
-			err = s.bucket.Put(t.Context(), object(version, name), data)
+			err = s.bucket.Put(t.Context(), objectName(version, name), data)
 		}
 	}
 	if err != nil {
@@ -130,13 +130,13 @@ func damage(t *testing.T, r *Registry, version, name string, data []byte) {
 
 func TestBrokenVersionIsNotFetched(t *testing.T) {
 	for _, c := range []struct{ name, file, data, want string }{
-		{"changed", "file", "ONE", "file has the SHA-256"},
-		{"cut off", "file", "o", "file has 1 bytes"},
+		{"changed", "file", "ONE", "file has SHA-256"},
+		{"truncated", "file", "o", "file has 1 bytes"},
 		{"lost", "file", "", "file"},
 		{"without manifest", manifestFile, "", manifestFile},
-		{"with half a manifest", manifestFile, `{"state":`, "decode " + manifestFile},
-		{"with a manifest that leads out", manifestFile, `{"format":1,"state":"published","files":[{"name":"../x"}]}`, `"../x" is no file`},
-		{"of a format to come", manifestFile, `{"format":2,"state":"published","files":[]}`, "its format is 2"},
+		{"with a truncated manifest", manifestFile, `{"state":`, "decode " + manifestFile},
+		{"with a path outside the version", manifestFile, `{"format":1,"state":"published","files":[{"name":"../x"}]}`, `invalid file name "../x"`},
+		{"of a newer format", manifestFile, `{"format":2,"state":"published","files":[]}`, "unsupported format 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := open(t)
@@ -153,8 +153,8 @@ func TestBrokenVersionIsNotFetched(t *testing.T) {
 	}
 }
 
-// A file too many may be one that changes what the others mean.
-func TestFileOutsideTheManifestIsRefused(t *testing.T) {
+// An additional file may change the meaning of others.
+func TestFileOutsideManifestIsRejected(t *testing.T) {
 	r, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -166,14 +166,14 @@ func TestFileOutsideTheManifestIsRefused(t *testing.T) {
 	}
 }
 
-func TestSmallFilesAreComparedToo(t *testing.T) {
+func TestReadFileVerifies(t *testing.T) {
 	r := open(t)
 	version := publish(t, r, "one")
 	if data, err := r.ReadFile(t.Context(), version, "file"); err != nil || string(data) != "one" {
 		t.Errorf("it holds %q (%v), want one", data, err)
 	}
 	if _, err := r.ReadFile(t.Context(), version, "nothing"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that no version has: error %v, want ErrNotExist", err)
+		t.Errorf("a missing file: error %v, want ErrNotExist", err)
 	}
 	damage(t, r, version, "file", []byte("ONE"))
 	if _, err := r.ReadFile(t.Context(), version, "file"); err == nil || !strings.Contains(err.Error(), "SHA-256") {
@@ -191,18 +191,18 @@ func FuzzManifest(f *testing.F) {
 		}
 		for _, file := range m.Files {
 			if path := filepath.Join("/root", file.Name); !strings.HasPrefix(path, "/root/") {
-				t.Fatalf("the manifest %q leads out of the version, to %s", data, path)
+				t.Fatalf("the manifest %q refers to %s, outside the version", data, path)
 			}
 		}
 	})
 }
 
-func TestMadeByFindsWhatARunMade(t *testing.T) {
+func TestFindRun(t *testing.T) {
 	r := open(t)
 	want := map[string]string{"x": "", "a": publish(t, r, "1", Run("a")), "b": publish(t, r, "2", Run("b"), Refused("worse"))}
 	publish(t, r, "3")
 	for run, version := range want {
-		if got, err := r.MadeBy(t.Context(), run); err != nil || got != version {
+		if got, err := r.FindRun(t.Context(), run); err != nil || got != version {
 			t.Errorf("run %q made %q (%v), want %q", run, got, err, version)
 		}
 	}

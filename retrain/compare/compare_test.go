@@ -38,7 +38,7 @@ func publishVersions(t *testing.T) *registry.Registry {
 			t.Fatal(err)
 		}
 	}
-	if err := models.SetCurrent(t.Context(), "v000002"); err != nil {
+	if err := models.Promote(t.Context(), "v000002"); err != nil {
 		t.Fatal(err)
 	}
 	return models

@@ -21,13 +21,13 @@ import (
 	"genrec/pkg/realservers/s3test"
 )
 
-func connect(t *testing.T, server *realservers.S3) (*Registry, remote) {
+func connect(t *testing.T, server *realservers.S3) (*Registry, bucketStorage) {
 	t.Helper()
 	r, err := Connect(t.Context(), server.Location("models"), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, r.storage.(remote)
+	return r, r.storage.(bucketStorage)
 }
 
 func bigDraft(t *testing.T, r *Registry) *Draft {
@@ -45,8 +45,8 @@ func bigDraft(t *testing.T, r *Registry) *Draft {
 	return d
 }
 
-// killAtClaim kills the server when the upload of a version has begun.
-func killAtClaim(t *testing.T, server *realservers.S3, s remote) (killed <-chan struct{}) {
+// killDuringUpload kills the server once the upload of a version has begun.
+func killDuringUpload(t *testing.T, server *realservers.S3, s bucketStorage) (killed <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -61,11 +61,11 @@ func killAtClaim(t *testing.T, server *realservers.S3, s remote) (killed <-chan 
 	return done
 }
 
-func TestServerKilledWithinAnUpload(t *testing.T) {
+func TestServerKilledDuringUpload(t *testing.T) {
 	server := s3test.Start(t)
 	r, s := connect(t, server)
 	draft := bigDraft(t, r)
-	killed := killAtClaim(t, server, s)
+	killed := killDuringUpload(t, server, s)
 	ctx, giveUp := context.WithCancel(t.Context())
 	defer giveUp()
 	go func() {
@@ -74,13 +74,13 @@ func TestServerKilledWithinAnUpload(t *testing.T) {
 		giveUp()
 	}()
 	if version, err := draft.Publish(ctx); err == nil {
-		t.Fatalf("published %s to a server that was killed before the end", version)
+		t.Fatalf("published %s although the server was killed", version)
 	}
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if versions, err := r.Versions(t.Context()); err != nil || len(versions) != 0 {
-		t.Fatalf("half a version is listed: %v (%v)", versions, err)
+		t.Fatalf("a partial version is listed: %v (%v)", versions, err)
 	}
 	version, err := draft.Publish(t.Context())
 	if err != nil {
@@ -89,7 +89,7 @@ func TestServerKilledWithinAnUpload(t *testing.T) {
 	if _, err := r.Fetch(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if err := s.removeAbandoned(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	objects, err := s.bucket.List(t.Context(), versionsFolder+"/")
@@ -97,8 +97,8 @@ func TestServerKilledWithinAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range objects {
-		if of, _ := split(o.Name); of != version {
-			t.Errorf("%s is still there, of a version that nobody finished", o.Name)
+		if of, _ := splitName(o.Name); of != version {
+			t.Errorf("%s of an unfinished version was not removed", o.Name)
 		}
 	}
 	if len(objects) != 5 { // three files, the claim and the manifest
@@ -106,11 +106,11 @@ func TestServerKilledWithinAnUpload(t *testing.T) {
 	}
 }
 
-func TestUploadGoesOnWhenTheServerIsBack(t *testing.T) {
+func TestUploadSurvivesServerRestart(t *testing.T) {
 	server := s3test.Start(t)
 	r, s := connect(t, server)
 	draft := bigDraft(t, r)
-	killed := killAtClaim(t, server, s)
+	killed := killDuringUpload(t, server, s)
 	started := make(chan error, 1)
 	go func() {
 		<-killed
@@ -125,7 +125,7 @@ func TestUploadGoesOnWhenTheServerIsBack(t *testing.T) {
 	}
 }
 
-func TestDownloadGoesOnWithTheFileThatItWasAt(t *testing.T) {
+func TestDownloadResumes(t *testing.T) {
 	server := s3test.Start(t)
 	r, s := connect(t, server)
 	version, err := bigDraft(t, r).Publish(t.Context())
@@ -134,9 +134,9 @@ func TestDownloadGoesOnWithTheFileThatItWasAt(t *testing.T) {
 	}
 	damage(t, r, version, "c", []byte("damaged"))
 	if _, err := r.Fetch(t.Context(), version); err == nil || !strings.Contains(err.Error(), "c has 7 bytes") {
-		t.Fatalf("a damaged file is downloaded: error %v, want one with its size", err)
+		t.Fatalf("fetch of a damaged file: error %v, want one with its size", err)
 	}
-	partial := filepath.Join(s.cached(), partialPrefix+version)
+	partial := filepath.Join(s.cachedVersions(), partialPrefix+version)
 	before, err := os.Stat(filepath.Join(partial, "b"))
 	if err != nil {
 		t.Fatal(err)
@@ -148,11 +148,11 @@ func TestDownloadGoesOnWithTheFileThatItWasAt(t *testing.T) {
 	}
 	after, err := os.Stat(filepath.Join(dir, "b"))
 	if err != nil || !os.SameFile(before, after) || !before.ModTime().Equal(after.ModTime()) {
-		t.Errorf("a file that was there has been downloaded again (%v)", err)
+		t.Errorf("a complete file was downloaded again (%v)", err)
 	}
 }
 
-func TestBrokenCacheIsDownloadedAnew(t *testing.T) {
+func TestDamagedCacheIsDownloadedAgain(t *testing.T) {
 	r, _ := connect(t, s3test.Start(t))
 	version := publish(t, r, "one")
 	dir, err := r.Fetch(t.Context(), version)
@@ -170,34 +170,34 @@ func TestBrokenCacheIsDownloadedAnew(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsWhatWasReadLast(t *testing.T) {
+func TestCacheEvictsLeastRecentlyUsed(t *testing.T) {
 	r, s := connect(t, s3test.Start(t))
 	var fetched []string
-	for range cachedAtMost + 2 {
+	for range maxCached + 2 {
 		version := publish(t, r, "x")
 		if _, err := r.Fetch(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
 		fetched = append(fetched, version)
-		if _, err := r.Fetch(t.Context(), fetched[0]); err != nil { // the first is read again and again
+		if _, err := r.Fetch(t.Context(), fetched[0]); err != nil { // keeps the first one recently used
 			t.Fatal(err)
 		}
 	}
-	cached, err := filepath.Glob(filepath.Join(s.cached(), "v*"))
+	cached, err := filepath.Glob(filepath.Join(s.cachedVersions(), "v*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range cached {
 		cached[i] = filepath.Base(cached[i])
 	}
-	want := append([]string{fetched[0]}, fetched[len(fetched)-cachedAtMost+1:]...)
+	want := append([]string{fetched[0]}, fetched[len(fetched)-maxCached+1:]...)
 	if !slices.Equal(cached, want) {
 		t.Errorf("the cache holds %v, want %v", cached, want)
 	}
 }
 
-// loseAnswers stands before a server and, once, says nothing of a change that it has made.
-func loseAnswers(t *testing.T, server *realservers.S3, object string) (location string) {
+// loseResponse proxies a server and drops the response of the first successful write of an object.
+func loseResponse(t *testing.T, server *realservers.S3, object string) (location string) {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint())
 	if err != nil {
@@ -207,7 +207,7 @@ func loseAnswers(t *testing.T, server *realservers.S3, object string) (location 
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host // which is signed
+			r.Out.Host = r.In.Host // part of the signature
 		},
 		ModifyResponse: func(answer *http.Response) error {
 			if answer.Request.Method == http.MethodPut && strings.HasSuffix(answer.Request.URL.Path, object) && lost.CompareAndSwap(false, true) {
@@ -220,28 +220,28 @@ func loseAnswers(t *testing.T, server *realservers.S3, object string) (location 
 	t.Cleanup(proxy.Close)
 	t.Cleanup(func() {
 		if !lost.Load() {
-			t.Errorf("no answer about %s was lost", object)
+			t.Errorf("no response of a write of %s was lost", object)
 		}
 	})
 	return strings.Replace(server.Location("models"), server.Endpoint(), proxy.URL, 1)
 }
 
-func TestAnswerAboutThePointerIsLost(t *testing.T) {
-	r, err := Connect(t.Context(), loseAnswers(t, s3test.Start(t), pointerFile), t.TempDir())
+func TestLostResponseOfStateUpdate(t *testing.T) {
+	r, err := Connect(t.Context(), loseResponse(t, s3test.Start(t), stateFile), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	version := publish(t, r, "one")
-	if err := r.SetCurrent(t.Context(), version); err != nil {
+	if err := r.Promote(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	if moves, err := r.History(t.Context()); err != nil || len(moves) != 1 {
-		t.Errorf("one move left a history of %v (%v)", moves, err)
+	if changes, err := r.History(t.Context()); err != nil || len(changes) != 1 {
+		t.Errorf("one promotion left a history of %v (%v)", changes, err)
 	}
 }
 
-func TestAnswerAboutANumberIsLost(t *testing.T) {
-	r, err := Connect(t.Context(), loseAnswers(t, s3test.Start(t), claimFile), t.TempDir())
+func TestLostResponseOfClaim(t *testing.T) {
+	r, err := Connect(t.Context(), loseResponse(t, s3test.Start(t), claimFile), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,16 +251,16 @@ func TestAnswerAboutANumberIsLost(t *testing.T) {
 	}
 }
 
-// What is served outlasts a removal that was killed before it could see that, and a move to
-// what one was about to remove says so.
-func TestKilledRemovalTakesNothingAway(t *testing.T) {
+// The marks of killed removals neither affect a served version nor allow the promotion of another
+// one.
+func TestInterruptedRemoval(t *testing.T) {
 	r, s := connect(t, s3test.Start(t))
 	served, old := publish(t, r, "served"), publish(t, r, "old")
-	if err := r.SetServing(t.Context(), all(served)); err != nil {
+	if err := r.PromoteShares(t.Context(), allUsers(served)); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range []string{served, old} {
-		if err := s.bucket.Put(t.Context(), object(version, removalMark+"killed"), nil); err != nil {
+		if err := s.bucket.Put(t.Context(), objectName(version, removalMark+"killed"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,16 +268,16 @@ func TestKilledRemovalTakesNothingAway(t *testing.T) {
 		t.Error(err)
 	}
 	started := time.Now()
-	if err := r.SetServing(t.Context(), all(old)); err == nil || !strings.Contains(err.Error(), "prune again") {
-		t.Errorf("a version that is being removed serves (%v)", err)
+	if err := r.PromoteShares(t.Context(), allUsers(old)); err == nil || !strings.Contains(err.Error(), "prune again") {
+		t.Errorf("promoted a version that is being removed (%v)", err)
 	}
-	if waited := time.Since(started); waited < removalTakes {
-		t.Errorf("the end of the removal was waited for %v, want %v", waited, removalTakes)
+	if waited := time.Since(started); waited < removalTimeout {
+		t.Errorf("waited %v for the removal, want %v", waited, removalTimeout)
 	}
-	hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+	shortCtx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := r.SetServing(hurried, all(old)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("who does not wait so long is told %v, want that the time is over", err)
+	if err := r.PromoteShares(shortCtx, allUsers(old)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a shorter deadline: error %v, want DeadlineExceeded", err)
 	}
 	if current, err := r.Current(t.Context()); err != nil || current != served {
 		t.Errorf("%q serves (%v), want still %s", current, err, served)
@@ -285,19 +285,19 @@ func TestKilledRemovalTakesNothingAway(t *testing.T) {
 
 	newest := publish(t, r, "newest")
 	if removed, err := r.Prune(t.Context(), 1); err != nil || !slices.Contains(removed, old) {
-		t.Errorf("%v are removed (%v), want %s, too", removed, err, old)
+		t.Errorf("removed %v (%v), want %s among them", removed, err, old)
 	}
-	if err := s.tidy(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if err := s.removeAbandoned(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range []string{served, newest} {
-		if err := r.SetServing(t.Context(), all(version)); err != nil {
+		if err := r.PromoteShares(t.Context(), allUsers(version)); err != nil {
 			t.Errorf("after a later prune: %v", err)
 		}
 	}
 }
 
-func TestWrongLocationsKeepTheirSecrets(t *testing.T) {
+func TestErrorsOmitSecretsInLocations(t *testing.T) {
 	for _, location := range []string{"s3://id:hunter2@b/models", "s3://b/models?secret=hunter2", "s3://"} {
 		if _, err := Connect(t.Context(), location, t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: error %v, want one without the secret", location, err)

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,28 +12,28 @@ import (
 
 const draftPrefix = ".draft-"
 
-// Draft is a version that is being written.
+// Draft is a version before its publication.
 type Draft struct {
-	Dir      string // for the files of the version
+	Dir      string // write the files of the version here
 	registry *Registry
-	lock     *os.File // of the folder, which tells a living draft from what a kill left
+	lock     *os.File // flock on Dir, released when the process dies, so that Prune can tell abandoned drafts
 }
 
-// Draft makes an empty folder for the files of a new version. A draft that is
-// never published is invisible; Discard removes it.
+// Draft creates an empty folder for the files of a new version. Drafts are not listed as
+// versions. Call Discard when done, also after Publish.
 func (r *Registry) Draft() (*Draft, error) {
 	d := &Draft{registry: r}
-	if err := d.make(); err != nil {
-		return nil, fmt.Errorf("make a draft version: %w", errors.Join(err, d.Discard()))
+	if err := d.create(); err != nil {
+		return nil, fmt.Errorf("create a draft version: %w", errors.Join(err, d.Discard()))
 	}
 	return d, nil
 }
 
-func (d *Draft) make() (err error) {
+func (d *Draft) create() (err error) {
 	if d.Dir, err = os.MkdirTemp(d.registry.storage.drafts(), draftPrefix); err != nil {
 		return err
 	}
-	if err := os.Chmod(d.Dir, 0o755); err != nil { // MkdirTemp lets nobody else read
+	if err := os.Chmod(d.Dir, 0o755); err != nil { // MkdirTemp uses 0700
 		return err
 	}
 	if d.lock, err = os.Open(d.Dir); err != nil {
@@ -43,27 +42,27 @@ func (d *Draft) make() (err error) {
 	return unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
 
-// PublishOption says something of a version in its manifest.
+// PublishOption sets a field of the manifest.
 type PublishOption func(*Manifest)
 
-// Parent names the version that this one was made from.
+// Parent records the version that this one was derived from.
 func Parent(version string) PublishOption { return func(m *Manifest) { m.Parent = version } }
 
-// Run names what makes the version, by a name that nothing else has: MadeBy finds it.
+// Run records the unique name of the training run, by which FindRun finds the version.
 func Run(name string) PublishOption { return func(m *Manifest) { m.Run = name } }
 
-// Refused keeps the version for the record, with the reason. SetCurrent does not take it.
+// Refused publishes the version for the record only, with the reason. Promote rejects it.
 func Refused(reason string) PublishOption {
 	return func(m *Manifest) { m.State, m.Reason = StateRefused, reason }
 }
 
-// Publish gives the draft the next version number. It does not make it current.
+// Publish publishes the draft under the next version number. It does not promote it.
 func (d *Draft) Publish(ctx context.Context, options ...PublishOption) (version string, err error) {
 	m := Manifest{Format: Format, Created: time.Now().UTC().Truncate(time.Second), State: StatePublished}
 	for _, set := range options {
 		set(&m)
 	}
-	if err = m.list(ctx, d.Dir); err == nil {
+	if err = m.addFiles(ctx, d.Dir); err == nil {
 		version, err = d.registry.storage.publish(ctx, d.Dir, m)
 	}
 	if err != nil {
@@ -72,7 +71,7 @@ func (d *Draft) Publish(ctx context.Context, options ...PublishOption) (version 
 	return version, nil
 }
 
-// Discard removes the draft; what Publish has put in place stays.
+// Discard removes the draft folder. A published version is not affected.
 func (d *Draft) Discard() error {
 	if d.Dir == "" {
 		return nil
@@ -83,9 +82,4 @@ func (d *Draft) Discard() error {
 		d.lock = nil
 	}
 	return err
-}
-
-func encodeManifest(m Manifest) ([]byte, error) {
-	data, err := json.MarshalIndent(m, "", "  ")
-	return append(data, '\n'), err
 }

@@ -19,19 +19,19 @@ import (
 const (
 	partialPrefix = ".partial-"
 	cacheLock     = ".lock"
-	cachedAtMost  = 4 // versions: two that are served, and those before them
+	maxCached     = 4 // versions: two that are served and their predecessors
 )
 
-// fetch downloads a version unless it is in the cache. A download that was cut off goes on
-// with the file that it was at.
-func (r remote) fetch(ctx context.Context, m Manifest) error {
+// fetch downloads a version unless it is cached. An interrupted download resumes at the file
+// where it stopped.
+func (r bucketStorage) fetch(ctx context.Context, m Manifest) error {
 	unlock, err := r.lockCache(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	dir := r.dir(m.Version)
-	if m.verify(ctx, dir) != nil { // most often because it is not there
+	if m.verify(ctx, dir) != nil { // usually because it is not cached
 		if err := r.download(ctx, m); err != nil {
 			return err
 		}
@@ -43,11 +43,11 @@ func (r remote) fetch(ctx context.Context, m Manifest) error {
 	return r.evict(m.Version)
 }
 
-func (r remote) download(ctx context.Context, m Manifest) error {
+func (r bucketStorage) download(ctx context.Context, m Manifest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	partial := filepath.Join(r.cached(), partialPrefix+m.Version)
+	partial := filepath.Join(r.cachedVersions(), partialPrefix+m.Version)
 	for _, f := range m.Files {
 		if f.verify(ctx, partial) == nil {
 			continue
@@ -56,7 +56,7 @@ func (r remote) download(ctx context.Context, m Manifest) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := r.bucket.Download(ctx, object(m.Version, f.Name), path); err != nil {
+		if err := r.bucket.Download(ctx, objectName(m.Version, f.Name), path); err != nil {
 			return err
 		}
 		if err := f.verify(ctx, partial); err != nil {
@@ -77,16 +77,16 @@ func (r remote) download(ctx context.Context, m Manifest) error {
 	return durable.Rename(partial, dir)
 }
 
-// lockCache lets one process at a time change the cache.
-func (r remote) lockCache(ctx context.Context) (unlock func(), err error) {
-	lock, err := os.Create(filepath.Join(r.cached(), cacheLock))
+// lockCache serializes changes of the cache among processes.
+func (r bucketStorage) lockCache(ctx context.Context) (unlock func(), err error) {
+	lock, err := os.Create(filepath.Join(r.cachedVersions(), cacheLock))
 	if err != nil {
 		return nil, err
 	}
 	for {
 		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = backoff.Sleep(ctx, 100*time.Millisecond) // another one downloads, which may take minutes
+			err = backoff.Sleep(ctx, 100*time.Millisecond) // another process may be downloading for minutes
 			if err == nil {
 				continue
 			}
@@ -99,17 +99,17 @@ func (r remote) lockCache(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// evict drops what was read longest ago, and beginnings of other versions.
-func (r remote) evict(fetched string) error {
-	entries, err := os.ReadDir(r.cached())
+// evict removes the least recently used versions and partial downloads of other versions.
+func (r bucketStorage) evict(fetched string) error {
+	entries, err := os.ReadDir(r.cachedVersions())
 	if err != nil {
 		return err
 	}
-	var whole []os.FileInfo
+	var versions []os.FileInfo
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case strings.HasPrefix(name, partialPrefix) && name != partialPrefix+fetched:
-			if err := os.RemoveAll(filepath.Join(r.cached(), name)); err != nil {
+			if err := os.RemoveAll(filepath.Join(r.cachedVersions(), name)); err != nil {
 				return err
 			}
 		case e.IsDir():
@@ -117,12 +117,12 @@ func (r remote) evict(fetched string) error {
 			if err != nil {
 				return err
 			}
-			whole = append(whole, info)
+			versions = append(versions, info)
 		}
 	}
-	slices.SortFunc(whole, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
-	for _, old := range whole[min(len(whole), cachedAtMost):] {
-		if err := os.RemoveAll(filepath.Join(r.cached(), old.Name())); err != nil {
+	slices.SortFunc(versions, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for _, old := range versions[min(len(versions), maxCached):] {
+		if err := os.RemoveAll(filepath.Join(r.cachedVersions(), old.Name())); err != nil {
 			return err
 		}
 	}

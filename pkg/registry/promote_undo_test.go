@@ -7,27 +7,27 @@ import (
 	"testing"
 )
 
-// unsettled is a storage in which a removal goes on, while others do something.
-type unsettled struct {
+// failingWait is a storage whose awaitRemovals fails after it has called meanwhile once.
+type failingWait struct {
 	storage
 	meanwhile func()
 }
 
-var errUnsettled = errors.New("being removed")
+var errRemoved = errors.New("being removed")
 
-func (u *unsettled) settle(context.Context, string) error {
+func (u *failingWait) awaitRemovals(context.Context, string) error {
 	meanwhile := u.meanwhile
 	u.meanwhile = func() {}
 	meanwhile()
-	return errUnsettled
+	return errRemoved
 }
 
-// A promotion that does not settle undoes itself, and nobody else's.
-func TestUndoneIsOnlyOnesOwn(t *testing.T) {
+// A failed promotion undoes itself and leaves concurrent changes alone.
+func TestUndoRevertsOwnPromotionOnly(t *testing.T) {
 	for name, test := range map[string]struct {
 		meanwhile func(t *testing.T, others *Registry, old, failing, next string)
-		serves    string // then: old, failing or next
-		before    string // what a rollback returns to; "": to nothing
+		serves    string // afterwards: old, failing or next
+		before    string // what a rollback returns to; "": nothing
 	}{
 		"nothing":                {func(*testing.T, *Registry, string, string, string) {}, "old", ""},
 		"another promotion":      {func(t *testing.T, r *Registry, _, _, next string) { promote(t, r, next) }, "next", "old"},
@@ -41,43 +41,43 @@ func TestUndoneIsOnlyOnesOwn(t *testing.T) {
 			versions := map[string]string{"old": publish(t, r, "old"), "failing": publish(t, r, "failing"), "next": publish(t, r, "next")}
 			promote(t, r, versions["old"])
 			others := *r
-			r.storage = &unsettled{r.storage, func() {
+			r.storage = &failingWait{r.storage, func() {
 				test.meanwhile(t, &others, versions["old"], versions["failing"], versions["next"])
 			}}
-			if err := r.SetServing(t.Context(), all(versions["failing"])); !errors.Is(err, errUnsettled) {
-				t.Errorf("error %v, want that the promotion does not settle", err)
+			if err := r.PromoteShares(t.Context(), allUsers(versions["failing"])); !errors.Is(err, errRemoved) {
+				t.Errorf("error %v, want errRemoved", err)
 			}
-			if got, err := others.Serving(t.Context()); err != nil || !reflect.DeepEqual(got, all(versions[test.serves])) {
+			if got, err := others.Serving(t.Context()); err != nil || !reflect.DeepEqual(got, allUsers(versions[test.serves])) {
 				t.Errorf("%v serves (%v), want %s", got, err, versions[test.serves])
 			}
 			switch got, err := others.Rollback(t.Context()); {
 			case test.before == "":
-				if !errors.Is(err, ErrNothingBefore) {
-					t.Errorf("rolled back to %v (%v), want that nothing was before", got, err)
+				if !errors.Is(err, ErrNoPrevious) {
+					t.Errorf("rolled back to %v (%v), want ErrNoPrevious", got, err)
 				}
-			case err != nil || !reflect.DeepEqual(got, all(versions[test.before])):
+			case err != nil || !reflect.DeepEqual(got, allUsers(versions[test.before])):
 				t.Errorf("rolled back to %v (%v), want %s", got, err, versions[test.before])
 			}
 		})
 	}
 }
 
-// The history may be full: what is cut off of it is no reason to undo the wrong promotion.
-func TestUndoInAFullHistory(t *testing.T) {
+// Truncation of a full history must not make undo revert another promotion.
+func TestUndoInFullHistory(t *testing.T) {
 	r := open(t)
 	old, failing, next := publish(t, r, "old"), publish(t, r, "failing"), publish(t, r, "next")
-	for range historyLength + 1 {
+	for range maxHistory + 1 {
 		promote(t, r, old)
 	}
 	others := *r
 	for _, meanwhile := range []string{"", next} {
-		r.storage = &unsettled{others.storage, func() {
+		r.storage = &failingWait{others.storage, func() {
 			if meanwhile != "" {
 				promote(t, &others, meanwhile)
 			}
 		}}
-		if err := r.SetServing(t.Context(), all(failing)); !errors.Is(err, errUnsettled) {
-			t.Fatalf("error %v, want that the promotion does not settle", err)
+		if err := r.PromoteShares(t.Context(), allUsers(failing)); !errors.Is(err, errRemoved) {
+			t.Fatalf("error %v, want errRemoved", err)
 		}
 		want := old
 		if meanwhile != "" {
@@ -91,7 +91,7 @@ func TestUndoInAFullHistory(t *testing.T) {
 
 func promote(t *testing.T, r *Registry, version string) {
 	t.Helper()
-	if err := r.SetServing(t.Context(), all(version)); err != nil {
+	if err := r.PromoteShares(t.Context(), allUsers(version)); err != nil {
 		t.Fatal(err)
 	}
 }
