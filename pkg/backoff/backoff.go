@@ -1,5 +1,5 @@
-// Package backoff retries work whose failure is expected to pass, such as
-// calls to a server that is away for a while.
+// Package backoff retries operations that fail temporarily, such as requests to a server that is
+// down, with jittered exponential backoff and without a limit other than the context.
 package backoff
 
 import (
@@ -11,55 +11,54 @@ import (
 	"time"
 )
 
-// The pause before a retry is drawn between half of the current delay and all
-// of it; the delay starts at MinDelay and doubles up to MaxDelay.
+// The delay doubles from MinDelay up to MaxDelay. The pause before a retry is random, between half
+// of the delay and all of it.
 const (
 	MinDelay = 50 * time.Millisecond
 	MaxDelay = 5 * time.Second
 )
 
-// permanent marks an error that another attempt would meet again.
+// permanent marks an error that a retry cannot resolve.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
-// Permanent marks an error of fn that waiting does not heal: Retry returns it at once.
+// Permanent marks an error that a retry cannot resolve: Retry returns it at once.
 func Permanent(err error) error { return permanent{err} }
 
-// Retry calls fn until it succeeds or ctx ends. Each failure is logged as a
-// failure to do what, for instance "commit offsets of topic orders". The error
-// wraps ctx's and the last one of fn, or a Permanent one; it is nil if and only if fn
-// succeeded.
-func Retry(ctx context.Context, logger *slog.Logger, what string, fn func() error) error {
+// Retry calls fn until it succeeds, returns a Permanent error, or ctx ends. Failures are logged as
+// failures of the action, such as "commit offsets of topic orders". The error is nil if and only if
+// fn succeeded; otherwise it wraps fn's last error and, if ctx ended, ctx's.
+func Retry(ctx context.Context, logger *slog.Logger, action string, fn func() error) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	delay := MinDelay
 	for attempt := 1; ; attempt++ {
 		err := fn()
 		if err == nil {
 			if attempt > 1 {
-				logger.InfoContext(ctx, "recovered", "what", what, "attempts", attempt)
+				logger.InfoContext(ctx, "recovered", "action", action, "attempts", attempt)
 			}
 			return nil
 		}
 		if ctx.Err() != nil {
-			return ended(ctx, what, err)
+			return ended(ctx, action, err)
 		}
 		if p := (permanent{}); errors.As(err, &p) {
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("%s: %w", action, err)
 		}
 
 		pause := jitter(delay)
-		logger.WarnContext(ctx, "will retry", "what", what, "attempt", attempt, "in", pause, "err", err)
+		logger.WarnContext(ctx, "will retry", "action", action, "attempt", attempt, "in", pause, "err", err)
 		if Sleep(ctx, pause) != nil {
-			return ended(ctx, what, err)
+			return ended(ctx, action, err)
 		}
 		delay = min(2*delay, MaxDelay)
 	}
 }
 
-// Sleep waits, and returns ctx's error if that ends before.
+// Sleep waits for d. It returns ctx's error if ctx ends earlier.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -71,14 +70,14 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func ended(ctx context.Context, what string, last error) error {
+func ended(ctx context.Context, action string, last error) error {
 	if errors.Is(last, ctx.Err()) {
-		return fmt.Errorf("%s: %w", what, last)
+		return fmt.Errorf("%s: %w", action, last)
 	}
-	return fmt.Errorf("%s: %w; last attempt: %w", what, ctx.Err(), last)
+	return fmt.Errorf("%s: %w; last attempt: %w", action, ctx.Err(), last)
 }
 
-// jitter keeps clients that failed together from coming back together.
+// jitter spreads the retries of clients that failed at the same time.
 func jitter(delay time.Duration) time.Duration {
 	return delay/2 + rand.N(delay/2)
 }

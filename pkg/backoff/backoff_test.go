@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var errAway = errors.New("server is away")
+var errAway = errors.New("server is down")
 
 func TestRetryUntilSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestRetryUntilSuccess(t *testing.T) {
 	})
 }
 
-func TestRetryPausesStayWithinBounds(t *testing.T) {
+func TestRetryPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		delay, last, calls := MinDelay, time.Now(), 0
 		err := Retry(t.Context(), slog.New(slog.DiscardHandler), "ping", func() error {
@@ -51,7 +51,7 @@ func TestRetryPausesStayWithinBounds(t *testing.T) {
 	})
 }
 
-func TestRetryEndsWithContext(t *testing.T) {
+func TestRetryStopsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -62,7 +62,7 @@ func TestRetryEndsWithContext(t *testing.T) {
 	})
 }
 
-func TestRetryDoesNotStartWhenContextEnded(t *testing.T) {
+func TestRetryWithEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := Retry(ctx, slog.New(slog.DiscardHandler), "ping", func() error {
@@ -74,7 +74,7 @@ func TestRetryDoesNotStartWhenContextEnded(t *testing.T) {
 	}
 }
 
-func TestRetryEndsWithAPermanentError(t *testing.T) {
+func TestRetryStopsAtPermanentError(t *testing.T) {
 	attempts := 0
 	err := Retry(t.Context(), slog.New(slog.DiscardHandler), "ping", func() error {
 		attempts++

@@ -1,4 +1,5 @@
-// Package durable makes changes to folders outlast a loss of power.
+// Package durable makes changes to files and directories survive a power failure: it syncs file
+// contents, and the directory after a rename.
 package durable
 
 import (
@@ -9,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// Rename gives a file or a folder, whose contents are synced already, its final name.
+// Rename renames a file or directory whose contents are already synced.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -17,7 +18,7 @@ func Rename(from, to string) error {
 	return Sync(filepath.Dir(to))
 }
 
-// WriteFile writes a new file, or fails if there is one.
+// WriteFile creates a file. It fails if the file exists.
 func WriteFile(path string, data []byte) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -27,8 +28,8 @@ func WriteFile(path string, data []byte) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// Replace gives a file new contents in one step: whoever reads it, also after a loss of power,
-// sees all of the old ones or all of the new ones.
+// Replace replaces the contents of a file atomically: a reader sees all of the old or all of the new
+// contents, even after a power failure.
 func Replace(path string, data []byte) error {
 	next := path + ".new"
 	file, err := os.Create(next)
@@ -42,7 +43,7 @@ func Replace(path string, data []byte) error {
 	return Rename(next, path)
 }
 
-// SyncTree is Sync for a folder and all below it.
+// SyncTree syncs a directory and everything below it.
 func SyncTree(root string) error {
 	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -52,7 +53,7 @@ func SyncTree(root string) error {
 	})
 }
 
-// Sync waits until a file, or the names in a folder, are on the disk.
+// Sync flushes the contents of a file, or the entries of a directory, to disk.
 func Sync(path string) error {
 	file, err := os.Open(path)
 	if err != nil {

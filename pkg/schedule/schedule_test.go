@@ -10,7 +10,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	for text, want := range map[string]string{ // after noon of the first of March 2026, UTC
+	for text, want := range map[string]string{ // after 2026-03-01 12:00 UTC
 		"0 3 * * *":                       "2026-03-02T03:00:00Z",
 		"30 12 * * 1-5":                   "2026-03-02T12:30:00Z",
 		"CRON_TZ=Europe/Paris 0 3 * * *":  "2026-03-02T02:00:00Z",
@@ -25,14 +25,14 @@ func TestParse(t *testing.T) {
 		}
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		if got := s.next(now, 0).UTC().Format(time.RFC3339); got != want {
-			t.Errorf("%q comes next at %s, want %s", text, got, want)
+			t.Errorf("the next time of %q is %s, want %s", text, got, want)
 		}
 		if got := s.next(now, time.Minute); got != now.Add(time.Minute) {
-			t.Errorf("%q comes next at %v, want a minute later, as asked", text, got)
+			t.Errorf("the next time of %q is %v, want the requested minute later", text, got)
 		}
 	}
 	for text, want := range map[string]string{
-		"": "empty", "at three": "expected exactly 5 fields", "61 * * * *": "above maximum", "0 0 30 2 *": "no such time",
+		"": "empty", "at three": "expected exactly 5 fields", "61 * * * *": "above maximum", "0 0 30 2 *": "no time in the next",
 		"CRON_TZ=Europe/Paris": "no fields", "TZ=": "no fields", "CRON_TZ=Nowhere 0 3 * * *": "Nowhere", "@every": "@every",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -47,13 +47,13 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if s, err := Parse(text); err == nil && !s.next(time.Now(), 0).After(time.Now().Add(-time.Second)) {
-			t.Errorf("%q comes next in the past", text)
+			t.Errorf("the next time of %q is in the past", text)
 		}
 	})
 }
 
-// In the time of a bubble, which begins at midnight UTC and passes when all sleep.
-func TestRunIsOnTimeAndNeverTwiceAtOnce(t *testing.T) {
+// The fake clock of synctest starts at midnight UTC.
+func TestRunFollowsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := Parse("CRON_TZ=UTC 0 3 * * *")
 		if err != nil {
@@ -77,13 +77,13 @@ func TestRunIsOnTimeAndNeverTwiceAtOnce(t *testing.T) {
 		want := []time.Duration{1 * time.Hour, time.Hour + time.Minute, 3 * time.Hour, 51 * time.Hour, 75 * time.Hour}
 		for i, at := range want {
 			if len(starts) != len(want) || starts[i] != at {
-				t.Fatalf("the job began after %v, want %v", starts, want)
+				t.Fatalf("the job started after %v, want %v", starts, want)
 			}
 		}
 	})
 }
 
-func TestRunEndsWithTheContext(t *testing.T) {
+func TestRunStopsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := Parse("@daily")
 		if err != nil {
@@ -93,11 +93,11 @@ func TestRunEndsWithTheContext(t *testing.T) {
 		defer stop()
 		began := time.Now()
 		s.Run(ctx, slog.New(slog.DiscardHandler), "training", 0, func(context.Context) time.Duration {
-			t.Error("the job runs at once")
+			t.Error("the job was called at once")
 			return 0
 		})
 		if took := time.Since(began); took > time.Hour {
-			t.Errorf("it goes on for %v after the end", took-time.Hour)
+			t.Errorf("it ran for %v after the end of its context", took-time.Hour)
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// WithTraces returns a handler that adds trace_id and span_id to what is logged in a span.
+// WithTraces returns a handler that adds trace_id and span_id to records logged within a span.
 func WithTraces(h slog.Handler) slog.Handler { return tracedHandler{h} }
 
 type tracedHandler struct{ slog.Handler }

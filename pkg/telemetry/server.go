@@ -15,35 +15,35 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewRegistry returns one with the metrics of the process and of Go in it.
+// NewRegistry returns a registry with the metrics of the process and the Go runtime.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector(), collectors.NewBuildInfoCollector())
 	return r
 }
 
-// Bounds of what those who ask may take.
+// Limits of requests.
 const (
-	mostScrapes   = 4
+	maxScrapes    = 4
 	scrapeTimeout = 10 * time.Second
 	headerTimeout = 5 * time.Second
 	readyTimeout  = 5 * time.Second
-	maxHeader     = 16 << 10
+	maxHeader     = 16 << 10 // bytes
 )
 
-// Server answers /metrics, /healthz, /readyz and /debug/pprof/.
+// Server serves /metrics, /healthz, /readyz and /debug/pprof/.
 type Server struct {
 	http    *http.Server
 	address string
 	ended   chan struct{}
 }
 
-// Listen answers at address, HOST:PORT, until Close. The service is alive as long as it
-// answers, and ready when ready returns nil.
+// Listen serves at address, HOST:PORT, until Close. /healthz always succeeds; /readyz succeeds if
+// ready returns nil.
 func Listen(ctx context.Context, address string, metrics *prometheus.Registry, ready func(context.Context) error) (*Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("answer at %q with metrics: %w", address, err)
+		return nil, fmt.Errorf("serve metrics at %q: %w", address, err)
 	}
 	s := &Server{
 		http: &http.Server{
@@ -55,16 +55,16 @@ func Listen(ctx context.Context, address string, metrics *prometheus.Registry, r
 	go func() {
 		defer close(s.ended)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			slog.ErrorContext(ctx, "metrics are not served any more", "address", s.address, "err", err)
+			slog.ErrorContext(ctx, "the metrics server stopped", "address", s.address, "err", err)
 		}
 	}()
 	return s, nil
 }
 
-// Address returns where it answers, HOST:PORT.
+// Address returns the address, HOST:PORT.
 func (s *Server) Address() string { return s.address }
 
-// Close ends it at once, and a profile that is being taken with it.
+// Close stops the server at once, including a running profile.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.ended
@@ -74,9 +74,9 @@ func (s *Server) Close() error {
 func handler(metrics *prometheus.Registry, ready func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, // one that cannot be had does not hide the others
+		ErrorHandling: promhttp.ContinueOnError, // a failing collector does not hide the others
 		ErrorLog:      slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
-		Registry:      metrics, MaxRequestsInFlight: mostScrapes, Timeout: scrapeTimeout,
+		Registry:      metrics, MaxRequestsInFlight: maxScrapes, Timeout: scrapeTimeout,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-func TestTracesAreChosenByTheUsualVariables(t *testing.T) {
+func TestTracingVariables(t *testing.T) {
 	for _, c := range []struct {
 		set     map[string]string
 		on      bool
@@ -40,7 +40,7 @@ func TestTracesAreChosenByTheUsualVariables(t *testing.T) {
 			case c.problem == "" && err != nil, c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)):
 				t.Fatalf("with %v: error %v, want one with %q", c.set, err, c.problem)
 			case (provider != nil) != c.on:
-				t.Fatalf("with %v: traces are on: %v, want %v", c.set, provider != nil, c.on)
+				t.Fatalf("with %v: tracing is enabled: %v, want %v", c.set, provider != nil, c.on)
 			}
 			if provider != nil {
 				_ = provider.Shutdown(t.Context())
@@ -58,7 +58,7 @@ func clearVariables(t *testing.T) {
 	}
 }
 
-// A collector gets the spans, and the name of the service that made them.
+// A collector receives the spans with the service name.
 func TestSpansReachACollector(t *testing.T) {
 	var got collector.ExportTraceServiceRequest
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -83,11 +83,11 @@ func TestSpansReachACollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := got.String(); !strings.Contains(text, `"a step"`) || !strings.Contains(text, `"genrec ingest"`) {
-		t.Errorf("the collector got %s, want the span and its service", text)
+		t.Errorf("the collector received %s, want the span and its service name", text)
 	}
 }
 
-func TestLogsNameTheTrace(t *testing.T) {
+func TestLogsHaveTraceIDs(t *testing.T) {
 	var out bytes.Buffer
 	logger := slog.New(WithTraces(slog.NewTextHandler(&out, nil))).With("a", 1)
 	logger.Info("outside")
@@ -98,6 +98,6 @@ func TestLogsNameTheTrace(t *testing.T) {
 	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
 	logger.WithGroup("g").WarnContext(trace.ContextWithSpanContext(t.Context(), span), "inside")
 	if line := out.String(); !strings.Contains(line, "trace_id="+span.TraceID().String()) || !strings.Contains(line, "span_id="+span.SpanID().String()) {
-		t.Errorf("logged %q, want the ids of the span", line)
+		t.Errorf("logged %q, want the IDs of the span", line)
 	}
 }

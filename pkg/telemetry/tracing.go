@@ -1,5 +1,6 @@
-// Package telemetry sets up what a service tells about itself: traces, metrics, and
-// logs that name the trace. What is told stands where it happens.
+// Package telemetry sets up the observability of a service: trace export configured by OTEL_*
+// variables, log records with trace IDs, and an HTTP server for metrics, health checks and profiles.
+// Packages define their own spans and metrics.
 package telemetry
 
 import (
@@ -18,29 +19,29 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// Tracing returns a provider of spans as OpenTelemetry's variables ask for it, or nil if
-// they ask for none: without OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_ENDPOINT there is
-// nowhere to send them. The caller shuts it down, which sends what is left. Spans that the
-// collector does not take in time are dropped, beyond 2,048 (OTEL_BSP_MAX_QUEUE_SIZE).
+// Tracing returns a tracer provider configured by OpenTelemetry's environment variables. It returns
+// nil if tracing is disabled, which is the default unless OTEL_TRACES_EXPORTER or an OTLP endpoint is
+// set. The caller must shut the provider down, which flushes it. If the collector falls behind by
+// 2,048 spans (OTEL_BSP_MAX_QUEUE_SIZE), further spans are dropped.
 func Tracing(ctx context.Context, service string) (*sdk.TracerProvider, error) {
-	wanted, err := wantsTraces()
-	if err != nil || !wanted {
+	enabled, err := tracingEnabled()
+	if err != nil || !enabled {
 		return nil, err
 	}
 	exporter, err := newExporter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("set up traces by OTEL_*: %w", err)
+		return nil, fmt.Errorf("configure tracing from OTEL_*: %w", err)
 	}
-	about, err := resource.New(ctx, // the last one wins
+	attributes, err := resource.New(ctx, // later options override earlier ones
 		resource.WithAttributes(semconv.ServiceName(service)), resource.WithHost(), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("set up traces by OTEL_*: %w", err)
+		return nil, fmt.Errorf("configure tracing from OTEL_*: %w", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { slog.Warn("traces", "err", err) }))
-	return sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about)), nil
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { slog.Warn("export traces", "err", err) }))
+	return sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(attributes)), nil
 }
 
-func wantsTraces() (bool, error) {
+func tracingEnabled() (bool, error) {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false, nil
 	}
@@ -52,11 +53,11 @@ func wantsTraces() (bool, error) {
 	case "":
 		return cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")) != "", nil
 	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER: %q is neither otlp nor none", name)
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER: %q must be otlp or none", name)
 	}
 }
 
-// newExporter does not connect: it tries when there is something to send.
+// newExporter does not connect: the exporter does, when it has spans to send.
 func newExporter(ctx context.Context) (sdk.SpanExporter, error) {
 	protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf")
 	switch protocol {
@@ -65,6 +66,6 @@ func newExporter(ctx context.Context) (sdk.SpanExporter, error) {
 	case "grpc":
 		return otlptracegrpc.New(ctx)
 	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is neither grpc nor http/protobuf", protocol)
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q must be grpc or http/protobuf", protocol)
 	}
 }

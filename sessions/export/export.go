@@ -1,5 +1,6 @@
-// Package export writes all sequences as interaction events, in files that an import
-// reads.
+// Package export writes the sequences of all users as interaction events to a file that an import
+// reads: JSON Lines, CSV or Parquet. One scan of Redis streams through an encoder for the format,
+// so memory does not grow with the number of users.
 package export
 
 import (
@@ -22,19 +23,22 @@ import (
 	"genrec/sessions"
 )
 
-// Source is where the sequences of all users are.
+// Source provides the sequences of all users. *sessions.Store implements it.
 type Source interface {
+	// Scan calls each with every sequence, and returns the number of unreadable ones.
 	Scan(ctx context.Context, each func(sessions.Sequence) error) (skipped int64, err error)
 }
 
-// Counts says what was written so far.
+// Counts is the progress of an export.
 type Counts struct {
-	Users, Events int64
-	Skipped       int64 // users whose sequence is unreadable; counted at the end
+	Users   int64 // users written
+	Events  int64 // events written
+	Skipped int64 // users with an unreadable sequence; set at the end
 }
 
-// ToFile writes to a file, whose name says the format: .jsonl, .ndjson or .csv, each
-// also with .gz or .zst, or .parquet. The file is there when it is whole, in place of an older one.
+// ToFile writes to a file whose extension selects the format: .jsonl, .ndjson or .csv, optionally
+// followed by .gz or .zst, or .parquet. The file appears, or replaces an older one, only when it is
+// complete.
 func ToFile(ctx context.Context, source Source, path string, progress func(Counts)) (done Counts, err error) {
 	part, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -52,8 +56,8 @@ func ToFile(ctx context.Context, source Source, path string, progress func(Count
 	return done, os.Rename(part.Name(), path)
 }
 
-// To writes to out in the format that a file name says. The events of a user follow
-// each other, oldest first.
+// To writes to out in the format that the extension of name selects, see ToFile. The events of a
+// user are consecutive, oldest first.
 func To(ctx context.Context, source Source, out io.Writer, name string, progress func(Counts)) (done Counts, err error) {
 	events, err := open(out, name)
 	if err != nil {
@@ -77,7 +81,7 @@ func To(ctx context.Context, source Source, out io.Writer, name string, progress
 // writer writes events in one format.
 type writer struct {
 	write func(event.Event) error
-	ends  []func() error // in this order
+	ends  []func() error // called in this order by close
 }
 
 func (w *writer) close() error {
@@ -88,14 +92,14 @@ func (w *writer) close() error {
 	return err
 }
 
-// rowGroup is how many rows a Parquet file holds in memory while it is written.
+// rowGroup is the number of rows per row group of a Parquet file, which is built in memory.
 const rowGroup = 65_536
 
 func open(out io.Writer, name string) (*writer, error) {
 	w := &writer{}
 	name = strings.ToLower(filepath.Base(name))
 	switch filepath.Ext(name) {
-	case ".parquet": // which is compressed inside
+	case ".parquet": // compressed by itself
 		table := history.NewEncoder(out, rowGroup)
 		w.write = func(e event.Event) error { return table.Write(history.RowOf(e)) }
 		w.ends = []func() error{table.Close}
@@ -125,17 +129,17 @@ func open(out io.Writer, name string) (*writer, error) {
 			return nil, err
 		}
 	default:
-		return nil, errors.New("is none of .jsonl, .ndjson, .csv, each also with .gz or .zst, and .parquet")
+		return nil, errors.New("unknown extension: use .jsonl, .ndjson or .csv, optionally followed by .gz or .zst, or .parquet")
 	}
 	return w, nil
 }
 
-// writeRecord writes a line of CSV. Unlike encoding/csv, it puts a field with a blank behind it in
-// quotes, too: readers drop blanks that are not.
+// writeRecord writes a CSV record. Unlike encoding/csv, it also quotes a field with trailing white
+// space, which readers would trim.
 func writeRecord(out *bufio.Writer, fields ...string) error {
 	for i, field := range fields {
 		if i > 0 {
-			_ = out.WriteByte(',') // an error comes again with the last write
+			_ = out.WriteByte(',') // the last write returns the error, too
 		}
 		if strings.ContainsAny(field, ",\"\r\n") || strings.TrimSpace(field) != field {
 			field = `"` + strings.ReplaceAll(field, `"`, `""`) + `"`

@@ -55,7 +55,7 @@ func (noProgress) Start(string, int, int) {}
 func (noProgress) Step(float64)           {}
 func (noProgress) Finish()                {}
 
-// Whatever is exported, an import into an empty Redis gives the same sequences.
+// Importing an export into an empty Redis restores the sequences.
 func TestExportsCanBeImported(t *testing.T) {
 	from := newStore(t)
 	events := fill(t, from)
@@ -86,18 +86,18 @@ func TestExportsCanBeImported(t *testing.T) {
 		}
 		for i := range want {
 			if len(got[i].Interactions) != len(want[i].Interactions) {
-				t.Fatalf("%s: %q comes back with %d events of %d", name, odd[i], len(got[i].Interactions), len(want[i].Interactions))
+				t.Fatalf("%s: %q has %d events of %d after the import", name, odd[i], len(got[i].Interactions), len(want[i].Interactions))
 			}
 			for k := range want[i].Interactions {
 				if got[i].Interactions[k] != want[i].Interactions[k] {
-					t.Errorf("%s: %q comes back with %+v, want %+v", name, odd[i], got[i].Interactions[k], want[i].Interactions[k])
+					t.Errorf("%s: %q has %+v after the import, want %+v", name, odd[i], got[i].Interactions[k], want[i].Interactions[k])
 				}
 			}
 		}
 	}
 }
 
-func TestFailedExportLeavesNothing(t *testing.T) {
+func TestFailedExportKeepsTheOlderFile(t *testing.T) {
 	s := newStore(t)
 	fill(t, s)
 	path := filepath.Join(t.TempDir(), "all.csv")
@@ -107,7 +107,7 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := ToFile(ctx, s, path, func(Counts) {}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want the end of the context", err)
+		t.Errorf("error %v, want context.Canceled", err)
 	}
 	if older, err := os.ReadFile(path); err != nil || string(older) != "an older one" {
 		t.Errorf("the older export is %q (error %v), want it unchanged", older, err)
@@ -116,14 +116,14 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 		t.Error("a file of an unknown format was written")
 	}
 	if _, err := ToFile(t.Context(), s, filepath.Join(filepath.Dir(path), "all.parquet.gz"), func(Counts) {}); err == nil {
-		t.Error("a Parquet file was compressed once more, which no import reads")
+		t.Error("a compressed Parquet file was written, which imports cannot read")
 	}
 	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
-		t.Errorf("there are %d files (error %v), want the older export alone", len(left), err)
+		t.Errorf("there are %d files (error %v), want only the older export", len(left), err)
 	}
 }
 
-// An unreadable sequence keeps nobody else out of an export.
+// An unreadable sequence does not fail the export of other users.
 func TestExportSkipsUnreadableSequences(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { rdb.Close() })
