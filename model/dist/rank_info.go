@@ -18,8 +18,9 @@ type RankInfo struct {
 	Rank, WorldSize int
 	// LocalRank is the number of the process among the LocalWorldSize ones of its machine.
 	LocalRank, LocalWorldSize int
-	// Host and Port are the address on which rank 0 listens for the other ranks to join.
+	// Host is the name or address of rank 0's machine.
 	Host string
+	// Port is the TCP port on which rank 0 accepts the other ranks.
 	Port uint16
 	// listener is the file descriptor of rank 0's listening socket if Launch opened it, or -1.
 	listener int

@@ -22,6 +22,7 @@ const (
 	RuleKinds
 )
 
+// String is the name of the kind, as in names of files and metrics.
 func (k RuleKind) String() string { return [RuleKinds]string{"sequential", "association"}[k] }
 
 // recencyDecay is the factor by which each older item of a history votes less.
@@ -50,9 +51,9 @@ type Rules struct {
 	votes   sync.Pool // of *[]float32, by item: scratch memory that is all 0 while it is not in use
 }
 
-// LearnRules counts the co-occurrences in the histories of the items 0..items-1. Time and memory grow linearly
+// LearnRules learns rules between the items 0..items-1 from histories. Time and memory grow linearly
 // with the interactions: for association rules, 10 million interactions with 1 million items take
-// 20 s and 3.2 GB on 2 cores, and the result has 60 rules of 8 bytes for each item.
+// 20 s and 3.2 GB on 2 cores, and result in 60 rules of 8 bytes per item.
 func LearnRules(kind RuleKind, histories [][]int, items int) *Rules {
 	var w window
 	for distance := range ruleWindow {

@@ -1,6 +1,7 @@
 // Package textfile reads text files that people edit or export, such as lists of ids with one entry
 // per line. It accepts UTF-8 and UTF-16, with or without a byte order mark, the line ends of any
-// system, white space around entries, and quotes as in spreadsheets.
+// system, white space around entries, and quotes as in spreadsheets. Printable is for the opposite
+// direction: printing text from outside to a terminal.
 package textfile
 
 import (
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -141,4 +143,14 @@ func unquote(text string) string {
 		return text
 	}
 	return strings.ReplaceAll(inner, `""`, `"`)
+}
+
+// maxPrintable is the number of bytes that Printable returns, before escaping.
+const maxPrintable = 200
+
+// Printable returns the beginning of a text from outside with control characters escaped, so that it
+// cannot control a terminal.
+func Printable[T ~string | ~[]byte](text T) string {
+	quoted := strconv.QuoteToGraphic(string(text[:min(len(text), maxPrintable)]))
+	return quoted[1 : len(quoted)-1]
 }
