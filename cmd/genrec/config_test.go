@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,27 +61,27 @@ func TestConfigChecksServers(t *testing.T) {
 	defer servers.Close()
 	printed, err := runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
 	if err != nil || !strings.Contains(printed, "allow everything") {
-		t.Errorf("the check ends with %v and prints\n%s", err, printed)
+		t.Errorf("config check: error %v, printed\n%s", err, printed)
 	}
 	printed, err = runCommand(t, "config", "check", "--redis", servers.RedisAddr())
 	if err != nil || !strings.Contains(printed, "the settings are valid; servers were not checked") {
-		t.Errorf("without Kafka, the check ends with %v and prints\n%s", err, printed)
+		t.Errorf("without Kafka: error %v, printed\n%s", err, printed)
 	}
 	servers.Redis().RequireAuth("hunter2")
 	_, err = runCommand(t, "config", "check", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr())
 	if err == nil || !strings.Contains(err.Error(), "check the user and the password") {
-		t.Errorf("without the password, the check ends with %v", err)
+		t.Errorf("without the password, config check: error %v", err)
 	}
 }
 
-// What belongs together is checked together, before any server is asked.
-func TestConfigCheckNamesAllMistakes(t *testing.T) {
+// Settings that depend on each other are checked together, before any server is contacted.
+func TestConfigCheckReportsAllProblems(t *testing.T) {
 	t.Setenv("GENREC_DEVICE", "tpu")
 	t.Setenv("GENREC_KAFKA_CA", "/no/such")
 	file := write(t, "kafka: h:1\nredis: redis://ann:hunter2@h:1\nkafka-user: ann\nrecipe: secret\ntls-cert: x\ntokens-file: /no/such\nredis-user: bob\n")
 	printed, err := runCommand(t, "config", "check", "--json", "--config", file, "--redis-key", "k")
 	if err == nil || strings.Contains(err.Error()+printed, "hunter2") {
-		t.Fatalf("the check ends with %v", err)
+		t.Fatalf("config check: error %v", err)
 	}
 	for _, want := range []string{
 		`GENREC_DEVICE: "tpu" is not one of`, file + ":2: redis: the URL contains a password", "GENREC_KAFKA_CA: read the CA: open /no/such", file + ":3: kafka-user: a password is required",
@@ -108,8 +106,8 @@ func TestConfigCheckNamesAllMistakes(t *testing.T) {
 	}
 }
 
-// The file that docs/CONFIGURATION.md shows is one that all commands take.
-func TestOperationsShowsAFile(t *testing.T) {
+// The file that docs/CONFIGURATION.md shows is accepted by all commands.
+func TestDocumentedConfigFile(t *testing.T) {
 	page, err := os.ReadFile("../../docs/CONFIGURATION.md")
 	if err != nil {
 		t.Fatal(err)
@@ -121,16 +119,16 @@ func TestOperationsShowsAFile(t *testing.T) {
 	}
 	path := write(t, shown)
 	for _, command := range []string{"ingest", "infer", "retrain", "serve", "all", "config check"} {
-		rehearseLine(t, append(strings.Fields(command), "--config", path))
+		checkCommandLine(t, append(strings.Fields(command), "--config", path))
 	}
 	printed, err := runCommand(t, "config", "--config", path)
 	if err != nil || strings.Count(printed, path+":") != strings.Count(shown, "\n") {
-		t.Errorf("config ends with %v, and %d of %d lines are printed as settings of the file:\n%s",
+		t.Errorf("config: error %v, and %d of %d lines are printed as settings of the file:\n%s",
 			err, strings.Count(printed, path+":"), strings.Count(shown, "\n"), printed)
 	}
 }
 
-func TestAccessFlagsRefuse(t *testing.T) {
+func TestInvalidCredentialFlags(t *testing.T) {
 	t.Setenv("GENREC_REDIS_PASSWORD", "hunter2")
 	empty, text := write(t, "\n"), write(t, "no certificate")
 	for line, want := range map[string]string{
@@ -155,26 +153,7 @@ func TestAccessFlagsRefuse(t *testing.T) {
 		}
 		_, err := runCommand(t, strings.Fields(command+" "+line)...)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
-			t.Errorf("%s %s ends with %v, want an error with %q and no password", command, line, err, want)
+			t.Errorf("%s %s: error %v, want one with %q and no password", command, line, err, want)
 		}
 	}
-}
-
-func write(t *testing.T, text string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// runCommand runs a command and returns what it prints.
-func runCommand(t *testing.T, line ...string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	app := newApp()
-	app.Writer, app.ErrWriter = &out, &out
-	err := app.Run(t.Context(), append([]string{"genrec"}, line...))
-	return out.String(), err
 }

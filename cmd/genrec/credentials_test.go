@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Secrets are the same whatever program saved their file, and wherever they are.
+// Secrets are read from files of any encoding, and from environment variables.
 func TestSecretsFromAnywhere(t *testing.T) {
 	const variable, one, two = "GENREC_TEST_SECRET", "0123456789abcdef0123", "fedcba98765432100123"
 	path := filepath.Join(t.TempDir(), "secret")
@@ -43,6 +43,15 @@ func TestSecretsFromAnywhere(t *testing.T) {
 		}
 		if got, err := readSecret(path, variable); got != want || (err == nil) != (want != "") {
 			t.Errorf("the password of the file %q is %q, error %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestSecretsStayOutOfErrors(t *testing.T) {
+	for _, address := range []string{"redis://user:hunter2@[::bad", "http://user:hunter2@host", "redis://user:hunter2@127.0.0.1:1"} {
+		err := newApp().Run(t.Context(), []string{"genrec", "recommend", "--user", "ann", "--redis", address})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("error %v for an address with a password, want one that does not show it", err)
 		}
 	}
 }

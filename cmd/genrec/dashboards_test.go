@@ -24,8 +24,8 @@ import (
 	"genrec/serve"
 )
 
-// No panel asks for a metric or a label that no service has.
-func TestDashboardsAskForWhatThereIs(t *testing.T) {
+// Dashboard panels query only metrics and labels that a service exports.
+func TestDashboardsUseExistingMetrics(t *testing.T) {
 	files, err := filepath.Glob("../../deploy/grafana/dashboards/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no dashboards in deploy/grafana/dashboards (%v)", err)
@@ -55,8 +55,8 @@ func TestDashboardsAskForWhatThereIs(t *testing.T) {
 	}
 }
 
-// Nor does an alert.
-func TestAlertsAskForWhatThereIs(t *testing.T) {
+// So do alerts.
+func TestAlertsUseExistingMetrics(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/prometheus/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 	}
 }
 
-// docs/TELEMETRY.md lists all metrics of genrec, and no others.
+// docs/TELEMETRY.md lists exactly the metrics of genrec.
 func TestTelemetryPageListsMetrics(t *testing.T) {
 	text, err := os.ReadFile("../../docs/TELEMETRY.md")
 	if err != nil {
@@ -109,7 +109,7 @@ func TestTelemetryPageListsMetrics(t *testing.T) {
 	}
 }
 
-// scraped are labels that Prometheus adds.
+// scraped are the labels that Prometheus adds.
 var scraped = []string{"job", "instance"}
 
 func checkQuery(t *testing.T, where, query string) {
@@ -155,7 +155,7 @@ var (
 	constantKey = regexp.MustCompile(`(\w+)="`)
 )
 
-// exported returns the labels of each series that the services have, by name.
+// exported returns the labels of each series that the services export, by name.
 var exported = sync.OnceValue(func() map[string][]string {
 	o := &observation{metrics: telemetry.NewRegistry()}
 	s := &servers{kafka: stream.Cluster{Brokers: []string{"127.0.0.1:1"}}}

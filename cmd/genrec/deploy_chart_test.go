@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// resource is one of Kubernetes, as far as docs/DEPLOY.md promises something of it.
+// resource is a Kubernetes resource, with the fields that docs/DEPLOY.md describes.
 type resource struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -30,8 +30,8 @@ type resource struct {
 
 type labelSelector struct{ MatchLabels map[string]string }
 
-// takes says whether the selector takes pods of these labels.
-func (s labelSelector) takes(labels map[string]string) bool {
+// matches is true if the selector matches pods with these labels.
+func (s labelSelector) matches(labels map[string]string) bool {
 	for name, value := range s.MatchLabels {
 		if labels[name] != value {
 			return false
@@ -61,9 +61,9 @@ type podTemplate struct {
 	}
 }
 
-// What docs/DEPLOY.md says of the chart's parts, rights, probes, budgets, network and scaling
-// holds for the least that it can be given and for all.
-func TestChartKeepsItsPromises(t *testing.T) {
+// The chart has the components, permissions, probes, disruption budgets, network policies and
+// scaling that docs/DEPLOY.md describes, with the fewest and with all values.
+func TestChartIsAsDocumented(t *testing.T) {
 	folder := os.Getenv(manifestsVariable)
 	if folder == "" {
 		t.Skip("make check-deploy renders the manifests and sets " + manifestsVariable)
@@ -78,9 +78,9 @@ func TestChartKeepsItsPromises(t *testing.T) {
 			if err := json.Unmarshal(text, &resources); err != nil {
 				t.Fatal(err)
 			}
-			parts := checkParts(t, resources)
-			if want := []string{"infer", "ingest", "prune", "retrain", "serve"}; !slices.Equal(parts, want) {
-				t.Errorf("the chart has the parts %v, want %v", parts, want)
+			components := checkComponents(t, resources)
+			if want := []string{"infer", "ingest", "prune", "retrain", "serve"}; !slices.Equal(components, want) {
+				t.Errorf("the chart has the components %v, want %v", components, want)
 			}
 			if name == "most" {
 				checkScaling(t, resources)
@@ -89,8 +89,8 @@ func TestChartKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// checkParts looks at the pods, and returns whose they are.
-func checkParts(t *testing.T, resources []resource) (parts []string) {
+// checkComponents checks the pods, and returns the names of their components.
+func checkComponents(t *testing.T, resources []resource) (components []string) {
 	t.Helper()
 	for _, r := range resources {
 		pod := r.Spec.Template
@@ -102,26 +102,26 @@ func checkParts(t *testing.T, resources []resource) (parts []string) {
 			}
 		case "Deployment":
 			if !slices.ContainsFunc(resources, func(b resource) bool {
-				return b.Kind == "PodDisruptionBudget" && reflect.DeepEqual(b.Spec.Selector, r.Spec.Selector) && b.Spec.Selector.takes(pod.Metadata.Labels)
+				return b.Kind == "PodDisruptionBudget" && reflect.DeepEqual(b.Spec.Selector, r.Spec.Selector) && b.Spec.Selector.matches(pod.Metadata.Labels)
 			}) {
 				t.Errorf("%s has no disruption budget", r.Metadata.Name)
 			}
 		default:
 			continue
 		}
-		parts = append(parts, r.Metadata.Name[strings.LastIndex(r.Metadata.Name, "-")+1:])
+		components = append(components, r.Metadata.Name[strings.LastIndex(r.Metadata.Name, "-")+1:])
 		if !slices.ContainsFunc(resources, func(p resource) bool {
-			return p.Kind == "NetworkPolicy" && p.Spec.PodSelector.takes(pod.Metadata.Labels)
+			return p.Kind == "NetworkPolicy" && p.Spec.PodSelector.matches(pod.Metadata.Labels)
 		}) {
-			t.Errorf("everybody may connect to %s", r.Metadata.Name)
+			t.Errorf("everyone may connect to %s", r.Metadata.Name)
 		}
 		checkPod(t, r, pod)
 	}
-	slices.Sort(parts)
-	return parts
+	slices.Sort(components)
+	return components
 }
 
-// checkPod looks at what a pod may do, and at its probes.
+// checkPod checks the permissions and the probes of a pod.
 func checkPod(t *testing.T, r resource, pod podTemplate) {
 	t.Helper()
 	if s := pod.Spec.SecurityContext; !s.RunAsNonRoot || s.SeccompProfile.Type != "RuntimeDefault" {
@@ -136,7 +136,7 @@ func checkPod(t *testing.T, r resource, pod podTemplate) {
 	for _, c := range pod.Spec.Containers {
 		s := c.SecurityContext
 		if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
-			t.Errorf("%s of %s may do more than it needs: %+v", c.Name, r.Metadata.Name, s)
+			t.Errorf("%s of %s has more permissions than it needs: %+v", c.Name, r.Metadata.Name, s)
 		}
 		if r.Kind == "Deployment" && (len(c.LivenessProbe) == 0 || len(c.ReadinessProbe) == 0) {
 			t.Errorf("%s of %s lacks a probe", c.Name, r.Metadata.Name)
@@ -144,7 +144,7 @@ func checkPod(t *testing.T, r resource, pod podTemplate) {
 	}
 }
 
-// checkScaling looks for what scales each service, and for the GPU of infer.
+// checkScaling checks the autoscaler of each service, and the GPU of infer.
 func checkScaling(t *testing.T, resources []resource) {
 	t.Helper()
 	scaled := make(map[string]string)

@@ -18,11 +18,11 @@ import (
 	"genrec/pkg/stream"
 )
 
-// manifestsVariable names the folder of the manifests in deploy/ as "make check-deploy"
-// renders them, JSON each.
+// manifestsVariable names the folder with the manifests of deploy/, rendered as JSON by
+// "make check-deploy".
 const manifestsVariable = "GENREC_TEST_MANIFESTS"
 
-// container is one that runs genrec, as Kubernetes or Compose writes it.
+// container is a container that runs genrec, in Kubernetes or Compose.
 type container struct {
 	Args        []string     `json:"args"`        // Kubernetes
 	Command     []string     `json:"command"`     // Compose
@@ -32,7 +32,7 @@ type container struct {
 
 func (c container) line() []string { return slices.Concat(c.Args, c.Command) }
 
-// environment is written as an object, or as a list of NAME=VALUE.
+// environment is an object, or a list of NAME=VALUE.
 type environment []namedValue
 
 func (e *environment) UnmarshalJSON(text []byte) error {
@@ -57,8 +57,7 @@ type namedValue struct {
 	Value string `json:"value"`
 }
 
-// Every container's command, flags and variables are ones that genrec has, with values
-// that it takes.
+// genrec accepts the command line and the environment variables of every container.
 func TestManifests(t *testing.T) {
 	folder := os.Getenv(manifestsVariable)
 	if folder == "" {
@@ -94,13 +93,13 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// scaling is the consumer group and the topic by whose lag KEDA scales a service.
+// scaling is the consumer group and the topic whose lag KEDA scales a service by.
 type scaling struct {
 	Group string `json:"consumerGroup"`
 	Topic string `json:"topic"`
 }
 
-// scalings are those that services have.
+// scalings are the consumer groups and topics of the services.
 func scalings() map[scaling]bool {
 	known := make(map[scaling]bool)
 	for _, access := range []stream.Permissions{ingest.Config{}.Permissions(), inference.Config{}.Permissions()} {
@@ -109,7 +108,7 @@ func scalings() map[scaling]bool {
 	return known
 }
 
-// find decodes the parts of a manifest that are meant, wherever they are.
+// find decodes all objects of a manifest, at any depth, that match.
 func find[T any](t *testing.T, node any, meant func(map[string]any) bool) (found []T) {
 	t.Helper()
 	switch node := node.(type) {
@@ -151,8 +150,8 @@ func decode[T any](t *testing.T, node map[string]any) (decoded T) {
 	return decoded
 }
 
-// checkContainer lets genrec read a command line and its variables, without doing what
-// they ask for.
+// checkContainer parses the command line and the environment variables of a container, without
+// running the command.
 func checkContainer(t *testing.T, c container) {
 	known := knownNames()
 	for _, e := range slices.Concat(c.Env, c.Environment) {
@@ -163,14 +162,14 @@ func checkContainer(t *testing.T, c container) {
 			t.Setenv(e.Name, e.Value)
 		}
 	}
-	rehearseLine(t, c.line())
+	checkCommandLine(t, c.line())
 }
 
-// rehearseLine lets genrec read a command line, and fails where it does not understand.
-func rehearseLine(t *testing.T, line []string) {
+// checkCommandLine parses a command line without running the command.
+func checkCommandLine(t *testing.T, line []string) {
 	t.Helper()
 	app, ran := newApp(), ""
-	pretend(app.Commands, &ran)
+	stubActions(app.Commands, &ran)
 	if err := app.Run(t.Context(), append([]string{"genrec"}, line...)); err != nil {
 		t.Errorf("genrec does not take %q: %v", strings.Join(line, " "), err)
 	} else if ran == "" {
@@ -178,11 +177,11 @@ func rehearseLine(t *testing.T, line []string) {
 	}
 }
 
-// pretend makes commands do nothing but say that they were meant.
-func pretend(commands []*cli.Command, ran *string) {
+// stubActions makes commands do nothing but record their names.
+func stubActions(commands []*cli.Command, ran *string) {
 	for _, command := range commands {
 		if len(command.Commands) > 0 {
-			pretend(command.Commands, ran)
+			stubActions(command.Commands, ran)
 			continue
 		}
 		command.Action = func(_ context.Context, cmd *cli.Command) error {
@@ -195,7 +194,7 @@ func pretend(commands []*cli.Command, ran *string) {
 	}
 }
 
-// The variables that images are made with are ones that genrec has.
+// The environment variables of the images belong to genrec.
 func TestDockerfile(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/docker/Dockerfile")
 	if err != nil {
@@ -213,7 +212,7 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// The commands of docs/DEPLOY.md name files that are there, and run what genrec has.
+// The commands in docs/DEPLOY.md name existing files, and commands that genrec accepts.
 func TestDeployCommands(t *testing.T) {
 	text, err := os.ReadFile("../../docs/DEPLOY.md")
 	if err != nil {
@@ -229,7 +228,7 @@ func TestDeployCommands(t *testing.T) {
 				}
 			}
 			if _, run, found := strings.Cut(line, " run --rm "); found {
-				rehearseLine(t, strings.Fields(run)[1:]) // behind the service
+				checkCommandLine(t, strings.Fields(run)[1:]) // behind the service
 			}
 		}
 	}

@@ -21,8 +21,7 @@ import (
 	"genrec/retrain"
 )
 
-// pages are all that tell people what to type, by their paths from the root, with the lines of
-// their shell blocks.
+// pages returns the lines of the shell blocks of all pages, by path from the root.
 func pages(t *testing.T) map[string][]string {
 	t.Helper()
 	found := make(map[string][]string)
@@ -46,7 +45,7 @@ func pages(t *testing.T) map[string][]string {
 	return found
 }
 
-// ownTests are the pages whose commands run elsewhere, each in a test that knows what they do.
+// ownTests are the pages whose commands are run by tests of their own.
 var ownTests = map[string]func(*testing.T){
 	"README.md":       TestReadmeCommands,
 	"docs/DEPLOY.md":  TestDeployCommands,
@@ -55,8 +54,8 @@ var ownTests = map[string]func(*testing.T){
 	"docs/REDIS.md":   TestRedisPageCommands, // and TestReadingCommands
 }
 
-// Every command of every page does what it is there for, against embedded servers in place of
-// those at its addresses. What make is to do is rehearsed in TestDocsCommands.
+// Every command of every page succeeds, with embedded servers in place of those at its
+// addresses. Commands of make are checked by TestDocsCommands.
 func TestPages(t *testing.T) {
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
@@ -68,14 +67,14 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	furnish(t, servers)
+	enterWorkFolder(t, servers)
 	for _, page := range slices.Sorted(maps.Keys(all)) {
 		if ownTests[page] != nil {
 			continue
 		}
 		t.Run(page, func(t *testing.T) {
 			metrics := freeAddress(t)
-			reader := &pageReader{root: root, known: knownNames(), metrics: metrics, here: strings.NewReplacer(
+			reader := &pageRunner{root: root, known: knownNames(), metrics: metrics, here: strings.NewReplacer(
 				"localhost:9092", servers.KafkaBrokers()[0], "localhost:6379", servers.RedisAddr(),
 				"kafka:9092", servers.KafkaBrokers()[0], "redis:6379", servers.RedisAddr(),
 				"../shared/data/Beauty.txt", filepath.Join(root, "cmd/genrec/testdata/ring.txt"), "0.0.0.0:9464", metrics, "localhost:9464", metrics, ":8443", freeAddress(t), "/srv/", t.TempDir()+"/",
@@ -85,7 +84,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// profiles are the commands of a page's text that ask a service for a profile.
+// profiles are the commands in the text of a page that fetch a profile of a service.
 func profiles(t *testing.T, path string) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -98,8 +97,8 @@ func profiles(t *testing.T, path string) (lines []string) {
 	return lines
 }
 
-// furnish makes the working folder one with all the files that pages name.
-func furnish(t *testing.T, servers *embedded.Servers) {
+// enterWorkFolder changes to a folder with all files that pages name.
+func enterWorkFolder(t *testing.T, servers *embedded.Servers) {
 	t.Helper()
 	dir := t.TempDir()
 	files := []string{"testdata/readme.csv"}
@@ -153,15 +152,15 @@ func furnish(t *testing.T, servers *embedded.Servers) {
 	}
 }
 
-// pageReader does what a page says.
-type pageReader struct {
+// pageRunner runs the commands of a page.
+type pageRunner struct {
 	root    string
 	metrics string // the address of a service that is asked for its metrics
 	here    *strings.Replacer
 	known   map[string]bool
 }
 
-func (r *pageReader) read(t *testing.T, lines []string) {
+func (r *pageRunner) read(t *testing.T, lines []string) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var services errgroup.Group
@@ -218,8 +217,8 @@ func isReady(address string) bool {
 	return answer.StatusCode == http.StatusOK
 }
 
-// checkVariables looks whether somebody reads them: genrec, or the tools whose names they have.
-func (r *pageReader) checkVariables(t *testing.T, set []string) {
+// checkVariables checks that genrec or another tool reads the variables.
+func (r *pageRunner) checkVariables(t *testing.T, set []string) {
 	t.Helper()
 	for _, pair := range set {
 		name, value, _ := strings.Cut(pair, "=")
@@ -229,8 +228,8 @@ func (r *pageReader) checkVariables(t *testing.T, set []string) {
 	}
 }
 
-// checkFiles looks for the scripts, packages and tests that a line of a contributor names.
-func (r *pageReader) checkFiles(t *testing.T, line string) {
+// checkFiles checks that the scripts, packages and tests exist that a line for contributors names.
+func (r *pageRunner) checkFiles(t *testing.T, line string) {
 	t.Helper()
 	for _, path := range regexp.MustCompile(`(?:\./|deploy/)[a-z/_.]+`).FindAllString(line, -1) {
 		if _, err := os.Stat(filepath.Join(r.root, path)); err != nil {
@@ -244,8 +243,8 @@ func (r *pageReader) checkFiles(t *testing.T, line string) {
 	}
 }
 
-// Every make command that a page shows is one that make knows, with variables that its target
-// reads, and settings that a recipe has.
+// Every make command on a page names an existing target, variables that the Makefile reads, and
+// fields of a recipe.
 func TestDocsCommands(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
@@ -266,7 +265,7 @@ func TestDocsCommands(t *testing.T) {
 			}
 		}
 		for _, command := range commands {
-			if out, err := rehearse(command); err != nil {
+			if out, err := dryRun(command); err != nil {
 				t.Errorf("%s: %q: %v\n%s", page, command, err, out)
 			}
 			for _, variable := range regexp.MustCompile(`\b([A-Z]+)=`).FindAllStringSubmatch(command, -1) {
@@ -287,8 +286,8 @@ func TestDocsCommands(t *testing.T) {
 	}
 }
 
-// Every file and heading that a page links to is there.
-func TestPagesLinkToWhatThereIs(t *testing.T) {
+// Every file and heading that a page links to exists.
+func TestLinksOfPages(t *testing.T) {
 	for page := range pages(t) {
 		text, err := os.ReadFile("../../" + page)
 		if err != nil {
@@ -312,7 +311,7 @@ func TestPagesLinkToWhatThereIs(t *testing.T) {
 	}
 }
 
-// headings are those of a page, as links name them.
+// headings are the anchors of a page.
 func headings(page string) (names []string) {
 	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
 		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
@@ -321,8 +320,8 @@ func headings(page string) (names []string) {
 	return names
 }
 
-// Every flag and variable of genrec that a page names is there.
-func TestPagesNameWhatThereIs(t *testing.T) {
+// Every flag and environment variable that a page names exists.
+func TestNamedFlagsExist(t *testing.T) {
 	known := knownNames()
 	for page := range pages(t) {
 		text, err := os.ReadFile("../../" + page)
@@ -339,10 +338,10 @@ func TestPagesNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// otherNames are of the scripts and tools beside genrec.
+// otherNames belong to scripts and tools.
 var otherNames = map[string]bool{"GENREC_CACHE": true, "GENREC_PEERS_PYTHON": true}
 
-// knownNames are all flags and variables.
+// knownNames are all flags and environment variables.
 func knownNames() map[string]bool {
 	known := map[string]bool{"--help": true, "GENREC_KAFKA_PASSWORD": true, "GENREC_REDIS_PASSWORD": true, tokensVariable: true}
 	var learn func(commands []*cli.Command)
@@ -359,5 +358,54 @@ func knownNames() map[string]bool {
 	}
 	app := newApp()
 	learn(append(app.Commands, app.Command))
+	return known
+}
+
+// Every genrec command that the text of a page mentions exists, with its flags.
+func TestMentionedCommandsExist(t *testing.T) {
+	mentioned := 0
+	for page := range pages(t) {
+		text, err := os.ReadFile("../../" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = regexp.MustCompile("(?s)```.*?```").ReplaceAll(text, nil) // run elsewhere
+		for _, mention := range regexp.MustCompile("`(?:bin/)?genrec ([^`]+)`").FindAllStringSubmatch(string(text), -1) {
+			mentioned++
+			command := newApp().Command
+			flags := knownFlags(command)
+			for _, word := range strings.Fields(mention[1]) {
+				name, _, _ := strings.Cut(word, "=")
+				if strings.HasPrefix(name, "--") {
+					if !flags[name] {
+						t.Errorf("%s mentions %q, but genrec %s has no %s", page, mention[0], command.Name, name)
+					}
+					continue
+				}
+				if next := command.Command(word); next != nil {
+					command = next
+					for flag := range knownFlags(command) {
+						flags[flag] = true
+					}
+				} else if len(command.Commands) > 0 {
+					t.Errorf("%s mentions %q, but genrec has no such command", page, mention[0])
+					break
+				}
+			}
+		}
+	}
+	if mentioned == 0 {
+		t.Error("the pages mention no command: does this test still know how they write them?")
+	}
+}
+
+// knownFlags are the flags of one command.
+func knownFlags(command *cli.Command) map[string]bool {
+	known := map[string]bool{"--help": true}
+	for _, flag := range command.Flags {
+		for _, name := range flag.Names() {
+			known["--"+name] = true
+		}
+	}
 	return known
 }

@@ -38,7 +38,7 @@ func TestDoctor(t *testing.T) {
 	found := findings(t, line)
 	for _, subject := range []string{"Kafka", "topics", "history"} {
 		if f := found[subject]; f.OK || !strings.Contains(f.Hint, "start ingest") {
-			t.Errorf("without topics and a history it says of %s: %+v", subject, f)
+			t.Errorf("without topics and a history, %s: %+v", subject, f)
 		}
 	}
 	if err := os.Mkdir(history, 0o755); err != nil {
@@ -50,12 +50,12 @@ func TestDoctor(t *testing.T) {
 	found = findings(t, line)
 	for _, subject := range []string{"libtorch", "GPU", "Kafka", "topics", "Redis", "clock", "history", "model"} {
 		if f, looked := found[subject]; !f.OK || strings.Contains(f.Text, "skipped") {
-			t.Errorf("with all in order it says of %s: %+v (checked: %v)", subject, f, looked)
+			t.Errorf("with everything in place, %s: %+v (checked: %v)", subject, f, looked)
 		}
 	}
 	servers.Redis().RequireAuth("hunter2")
 	if f := findings(t, line)["Redis"]; f.OK || f.Hint == "" || strings.Contains(f.Text, "hunter2") {
-		t.Errorf("without the password it says of Redis: %+v", f)
+		t.Errorf("without the password, Redis: %+v", f)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestDoctorAlwaysHasAHint(t *testing.T) {
 	} {
 		f, looked := findings(t, append([]string{"doctor", "--json"}, strings.Fields(c.line)...))[c.subject]
 		if !looked || f.OK || f.Hint == "" || f.Text == "" {
-			t.Errorf("with %q it says of %s: %+v, want a failure with a hint", c.line, c.subject, f)
+			t.Errorf("with %q, %s: %+v, want a failure with a hint", c.line, c.subject, f)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestDoctorChecksServers(t *testing.T) {
 	servers.Redis().SetTime(time.Now().Add(-time.Minute))
 	all := allFindings(t, []string{"doctor", "--json", "--kafka", servers.KafkaBrokers()[0], "--redis", servers.RedisAddr()})
 	if f := all["topics"][0]; f.OK || !strings.Contains(f.Text, `"interactions" is compacted`) {
-		t.Errorf("of a compacted topic it says %+v", f)
+		t.Errorf("with a compacted topic: %+v", f)
 	}
 	found := map[string]doctor.Finding{"topics": all["topics"][1], "clock": all["clock"][0]}
 	for subject, want := range map[string]struct{ text, hint string }{
@@ -118,7 +118,7 @@ func TestDoctorChecksServers(t *testing.T) {
 		"clock":  {"the clock of Redis is 1m0s behind this machine's", "synchronize both with a time server"},
 	} {
 		if f := found[subject]; f.OK || !strings.Contains(f.Text, want.text) || !strings.Contains(f.Hint, want.hint) {
-			t.Errorf("of %s it says %+v, want %+v", subject, f, want)
+			t.Errorf("%s: %+v, want %+v", subject, f, want)
 		}
 	}
 }
@@ -131,32 +131,32 @@ func TestDoctorRequiresARequestedGPU(t *testing.T) {
 	found := findings(t, []string{"doctor", "--json", "--device", "cuda", "--models", t.TempDir()})
 	for _, subject := range []string{"libtorch", "GPU"} {
 		if f := found[subject]; f.OK || !strings.Contains(f.Hint, "--device cpu") {
-			t.Errorf("of %s it says %+v, want a hint with --device cpu", subject, f)
+			t.Errorf("%s: %+v, want a hint with --device cpu", subject, f)
 		}
 	}
 }
 
-func TestDoctorFindsABrokenModel(t *testing.T) {
+func TestDoctorWithoutAModel(t *testing.T) {
 	folder := t.TempDir()
 	text, err := runCommand(t, "doctor", "--models", folder)
 	if err != nil || !strings.Contains(text, "genrec retrain creates the first one") {
-		t.Errorf("without a model it ends with %v and prints\n%s", err, text)
+		t.Errorf("without a model: error %v, printed\n%s", err, text)
 	}
 	folder = filepath.Join(folder, "models")
 	if text, err := runCommand(t, "doctor", "--models", folder); err != nil || !strings.Contains(text, "genrec retrain creates the first one") {
-		t.Errorf("without the models' folder it ends with %v and prints\n%s", err, text)
+		t.Errorf("without the models folder: error %v, printed\n%s", err, text)
 	}
 	if _, err := runCommand(t, "models", "list", "--models", folder); exitCode(err) != 2 || !strings.Contains(err.Error(), "does not exist yet") {
-		t.Errorf("models list ends with %v, want it to miss the folder", err)
+		t.Errorf("models list: error %v, want one about the missing folder", err)
 	}
 	if _, err := os.Stat(folder); err == nil {
 		t.Error("commands that only look have made the models' folder")
 	}
 }
 
-// A model that serves, and a Redis that has lost what all users share: doctor and recommend
-// name what is missing.
-func TestLostKeysAreNamed(t *testing.T) {
+// If a model serves and Redis has lost the keys for all users, doctor and recommend name the
+// missing keys.
+func TestLostKeysAreReported(t *testing.T) {
 	models, recipe := t.TempDir(), filepath.Join(t.TempDir(), "quick.json")
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o600); err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestLostKeysAreNamed(t *testing.T) {
 	_, err = runCommand(t, "recommend", "--user", "ann", "--redis", servers.RedisAddr())
 	for _, key := range []string{"genrec:recs:{ann}", "genrec:near", "genrec:popular", "does infer run?"} {
 		if err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("recommend ends with %v, want it to name %s", err, key)
+			t.Errorf("recommend: error %v, want one with %s", err, key)
 		}
 	}
 	ofShared := func() (f doctor.Finding) {
@@ -181,7 +181,7 @@ func TestLostKeysAreNamed(t *testing.T) {
 		return all[len(all)-1]
 	}
 	if f := ofShared(); f.OK || !strings.Contains(f.Text, "popular items (genrec:popular), the format (genrec:format)") || !strings.Contains(f.Hint, "start infer") {
-		t.Errorf("of an empty Redis, doctor says %+v", f)
+		t.Errorf("with an empty Redis: %+v", f)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: servers.RedisAddr()})
 	defer rdb.Close()
@@ -195,14 +195,14 @@ func TestLostKeysAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f := ofShared(); !f.OK || !strings.Contains(f.Text, "has the keys that infer writes for all users") {
-		t.Errorf("of a Redis with all keys, doctor says %+v", f)
+		t.Errorf("with all keys: %+v", f)
 	}
 	if _, err := runCommand(t, "recommend", "--user", "ann", "--redis", servers.RedisAddr(), "--exclude", "a"); err == nil || !strings.Contains(err.Error(), "leaves none") {
-		t.Errorf("with all items excluded, recommend ends with %v", err)
+		t.Errorf("with all items excluded: error %v", err)
 	}
 }
 
-// findings returns of each subject the last finding, or the first one that is not in order.
+// findings returns, for each subject, the first failed finding or else the last one.
 func findings(t *testing.T, line []string) map[string]doctor.Finding {
 	t.Helper()
 	found := make(map[string]doctor.Finding)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +18,6 @@ import (
 	"genrec/inference/versions"
 	"genrec/ingest"
 	"genrec/model"
-	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/recs"
 	"genrec/pkg/registry"
@@ -30,7 +28,7 @@ import (
 	"genrec/sessions"
 )
 
-// system is the whole product on embedded servers.
+// system is ingest and inference on embedded servers.
 type system struct {
 	t        *testing.T
 	servers  *embeddedtest.Servers
@@ -40,18 +38,6 @@ type system struct {
 	writer   *kafka.Writer
 	ingester *ingest.Ingester
 	events   int
-}
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
-	embeddedtest.Main(m)
-}
-
-func kafkaOf(servers *embedded.Servers) stream.Cluster {
-	return stream.Cluster{Brokers: servers.KafkaBrokers()}
 }
 
 func startSystem(t *testing.T) *system {
@@ -77,7 +63,7 @@ func startSystem(t *testing.T) *system {
 	return s
 }
 
-// produce sends raw values, keyed like a producer would.
+// produce sends raw values with the key that producers use.
 func (s *system) produce(key string, values ...string) {
 	s.t.Helper()
 	messages := make([]kafka.Message, len(values))
@@ -90,7 +76,7 @@ func (s *system) produce(key string, values ...string) {
 	s.events += len(values)
 }
 
-// walk sends a user's way along a ring of items.
+// walk produces the events of a user who goes around a ring of items.
 func (s *system) walk(user string, ring, from, steps int) {
 	s.t.Helper()
 	var values []string
@@ -110,17 +96,7 @@ func (s *system) awaitIngested() {
 	await(s.t, "ingest of all events", func() bool { return s.ingester.Stats().Read >= int64(s.events) })
 }
 
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	embeddedtest.Eventually(t, func() string {
-		if done() {
-			return ""
-		}
-		return what + " did not happen"
-	})
-}
-
-// read is what a shop does: one GET, one JSON value.
+// read reads recommendations as a shop does: one GET, one JSON value.
 func (s *system) read(user string) (r userstate.List, found bool) {
 	s.t.Helper()
 	value, err := s.rdb.Get(s.t.Context(), "genrec:recs:{"+user+"}").Bytes()
@@ -175,14 +151,14 @@ func TestEndToEnd(t *testing.T) {
 	await(t, "recommendations for the traveler", func() bool { _, found := s.read("traveler"); return found })
 	before, _ := s.read("traveler")
 	if before.ModelVersion != first.Version || before.Source != userstate.SourceModel || before.SequenceVersion != 4 {
-		t.Errorf("the list says model %q, source %q, sequence version %d; want %q, model, 4",
+		t.Errorf("the list has model %q, source %q, sequence version %d; want %q, model, 4",
 			before.ModelVersion, before.Source, before.SequenceVersion, first.Version)
 	}
 	if want := place(1, 7); before.Items[0].Item != want {
 		t.Errorf("after %s, %q comes first, want %q", place(1, 6), before.Items[0].Item, want)
 	}
 
-	// One more event, and the answer follows.
+	// One more event regenerates the recommendations.
 	s.walk("traveler", 1, 7, 1)
 	await(t, "an answer to the traveler's event", func() bool { r, _ := s.read("traveler"); return r.SequenceVersion == 5 })
 	after, _ := s.read("traveler")
@@ -205,7 +181,7 @@ func TestEndToEnd(t *testing.T) {
 		}
 	}
 
-	// Whose list has expired gets what is popular near the newest items, labeled.
+	// A user whose list has expired gets items similar to the newest ones, labeled as such.
 	if err := s.rdb.Del(t.Context(), "genrec:recs:{walker-0}").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +190,13 @@ func TestEndToEnd(t *testing.T) {
 		return err == nil && answers[0].Source == recs.SourceContext
 	})
 
-	// A stranger gets the popular items, labeled.
+	// An unknown user gets the popular items, labeled as such.
 	stranger, err := s.store.List(t.Context(), "stranger")
 	if err != nil || stranger.Source != userstate.SourcePopular || len(stranger.Items) != model.TopItems {
 		t.Errorf("a stranger gets %+v (%v), want the popular items", stranger, err)
 	}
 
-	// A model that brings nothing is not served; one that knows new items is picked up
-	// without a restart.
+	// A model that is not better does not serve; one that knows new items does, without a restart.
 	if again := s.retrain(2, 1, 1); again.Gate.Promoted {
 		t.Errorf("a second model of the same events: %s", again.Outcome())
 	}

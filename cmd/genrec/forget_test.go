@@ -23,7 +23,7 @@ import (
 	"genrec/sessions"
 )
 
-// A user is exported, forgotten, and does not come back with the export.
+// A user who was exported and forgotten does not come back by importing the export.
 func TestForgottenUsersStayForgotten(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
@@ -71,7 +71,7 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 		"3 users forgotten, 2 of them had something in Redis; 2 dead letters erased\n" +
 			"nothing found in Redis: \"nobody\"\n",
 		"3 users forgotten, 0 of them had something in Redis; 0 dead letters erased\n" +
-			"nothing found in Redis: \"ann\"\nnothing found in Redis: \"bob\"\nnot found in Redis: \"nobody\"\n",
+			"nothing found in Redis: \"ann\"\nnothing found in Redis: \"bob\"\nnothing found in Redis: \"nobody\"\n",
 	} {
 		if got := run("genrec forget" + redisAt + kafkaAt + " --user ann --users-file " + list); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -93,13 +93,12 @@ func TestForgottenUsersStayForgotten(t *testing.T) {
 		t.Errorf("the dead letters are %s (error %v), want the one of cid", letters, err)
 	}
 	if got, want := run("genrec dead replay"+kafkaAt), "1 replayed, "; !strings.HasPrefix(got, want) {
-		t.Errorf("dead replay says %q, want %q", got, want)
+		t.Errorf("dead replay prints %q, want %q", got, want)
 	}
 }
 
-// A list erases the same users whatever program saved it, and one that cannot be understood
-// erases nobody.
-func TestForgetReadsListsFromAnywhere(t *testing.T) {
+// A file of users may have any encoding; one that cannot be read erases nobody.
+func TestForgetReadsFilesOfAnyEncoding(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
@@ -166,7 +165,7 @@ func TestForgetReadsListsFromAnywhere(t *testing.T) {
 		}
 	}
 	if _, err := runCommand(t, append(arguments[:len(arguments)-2], "--user", "alice", "--user", "b\x07b")...); err == nil || !strings.Contains(err.Error(), "--user: user contains a control character") {
-		t.Errorf("an impossible --user ends in %v", err)
+		t.Errorf("invalid --user: error %v", err)
 	}
 	if got := left(); !slices.Equal(got, users) {
 		t.Errorf("only %q are there after lists that were rejected, want all", got)
@@ -181,7 +180,7 @@ func encodeUTF16(text string) string {
 	return string(out)
 }
 
-func TestForgetAndExportSayWhatIsMissing(t *testing.T) {
+func TestForgetAndExportReportMissingFlags(t *testing.T) {
 	for line, want := range map[string]string{
 		"forget --redis r:1 --kafka k:1":      "--user or --users-file is required",
 		"forget --redis r:1 --user ann":       "--kafka is required",
@@ -197,7 +196,7 @@ func TestForgetAndExportSayWhatIsMissing(t *testing.T) {
 	}
 }
 
-// The commands of genrec that docs/REDIS.md shows do what they are there for.
+// The genrec commands in docs/REDIS.md succeed.
 func TestRedisPageCommands(t *testing.T) {
 	servers, _ := embeddedtest.Start(t)
 	page, err := os.ReadFile("../../docs/REDIS.md")
@@ -221,9 +220,8 @@ func TestRedisPageCommands(t *testing.T) {
 	}
 }
 
-// An id with a comma is one user, and a list of users with commas is not taken for them
-// without a word.
-func TestForgetTakesIdsAsTheyAre(t *testing.T) {
+// An id may contain a comma; forget warns if it was probably meant as several users.
+func TestForgetIDsWithCommas(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
@@ -247,7 +245,7 @@ func TestForgetTakesIdsAsTheyAre(t *testing.T) {
 		said := stderrOf(t, func() {
 			printed, err := runCommand(t, "forget", "--redis", servers.RedisAddr(), "--kafka", servers.KafkaBrokers()[0], "--user", c.user)
 			if err != nil || !strings.Contains(printed, c.want) {
-				t.Errorf("forget --user %q ends in %v and prints %q, want %q", c.user, err, printed, c.want)
+				t.Errorf("forget --user %q: error %v, printed %q, want %q", c.user, err, printed, c.want)
 			}
 		})
 		if warns := bytes.Contains(said, []byte("contains a comma")); warns != c.warns {

@@ -70,8 +70,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// What is imported with a history is trained on whole, beyond the window of the sequences: once,
-// however often it is imported, and nothing of a user who was forgotten.
+// retrain uses all events imported into the history, beyond the window of the sequences: once,
+// however often they are imported, and without users who were forgotten.
 func TestImportIntoTheHistory(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	var text strings.Builder
@@ -118,7 +118,7 @@ func TestImportIntoTheHistory(t *testing.T) {
 	}
 }
 
-// An import of which nothing is left fails, also a dry one, with the report printed all the same.
+// An import without a valid row fails, a dry run, too, after printing the report.
 func TestImportOfNothingFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.csv")
 	if err := os.WriteFile(path, []byte("user_id,item_id,timestamp\nann,apple,28/03/2026\n"), 0o600); err != nil {
@@ -129,21 +129,21 @@ func TestImportOfNothingFails(t *testing.T) {
 	for _, args := range [][]string{{"--dry-run"}, {"--redis", servers.RedisAddr(), "--no-refresh", "--rejects", rejects}} {
 		printed, err := runCommand(t, append(append([]string{"import"}, args...), path)...)
 		if err == nil || exitCode(err) != 1 || !strings.Contains(err.Error(), "--time-format") || !strings.Contains(printed, "rows=1") || !strings.Contains(printed, "refused=1") {
-			t.Errorf("import %v prints %q and ends in %v", args, printed, err)
+			t.Errorf("import %v: printed %q, error %v", args, printed, err)
 		}
 		printed, err = runCommand(t, append(append([]string{"import"}, args...), "--time-format", "%d/%m/%Y", path)...)
 		if err != nil || !strings.Contains(printed, "refused=0") {
-			t.Errorf("import %v with --time-format prints %q and ends in %v", args, printed, err)
+			t.Errorf("import %v with --time-format: printed %q, error %v", args, printed, err)
 		}
 	}
 	for flag, want := range map[string]string{"--time-format=%d/%m": "does not say year, month and day", "--column=user=who": "is none of user_id"} {
 		if _, err := runCommand(t, "import", "--dry-run", flag, path); err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s ends in %v, want %q and exit code 2", flag, err, want)
+			t.Errorf("%s: error %v, want %q and exit code 2", flag, err, want)
 		}
 	}
 }
 
-// The dry runs of docs/EVENTS.md, on small files of the same names.
+// The dry runs in docs/EVENTS.md succeed on small files of the same names.
 func TestImportDryRuns(t *testing.T) {
 	page, err := os.ReadFile("../../docs/EVENTS.md")
 	if err != nil {

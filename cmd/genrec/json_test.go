@@ -26,11 +26,11 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/json.golden anew")
 
-// silent are commands that serve, or only have others below them.
+// silent are commands without output: services and groups.
 var silent = []string{"all", "dead", "infer", "ingest", "models", "serve"}
 
-// What --json prints of each command has the fields and types of testdata/json.golden, on
-// which others build; -update writes it anew.
+// The JSON output of each command has the fields and types of testdata/json.golden, because
+// scripts depend on them; -update rewrites the file.
 func TestJSON(t *testing.T) {
 	path := filepath.Join("testdata", "json.golden")
 	golden, err := os.ReadFile(path)
@@ -58,7 +58,7 @@ func TestJSON(t *testing.T) {
 	})
 }
 
-// commandShapes runs every command that prints something to read.
+// commandShapes runs every command with output.
 func commandShapes(t *testing.T) map[string]string {
 	servers, rdb := embeddedtest.Start(t)
 	fillForJSON(t, servers, rdb)
@@ -111,7 +111,7 @@ func commandShapes(t *testing.T) map[string]string {
 	return shapes
 }
 
-// fillForJSON leaves something to read in Kafka and Redis.
+// fillForJSON writes data to Kafka and Redis for the commands to print.
 func fillForJSON(t *testing.T, servers *embeddedtest.Servers, rdb *redis.Client) {
 	t.Helper()
 	if err := stream.EnsureTopics(t.Context(), servers.Cluster(), stream.DefaultTopics(), 1); err != nil {
@@ -132,7 +132,7 @@ func fillForJSON(t *testing.T, servers *embeddedtest.Servers, rdb *redis.Client)
 	}
 }
 
-// shapeOf is a line for each field of JSON values, with its type.
+// shapeOf returns a line for each field of JSON values, with its type.
 func shapeOf(t *testing.T, line string, printed []byte) string {
 	t.Helper()
 	fields := make(map[string]bool)

@@ -15,39 +15,6 @@ import (
 	"genrec/retrain"
 )
 
-// publishVersions publishes v000001 to v000003, the last one refused by the gate.
-func publishVersions(t *testing.T, location, cache string) *registry.Registry {
-	t.Helper()
-	models, err := registry.Connect(t.Context(), location, cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, options := range [][]registry.PublishOption{nil, {registry.Parent("v000001")}, {registry.Refused("NDCG@10 fell")}} {
-		d, err := models.Draft()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Discard()
-		metrics, err := json.Marshal(retrain.Report{Users: 10 * (i + 1), LeaveOneOut: retrain.Metrics{HR10: .25}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, data := range map[string][]byte{retrain.MetricsFile: metrics, "weights": []byte("w")} {
-			if err := os.WriteFile(filepath.Join(d.Dir, name), data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		version, err := d.Publish(t.Context(), options...)
-		if err == nil && i < 2 {
-			err = models.Promote(t.Context(), version)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return models
-}
-
 func TestModelsCommands(t *testing.T) { checkModelsCommands(t, t.TempDir()) }
 
 func TestRealModelsCommands(t *testing.T) {
@@ -116,7 +83,7 @@ func TestModelsJSON(t *testing.T) {
 	}
 }
 
-func TestModelsCommandsExplainWrongUse(t *testing.T) {
+func TestModelsUsageErrors(t *testing.T) {
 	t.Setenv("GENREC_MODELS", t.TempDir())
 	publishVersions(t, os.Getenv("GENREC_MODELS"), "")
 	if err := os.WriteFile(filepath.Join(os.Getenv("GENREC_MODELS"), "versions", "v000001", "weights"), []byte("x"), 0o644); err != nil {
@@ -145,7 +112,7 @@ func TestModelsCommandsExplainWrongUse(t *testing.T) {
 	}
 }
 
-// The commands that docs/MODELS.md shows work, one after the other.
+// The commands in docs/MODELS.md succeed, one after the other.
 func TestModelsPageCommands(t *testing.T) {
 	page, err := os.ReadFile("../../docs/MODELS.md")
 	if err != nil {
@@ -170,7 +137,7 @@ func TestModelsPageCommands(t *testing.T) {
 	}
 }
 
-// A password that the server refuses ends a service before it begins.
+// A wrong password ends a service at its start.
 func TestRealRefusedBucketCredentials(t *testing.T) {
 	location := s3test.Start(t).Location("models")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
@@ -194,19 +161,19 @@ func TestRealConfigChecksTheBucket(t *testing.T) {
 			"--models", location, "--models-cache", cache)
 	}
 	if printed, err := check(); err != nil || !strings.Contains(printed, "has no version yet") {
-		t.Errorf("of an empty bucket the check ends with %v and prints\n%s", err, printed)
+		t.Errorf("of an empty bucket: error %v, printed\n%s", err, printed)
 	}
 	publishVersions(t, location, cache)
 	if printed, err := check(); err != nil || !strings.Contains(printed, "is serving v000002 100 %") {
-		t.Errorf("the check ends with %v and prints\n%s", err, printed)
+		t.Errorf("config check: error %v, printed\n%s", err, printed)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
 	if _, err := check(); err == nil || !strings.Contains(err.Error(), "set AWS_ACCESS_KEY_ID") {
-		t.Errorf("with a wrong password the check ends with %v", err)
+		t.Errorf("with a wrong password: error %v", err)
 	}
 }
 
-// Training and measuring need not know that the models are in a bucket.
+// Training and evaluation work with models in a bucket.
 func TestRealTrainingIntoABucket(t *testing.T) {
 	location, cache := s3test.Start(t).Location("models"), t.TempDir()
 	recipe := filepath.Join(t.TempDir(), "quick.json")

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// checkPage looks at what the page of "all" is made of, after user u0 did something.
+// checkPage checks the files and the API of the page of "all", after an event of user u0.
 func checkPage(t *testing.T, url string) {
 	t.Helper()
 	for path, want := range map[string]string{
@@ -32,8 +32,8 @@ func checkPage(t *testing.T, url string) {
 	}
 }
 
-// Where nobody chose the port and it is taken, the demonstration takes another one.
-func TestPageFindsAPort(t *testing.T) {
+// If the default port is in use, demo uses another one.
+func TestPageFindsAFreePort(t *testing.T) {
 	taken, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestPageFindsAPort(t *testing.T) {
 				default:
 					said = "found"
 					if url := pageURL(listener); !strings.HasPrefix(url, "http://localhost:") {
-						t.Errorf("the page is said to be at %s", url)
+						t.Errorf("the URL of the page is %s", url)
 					}
 					return listener.Close()
 				}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A machine reads every line of a training, and learns of each stage, its end, and what the
-// validations found.
+// With --progress json, every line of a training is JSON, with the end of each stage and the
+// metrics of each validation.
 func TestProgressForMachines(t *testing.T) {
 	recipe := filepath.Join(t.TempDir(), "quick.json")
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
@@ -44,28 +44,6 @@ func TestProgressForMachines(t *testing.T) {
 	if !ended["pretrain"] || !ended["finetune"] || !ended["evaluate"] || validated != 2 {
 		t.Errorf("the stages that ended are %v, with %d validations, want pretrain, finetune and evaluate, with 2, in\n%s", ended, validated, said)
 	}
-}
-
-// stderrOf is what f writes to stderr.
-func stderrOf(t *testing.T, f func()) []byte {
-	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr := os.Stderr
-	os.Stderr = write
-	defer func() { os.Stderr = stderr }()
-	all := make(chan []byte, 1)
-	go func() {
-		text, _ := io.ReadAll(read)
-		all <- text
-	}()
-	func() {
-		defer write.Close()
-		f()
-	}()
-	return <-all
 }
 
 // For work of unknown length, a terminal shows how much is done, on a line of its own.

@@ -43,8 +43,8 @@ func readmeCommands(t *testing.T) []string {
 	return commands
 }
 
-// Every command of README.md does what README.md says, against embedded servers in
-// place of those at its addresses.
+// Every command of README.md has the documented effect, with embedded servers in place of
+// those at its addresses.
 func TestReadmeCommands(t *testing.T) {
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
@@ -70,7 +70,7 @@ func TestReadmeCommands(t *testing.T) {
 	for _, line := range readmeCommands(t) {
 		switch {
 		case strings.HasPrefix(line, "make "):
-			if out, err := rehearse(line); err != nil {
+			if out, err := dryRun(line); err != nil {
 				t.Errorf("%q: %v\n%s", line, err, out)
 			}
 		case strings.HasPrefix(line, "bin/genrec ingest"):
@@ -104,8 +104,8 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// rehearse lets make say what it would do for a command, as a shell reads it.
-func rehearse(command string) (output []byte, err error) {
+// dryRun runs a make command with -n.
+func dryRun(command string) (output []byte, err error) {
 	return exec.Command("bash", "-c", strings.Replace(command, "make", "make -C ../.. -n", 1)).CombinedOutput()
 }
 
@@ -123,12 +123,7 @@ func produceReadmeEvent(t *testing.T, servers *embedded.Servers) {
 	}
 }
 
-func awaitKey(t *testing.T, servers *embedded.Servers, key string) {
-	t.Helper()
-	await(t, "key "+key, func() bool { return servers.Redis().Exists(key) })
-}
-
-// checkReadmeAnswer compares the fields of an answer with those that README.md shows.
+// checkReadmeAnswer compares the fields of recommendations with those in README.md.
 func checkReadmeAnswer(t *testing.T, servers *embedded.Servers, key string) {
 	t.Helper()
 	awaitKey(t, servers, key)

@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
-	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
@@ -22,23 +21,8 @@ import (
 	"genrec/sessions"
 )
 
-// embeddedKafka has the topics.
-func embeddedKafka(t *testing.T) stream.Cluster {
-	t.Helper()
-	servers, err := embedded.Start(t.Context(), embedded.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-	cluster := stream.Cluster{Brokers: servers.KafkaBrokers()}
-	if err := stream.EnsureTopics(t.Context(), cluster, stream.DefaultTopics(), 1); err != nil {
-		t.Fatal(err)
-	}
-	return cluster
-}
-
-// Every command finds the whole Redis Cluster by the address of one node, as a user with the
-// documented rights.
+// Every command works with a Redis Cluster given the address of one node, as a user with the
+// documented permissions.
 func TestRedisClusterByOneAddress(t *testing.T) {
 	embeddedtest.NeedRedisServer(t)
 	for _, masters := range []int{1, 3} {
@@ -56,7 +40,7 @@ func TestRedisClusterByOneAddress(t *testing.T) {
 	}
 }
 
-// allowDocumented adds a user with the rights of docs/SECURITY.md.
+// allowDocumented adds a user with the permissions in docs/SECURITY.md.
 func allowDocumented(t *testing.T, address string) {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: address})
@@ -83,7 +67,7 @@ func useRedisCluster(t *testing.T, address string, masters int) {
 	}
 	found := findings(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, withKafka...))
 	if f := found["Redis"]; !f.OK || f.Unchecked || !strings.Contains(f.Text, fmt.Sprintf("a Redis Cluster (masters: %d)", masters)) {
-		t.Errorf("doctor says %+v", f)
+		t.Errorf("doctor reports %+v", f)
 	}
 	var rows strings.Builder
 	rows.WriteString("user_id,item_id,timestamp\n")
@@ -105,7 +89,7 @@ func useRedisCluster(t *testing.T, address string, masters int) {
 	}
 }
 
-// ingestOne has an event ingested.
+// ingestOne ingests an event.
 func ingestOne(t *testing.T, cluster stream.Cluster, flags []string, address string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -141,7 +125,7 @@ func clusterStore(t *testing.T, address string) *sessions.Store {
 	return store
 }
 
-// serveFrom asks a server for the recommendations of users in all slots.
+// serveFrom requests the recommendations of users in all hash slots.
 func serveFrom(t *testing.T, flags []string, address string) {
 	t.Helper()
 	list := userstate.List{ModelVersion: "v1", GeneratedAt: time.Now(), Items: []userstate.ScoredItem{{Item: "apple", Score: 1}}}
@@ -228,11 +212,11 @@ func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 				}
 			}
 			if !matches {
-				t.Errorf("of Redis it says:%s\nwant %q and the hint %q", said, c.redis, c.hint)
+				t.Errorf("Redis:%s\nwant %q and the hint %q", said, c.redis, c.hint)
 			}
 			for _, f := range found["clock"] {
 				if f.Unchecked != (c.clock != "") || !f.OK || !strings.Contains(f.Text, c.clock) {
-					t.Errorf("of the clock it says %+v, want %q", f, c.clock)
+					t.Errorf("clock: %+v, want %q", f, c.clock)
 				}
 			}
 			if keys := leftKeys(t, address); len(keys) > 0 {
@@ -253,7 +237,7 @@ func leftKeys(t *testing.T, address string) []string {
 	return keys
 }
 
-// TLS that a server does not speak is told at once.
+// TLS to a server without TLS is reported at once.
 func TestTLSToAPlainPort(t *testing.T) {
 	embeddedtest.NeedRedisServer(t)
 	address := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
@@ -272,6 +256,6 @@ func TestTLSToAPlainPort(t *testing.T) {
 		}
 	}
 	if f := findings(t, []string{"doctor", "--json", "--redis", "rediss://" + address, "--models", t.TempDir()})["Redis"]; f.OK || !strings.Contains(f.Hint, "connect without TLS") {
-		t.Errorf("doctor says %+v", f)
+		t.Errorf("doctor reports %+v", f)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestRedisAddressesNameOneRedisOrACluster(t *testing.T) {
+func TestRedisAddresses(t *testing.T) {
 	for _, c := range []struct {
 		address string
 		cluster bool
@@ -44,7 +44,7 @@ func TestRedisAddressesNameOneRedisOrACluster(t *testing.T) {
 	}
 }
 
-func TestRedisAddressesThatAreRefused(t *testing.T) {
+func TestInvalidRedisAddresses(t *testing.T) {
 	for address, remedy := range map[string]string{
 		"redis://genrec:secret@redis:6379": "GENREC_REDIS_PASSWORD",
 		"redis://a:6379,b:6379":            "HOST:PORT,HOST:PORT",
@@ -52,12 +52,12 @@ func TestRedisAddressesThatAreRefused(t *testing.T) {
 	} {
 		_, err := redisOptions(address)
 		if err == nil || !strings.Contains(err.Error(), remedy) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: error %v, want one that tells of %s and no secret", address, err, remedy)
+			t.Errorf("%s: error %v, want one with %s and without the secret", address, err, remedy)
 		}
 	}
 }
 
-func TestSecretsAreReadWithoutBlanksAround(t *testing.T) {
+func TestSpacesAroundSecrets(t *testing.T) {
 	const variable = "GENREC_TEST_SECRET"
 	for _, text := range []string{"hunter2", "hunter2\n", " hunter2\r\n\n", "\thunter2 "} {
 		t.Setenv(variable, text)
@@ -75,8 +75,8 @@ func TestSecretsAreReadWithoutBlanksAround(t *testing.T) {
 	}
 }
 
-// Blanks around the addresses of brokers are no part of them.
-func TestKafkaAddressesAreReadWithoutBlanksAround(t *testing.T) {
+// Spaces around broker addresses are ignored.
+func TestSpacesAroundKafkaAddresses(t *testing.T) {
 	for _, text := range []string{"a:9092, b:9092\n", " a:9092 ,b:9092"} {
 		t.Setenv("GENREC_KAFKA", text)
 		out, err := runCommand(t, "config")

@@ -20,9 +20,9 @@ import (
 	"genrec/sessions"
 )
 
-// While another process trains in the folder of the models, each training fails; when it is
-// done, the next one comes, and more after it.
-func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
+// While another process trains in the models folder, each training fails; afterwards, the
+// scheduled trainings succeed.
+func TestScheduleSurvivesFailedTrainings(t *testing.T) {
 	address := shopInRedis(t)
 	dir, recipe := t.TempDir(), filepath.Join(t.TempDir(), "quick.json")
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
@@ -69,11 +69,11 @@ func TestScheduleOutlivesTrainingsThatFail(t *testing.T) {
 	get(t, "http://"+metrics+"/readyz", http.StatusOK)
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("a stop ends in %v, want no error", err)
+		t.Errorf("stopped with error %v, want none", err)
 	}
 }
 
-// A schedule starts the ranks of each training, and goes on with what they have made.
+// Each scheduled training starts its ranks, and continues from the version that they published.
 func TestScheduleInTwoProcesses(t *testing.T) {
 	dir, recipe, metrics := t.TempDir(), filepath.Join(t.TempDir(), "quick.json"), freeAddress(t)
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
@@ -95,13 +95,13 @@ func TestScheduleInTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("a stop ends in %v, want no error\n%s", err, logs())
+		t.Errorf("stopped with error %v, want none\n%s", err, logs())
 	}
 }
 
-// While nothing can be learned, each night ends without a version and what serves goes on; the
-// first night after that trains.
-func TestScheduleWaitsForSomethingToLearn(t *testing.T) {
+// With too little data, scheduled trainings end without a version; the first one with enough
+// data publishes one.
+func TestScheduleWaitsForData(t *testing.T) {
 	servers, rdb := embeddedtest.Start(t)
 	store, err := sessions.Open(t.Context(), rdb, sessions.Options{})
 	if err != nil {
@@ -137,7 +137,7 @@ func TestScheduleWaitsForSomethingToLearn(t *testing.T) {
 	awaitMetric(t, "http://"+metrics, `genrec_retrain_runs_total{outcome="promoted"} [1-9].*`)
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("a stop ends in %v, want no error", err)
+		t.Errorf("stopped with error %v, want none", err)
 	}
 }
 
@@ -153,7 +153,7 @@ func shopInRedis(t *testing.T) (address string) {
 	return servers.RedisAddr()
 }
 
-// appendRing gives 30 users the events from first up to last.
+// appendRing appends, for 30 users, the events from first to last-1.
 func appendRing(t *testing.T, store *sessions.Store, first, last int) {
 	t.Helper()
 	var users []sessions.UserEvents
@@ -171,7 +171,7 @@ func appendRing(t *testing.T, store *sessions.Store, first, last int) {
 	}
 }
 
-// lockFolder does what a training of another process does.
+// lockFolder locks the models folder as a training in another process does.
 func lockFolder(t *testing.T, dir string) (unlock func()) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -185,4 +185,17 @@ func lockFolder(t *testing.T, dir string) (unlock func()) {
 		t.Fatal(err)
 	}
 	return func() { lock.Close() }
+}
+
+// A launcher that has started this process as a rank would have to start all ranks for each
+// training.
+func TestScheduleRejectsRanks(t *testing.T) {
+	for _, set := range []string{"RANK=1", "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=1"} {
+		name, value, _ := strings.Cut(set, "=")
+		t.Setenv(name, value)
+	}
+	err := newApp().Run(t.Context(), []string{"genrec", "retrain", "--schedule", "@daily", "--redis", "127.0.0.1:1"})
+	if want := "--schedule is for one process, which starts others by --nproc"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
+	}
 }

@@ -4,21 +4,19 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/urfave/cli/v3"
 )
 
-// eachCommand calls do for every command, with what is typed for it.
+// eachCommand calls do for every command, with its command line.
 func eachCommand(commands []*cli.Command, before string, do func(line string, command *cli.Command)) {
 	for _, command := range commands {
 		line := before + " " + command.Name
@@ -38,8 +36,8 @@ func examples(description string) (lines []string) {
 	return lines
 }
 
-// Every command says what it is for, and shows how it is used by lines that it takes.
-func TestEveryCommandIsExplained(t *testing.T) {
+// Every command has a description, with examples that it accepts.
+func TestHelpOfEveryCommand(t *testing.T) {
 	eachCommand(newApp().Commands, "genrec", func(line string, command *cli.Command) {
 		if command.Usage == "" || command.Description == "" {
 			t.Errorf("%s needs a Usage and a Description", line)
@@ -52,31 +50,13 @@ func TestEveryCommandIsExplained(t *testing.T) {
 			if !strings.HasPrefix(example, line) {
 				t.Errorf("%s shows %q, which is another command", line, example)
 			}
-			understand(t, example)
+			checkExample(t, example)
 		}
 	})
 }
 
-// docs/CONFIGURATION.md tells of each code that genrec ends with.
-func TestConfigurationListsExitCodes(t *testing.T) {
-	page, err := os.ReadFile("../../docs/CONFIGURATION.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var told []int
-	for _, match := range regexp.MustCompile(`(?m)^\| (\d+) \| `).FindAllStringSubmatch(string(page), -1) {
-		code, _ := strconv.Atoi(match[1])
-		told = append(told, code)
-	}
-	want := append(slices.Collect(maps.Keys(exitCodes)), 0, exitFailure, exitInterrupted)
-	slices.Sort(want)
-	if !slices.Equal(told, want) {
-		t.Errorf("docs/CONFIGURATION.md tells of the exit codes %v, genrec has %v", told, want)
-	}
-}
-
-// understand lets genrec read a command line as a shell would give it, without doing it.
-func understand(t *testing.T, line string) {
+// checkExample parses an example as a shell would pass it, without running the command.
+func checkExample(t *testing.T, line string) {
 	t.Helper()
 	words, err := exec.Command("bash", "-c", `printf '%s\n' `+strings.TrimPrefix(line, "genrec ")).Output()
 	if err != nil {
@@ -94,7 +74,7 @@ func understand(t *testing.T, line string) {
 	}
 }
 
-// A flag's name means one thing: it has one variable, one type and one default everywhere.
+// A flag has the same variable, type and default in all commands.
 func TestFlagsAreTheSameEverywhere(t *testing.T) {
 	type meaning struct {
 		command, kind string
@@ -127,8 +107,8 @@ func TestFlagsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Commands, their flags and what is below them are completed, by the scripts of bash, zsh and
-// fish where these are installed.
+// Commands, subcommands and flags are completed, by the scripts for bash, zsh and fish, too, if
+// these are installed.
 func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"models":                "rollback",
@@ -179,7 +159,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// completions are what a shell would offer, without descriptions.
+// completions are the words that a shell would offer.
 func completions(printed string) (words []string) {
 	for line := range strings.Lines(printed) {
 		word, _, _ := strings.Cut(strings.TrimSpace(line), ":")

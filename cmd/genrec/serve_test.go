@@ -33,7 +33,7 @@ func docsBlocks(t *testing.T, page, language string) (blocks []string) {
 	return blocks
 }
 
-// What docs/READING.md and docs/REDIS.md tell readers and shops to do does what they say.
+// The commands in docs/READING.md and docs/REDIS.md have the documented effects.
 func TestReadingCommands(t *testing.T) {
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
@@ -94,7 +94,7 @@ func TestReadingCommands(t *testing.T) {
 	}
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("a stop ends in %v, want no error", err)
+		t.Errorf("stopped with error %v, want none", err)
 	}
 
 	if exec.Command("python3", "-c", "import redis").Run() != nil {
@@ -113,8 +113,8 @@ func TestReadingCommands(t *testing.T) {
 	}
 }
 
-// A Redis that refuses ends serve, and the error says what to do.
-func TestServeEndsWhereRedisRefuses(t *testing.T) {
+// A Redis that refuses the login ends serve, with a hint.
+func TestServeEndsIfRedisRefuses(t *testing.T) {
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +123,6 @@ func TestServeEndsWhereRedisRefuses(t *testing.T) {
 	servers.Redis().RequireAuth("hunter2")
 	_, err = runCommand(t, "serve", "--redis", servers.RedisAddr(), "--listen", freeAddress(t))
 	if err == nil || !strings.Contains(err.Error(), "check the user and the password") {
-		t.Errorf("serve ends with %v, want what to do", err)
+		t.Errorf("serve: error %v, want a hint", err)
 	}
 }

@@ -2,30 +2,15 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"sync"
 	"testing"
-
-	"genrec/pkg/embedded/embeddedtest"
 )
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// checkTelemetry looks at what "all" tells after 5 events of two users, another message
-// and a training. The lag is that of the whole group.
+// checkTelemetry checks the metrics of "all" after 5 events of two users, an invalid message and
+// a training. The lag is that of the whole consumer group.
 func checkTelemetry(t *testing.T, url string) {
 	t.Helper()
 	for _, line := range []string{
@@ -48,25 +33,13 @@ func checkTelemetry(t *testing.T, url string) {
 	get(t, url+"/readyz", http.StatusOK)
 }
 
-// awaitMetric waits for a line that matches.
-func awaitMetric(t *testing.T, url, line string) {
-	t.Helper()
-	want := regexp.MustCompile("(?m)^" + line + "$")
-	embeddedtest.Eventually(t, func() string {
-		if got := get(t, url+"/metrics", http.StatusOK); !want.MatchString(got) {
-			return fmt.Sprintf("%s/metrics has no line %q, but\n%s", url, line, got)
-		}
-		return ""
-	})
-}
-
-// collected are the bytes of all spans that were sent.
+// collected has the bytes of all spans that were sent.
 type collected struct {
 	mu    sync.Mutex
 	bytes []byte
 }
 
-// collectTraces is a collector for what this process runs until the test ends.
+// collectTraces starts a collector for the traces of this process, until the test ends.
 func collectTraces(t *testing.T) *collected {
 	t.Helper()
 	c := &collected{}
@@ -89,18 +62,4 @@ func (c *collected) have(span string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return bytes.Contains(c.bytes, []byte(span))
-}
-
-func get(t *testing.T, url string, status int) string {
-	t.Helper()
-	answer, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != status {
-		t.Fatalf("%s answers %d, %s (%v), want %d", url, answer.StatusCode, body, err, status)
-	}
-	return string(body)
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestWrongUseIsExplained(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"genrec dance", `unknown command "dance"`},
 		{"genrec ingst", `did you mean "ingest"?`},
@@ -31,7 +31,7 @@ func TestWrongUseIsExplained(t *testing.T) {
 		{"genrec serve --redis 127.0.0.1:1 --rate-limit -1", "--rate-limit: -1 is less than 0"},
 		{"genrec ingest --from noon", `--from: "noon" is neither earliest, latest nor a time`},
 		{"genrec retrain --data x --history y", "--data, --history: both are training data"},
-		{"genrec ingest --history commands_test.go", "--history: open the history"},
+		{"genrec ingest --history main_test.go", "--history: open the history"},
 		{"genrec dead dance", `unknown command "dance"`},
 		{"genrec dead list", "--kafka is required"},
 		{"genrec dead list --kafka x --since noon", "--since"},
@@ -70,9 +70,9 @@ func TestWrongUseIsExplained(t *testing.T) {
 	}
 }
 
-// All mistakes of the command line, the variables and the file are told at once, each with its
-// name, and so is all that is missing.
-func TestAllMistakesAtOnce(t *testing.T) {
+// All problems of the command line, environment variables and the file are reported at once,
+// each with its place, and so are all missing flags.
+func TestAllProblemsAtOnce(t *testing.T) {
 	file := write(t, "stage: fright\nlatency-targte: 80ms\n")
 	t.Setenv("GENREC_MAX_MEMORY", "plenty")
 	_, err := runCommand(t, "infer", "--windwo", "9", "--partitions", "none", "--config", file, "--models")
@@ -83,7 +83,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`  GENREC_MAX_MEMORY: "plenty" is not a size such as 6GiB` + "\n"
 	if err == nil || !strings.HasPrefix(err.Error(), want) ||
 		!strings.Contains(err.Error(), file+`:1: stage: "fright" is neither`) || !strings.Contains(err.Error(), file+":2: latency-targte: unknown setting") {
-		t.Errorf("infer ends in %v, want it to begin with %q and to name the file's lines", err, want)
+		t.Errorf("infer: error %v, want it to begin with %q and to name the lines of the file", err, want)
 	}
 	t.Setenv("GENREC_MAX_MEMORY", "")
 	for line, missing := range map[string][]string{
@@ -99,41 +99,41 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	} {
 		_, err := runCommand(t, strings.Fields(line)...)
 		if exitCode(err) != 2 {
-			t.Errorf("%s ends in %v, with code %d, want 2", line, err, exitCode(err))
+			t.Errorf("%s: error %v, exit code %d, want 2", line, err, exitCode(err))
 		}
 		for _, want := range missing {
 			if !strings.Contains(fmt.Sprint(err), want) {
-				t.Errorf("%s ends in %v, want %q in it", line, err, want)
+				t.Errorf("%s: error %v, want one with %q", line, err, want)
 			}
 		}
 	}
 }
 
-// A broken file is no reason not to tell the version, to complete commands or to give help, and
-// those that examine tell of it.
-func TestBrokenSettings(t *testing.T) {
+// With an invalid file, version, completion and help still work, and the commands that inspect
+// settings report it.
+func TestInvalidFile(t *testing.T) {
 	file := write(t, "window: lots\npartitions: 9\n")
 	t.Setenv("GENREC_CONFIG", file)
 	for _, line := range []string{"version", "--version", "help", "help ingest", "ingest --help", "models", "completion bash", "ingest --generate-shell-completion"} {
 		if printed, err := runCommand(t, strings.Fields(line)...); err != nil || printed == "" {
-			t.Errorf("%q ends in %v and prints %q", line, err, printed)
+			t.Errorf("%q: error %v, printed %q", line, err, printed)
 		}
 	}
 	printed, err := runCommand(t, "config")
 	if exitCode(err) != 2 || !strings.Contains(err.Error(), file+":1: window: ") || !strings.Contains(printed, file+":2") {
-		t.Errorf("config ends in %v, and prints of what is right\n%s", err, printed)
+		t.Errorf("config: error %v, printed\n%s", err, printed)
 	}
 	if _, err := runCommand(t, "config", "check", "--device", "cuda", "--recipe", "secret"); err == nil || !strings.Contains(err.Error(), file+":1: window: ") || !strings.Contains(err.Error(), "--recipe: ") {
-		t.Errorf("config check ends in %v", err)
+		t.Errorf("config check: error %v", err)
 	}
 	if f := findings(t, []string{"doctor", "--json", "--models", t.TempDir()}); f["settings"].OK || !strings.Contains(f["settings"].Text, file+":1: window: ") || !f["model"].OK {
-		t.Errorf("doctor says %+v", f)
+		t.Errorf("doctor reports %+v", f)
 	}
 	t.Setenv("GENREC_CONFIG", "/no/such/file")
 	if f := findings(t, []string{"doctor", "--json"})["settings"]; f.OK || !strings.Contains(f.Text, "GENREC_CONFIG: open /no/such/file") {
-		t.Errorf("without the file, doctor says %+v", f)
+		t.Errorf("without the file, doctor reports %+v", f)
 	}
 	if _, err := runCommand(t, "ingest"); exitCode(err) != 2 {
-		t.Errorf("without the file, ingest ends in %v", err)
+		t.Errorf("without the file, ingest: error %v", err)
 	}
 }

@@ -18,8 +18,8 @@ import (
 // soon is how long a stop may take on a busy machine.
 const soon = 10 * time.Second
 
-// Ctrl-C ends everything that takes long: services, which have done what they are for, with 0,
-// also while they wait for a server, and work that is not done with 130.
+// Ctrl-C ends services with exit code 0, even while they wait for a server, and unfinished work
+// with 130.
 func TestCtrlC(t *testing.T) {
 	servers, _ := embeddedtest.Start(t)
 	at := "--kafka " + servers.KafkaBrokers()[0] + " --redis " + servers.RedisAddr()
@@ -75,7 +75,7 @@ func TestCtrlC(t *testing.T) {
 	}
 }
 
-// manyEvents is a file whose reading takes a while, and whose first row is none.
+// manyEvents is a file that takes a while to read, and whose first row is invalid.
 func manyEvents(t *testing.T, folder string) string {
 	t.Helper()
 	var text bytes.Buffer

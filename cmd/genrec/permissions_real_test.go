@@ -22,7 +22,7 @@ import (
 
 const goodPassword, badPassword = "correct-horse", "hunter2"
 
-// secured is a Kafka and a Redis that let in whom they know.
+// secured is a Kafka and a Redis that require TLS and a login.
 type secured struct {
 	t                *testing.T
 	kafka            *realservers.Kafka
@@ -86,7 +86,7 @@ func (s *secured) issue(a *realservers.Authority, name string) realservers.TLS {
 	return issued
 }
 
-// documentedRules are those that docs/SECURITY.md gives a user of Redis.
+// documentedRules are the ACL rules of the Redis user in docs/SECURITY.md.
 func documentedRules(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/SECURITY.md")
@@ -101,18 +101,18 @@ func documentedRules(t *testing.T) string {
 	return rules
 }
 
-// userOf is the user of Kafka that has the rights of a command.
+// userOf is the Kafka user with the permissions of a command.
 func userOf(command string) string { return strings.ReplaceAll(command, " ", "-") }
 
-// right is one in Kafka.
-type right struct {
+// permission is a permission in Kafka.
+type permission struct {
 	kind      kafka.ResourceType
 	name      string
 	operation kafka.ACLOperationType
 }
 
-// documentedRights are those that the table in docs/SECURITY.md gives a command.
-func documentedRights(t *testing.T, command string) (rights []right) {
+// documentedPermissions are the permissions of a command in the table of docs/SECURITY.md.
+func documentedPermissions(t *testing.T, command string) (permissions []permission) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/SECURITY.md")
 	if err != nil {
@@ -120,25 +120,26 @@ func documentedRights(t *testing.T, command string) (rights []right) {
 	}
 	row := regexp.MustCompile("(?m)^\\| `" + command + "` \\|(.*)\\|(.*)\\|(.*)\\|(.*)\\|$").FindStringSubmatch(string(text))
 	if row == nil {
-		t.Fatalf("docs/SECURITY.md gives %s no rights", command)
+		t.Fatalf("docs/SECURITY.md gives %s no permissions", command)
 	}
 	operations := map[string]kafka.ACLOperationType{
 		"Read": kafka.ACLOperationTypeRead, "Write": kafka.ACLOperationTypeWrite, "Describe": kafka.ACLOperationTypeDescribe, "DescribeConfigs": kafka.ACLOperationTypeDescribeConfigs,
 	}
 	topics := stream.DefaultTopics()
 	for i, topic := range []string{topics.Interactions, topics.Refreshes, topics.DeadLetters} {
-		rights = append(rights, right{kafka.ResourceTypeTopic, topic, kafka.ACLOperationTypeDescribe})
+		permissions = append(permissions, permission{kafka.ResourceTypeTopic, topic, kafka.ACLOperationTypeDescribe})
 		for name := range strings.FieldsFuncSeq(row[i+1], func(c rune) bool { return c == ' ' || c == ',' }) {
-			rights = append(rights, right{kafka.ResourceTypeTopic, topic, operations[name]})
+			permissions = append(permissions, permission{kafka.ResourceTypeTopic, topic, operations[name]})
 		}
 	}
 	if name, group, found := strings.Cut(strings.TrimSpace(row[4]), " "); found {
-		rights = append(rights, right{kafka.ResourceTypeGroup, strings.Trim(group, "`"), operations[name]})
+		permissions = append(permissions, permission{kafka.ResourceTypeGroup, strings.Trim(group, "`"), operations[name]})
 	}
-	return rights
+	return permissions
 }
 
-// allow gives each user of Kafka what docs/SECURITY.md says, less what is in its name.
+// allow gives each Kafka user the permissions in docs/SECURITY.md, except those that its name
+// rules out.
 func (s *secured) allow() {
 	s.t.Helper()
 	cluster := stream.Cluster{Brokers: []string{s.kafka.Address()}}
@@ -158,7 +159,7 @@ func (s *secured) allow() {
 		})
 	}
 	for _, command := range []string{"import", "forget", "dead replay"} {
-		for _, r := range documentedRights(s.t, command) {
+		for _, r := range documentedPermissions(s.t, command) {
 			allow(userOf(command), r.kind, r.name, r.operation)
 		}
 	}
@@ -200,8 +201,8 @@ func (s *secured) passwordFile(password string) string {
 	return path
 }
 
-// flags are those that get into both servers, with some of them given another value,
-// and without those given none.
+// flags are the flags for both servers. Changes, NAME=VALUE, replace values; an empty value
+// removes the flag.
 func (s *secured) flags(changes ...string) []string {
 	s.t.Helper()
 	flags := map[string]string{
@@ -224,9 +225,9 @@ func (s *secured) flags(changes ...string) []string {
 	return line
 }
 
-// TestRealAccess gets into servers that let in whom they know, in each way that there
-// is, and is refused for each thing that can be wrong.
-func TestRealAccess(t *testing.T) {
+// Each way to log in to the servers works, and each kind of wrong credential or missing
+// permission is reported with a hint.
+func TestRealCredentials(t *testing.T) {
 	s := startSecured(t)
 	withCertificate := []string{
 		"--kafka=" + s.kafka.CertificateAddress(), "--kafka-cert=" + s.client.Cert, "--kafka-key=" + s.client.Key,
@@ -265,7 +266,7 @@ func TestRealAccess(t *testing.T) {
 			case test.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
-				t.Errorf("ends with %v, want an error with %q", err, test.want)
+				t.Errorf("error %v, want one with %q", err, test.want)
 			case err != nil && (strings.Contains(err.Error(), badPassword) || strings.Contains(err.Error(), goodPassword)):
 				t.Errorf("the error shows a password: %v", err)
 			}
@@ -273,27 +274,26 @@ func TestRealAccess(t *testing.T) {
 	}
 }
 
-// What the doctor has no right to look at is no fault, and said.
-func TestRealDoctorWithDocumentedRights(t *testing.T) {
+// What doctor may not inspect is reported as unchecked, not as failed.
+func TestRealDoctorWithDocumentedPermissions(t *testing.T) {
 	s := startSecured(t)
 	all := allFindings(t, append([]string{"doctor", "--json", "--models", t.TempDir()}, s.flags()...))
 	for _, f := range all["topics"] {
 		if !f.OK || !f.Unchecked || !strings.Contains(f.Hint, "DescribeConfigs") {
-			t.Errorf("without DescribeConfigs, it says %+v", f)
+			t.Errorf("without DescribeConfigs: %+v", f)
 		}
 	}
 	for _, subject := range []string{"Redis", "clock", "Kafka"} {
 		for _, f := range all[subject] {
 			if !f.OK || f.Unchecked {
-				t.Errorf("with the documented rights, it says %+v", f)
+				t.Errorf("with the documented permissions: %+v", f)
 			}
 		}
 	}
 }
 
-// TestRealIngestWithDocumentedRights moves an event with no more rights than
-// docs/SECURITY.md asks for.
-func TestRealIngestWithDocumentedRights(t *testing.T) {
+// ingest works with only the permissions in docs/SECURITY.md.
+func TestRealIngestWithDocumentedPermissions(t *testing.T) {
 	s := startSecured(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -335,9 +335,8 @@ func TestRealIngestWithDocumentedRights(t *testing.T) {
 	}
 }
 
-// Those that people run do what they are for, each as a user with the rights that
-// docs/SECURITY.md asks for.
-func TestRealCommandsWithDocumentedRights(t *testing.T) {
+// Each command works as a user with the permissions that docs/SECURITY.md gives it.
+func TestRealCommandsWithDocumentedPermissions(t *testing.T) {
 	s := startSecured(t)
 	file := filepath.Join(s.folder, "events.csv")
 	text := "user_id,item_id,timestamp\nann,apple,2026-03-01\nann,,2026-03-01\n"
