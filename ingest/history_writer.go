@@ -27,14 +27,14 @@ const (
 // HistoryConfig configures a HistoryWriter. Every field but Kafka may be zero and then takes
 // its default.
 type HistoryConfig struct {
-	Kafka           stream.Cluster // where the interactions come from
-	Topics          stream.Topics
+	Kafka           stream.Cluster     // where the interactions come from
+	Topics          stream.Topics      // of which it reads Interactions
 	Group           string             // Kafka consumer group
 	Limits          event.Limits       // zero MaxBytes: event.DefaultLimits
 	StartOffset     stream.StartOffset // where partitions without a committed offset are read from
 	SegmentMessages int64              // messages after which a segment is published
 	SegmentAge      time.Duration      // age at which a segment is published; bounds the commit lag and what is read again after a crash
-	Logger          *slog.Logger
+	Logger          *slog.Logger       // default: slog.Default
 }
 
 func (c HistoryConfig) withDefaults() HistoryConfig {
@@ -157,7 +157,7 @@ func (s *openSegment) add(m kafka.Message) (err error) {
 	s.next = m.Offset + 1
 	e, err := event.Decode(m.Value, time.Now(), s.writer.cfg.Limits)
 	if err != nil {
-		return nil // an invalid event: the Ingester dead-letters it
+		return nil //nolint:nilerr // invalid events are dead-lettered by the Ingester
 	}
 	if s.file == nil {
 		if s.file, err = s.writer.dir.NewSegment(s.partition, s.first); err != nil {

@@ -62,15 +62,15 @@ const (
 
 // Config configures an Ingester. Every field but Kafka may be zero and then takes its default.
 type Config struct {
-	Kafka       stream.Cluster
-	Topics      stream.Topics
+	Kafka       stream.Cluster       // where the topics are
+	Topics      stream.Topics        // names of the topics
 	Group       string               // Kafka consumer group
 	Limits      event.Limits         // of valid events; zero MaxBytes: event.DefaultLimits
 	StartOffset stream.StartOffset   // for partitions without a committed offset
 	MaxBatch    int                  // messages in a batch; more are faster under load, and redelivered after a crash
 	MaxBytes    int64                // memory for messages in flight, over all partitions
 	Tracing     trace.TracerProvider // nil: no spans; trace context of messages is still propagated
-	Logger      *slog.Logger
+	Logger      *slog.Logger         // default: slog.Default
 }
 
 func (c Config) withDefaults() Config {

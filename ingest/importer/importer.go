@@ -52,9 +52,9 @@ type Sessions interface {
 
 // Progress displays how many MiB of a file have been read.
 type Progress interface {
-	Start(stage string, steps, done int)
-	Step(loss float64)
-	Finish()
+	Start(stage string, steps, done int) // begins a file of a number of MiB
+	Step(loss float64)                   // one more MiB is read; loss is unused
+	Finish()                             // the file is done
 }
 
 // RejectedRow is a row without a valid event.
@@ -74,8 +74,8 @@ type Config struct {
 	Refresh  func(context.Context, func() (user string, err error)) error // refreshes users until io.EOF; nil: no refreshes
 	Resume   *ResumeFile                                                  // how far an earlier run came; nil: not stored
 	History  *History                                                     // nil: no history, events that sequences have no room for are lost
-	Progress Progress
-	Logger   *slog.Logger
+	Progress Progress                                                     // shows how far files are read
+	Logger   *slog.Logger                                                 // of retries and skipped files
 }
 
 // Result counts rows by outcome.

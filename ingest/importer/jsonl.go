@@ -70,7 +70,7 @@ func (j *jsonReader) next() (row, error) {
 		rows, err := j.rowsOf(next, values)
 		if err != nil {
 			next.err = err
-			return next, nil
+			return next, nil //nolint:nilerr // the error is that of the row
 		}
 		if rows.elements > 0 {
 			j.pending = rows

@@ -19,8 +19,8 @@ var (
 
 // Mapping maps the names and times in files to those of events.
 type Mapping struct {
-	Columns     Columns
-	Types       Types
+	Columns     Columns      // names of columns
+	Types       Types        // names of event types
 	TimeFormats []TimeFormat // tried before the formats that are always understood
 	NoHeader    bool         // text tables have no column names: columns are called 1, 2, 3, ...
 }

@@ -22,7 +22,7 @@ import (
 type Refresher struct {
 	Lag     func(context.Context) (int64, error)          // unprocessed refreshes
 	Publish func(context.Context, ...kafka.Message) error // writes to the refresh topic
-	Logger  *slog.Logger
+	Logger  *slog.Logger                                  // of retries and of a missing inference service
 
 	patience time.Duration // zero: defaultPatience
 }

@@ -37,6 +37,7 @@ type InvalidError struct {
 	Detail string // for people; its length is bounded, whatever the event contains
 }
 
+// Error returns the reason and the detail.
 func (e *InvalidError) Error() string {
 	return fmt.Sprintf("invalid event: %s: %s", e.Reason, e.Detail)
 }

@@ -65,11 +65,11 @@ func (s StartOffset) String() string {
 
 // GroupConfig configures a member of a consumer group.
 type GroupConfig struct {
-	Kafka       Cluster
-	Group       string      // consumer group
-	Topic       string      // topic to read
-	StartOffset StartOffset // for partitions without a committed offset
-	Logger      *slog.Logger
+	Kafka       Cluster      // where the topic is
+	Group       string       // consumer group
+	Topic       string       // topic to read
+	StartOffset StartOffset  // for partitions without a committed offset
+	Logger      *slog.Logger // of retries, and of topics that are missing or were created again
 	// FetchPause returns how long to let messages accumulate between two fetch requests; nil: no
 	// pause. A message that arrives later than that after the previous one is not delayed.
 	FetchPause func() time.Duration

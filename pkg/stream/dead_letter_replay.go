@@ -12,8 +12,8 @@ import (
 
 // ReplayConfig selects the dead letters to replay.
 type ReplayConfig struct {
-	Kafka           Cluster
-	Topics          Topics
+	Kafka           Cluster      // where the topics are
+	Topics          Topics       // names of the topics
 	Reasons         []string     // reason codes to replay; empty: all
 	IncludeReplayed bool         // replay also what was replayed before
 	DryRun          bool         // count without replaying
@@ -23,7 +23,7 @@ type ReplayConfig struct {
 
 // ReplayResult counts dead letters by outcome.
 type ReplayResult struct {
-	Replayed        int
+	Replayed        int // by this run; in a dry run, would be
 	AlreadyReplayed int // by an earlier run, or the original was itself a replay
 	Truncated       int // not replayed: only the beginning of the original is left
 	Rejected        int // by the topic of the original, for example because it is too large

@@ -53,6 +53,7 @@ type Rejected struct {
 	Err     error         // the broker's or the writer's error
 }
 
+// Error describes the first message.
 func (e *RejectedError) Error() string {
 	first := e.Messages[0]
 	text := fmt.Sprintf("topic %q rejects %d messages, the first with key %.80q and %d bytes: %v",

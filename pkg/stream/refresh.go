@@ -13,7 +13,7 @@ const MaxProducedAt = 64
 
 // Refresh is a request to regenerate the recommendations of a user.
 type Refresh struct {
-	User            string  `json:"user_id"`
+	User            string  `json:"user_id"`          // user id
 	SequenceVersion int64   `json:"sequence_version"` // version of the user's sequence after the append; 0: none
 	ProducedAt      []int64 `json:"produced_at"`      // Unix ms at which the events that caused it were produced
 }

@@ -144,7 +144,7 @@ func partitionsOf(ctx context.Context, client *kafka.Client, topic string) (numb
 
 // TopicState is the state of a topic in the cluster.
 type TopicState struct {
-	Name          string
+	Name          string   // of the topic
 	Partitions    int      // 0: the topic does not exist
 	WrongSettings []string // settings that genrec needs to be different, as NAME=VALUE
 	Compacted     bool     // although every message is needed, not only the newest of a key
