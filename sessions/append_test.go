@@ -1,10 +1,7 @@
 package sessions
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -12,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
 	"genrec/pkg/userstate"
@@ -190,54 +185,6 @@ func TestScriptsAreReloadedAfterRestart(t *testing.T) {
 	}
 	if !s.mustPut(t, userstate.List{User: "ann"}) {
 		t.Error("the list was not written")
-	}
-}
-
-func TestErrorsNameTheAction(t *testing.T) {
-	s := newStore(t, Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, test := range []struct {
-		want string
-		call func() error
-	}{
-		{"append to the sequences of 1 users", func() error {
-			_, err := s.Append(ctx, []UserEvents{{User: "ann", Events: []event.Event{eventAt(1, "e1")}}})
-			return err
-		}},
-		{"read the sequences of 2 users", func() error { _, err := s.Sequences(ctx, []string{"ann", "bob"}); return err }},
-		{"scan the sequences", func() error { _, err := s.Scan(ctx, func(Sequence) error { return nil }); return err }},
-		{"write the recommendations of 1 users", func() error {
-			_, err := s.PutLists(ctx, []userstate.List{{User: "ann"}})
-			return err
-		}},
-		{"read the recommendations of 1 users", func() error { _, err := s.Lists(ctx, []string{"ann"}); return err }},
-		{`read the recommendations of user "ann"`, func() error { _, err := s.List(ctx, "ann"); return err }},
-		{"write the popular items", func() error { return s.PutPopular(ctx, userstate.List{}) }},
-		{"write similar items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{"hat": nil})) }},
-		{"delete the similar items", func() error { return s.PutSimilar(ctx, maps.All(map[string]userstate.SimilarItems{})) }},
-	} {
-		err := test.call()
-		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("got error %v, want %q and context.Canceled", err, test.want)
-		}
-	}
-}
-
-func TestOpenRejectsInvalidOptions(t *testing.T) {
-	rdb := newClient(t)
-	for _, o := range []Options{{Prefix: "a{b"}, {Prefix: "}"}, {Window: -1}, {Window: MaxWindow + 1}, {RecommendationsTTL: -1}} {
-		if _, err := Open(t.Context(), rdb, o); err == nil {
-			t.Errorf("Open accepted %+v", o)
-		}
-	}
-}
-
-func TestOpenFailsWithoutRedis(t *testing.T) {
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
-	defer rdb.Close()
-	if _, err := Open(t.Context(), rdb, Options{}); err == nil {
-		t.Error("Open succeeded without a Redis")
 	}
 }
 

@@ -54,14 +54,14 @@ func TestCluster(t *testing.T) {
 	}
 	for i, put := range puts {
 		if !put.Written {
-			t.Fatalf("the recommendations of %s were not written", names[i])
+			t.Fatalf("the list of %s was not written", names[i])
 		}
 	}
 	if found, err := s.Forget(t.Context(), names[:users/2], erasedAt); err != nil || !found[0] || !found[users/2-1] {
 		t.Fatalf("Forget found %v, error %v", found, err)
 	}
 	if appended, err = s.Append(t.Context(), batch); err != nil || appended[0].Added != 0 {
-		t.Fatalf("a replay gave %+v, error %v; want nothing added", appended[0], err)
+		t.Fatalf("a replay returned %+v, error %v; want nothing added", appended[0], err)
 	}
 	seen := make(map[string]int)
 	if _, err := s.Scan(t.Context(), func(sequence Sequence) error { seen[sequence.User]++; return nil }); err != nil {

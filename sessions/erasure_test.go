@@ -23,7 +23,7 @@ func (s *Store) mustForget(tb testing.TB, user string) (found bool) {
 	return all[0]
 }
 
-func TestForgottenUserIsGone(t *testing.T) {
+func TestForgetDeletesUser(t *testing.T) {
 	s := newStore(t, Options{})
 	s.mustAppend(t, "ann", eventAt(1, "e1"))
 	s.mustAppend(t, "bob", eventAt(1, "e1"))
@@ -157,7 +157,7 @@ func TestForgetRepairs(t *testing.T) {
 		}
 		s.mustForget(t, "ann")
 		if erased, err := s.Erasures(t.Context(), []string{"ann"}); err != nil || !erased[0].Equal(erasedAt) {
-			t.Errorf("over %q the erasure is up to %v (error %v), want %v", stored, erased, err, erasedAt)
+			t.Errorf("after %q the erasure is up to %v (error %v), want %v", stored, erased, err, erasedAt)
 		}
 	}
 	if a := s.mustAppend(t, "ann", eventAt(erasedAt.UnixMilli()+1, "e4")); a.Added != 1 {
@@ -208,13 +208,13 @@ func TestInactiveSequencesExpire(t *testing.T) {
 	for i := range int64(9) { // covers all cases of a full window
 		year.mustAppend(t, "ann", eventAt(10+i, string(rune('a'+i))))
 		if got := left(); got < 364*24*time.Hour || got > 365*24*time.Hour {
-			t.Fatalf("after event %d the sequence lives for %v, want a year", i, got)
+			t.Fatalf("after event %d the sequence expires in %v, want a year", i, got)
 		}
 	}
 	for i := range int64(9) {
 		forever.mustAppend(t, "ann", eventAt(100+i, string(rune('a'+i))))
 		if got := left(); got != -1 {
-			t.Fatalf("after event %d the sequence lives for %v, want no expiry", i, got)
+			t.Fatalf("after event %d the TTL of the sequence is %v, want none", i, got)
 		}
 	}
 }

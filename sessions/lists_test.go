@@ -22,7 +22,7 @@ func sample(user string) userstate.List {
 	}
 }
 
-func TestStoredRecommendationsAreAPublicContract(t *testing.T) {
+func TestListEncodingIsAPublicContract(t *testing.T) {
 	s := newStore(t, Options{})
 	r := sample("ann")
 	r.GeneratedAt = r.GeneratedAt.Add(123_456).In(time.FixedZone("", 3600))
@@ -39,7 +39,7 @@ func TestStoredRecommendationsAreAPublicContract(t *testing.T) {
 	}
 }
 
-func TestStaleRecommendationsAreRefused(t *testing.T) {
+func TestStaleListIsNotWritten(t *testing.T) {
 	for _, test := range []struct {
 		name           string
 		stored, put    int64
@@ -59,7 +59,7 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 			put.RecID, put.ModelVersion = "r-2", test.overwriteModel
 			s.at(t, "ann", max(test.stored, test.put))
 			if !s.mustPut(t, stored) {
-				t.Fatal("the first recommendations were not written")
+				t.Fatal("the first list was not written")
 			}
 			if got := s.mustPut(t, put); got != test.wantWritten {
 				t.Errorf("written: %t, want %t", got, test.wantWritten)
@@ -75,11 +75,11 @@ func TestStaleRecommendationsAreRefused(t *testing.T) {
 	}
 }
 
-// An older list must not stay because a sequence that expired begins again at version 1.
+// A list of an expired sequence is replaced, although the new sequence restarts at version 1.
 func TestListOfExpiredSequenceIsNotWritten(t *testing.T) {
 	s := newStore(t, Options{})
 	if s.mustPut(t, sample("ann")) {
-		t.Error("recommendations were written for a user without a sequence")
+		t.Error("a list was written for a user without a sequence")
 	}
 	s.at(t, "ann", 7)
 	s.mustPut(t, sample("ann"))
@@ -87,14 +87,14 @@ func TestListOfExpiredSequenceIsNotWritten(t *testing.T) {
 	fresh := sample("ann")
 	fresh.SequenceVersion = 1
 	if !s.mustPut(t, fresh) {
-		t.Error("those of the new sequence were refused, because the old one had more versions")
+		t.Error("the list of the new sequence was rejected because the version of the old one was higher")
 	}
 	if s.mustPut(t, sample("ann")) {
-		t.Error("those of the old sequence came back")
+		t.Error("the list of the old sequence was written again")
 	}
 }
 
-func TestBatchOfRecommendations(t *testing.T) {
+func TestPutListsReturnsResultsInOrder(t *testing.T) {
 	s := newStore(t, Options{})
 	old := sample("bob")
 	old.SequenceVersion--
@@ -132,7 +132,7 @@ func TestPopularItemsAreTheFallback(t *testing.T) {
 		t.Errorf("got %+v, error %v; want %+v", got, err, want)
 	}
 	if own, err := s.Lists(t.Context(), []string{"ann"}); err != nil || own[0].RecID != "" {
-		t.Errorf("got %+v, error %v; the fallback is not the user's own", own, err)
+		t.Errorf("got %+v, error %v; want no list of the user's own", own, err)
 	}
 
 	s.at(t, "ann", 7)
@@ -142,7 +142,7 @@ func TestPopularItemsAreTheFallback(t *testing.T) {
 	}
 }
 
-func TestRecommendationsExpire(t *testing.T) {
+func TestListsExpire(t *testing.T) {
 	for _, test := range []struct{ ttl, min, max time.Duration }{
 		{ttl: 0, min: -1, max: -1}, // Redis: no expiry
 		{ttl: time.Hour, min: 59 * time.Minute, max: time.Hour},
@@ -152,19 +152,19 @@ func TestRecommendationsExpire(t *testing.T) {
 		s.mustPut(t, sample("ann"))
 		got, err := s.rdb.PTTL(t.Context(), s.keys.List("ann")).Result()
 		if err != nil || got < test.min || got > test.max {
-			t.Errorf("with TTL %v the recommendations live for %v (error %v), want %v to %v", test.ttl, got, err, test.min, test.max)
+			t.Errorf("with TTL %v, the list expires in %v (error %v), want %v to %v", test.ttl, got, err, test.min, test.max)
 		}
 	}
 }
 
-func TestUnreadableRecommendationsAreReplaced(t *testing.T) {
+func TestUnreadableListIsReplaced(t *testing.T) {
 	for _, garbage := range []string{"", "{", "null", "7", `"text"`, `{"sequence_version": "many"}`, `{"sequence_version": {}}`} {
 		s := newStore(t, Options{})
 		if err := s.rdb.Set(t.Context(), s.keys.List("ann"), garbage, redis.KeepTTL).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Lists(t.Context(), []string{"ann"}); err != nil || got[0].RecID != "" {
-			t.Errorf("%q reads as %+v, error %v; want none", garbage, got, err)
+			t.Errorf("%q is decoded as %+v, error %v; want no list", garbage, got, err)
 		}
 		s.at(t, "ann", 7)
 		if !s.mustPut(t, sample("ann")) {

@@ -21,7 +21,7 @@ import (
 //	append USER     insert the events of the following lines
 //	sequence USER   read the sequence
 //
-// and after the line ---- comes the answer that is expected.
+// and the expected result follows after the line ----.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
