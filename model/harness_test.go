@@ -38,7 +38,7 @@ func testDevice(t *testing.T) Device {
 	return device
 }
 
-func encodePadded(g *graph, n *network, inputs []examples.Input) encoded {
+func encodePadded(g *pass, n *network, inputs []examples.Input) encoded {
 	batch := examples.NewBatch(inputs)
 	return n.encode(g, n.upload(g, batch, padded(batch)))
 }

@@ -1,28 +1,32 @@
-// Package model is GenRec (arXiv 2407.21191): a BART encoder-decoder that reads
-// a user's items as text and writes the text of the next one.
-//
-// A Model belongs to one goroutine that is locked to its OS thread, because
-// libtorch keeps the gradient mode per thread.
 package model
 
 import (
+	"errors"
 	"fmt"
-	"math"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"genrec/model/libtorch"
 	"genrec/model/safetensors"
 	"genrec/model/tensor"
+	"genrec/model/torchfile"
 )
 
-// Names of the files that Save writes.
+// Files of a model's folder.
 const (
 	ConfigFile  = "config.json"
 	WeightsFile = "model.safetensors"
+	// PyTorchFile holds the weights of a Hugging Face folder without a WeightsFile.
+	PyTorchFile = "pytorch_model.bin"
 )
 
-// Model is a network with its weights on one device.
+// Model is a network with its weights on one device. It belongs to one goroutine, which is locked to its
+// OS thread: libtorch keeps the gradient mode per thread.
 type Model struct {
+	// Config is the model's shape, with its ensemble weights.
 	Config Config
 
 	device  Device
@@ -30,8 +34,7 @@ type Model struct {
 	network *network
 }
 
-// New makes a model with random weights. One seed gives the same weights on
-// every device.
+// New makes a model with random weights, which depend on the seed, but not on the device.
 func New(c Config, seed int64, device Device) (m *Model, err error) {
 	defer tensor.Catch(&err)
 	if err := c.Validate(); err != nil {
@@ -41,28 +44,7 @@ func New(c Config, seed int64, device Device) (m *Model, err error) {
 	return build(c, newParameters(device, true)), nil
 }
 
-// StartItems gives the ID embeddings of items the directions of vectors, item by item,
-// nil for those that stay random. The rest of a longer embedding stays random, and each
-// element comes to about the size of a random one.
-func (m *Model) InitItems(vectors [][]float32) (err error) {
-	defer tensor.Catch(&err)
-	defer withoutGradients()()
-	g := newGraph(m.device)
-	defer g.Free()
-	table := m.weights.byName[itemsName]
-	weights := table.Floats() // (Items+1, D), row by row
-	for i, vector := range vectors {
-		row := weights[(i+1)*m.Config.Width:][:m.Config.Width]
-		size := m.Config.InitStd * math.Sqrt(float64(len(vector)))
-		for j := range min(len(vector), len(row)) {
-			row[j] = vector[j] * float32(size)
-		}
-	}
-	table.Set(g.Floats(weights, table.Shape()...))
-	return nil
-}
-
-// SetEnsembleWeights changes how much each part counts.
+// SetEnsembleWeights sets the weights of the components in the score of an item.
 func (m *Model) SetEnsembleWeights(w EnsembleWeights) { m.Config.EnsembleWeights = w }
 
 func build(c Config, weights *parameters) *Model {
@@ -70,7 +52,7 @@ func build(c Config, weights *parameters) *Model {
 }
 
 // Save writes the configuration and the weights into a folder, which Hugging Face's
-// transformers reads as a BartForConditionalGeneration with two tensors too many.
+// transformers reads as a BartForConditionalGeneration with two unknown tensors.
 func (m *Model) Save(dir string) error {
 	if err := m.Config.save(filepath.Join(dir, ConfigFile)); err != nil {
 		return err
@@ -78,25 +60,17 @@ func (m *Model) Save(dir string) error {
 	return m.SaveWeights(filepath.Join(dir, WeightsFile))
 }
 
-// SaveWeights writes the weights alone.
+// SaveWeights writes the weights only.
 func (m *Model) SaveWeights(path string) (err error) {
 	defer tensor.Catch(&err)
 	return writeTensors(path, m.weights.named())
 }
 
-// LoadWeights reads what SaveWeights wrote of a model of the same configuration.
+// LoadWeights reads what SaveWeights wrote for a model of the same configuration.
 func (m *Model) LoadWeights(path string) (err error) {
 	defer tensor.Catch(&err)
 	defer withoutGradients()()
-	return m.setAll(path, safetensors.ReadFile)
-}
-
-func writeTensors(path string, named []namedTensor) error {
-	var tensors []safetensors.Tensor
-	for _, t := range named {
-		tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: t.Shape(), Data: t.Floats()})
-	}
-	return safetensors.WriteFile(path, tensors)
+	return m.load(path, safetensors.ReadFile)
 }
 
 // Load reads a folder that Save wrote.
@@ -105,15 +79,14 @@ func Load(dir string, device Device) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without random draws: the generator is the process's, and a training may be
-	// using it.
-	path, read := weightsOf(dir)
-	return load(config, newParameters(device, false), path, read, logitsBiasName)
+	// Draws no random numbers: a training in the same process may be using the generator.
+	path, read := weightsFile(dir)
+	return loadModel(config, newParameters(device, false), path, read, logitsBiasName)
 }
 
-// LoadPretrained reads BART's weights from a Hugging Face folder, config.json with
-// model.safetensors or pytorch_model.bin, and draws the ID tables, which BART lacks;
-// those of a model that this package saved are left out.
+// LoadPretrained reads BART's weights from a Hugging Face folder, which has config.json with
+// model.safetensors or pytorch_model.bin. The ID tables, which BART lacks, are random, also if the
+// folder is one that Save wrote.
 func LoadPretrained(dir string, users, items int, seed int64, device Device) (*Model, error) {
 	config, err := loadConfig(filepath.Join(dir, ConfigFile))
 	if err != nil {
@@ -121,21 +94,27 @@ func LoadPretrained(dir string, users, items int, seed int64, device Device) (*M
 	}
 	config.Users, config.Items = users, items
 	libtorch.Seed(seed)
-	path, read := weightsOf(dir)
-	return load(config, newParameters(device, true), path, withoutTables(read), logitsBiasName, usersName, itemsName)
+	path, read := weightsFile(dir)
+	return loadModel(config, newParameters(device, true), path, withoutTables(read), logitsBiasName, usersName, itemsName)
 }
 
-// PretrainedConfig reads the shape of a Hugging Face folder's BART.
+// PretrainedConfig reads the configuration of a Hugging Face folder with BART.
 func PretrainedConfig(dir string) (Config, error) { return loadConfig(filepath.Join(dir, ConfigFile)) }
 
-func load(c Config, weights *parameters, path string, read readFile, optional ...string) (m *Model, err error) {
+func loadModel(c Config, weights *parameters, path string, read readFile, optional ...string) (m *Model, err error) {
 	defer tensor.Catch(&err)
 	m = build(c, weights)
-	if err := m.setAll(path, read, optional...); err != nil {
+	if err := m.load(path, read, optional...); err != nil {
 		m.Drop()
 		return nil, err
 	}
 	return m, nil
+}
+
+// WithPrecision returns a copy in another precision, for inference only.
+func (m *Model) WithPrecision(p Precision) (copied *Model, err error) {
+	defer tensor.Catch(&err)
+	return build(m.Config, m.weights.copyIn(p.kind())), nil
 }
 
 // Parameters is the number of weights.
@@ -149,3 +128,106 @@ func (m *Model) Parameters() int {
 
 // Drop frees the weights.
 func (m *Model) Drop() { m.weights.drop() }
+
+const (
+	sharedName     = "model.shared.weight"
+	logitsBiasName = "final_logits_bias"
+	usersName      = "user_embedding.weight"
+	itemsName      = "item_embedding.weight"
+)
+
+type readFile func(path string) ([]safetensors.Tensor, error)
+
+// weightsFile finds the file with the weights in a folder.
+func weightsFile(dir string) (path string, read readFile) {
+	path = filepath.Join(dir, WeightsFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		other := filepath.Join(dir, PyTorchFile)
+		if _, err := os.Stat(other); err == nil {
+			return other, torchfile.ReadFile
+		}
+	}
+	return path, safetensors.ReadFile
+}
+
+// withoutTables skips the ID tables, which belong to one catalog.
+func withoutTables(read readFile) readFile {
+	return func(path string) ([]safetensors.Tensor, error) {
+		stored, err := read(path)
+		return slices.DeleteFunc(stored, func(t safetensors.Tensor) bool { return t.Name == usersName || t.Name == itemsName }), err
+	}
+}
+
+// canonical indexes tensors by their names in BartForConditionalGeneration.
+func canonical(stored []safetensors.Tensor) (map[string]safetensors.Tensor, error) {
+	tensors := make(map[string]safetensors.Tensor, len(stored))
+	for _, t := range stored {
+		name := canonicalName(t.Name)
+		if same, exists := tensors[name]; exists && !slices.Equal(same.Data, t.Data) {
+			return nil, fmt.Errorf("tensors %q and %q differ, but a model has one token table", same.Name, t.Name)
+		}
+		tensors[name] = t
+	}
+	return tensors, nil
+}
+
+// canonicalName maps the names that different versions of transformers write: a bare BartModel has no
+// prefix, and the one token table may be stored under each of its uses.
+func canonicalName(name string) string {
+	for _, part := range []string{"shared.", "encoder.", "decoder."} {
+		if strings.HasPrefix(name, part) {
+			name = "model." + name
+		}
+	}
+	switch name {
+	case "lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight":
+		return sharedName
+	}
+	return name
+}
+
+// load overwrites the weights by those of a file. The optional ones keep their values if the file lacks
+// them.
+func (m *Model) load(path string, read readFile, optional ...string) error {
+	stored, err := read(path)
+	if err != nil {
+		return fmt.Errorf("load weights: %w", err)
+	}
+	tensors, err := canonical(stored)
+	if err != nil {
+		return fmt.Errorf("load weights from %s: %w", path, err)
+	}
+	s := newScope(m.device)
+	defer s.Free()
+	for _, name := range m.weights.names {
+		t, found := tensors[name]
+		delete(tensors, name)
+		if !found && slices.Contains(optional, name) {
+			continue
+		}
+		if !found {
+			return fmt.Errorf("load weights from %s: tensor %q is missing", path, name)
+		}
+		if at := slices.IndexFunc(t.Data, notFinite); at >= 0 {
+			return fmt.Errorf("load weights from %s: tensor %q contains %v: the training has failed", path, name, t.Data[at])
+		}
+		if err := m.weights.set(name, s.Floats(t.Data, t.Shape...)); err != nil {
+			return fmt.Errorf("load weights from %s: %w", path, err)
+		}
+		s.Free()
+	}
+	for _, t := range tensors {
+		return fmt.Errorf("load weights from %s: tensor %q is unknown to a model of this configuration", path, t.Name)
+	}
+	return nil
+}
+
+func notFinite(x float32) bool { return x-x != 0 }
+
+func writeTensors(path string, named []namedTensor) error {
+	var tensors []safetensors.Tensor
+	for _, t := range named {
+		tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: t.Shape(), Data: t.Floats()})
+	}
+	return safetensors.WriteFile(path, tensors)
+}

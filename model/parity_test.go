@@ -82,7 +82,7 @@ func comparePyTorch(t *testing.T, dir string) (p parity) {
 func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batch) (logits, gradients float64) {
 	m.weights.requireGrad(true)
 	defer m.weights.requireGrad(false)
-	g := newGraph(m.device)
+	g := newPass(m.device, newPlainBackend())
 	defer g.Free()
 	targets := want.targets()
 	ids := g.Ints(targets.Inputs, int64(batch.Rows), int64(targets.Length))
@@ -122,7 +122,7 @@ func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batc
 // compareBeams counts the requests whose 20 beams are the same ones in the same
 // order with the same scores.
 func compareBeams(t *testing.T, m *Model, want expected, batch examples.Batch) (equal, of int) {
-	tree, err := tokens.NewTrie(distinct(want.texts()))
+	tree, err := tokens.NewTrie(terminated(want.texts()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,96 +17,70 @@ const Beams = 20
 // Candidate is an item that a search found, with the log-probability of its text.
 type Candidate = rank.Candidate
 
-// Searcher finds the most probable sequences of a trie by beam search, and scores them and
-// others by the dense head. It runs on threads of its own, and is safe for concurrent use.
+// Searcher finds the most probable items by a beam search over the trie of their texts, and scores them
+// and others by the dense head. It runs on threads of its own, and is safe for concurrent use.
 type Searcher struct {
-	network *network
-	device  Device
-	beams   int64
-	tree    *tokens.Trie
-	crew    crew
-	packed  bool // whether the encoder leaves out the padding; a CPU's parts have little
+	network   *network
+	device    Device
+	beamWidth int64
+	trie      *tokens.Trie
+	backend   backend
+	threads   threadPool
 
-	owned        *graph
-	prefix       []int64        // what the decoder reads before the first free token
+	constants    *pass          // owns the tensors below
+	prefix       []int64        // the decoder's tokens before the first one that is searched for
 	prefixTokens *tensor.Tensor // (1, T)
-	childToken   *tensor.Tensor // (N, A): tokens of the trie's inner nodes, 0 where there is none
-	childNode    *tensor.Tensor // (N, A): nodes behind them, 0 where there is none
-	childBias    *tensor.Tensor // (N, A): 0 where there is a child, -inf elsewhere
-	itself       *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
-	numbers      *tensor.Tensor // (B, 1): 0 to B-1, for as many as are searched together
-	recordings   []*recordings  // of each thread, on a GPU
-	output       linear         // D to V, or to a few more that have no probability
+	children     childTables
+	diagonal     *tensor.Tensor // (1, 1, K, K): 0 on the diagonal, -inf elsewhere
+	rowNumbers   *tensor.Tensor // (B, 1): 0 to B-1, for the largest micro-batch
+	output       linear         // D to V, or to some columns more that have no probability
 }
 
-// NewSearcher puts the trie on the model's device; prepare, unless it is nil, runs at the
-// start of every thread that the searcher makes.
-func (m *Model) NewSearcher(tree *tokens.Trie, beams int, prepare func()) (s *Searcher, err error) {
+// childTables hold the children of the trie's inner nodes, (N, A) each, for a fan-out of A.
+type childTables struct {
+	tokens *tensor.Tensor // 0 where there is no child
+	nodes  *tensor.Tensor // 0 where there is no child
+	bias   *tensor.Tensor // 0, or -inf where there is no child
+}
+
+// NewSearcher puts the trie on the model's device. onThreadStart, unless it is nil, runs at the start of
+// every thread of the searcher.
+func (m *Model) NewSearcher(trie *tokens.Trie, beams int, onThreadStart func()) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
+	threads := inferenceThreads(m)
 	s = &Searcher{
-		network: m.network, device: m.device, beams: int64(beams), tree: tree,
-		packed: m.device != CPU,
-		owned:  newGraph(m.device),
-		prefix: append([]int64{tokens.End, tokens.Begin}, tree.Prefix...),
+		network: m.network, device: m.device, beamWidth: int64(beams), trie: trie,
+		backend: newBackend(m.device, m.network.kind, threads),
+		prefix:  append([]int64{tokens.End, tokens.Begin}, trie.Prefix...),
 	}
-	token, node := make([]int64, len(tree.ChildToken)), make([]int64, len(tree.ChildNode))
-	bias := make([]float32, len(tree.ChildToken))
-	for i := range token {
-		if tree.ChildToken[i] < 0 {
-			bias[i] = float32(math.Inf(-1))
-			continue
-		}
-		token[i], node[i] = tree.ChildToken[i], tree.ChildNode[i]
-	}
-	s.prefixTokens = s.owned.Ints(s.prefix, 1, int64(len(s.prefix)))
-	numbers := make([]int64, max(mostTogether, mostOnGPU))
+	s.constants = s.newPass()
+	s.prefixTokens = s.constants.Ints(s.prefix, 1, int64(len(s.prefix)))
+	numbers := make([]int64, max(maxRowsCPU, maxRowsGPU))
 	for i := range numbers {
 		numbers[i] = int64(i)
 	}
-	s.numbers = s.owned.Ints(numbers, int64(len(numbers)), 1)
-	rows, fanOut := int64(tree.InnerNodes), int64(tree.FanOut)
-	s.childToken = s.owned.Ints(token, rows, fanOut)
-	s.childNode = s.owned.Ints(node, rows, fanOut)
-	s.childBias = s.owned.Floats(bias, rows, fanOut)
-	s.output = s.alignedOutput()
-	s.itself = s.network.floats(s.owned, diagonal(beams), 1, 1, s.beams, s.beams)
-	if s.crew, err = newCrew(m.device, searchingThreads(m), prepare); err != nil {
+	s.rowNumbers = s.constants.Ints(numbers, int64(len(numbers)), 1)
+	s.children = newChildTables(s.constants, trie)
+	s.output = s.backend.alignOutput(s.constants, s.network, s.network.output(s.constants))
+	s.diagonal = s.network.floats(s.constants, diagonal(beams), 1, 1, s.beamWidth, s.beamWidth)
+	if s.threads, err = newThreadPool(m.device, threads, onThreadStart); err != nil {
 		return nil, errors.Join(err, s.Close())
-	}
-	for range s.crew.size() {
-		s.recordings = append(s.recordings, newRecordings())
 	}
 	return s, nil
 }
 
-// newGraph is for a part of the requests.
-func (s *Searcher) newGraph() *graph {
-	g := newGraph(s.device)
-	g.fused = s.device == CPU && !s.packed && s.network.kind == tensor.Float32
-	return g
-}
-
-// aligned is what a GPU wants the columns of a matrix to be a multiple of.
-const aligned = 8
-
-// alignedOutput is the projection to the logits, on a GPU in bfloat16 with as many columns
-// as its matrix products are fast for. Other weights may go on learning, and are no copy.
-func (s *Searcher) alignedOutput() linear {
-	g, bias := s.owned, s.owned.View(s.network.logitsBias, -1)
-	missing := -int64(s.network.config.Vocabulary) & (aligned - 1)
-	if s.device == CPU || s.network.kind == tensor.Float32 || missing == 0 {
-		return linear{s.network.tokens, bias}
+func newChildTables(p *pass, trie *tokens.Trie) childTables {
+	token, node := make([]int64, len(trie.ChildToken)), make([]int64, len(trie.ChildNode))
+	bias := make([]float32, len(trie.ChildToken))
+	for i := range token {
+		if trie.ChildToken[i] < 0 {
+			bias[i] = float32(math.Inf(-1))
+			continue
+		}
+		token[i], node[i] = trie.ChildToken[i], trie.ChildNode[i]
 	}
-	none := make([]float32, missing)
-	for i := range none {
-		none[i] = float32(math.Inf(-1))
-	}
-	width := int64(s.network.config.Width)
-	zeros := make([]float32, missing*width)
-	return linear{
-		weight: g.Cat(0, s.network.tokens, s.network.floats(g, zeros, missing, width)),
-		bias:   g.Cat(0, bias, s.network.floats(g, none, missing)),
-	}
+	rows, fanOut := int64(trie.InnerNodes), int64(trie.FanOut)
+	return childTables{tokens: p.Ints(token, rows, fanOut), nodes: p.Ints(node, rows, fanOut), bias: p.Floats(bias, rows, fanOut)}
 }
 
 func diagonal(size int) []float32 {
@@ -119,24 +93,19 @@ func diagonal(size int) []float32 {
 	return matrix
 }
 
-// Close frees the trie's tensors and the threads.
+func (s *Searcher) newPass() *pass { return newPass(s.device, s.backend) }
+
+// Close ends the threads and frees the tensors of the searcher.
 func (s *Searcher) Close() (err error) {
 	defer tensor.Catch(&err)
-	s.crew.close()
-	for _, r := range s.recordings {
-		r.free()
-	}
-	s.owned.Free()
+	s.threads.close()
+	s.backend.close()
+	s.constants.Free()
 	return nil
 }
 
-// Search returns for each input the best sequences, best first and all distinct:
-// as many as there are beams and spare more, or fewer when the trie has fewer. The
-// spare ones let a caller leave some out and still have a full list.
-//
-// Beams that reach a leaf leave the search, as in Hugging Face's: at each step the
-// best continuations are taken of all, those that end a sequence are put aside, and
-// as many others go on as there are beams.
+// Search returns the best items for each input, best first and all distinct: as many as there are beams,
+// and spare more, or fewer if the trie has fewer. The spare ones let a caller filter some out.
 func (s *Searcher) Search(ctx context.Context, inputs []examples.Input, spare int) ([][]Candidate, error) {
 	requests := make([]*rank.Request, len(inputs))
 	for i, in := range inputs {
@@ -155,63 +124,155 @@ func (s *Searcher) Search(ctx context.Context, inputs []examples.Input, spare in
 	return found, nil
 }
 
-// search goes on from the start until every beam has ended, and keeps the best: of those
-// that end before the last step, each request's within its number of places.
-func (s *Searcher) search(g *graph, b beams, keep int64, within *tensor.Tensor) (ended finished) {
+var _ rank.Network = (*Searcher)(nil)
+
+// Score runs the beam search, the dense head, or both.
+func (s *Searcher) Score(ctx context.Context, requests []*rank.Request, heads rank.Heads) ([]rank.HeadScores, error) {
+	scores := make([]rank.HeadScores, len(requests))
+	err := s.eachMicroBatch(ctx, requests, func(thread int, p *pass, numbers []int, batch []*rank.Request) {
+		out := s.backend.run(s, thread, p, batch, shapeOf(batch, heads))
+		for i, of := range s.download(out, batch) {
+			scores[numbers[i]] = of
+		}
+	})
+	return scores, err
+}
+
+// batchShape is what the operations for a batch depend on, except its contents.
+type batchShape struct {
+	rank.Heads
+	rows      int64
+	positions int64 // packed and padded to be captured as a CUDA graph; 0 elsewhere
+	spare     int64 // candidates of each component beyond those for a request without seen items
+	proposals int64 // of rules, for each row
+}
+
+func shapeOf(requests []*rank.Request, heads rank.Heads) batchShape {
+	shape := batchShape{Heads: heads, rows: int64(len(requests))}
+	for _, r := range requests {
+		shape.spare = max(shape.spare, int64(r.Spare))
+		if heads.Dense {
+			shape.proposals = max(shape.proposals, int64(len(r.Proposals)))
+		}
+	}
+	return shape
+}
+
+// output is what is computed for a batch, on the device. For the beam search there are K columns, for
+// the dense head H, and R for the proposals of the rules.
+type output struct {
+	leaves   *tensor.Tensor // (B, K+H): found by the beam search, then by the dense head
+	logProbs *tensor.Tensor // (B, K+H+K+R): the beam search's of the first K, then the dense head's of its H, those K, and the proposals
+	beams    int64          // K
+	dense    int64          // H
+}
+
+// compute runs the heads on a batch. The output belongs to the pass.
+func (s *Searcher) compute(p *pass, b deviceBatch, shape batchShape) (out output) {
+	searching := s.newPass() // each step of the search frees what it leaves
+	defer searching.Free()
+	beams, states := s.start(searching, b)
+	var items, best *tensor.Tensor
+	if shape.Dense {
+		items = s.network.itemLogits(p, states)                                                      // (B, Items)
+		best = p.backend.topIndices(p, items, min(rank.Shortlist+shape.spare, int64(s.trie.Leaves))) // (B, H)
+		out.dense = best.Shape()[1]
+	}
+	if !shape.Beams {
+		out.leaves = best
+		out.logProbs = p.backend.logProbs(p, items, concatenate(p, best, b.proposals))
+		return out
+	}
+	ended := s.search(searching, beams, s.beamWidth+shape.spare, b.endedMask)
+	out.beams = ended.nodes.Shape()[1]
+	found := s.leaves(p, ended.nodes) // (B, K)
+	out.leaves = concatenate(p, found, best)
+	out.logProbs = p.Cat(1, ended.scores)
+	if shape.Dense {
+		out.logProbs = p.Cat(1, ended.scores, p.backend.logProbs(p, items, concatenate(p, best, found, b.proposals)))
+	}
+	return out
+}
+
+// search runs a beam search over the trie until every beam has ended, and returns the best texts. Beams
+// that reach a leaf leave the search, as in Hugging Face's: each step takes the best continuations of
+// all beams, puts aside those that end a text, and continues with as many others as there are beams.
+// Of texts that end before the last step, a row keeps those that its mask (B, K') does not hide.
+func (s *Searcher) search(p *pass, b beams, keep int64, endedMask *tensor.Tensor) (ended endedTexts) {
 	for depth := 1; ; depth++ {
-		logits := s.output.apply(g, b.states) // (B*K, V)
-		if depth == s.tree.MaxDepth {         // whoever goes on ends here
-			return ended.with(g, s.expand(g, b, logits, keep), keep)
+		logits := s.output.apply(p, b.states) // (B*K, V)
+		if depth == s.trie.MaxDepth {         // every continuation ends its text
+			return ended.add(p, p.backend.expandBeams(p, &b, logits, s.children, keep), keep)
 		}
 		var next expansion
-		if depth < s.tree.MinDepth {
-			next = s.expand(g, b, logits, s.beams)
+		if depth < s.trie.MinDepth { // none does
+			next = p.backend.expandBeams(p, &b, logits, s.children, s.beamWidth)
 		} else {
-			best := s.expand(g, b, logits, keep+s.beams)
-			ended = ended.with(g, s.leaves(g, best, within), keep)
-			next = s.inner(g, best)
+			best := p.backend.expandBeams(p, &b, logits, s.children, keep+s.beamWidth)
+			ended = ended.add(p, s.ending(p, best, endedMask), keep)
+			next = s.continuing(p, best)
 		}
-		s.advance(g, &b, next, int64(len(s.prefix)+depth-1))
-		g.Free(append(b.tensors(), ended.tensors()...)...)
+		s.advance(p, &b, next, int64(len(s.prefix)+depth-1))
+		p.Free(append(b.tensors(), ended.tensors()...)...)
 	}
 }
 
-// beams is the state of a search: K beams for each of B requests. The keys and values of
-// all tokens that beams ever had stay where they are, and each beam looks at those of its
-// own path.
+// beams is the state of a search: K beams for each of B rows. Keys and values of all tokens that beams
+// ever had stay in one cache for each row, and each beam attends to those of its ancestors.
 type beams struct {
-	requests *tensor.Tensor // (B, 1): 0 to B-1
-	states   *tensor.Tensor // (B*K, D): decoder states behind the last token
-	nodes    *tensor.Tensor // (B, K)
-	scores   *tensor.Tensor // (B, K)
-	own      []keysValues   // of each layer, T tokens a request: the prefix, then K a step
-	paths    *tensor.Tensor // (B, 1, K, T): 0 on a beam's path, -inf elsewhere
-	cross    []keysValues
-	mask     *tensor.Tensor // (B, 1, 1, S) on the encoder's padding, or None
+	rowNumbers *tensor.Tensor // (B, 1): 0 to B-1
+	states     *tensor.Tensor // (B*K, D): decoder states behind the newest tokens
+	nodes      *tensor.Tensor // (B, K): of the trie
+	scores     *tensor.Tensor // (B, K): log-probabilities
+	cache      []keysValues   // of each layer, (B, T, D): T tokens for a row, those of the prefix, then K for each step
+	ancestors  *tensor.Tensor // (B, 1, K, T): 0 on a beam's tokens, -inf elsewhere
+	cross      []keysValues   // of each layer: of the encoder's states
 }
 
 func (b *beams) tensors() []*tensor.Tensor {
-	all := []*tensor.Tensor{b.requests, b.states, b.nodes, b.scores, b.paths, b.mask}
-	for i := range b.own {
-		all = append(all, b.own[i].keys, b.own[i].values, b.cross[i].keys, b.cross[i].values, b.cross[i].packing.starts)
+	all := []*tensor.Tensor{b.rowNumbers, b.states, b.nodes, b.scores, b.ancestors}
+	for i := range b.cache {
+		all = append(all, b.cache[i].keys, b.cache[i].values, b.cross[i].keys, b.cross[i].values)
 	}
 	return all
 }
 
-// start runs the encoder and the forced prefix: one beam per request. It also returns
-// the decoder's states (B, T, D) over the prefix.
-func (s *Searcher) start(g *graph, u uploaded) (beams, *tensor.Tensor) {
-	rows, length := u.rows, int64(len(s.prefix))
-	e := s.network.encode(g, u)
-	states, own, cross := s.network.decode(g, g.Expand(s.prefixTokens, rows, length), e) // (B, T, D)
+// start runs the encoder and the decoder on the prefix of all texts: one beam for each row. It also
+// returns the decoder's states (B, T, D).
+func (s *Searcher) start(p *pass, b deviceBatch) (beams, *tensor.Tensor) {
+	rows, length := b.rows, int64(len(s.prefix))
+	e := s.network.encode(p, b)
+	states, cache, cross := s.network.decode(p, p.Expand(s.prefixTokens, rows, length), e) // (B, T, D)
 	return beams{
-		requests: g.Narrow(s.numbers, 0, 0, rows),
-		states:   g.Select(states, 1, length-1), // (B, D)
-		nodes:    g.IntZeros(rows, 1),
-		scores:   g.Zeros(rows, 1),
-		own:      own, paths: g.As(g.Zeros(rows, 1, 1, length), s.network.kind),
-		cross: cross, mask: u.mask,
+		rowNumbers: p.Narrow(s.rowNumbers, 0, 0, rows),
+		states:     p.Select(states, 1, length-1), // (B, D)
+		nodes:      p.IntZeros(rows, 1),
+		scores:     p.Zeros(rows, 1),
+		cache:      cache, ancestors: p.As(p.Zeros(rows, 1, 1, length), s.network.kind),
+		cross: cross,
 	}, states
+}
+
+// advance runs a decode step on the chosen tokens, which are at a position of the text.
+func (s *Searcher) advance(p *pass, b *beams, next expansion, position int64) {
+	shape, before := next.nodes.Shape(), b.ancestors.Shape()
+	rows, width := shape[0], shape[1]
+
+	// Each beam's ancestors are those of its parent, and itself.
+	parents := p.View(p.Add(next.parents, p.MultiplyInt(b.rowNumbers, before[2])), -1)               // (B*K'), among all beams
+	ancestors := p.IndexSelect(p.View(b.ancestors, -1, before[3]), 0, parents)                       // (B*K', T)
+	itself := p.Narrow(p.Narrow(s.diagonal, 2, 0, width), 3, 0, width)                               // (1, 1, K', K')
+	b.ancestors = p.Cat(3, p.View(ancestors, rows, 1, width, -1), p.Expand(itself, rows, 1, -1, -1)) // (B, 1, K', T+K')
+
+	x := s.network.embedTarget(p, p.View(next.tokens, -1, 1), position, nil) // (B*K', 1, D)
+	x = p.View(x, rows, width, -1)                                           // (B, K', D)
+	for i, layer := range s.network.decoder {
+		mark := p.Mark()
+		x, b.cache[i] = layer.step(p, x, b.cache[i], b.ancestors, b.cross[i])
+		p.FreeSince(mark, x, b.cache[i].keys, b.cache[i].values)
+	}
+	b.states = p.View(x, rows*width, -1) // (B*K', D)
+	b.nodes, b.scores = next.nodes, next.scores
 }
 
 // expansion holds the best continuations of a step.
@@ -219,86 +280,109 @@ type expansion struct {
 	scores  *tensor.Tensor // (B, K'), best first
 	tokens  *tensor.Tensor // (B, K')
 	nodes   *tensor.Tensor // (B, K')
-	parents *tensor.Tensor // (B, K'): which beam each one continues
+	parents *tensor.Tensor // (B, K'): the beam that each continues
 }
 
-// expand scores every allowed token of every beam by its logits (B*K, V) and keeps the best.
-func (s *Searcher) expand(g *graph, b beams, logits *tensor.Tensor, keep int64) expansion {
-	shape := b.nodes.Shape()
-	rows, width, fanOut := shape[0], shape[1], int64(s.tree.FanOut)
-	if g.fused {
-		best, tokens, nodes, parents := g.Continue(logits, b.nodes, b.scores, s.childToken, s.childNode, s.childBias, keep)
-		return expansion{scores: best, tokens: tokens, nodes: nodes, parents: parents}
-	}
-	at := g.View(b.nodes, -1) // (B*K)
-	children := func(table *tensor.Tensor) *tensor.Tensor { return g.IndexSelect(table, 0, at) }
+// expandBeams scores every allowed token of every beam and keeps the best.
+func (b plainBackend) expandBeams(p *pass, from *beams, logits *tensor.Tensor, c childTables, keep int64) expansion {
+	shape := from.nodes.Shape()
+	rows, width, fanOut := shape[0], shape[1], c.tokens.Shape()[1]
+	nodes := p.View(from.nodes, -1) // (B*K)
+	children := func(table *tensor.Tensor) *tensor.Tensor { return p.IndexSelect(table, 0, nodes) }
 
-	allowed := children(s.childToken) // (B*K, A)
-	scores := g.LogProbs(logits, allowed)
-	scores = g.Add(scores, children(s.childBias))
-	scores = g.Add(scores, g.View(b.scores, -1, 1))
-	perRequest := func(x *tensor.Tensor) *tensor.Tensor { return g.View(x, rows, width*fanOut) }
-	best, index := g.TopK(perRequest(scores), min(keep, width*fanOut)) // (B, K')
-	pick := func(x *tensor.Tensor) *tensor.Tensor { return g.Gather(perRequest(x), 1, index) }
+	allowed := children(c.tokens)                      // (B*K, A)
+	scores := b.logProbs(p, logits, allowed)           // (B*K, A)
+	scores = p.Add(scores, children(c.bias))           //
+	scores = p.Add(scores, p.View(from.scores, -1, 1)) //
+	perRow := func(x *tensor.Tensor) *tensor.Tensor { return p.View(x, rows, width*fanOut) }
+	best, index := p.TopK(perRow(scores), min(keep, width*fanOut)) // (B, K')
+	pick := func(x *tensor.Tensor) *tensor.Tensor { return p.Gather(perRow(x), 1, index) }
 	return expansion{
 		scores:  best,
 		tokens:  pick(allowed),
-		nodes:   pick(children(s.childNode)),
-		parents: g.FloorDivide(index, fanOut),
+		nodes:   pick(children(c.nodes)),
+		parents: p.FloorDivide(index, fanOut),
 	}
 }
 
-// take picks columns of an expansion and gives them scores, (B, K) both.
-func (e expansion) take(g *graph, scores, columns *tensor.Tensor) expansion {
-	pick := func(x *tensor.Tensor) *tensor.Tensor { return g.Gather(x, 1, columns) }
+// continuing keeps the best continuations that end no text, one for each beam.
+func (s *Searcher) continuing(p *pass, e expansion) expansion {
+	leaf := p.GreaterEqual(e.nodes, int64(s.trie.InnerNodes))
+	scores, columns := p.TopK(p.MaskedFill(e.scores, leaf, math.Inf(-1)), min(s.beamWidth, e.scores.Shape()[1]))
+	// Where there are too few, leaves fill up, with no score, and with an inner node, as all beams have.
+	e.nodes = p.MaskedFill(e.nodes, leaf, 0)
+	pick := func(x *tensor.Tensor) *tensor.Tensor { return p.Gather(x, 1, columns) }
 	return expansion{scores: scores, tokens: pick(e.tokens), nodes: pick(e.nodes), parents: pick(e.parents)}
 }
 
-// inner keeps the best continuations that end no sequence, one for each beam.
-func (s *Searcher) inner(g *graph, e expansion) expansion {
-	leaf := g.AtLeast(e.nodes, int64(s.tree.InnerNodes))
-	scores, columns := g.TopK(g.Fill(e.scores, leaf, math.Inf(-1)), min(s.beams, e.scores.Shape()[1]))
-	// A filler has no score, but a node that must not be a leaf.
-	e.nodes = g.Fill(e.nodes, leaf, 0)
-	return e.take(g, scores, columns)
-}
-
-// leaves are the continuations within a request's places (B, K') that end a sequence; the
-// others lose their score.
-func (s *Searcher) leaves(g *graph, e expansion, within *tensor.Tensor) expansion {
-	few := min(within.Shape()[1], e.scores.Shape()[1])
-	first := func(x *tensor.Tensor) *tensor.Tensor { return g.Narrow(x, 1, 0, few) }
+// ending keeps the scores of the continuations that end a text and that the mask (B, K') does not hide.
+func (s *Searcher) ending(p *pass, e expansion, mask *tensor.Tensor) expansion {
+	few := min(mask.Shape()[1], e.scores.Shape()[1])
+	first := func(x *tensor.Tensor) *tensor.Tensor { return p.Narrow(x, 1, 0, few) }
 	nodes := first(e.nodes)
-	goingOn := g.Not(g.AtLeast(nodes, int64(s.tree.InnerNodes)))
-	scores := g.Add(first(e.scores), first(within))
-	return expansion{scores: g.Fill(scores, goingOn, math.Inf(-1)), nodes: nodes}
+	inner := p.Not(p.GreaterEqual(nodes, int64(s.trie.InnerNodes)))
+	scores := p.Add(first(e.scores), first(mask))
+	return expansion{scores: p.MaskedFill(scores, inner, math.Inf(-1)), nodes: nodes}
 }
 
-// advance runs the decoder on the tokens just chosen, which stand at position.
-func (s *Searcher) advance(g *graph, b *beams, next expansion, position int64) {
-	shape, before := next.nodes.Shape(), b.paths.Shape()
-	rows, width := shape[0], shape[1]
+// endedTexts are the best texts that have ended so far, (B, K') each, best first. Unused places have the
+// score -inf.
+type endedTexts struct{ scores, nodes *tensor.Tensor }
 
-	// A beam's parent among all beams of the batch: (B*K').
-	parents := g.View(g.Add(next.parents, g.Times(b.requests, before[2])), -1)
-	paths := g.IndexSelect(g.View(b.paths, -1, before[3]), 0, parents)                       // (B*K', T)
-	itself := g.Narrow(g.Narrow(s.itself, 2, 0, width), 3, 0, width)                         // (1, 1, K', K')
-	b.paths = g.Cat(3, g.View(paths, rows, 1, width, -1), g.Expand(itself, rows, 1, -1, -1)) // (B, 1, K', T+K')
-
-	x := s.network.embedTarget(g, g.View(next.tokens, -1, 1), position, nil) // (B*K', 1, D)
-	x = g.View(x, rows, width, -1)                                           // (B, K', D)
-	for i, layer := range s.network.decoder {
-		mark := g.Mark()
-		x, b.own[i] = layer.step(g, x, b.own[i], b.paths, b.cross[i], b.mask)
-		g.FreeSince(mark, x, b.own[i].keys, b.own[i].values)
+func (t endedTexts) tensors() []*tensor.Tensor {
+	if t.scores == nil {
+		return nil
 	}
-	b.states = g.View(x, rows*width, -1) // (B*K', D)
-	b.nodes, b.scores = next.nodes, next.scores
+	return []*tensor.Tensor{t.scores, t.nodes}
 }
 
-// step is apply for one more token per beam: x is (B, K, D). Beams share the keys and
-// values of the encoder and of the tokens before, of which paths lets each see its own.
-func (l decoderLayer) step(g *graph, x *tensor.Tensor, own keysValues, paths *tensor.Tensor, encoded keysValues, mask *tensor.Tensor) (*tensor.Tensor, keysValues) {
-	x, own = l.selfAttention.goOn(g, x, own, paths)
-	return l.feedForward.apply(g, l.crossAttention.to(g, x, encoded, mask)), own
+// add adds the continuations of a step and keeps the best.
+func (t endedTexts) add(p *pass, e expansion, keep int64) endedTexts {
+	if t.scores == nil {
+		return endedTexts{e.scores, e.nodes}
+	}
+	scores := p.Cat(1, t.scores, e.scores)
+	best, index := p.TopK(scores, min(keep, scores.Shape()[1]))
+	return endedTexts{best, p.Gather(p.Cat(1, t.nodes, e.nodes), 1, index)}
+}
+
+// leaves maps nodes to the numbers of their leaves, and inner nodes, which fill unused places, to 0.
+func (s *Searcher) leaves(p *pass, nodes *tensor.Tensor) *tensor.Tensor {
+	return p.ClampNegative(p.AddInt(nodes, -int64(s.trie.InnerNodes)))
+}
+
+// concatenate joins those of the tensors (B, n) that are not nil.
+func concatenate(p *pass, tensors ...*tensor.Tensor) *tensor.Tensor {
+	var all []*tensor.Tensor
+	for _, t := range tensors {
+		if t != nil {
+			all = append(all, t)
+		}
+	}
+	return p.Cat(1, all...)
+}
+
+// download copies the scores of the requests to the host. Each gets the candidates that it asked for,
+// whatever other requests of its batch did.
+func (s *Searcher) download(out output, requests []*rank.Request) []rank.HeadScores {
+	leaves, logProbs := out.leaves.Ints(), out.logProbs.Floats()
+	columns := int(out.beams + out.dense)
+	rows := len(leaves) / columns
+	width := len(logProbs) / rows
+	scores := make([]rank.HeadScores, len(requests))
+	for i, r := range requests {
+		row, own := logProbs[i*width:][:width:width], leaves[i*columns:][:columns]
+		beams := min(int(out.beams), int(s.beamWidth)+r.Spare)
+		for beams > 0 && math.IsInf(float64(row[beams-1]), -1) { // unused places come last
+			beams--
+		}
+		of := rank.HeadScores{BeamLeaves: own[:beams], BeamLogProbs: row[:beams]}
+		if out.dense > 0 {
+			dense, rest := min(int(out.dense), rank.Shortlist+r.Spare), row[out.beams:]
+			of.DenseLeaves, of.DenseLogProbs = own[out.beams:][:dense], rest[:dense]
+			of.BeamDense, of.ProposalDense = rest[out.dense:][:beams], rest[out.dense+out.beams:]
+		}
+		scores[i] = of
+	}
+	return scores
 }

@@ -11,51 +11,57 @@ import (
 	"genrec/model/dist"
 	"genrec/model/examples"
 	"genrec/model/libtorch"
+	"genrec/model/safetensors"
 	"genrec/model/tensor"
 )
 
-// TrainerConfig are the settings of one training stage.
+// TrainerConfig configures one training stage.
 type TrainerConfig struct {
-	// Steps is the number of optimizer steps of the stage; the learning rate warms
-	// up over the first WarmUp share of them and falls to zero at the end.
-	Steps        int
+	// Steps is the number of optimizer steps of the stage. The learning rate rises over the first WarmUp
+	// share of them to LearningRate, and then falls to zero.
+	Steps int
+	// LearningRate is the highest one.
 	LearningRate float64
-	WarmUp       float64
-	WeightDecay  float64
+	// WarmUp is a share of the steps, from 0 to 1.
+	WarmUp float64
+	// WeightDecay is AdamW's.
+	WeightDecay float64
 	// ClipNorm bounds the norm of the gradients of all weights together.
 	ClipNorm float64
-	// DenseLoss is the weight of the dense head's cross-entropy over all items, beside
-	// that of the text; 0 leaves the head out.
+	// DenseLoss is the weight of the dense head's cross-entropy in the loss; 0 skips the head.
 	DenseLoss float64
-	// Seed of the dropout masks.
+	// Seed is that of the dropout masks.
 	Seed int64
 	// BFloat16 computes matrix products in bfloat16; weights and sums stay float32.
 	BFloat16 bool
-	// Cores that the training may take of the CPU; 0 is all.
+	// Cores is the number of CPU cores to use; 0 is all.
 	Cores int
-	// Group is the processes that train the model together, each on its part of every
-	// batch; nil for one alone.
+	// Group is the processes of a distributed training, each with a share of every batch; nil for one
+	// process.
 	Group *dist.Group
-	// OnThreadStart runs at the start of every thread that the trainer makes.
+	// OnThreadStart runs at the start of every thread of the trainer, unless it is nil.
 	OnThreadStart func()
 }
 
-// Trainer runs optimizer steps on a model that the caller's goroutine owns.
+// Trainer runs optimizer steps on a model that the caller's goroutine owns. On a CPU, it splits a batch
+// among workers, one for each thread, which share the weights and have gradients of their own; in
+// distributed training, among the workers of all ranks. Its checkpoints hold the weights and the moments
+// of the optimizer: a training that resumes from one comes to the same model.
 type Trainer struct {
-	config    TrainerConfig
-	model     *Model
-	workers   []*worker
-	first     int  // of the workers of all ranks, this one's begin there
-	everyone  int  // the workers of all ranks
-	crew      crew // a thread for each worker, or none for the only one
-	optimizer *tensor.AdamW
-	moments   *graph
-	means     []*tensor.Tensor // by trained weight
-	squares   []*tensor.Tensor
-	step      int
+	config      TrainerConfig
+	model       *Model
+	workers     []*worker
+	firstWorker int        // of this rank, among those of all ranks
+	allWorkers  int        // of all ranks
+	threads     threadPool // one for each worker, or none if there is one worker
+	optimizer   *tensor.AdamW
+	moments     *tensor.Scope
+	means       []*tensor.Tensor // of the gradients, by trained weight
+	squares     []*tensor.Tensor // of their squares
+	step        int
 }
 
-// ErrDiverged says that the loss is no longer a number.
+// ErrDiverged is returned by Step if the loss is NaN or infinite.
 var ErrDiverged = errors.New("training diverged")
 
 const adamBeta1, adamBeta2 = 0.9, 0.999
@@ -63,20 +69,20 @@ const adamBeta1, adamBeta2 = 0.9, 0.999
 // NewTrainer starts a stage with a fresh AdamW state.
 func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	defer tensor.Catch(&err)
-	t = &Trainer{config: c, model: m, moments: newGraph(m.device)}
+	t = &Trainer{config: c, model: m, moments: newScope(m.device)}
 	var replicas [][]*tensor.Tensor
 	cores := cmp.Or(c.Cores, runtime.NumCPU())
-	threads := threadsOn(cores, m)
+	threads := threadsFor(cores, m)
 	if c.Cores > 0 && m.device == CPU {
 		if err := libtorch.UseThreads(c.Cores); err != nil {
 			return nil, err
 		}
 	}
 	if m.Config.AttentionDropout > 0 {
-		// Its masks come from libtorch's one generator, which threads would reach in any order.
+		// Its masks come from libtorch's one generator, from which threads would draw in any order.
 		threads = 0
 	}
-	if t.crew, err = newCrew(m.device, threads, c.OnThreadStart); err != nil {
+	if t.threads, err = newThreadPool(m.device, threads, c.OnThreadStart); err != nil {
 		return nil, err
 	}
 	for range max(1, threads) {
@@ -85,16 +91,16 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 		replicas = append(replicas, w.weights.trained())
 	}
 	t.optimizer = tensor.NewAdamW(m.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
-	t.means, t.squares = t.optimizer.Moments(&t.moments.Scope)
-	if err := t.findPlace(); err != nil {
+	t.means, t.squares = t.optimizer.Moments(t.moments)
+	if err := t.countWorkers(); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
 }
 
-// findPlace numbers the workers of all ranks through.
-func (t *Trainer) findPlace() error {
-	t.everyone = len(t.workers)
+// countWorkers numbers the workers of all ranks consecutively.
+func (t *Trainer) countWorkers() error {
+	t.allWorkers = len(t.workers)
 	if t.config.Group == nil {
 		return nil
 	}
@@ -102,18 +108,18 @@ func (t *Trainer) findPlace() error {
 	if err != nil {
 		return err
 	}
-	t.everyone = 0
+	t.allWorkers = 0
 	for rank, count := range counts {
 		if rank == t.config.Group.Rank {
-			t.first = t.everyone
+			t.firstWorker = t.allWorkers
 		}
-		t.everyone += count
+		t.allWorkers += count
 	}
 	return nil
 }
 
-// Step learns from a batch and returns its mean loss in nats: per target token, and per
-// item for the dense head times its weight.
+// Step runs an optimizer step on a batch and returns its mean loss in nats: per target token, plus
+// DenseLoss times that of the dense head per row.
 func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	defer tensor.Catch(&err)
 	if loss, err = t.gradients(batch); err != nil {
@@ -136,25 +142,24 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	return loss, nil
 }
 
-// stepsBetweenReleases keeps the memory of a training at about that of its longest
-// batch; a release takes milliseconds.
+// stepsBetweenReleases keeps the memory of a training at about that of its longest batch. A release takes
+// milliseconds.
 const stepsBetweenReleases = 100
 
-// update applies the gradients of all workers, scaled down together to ClipNorm where
-// their norm is larger.
+// update applies the gradients of all workers, clipped to ClipNorm.
 func (t *Trainer) update() error {
 	t.optimizer.Begin(t.config.Group != nil)
 	norms := make([]float64, len(t.workers))
-	if err := t.crew.all(len(t.workers), func(i int) { norms[i] = t.optimizer.Gather(i) }); err != nil {
+	if err := t.threads.all(len(t.workers), func(i int) { norms[i] = t.optimizer.SumGradients(i) }); err != nil {
 		return err
 	}
 	if t.config.Group != nil {
-		g := newGraph(t.model.device)
-		defer g.Free()
-		if err := t.config.Group.AllReduce(t.optimizer.Gradients(&g.Scope)); err != nil {
+		scope := newScope(t.model.device)
+		defer scope.Free()
+		if err := t.config.Group.AllReduce(t.optimizer.Gradients(scope)); err != nil {
 			return err
 		}
-		if err := t.crew.all(len(t.workers), func(i int) { norms[i] = t.optimizer.Norm(i) }); err != nil {
+		if err := t.threads.all(len(t.workers), func(i int) { norms[i] = t.optimizer.SquaredNorm(i) }); err != nil {
 			return err
 		}
 	}
@@ -162,39 +167,37 @@ func (t *Trainer) update() error {
 	for _, n := range norms {
 		squared += n
 	}
-	const tiny = 1e-6 // as torch.nn.utils.clip_grad_norm_
+	const tiny = 1e-6 // as in torch.nn.utils.clip_grad_norm_
 	rate, scale := t.LearningRate(), min(1, t.config.ClipNorm/(math.Sqrt(squared)+tiny))
-	return t.crew.all(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
+	return t.threads.all(len(t.workers), func(i int) { t.optimizer.Apply(i, rate, scale) })
 }
 
-// gradients lets this rank's workers compute those of their shares, side by side, and
-// returns their part of the loss.
+// gradients computes those of this rank's share of a batch, and returns its part of the loss.
 func (t *Trainer) gradients(batch []examples.Example) (loss float64, err error) {
-	// Each step has random numbers of its own, so that a resumed training drops out
-	// the same.
+	// Seeded by the step, so that a resumed training has the same dropout masks.
 	random := rand.New(rand.NewPCG(uint64(t.config.Seed), uint64(t.step)))
-	libtorch.Seed(random.Int64() + int64(t.first))
+	libtorch.Seed(random.Int64() + int64(t.firstWorker))
 	tokens := 0
 	for _, e := range batch {
 		tokens += len(e.Labels)
 	}
 	var shares []share
-	for i, part := range split(batch, t.everyone) {
+	for i, part := range split(batch, t.allWorkers) {
 		s := share{batch: part, rows: len(batch), tokens: tokens, dense: t.config.DenseLoss, random: random.Uint64()}
-		if i >= t.first && len(shares) < len(t.workers) {
+		if i >= t.firstWorker && len(shares) < len(t.workers) {
 			shares = append(shares, s)
 		}
 	}
 	losses := make([]float64, len(shares))
-	err = t.crew.all(len(shares), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
+	err = t.threads.all(len(shares), func(i int) { losses[i] = t.workers[i].gradients(shares[i]) })
 	for _, l := range losses {
 		loss += l
 	}
 	return loss, err
 }
 
-// split cuts a batch into as many parts of about equally many tokens as there are
-// workers. Batches are sorted by length, so neighbors need little padding.
+// split divides a batch into parts of about equally many tokens, one for each worker, if there are enough
+// rows. The batch is sorted by length, so the rows of a part need little padding.
 func split(batch []examples.Example, workers int) [][]examples.Example {
 	total := examples.CountTokens(batch)
 	parts := make([][]examples.Example, 0, workers)
@@ -222,14 +225,161 @@ func (t *Trainer) LearningRate() float64 {
 // Plan changes the number of steps that the learning rate is planned for.
 func (t *Trainer) SetSteps(steps int) { t.config.Steps = steps }
 
-// Close frees the optimizer's state and the workers.
+// Prefixes of the names of the optimizer's moments in a checkpoint, beside those of the weights.
+const (
+	meanPrefix   = "mean."
+	squarePrefix = "square."
+)
+
+// SaveCheckpoint writes the weights and the optimizer's moments, from which Resume continues.
+func (t *Trainer) SaveCheckpoint(path string) (err error) {
+	defer tensor.Catch(&err)
+	return writeTensors(path, t.state())
+}
+
+// Resume reads what SaveCheckpoint wrote after a number of steps.
+func (t *Trainer) Resume(path string, steps int) (err error) {
+	defer tensor.Catch(&err)
+	stored, err := safetensors.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	defer withoutGradients()()
+	state := make(map[string]*tensor.Tensor)
+	for _, s := range t.state() {
+		state[s.name] = s.Tensor
+	}
+	if len(stored) != len(state) {
+		return fmt.Errorf("resume training from %s: %d tensors, this training has %d", path, len(stored), len(state))
+	}
+	scope := newScope(t.model.device)
+	defer scope.Free()
+	for _, s := range stored {
+		into, known := state[s.Name]
+		if !known {
+			return fmt.Errorf("resume training from %s: tensor %q is unknown to this training", path, s.Name)
+		}
+		if err := overwrite(s.Name, into, scope.Floats(s.Data, s.Shape...)); err != nil {
+			return fmt.Errorf("resume training from %s: %w", path, err)
+		}
+	}
+	t.optimizer.SetSteps(steps)
+	t.step = steps
+	return nil
+}
+
+// Share gives all ranks the state of rank 0, as it was after a number of steps.
+func (t *Trainer) Broadcast(steps int) (err error) {
+	defer tensor.Catch(&err)
+	var all []*tensor.Tensor
+	for _, s := range t.state() {
+		all = append(all, s.Tensor)
+	}
+	if err := t.config.Group.BroadcastTensors(all); err != nil {
+		return fmt.Errorf("broadcast the state of the training: %w", err)
+	}
+	t.optimizer.SetSteps(steps)
+	t.step = steps
+	return nil
+}
+
+// state lists the tensors of a checkpoint.
+func (t *Trainer) state() []namedTensor {
+	state := t.model.weights.named()
+	for i, name := range t.model.weights.trainedNames() {
+		state = append(state, namedTensor{meanPrefix + name, t.means[i]}, namedTensor{squarePrefix + name, t.squares[i]})
+	}
+	return state
+}
+
+// Close frees the optimizer and ends the workers.
 func (t *Trainer) Close() (err error) {
 	defer tensor.Catch(&err)
 	t.moments.Free()
 	t.optimizer.Drop()
-	t.crew.close()
+	t.threads.close()
 	for _, w := range t.workers {
 		w.weights.drop()
 	}
 	return nil
+}
+
+// worker computes the gradients of a share of each batch.
+type worker struct {
+	device   Device
+	config   Config
+	bfloat16 bool
+	weights  *parameters // aliases of the model's, with gradients of their own
+	network  *network
+	// maxPositions bounds those of a micro-batch, with their padding.
+	maxPositions int
+}
+
+func newWorker(m *Model, bfloat16 bool) *worker {
+	weights := m.weights.aliases()
+	w := &worker{device: m.device, config: m.Config, bfloat16: bfloat16, weights: weights, network: newNetwork(m.Config, weights), maxPositions: maxPositions(m.device)}
+	weights.requireGrad(true)
+	return w
+}
+
+// share is a worker's part of a step.
+type share struct {
+	batch  []examples.Example
+	rows   int     // of the whole batch
+	tokens int     // target tokens of the whole batch
+	dense  float64 // weight of the dense head's loss
+	random uint64  // of the dropout masks
+}
+
+// gradients accumulates those of a share, micro-batch by micro-batch, and returns its part of the batch's
+// loss.
+func (w *worker) gradients(s share) (loss float64) {
+	for _, batch := range microBatches(s.batch, w.maxPositions) {
+		loss += w.backward(&s, batch)
+	}
+	return loss
+}
+
+// backward runs a forward and a backward pass on a micro-batch.
+func (w *worker) backward(s *share, batch []examples.Example) float64 {
+	p := newTrainingPass(w.device, w.config, s.random)
+	defer p.Free()
+	generative, dense := w.forward(p, examples.NewBatch(examples.Inputs(batch)), examples.NewTargets(batch), s.dense > 0)
+	l := p.Scale(generative, 1/float64(s.tokens))
+	if s.dense > 0 {
+		l = p.Add(l, p.Scale(dense, s.dense/float64(s.rows)))
+	}
+	l.Backward()
+	s.random = p.dropout.random
+	return float64(l.Floats()[0])
+}
+
+// maxPositions bounds the memory of a forward and backward pass. On a CPU, an operation also finds the
+// results of the one before it in the caches.
+func maxPositions(device Device) int {
+	if device == CPU {
+		return 1 << 12
+	}
+	return 1 << 18
+}
+
+// microBatches divides a batch that is sorted by length into parts of at most that many positions, with
+// their padding, and of at least one row.
+func microBatches(batch []examples.Example, maxPositions int) (parts [][]examples.Example) {
+	from := 0
+	for i, e := range batch {
+		if i > from && (i+1-from)*e.Positions() > maxPositions {
+			parts = append(parts, batch[from:i])
+			from = i
+		}
+	}
+	return append(parts, batch[from:])
+}
+
+func (w *worker) forward(p *pass, b examples.Batch, t examples.Targets, dense bool) (generative, head *tensor.Tensor) {
+	if w.bfloat16 {
+		libtorch.SetBFloat16(w.device.libtorch, true)
+		defer libtorch.SetBFloat16(w.device.libtorch, false)
+	}
+	return w.network.losses(p, b, t, dense)
 }

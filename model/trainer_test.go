@@ -68,7 +68,7 @@ func TestStepIsAdamWBehindClippedGradients(t *testing.T) {
 
 // summed are the gradients of all workers together, by trained weight.
 func summed(trainer *Trainer) [][]float64 {
-	g := newGraph(trainer.model.device)
+	g := newPass(trainer.model.device, newPlainBackend())
 	defer g.Free()
 	sums := make([][]float64, len(trainer.model.weights.trained()))
 	for _, w := range trainer.workers {
@@ -105,7 +105,7 @@ func TestPiecesGiveTheGradientsOfTheWhole(t *testing.T) {
 		}
 		defer trainer.Close()
 		for _, w := range trainer.workers {
-			w.most, w.config.Dropout = most, 0
+			w.maxPositions, w.config.Dropout = most, 0
 		}
 		loss, err := trainer.gradients(batch)
 		if err != nil {
@@ -136,7 +136,7 @@ func TestPiecesHoldWhatTheyMay(t *testing.T) {
 	}
 	for _, most := range []int{1, 62, 100, 1000, 10_000} {
 		rows := 0
-		for _, piece := range pieces(batch, most) {
+		for _, piece := range microBatches(batch, most) {
 			longest := piece[len(piece)-1].Positions()
 			if len(piece) == 0 || len(piece) > 1 && len(piece)*longest > most {
 				t.Errorf("at most %d positions: a piece has %d rows of %d", most, len(piece), longest)

@@ -17,7 +17,7 @@ func (g *Group) broadcast(a announcement, data []byte) error {
 	if _, _, err := g.exchange(status{announced: a, bytes: len(data)}); err != nil || len(data) == 0 {
 		return err
 	}
-	return g.call(func() error { return g.lib.Send(data) })
+	return g.call(func() error { return g.lib.Broadcast(data) })
 }
 
 // Receive waits for the next message of rank 0, for as long as rank 0 is alive.
@@ -38,7 +38,7 @@ func (g *Group) receive(bytes int) ([]byte, error) {
 	if bytes == 0 {
 		return data, nil
 	}
-	return data, g.call(func() error { return g.lib.Send(data) })
+	return data, g.call(func() error { return g.lib.Broadcast(data) })
 }
 
 // maxChunk is the length in bytes up to which a stream is sent as one message.

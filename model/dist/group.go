@@ -84,7 +84,7 @@ func Join(ctx context.Context, cancel context.CancelCauseFunc, c Config) (*Group
 func join(ctx context.Context, c Config) (*Group, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.JoinTimeout)
 	defer cancel()
-	m := libtorch.Meeting{
+	m := libtorch.Rendezvous{
 		Host: c.Host, Port: c.Port, Listener: -1, Rank: c.Rank, Size: c.WorldSize, JoinTimeout: c.JoinTimeout, Timeout: c.Timeout,
 	}
 	var err error
@@ -160,7 +160,7 @@ func (g *Group) exchange(s status) (sum status, counts []float64, err error) {
 		values[3] = 1
 	}
 	values[fields+g.Rank] = float64(s.count)
-	if err := g.call(func() error { return g.lib.Add(values) }); err != nil {
+	if err := g.call(func() error { return g.lib.AllReduce(values) }); err != nil {
 		return s, nil, err
 	}
 	g.stopping.Store(values[3] > 0)
@@ -205,12 +205,12 @@ func (g *Group) AllGather(number int) ([]int, error) {
 
 // AllReduce replaces the elements of tensors on one device by their sums over the ranks.
 func (g *Group) AllReduce(tensors []*tensor.Tensor) error {
-	return g.tensors(tensor.AddOver, tensors)
+	return g.tensors(tensor.AllReduce, tensors)
 }
 
 // BroadcastTensors replaces the elements of tensors by those of rank 0.
 func (g *Group) BroadcastTensors(tensors []*tensor.Tensor) error {
-	return g.tensors(tensor.SendOver, tensors)
+	return g.tensors(tensor.Broadcast, tensors)
 }
 
 func (g *Group) tensors(operation func(libtorch.Group, []*tensor.Tensor), tensors []*tensor.Tensor) error {

@@ -1,9 +1,9 @@
 #include "adamw.h"
+#include "binding.h"
 
 #include <ATen/Functions.h>
 #include <algorithm>
 #include <c10/core/GradMode.h>
-#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -12,13 +12,13 @@ namespace {
 constexpr double epsilon = 1e-8;
 constexpr int64_t chunk_elements = 1 << 16;
 
-// A stretch of rows of a weight.
+// A range of rows of a weight, or all of it.
 struct chunk {
   size_t weight;
-  int64_t row, rows;
+  int64_t row, rows; // rows < 0: all
   at::Tensor values, mean, square;
 
-  at::Tensor of(const at::Tensor &whole) const { return rows < 0 ? whole : whole.narrow(0, row, rows); }
+  at::Tensor of(const at::Tensor &all) const { return rows < 0 ? all : all.narrow(0, row, rows); }
 };
 
 double squared(const at::Tensor &x) {
@@ -26,20 +26,16 @@ double squared(const at::Tensor &x) {
   return norm * norm;
 }
 
-template <typename Body> int guarded(char **error, Body body) {
-  try {
+template <typename Operation> int without_gradients(char **error, Operation operation) {
+  return guarded(error, [&] {
     c10::AutoGradMode off(false);
-    body();
-    return 1;
-  } catch (const std::exception &e) {
-    *error = strdup(e.what());
-    return 0;
-  }
+    operation();
+  });
 }
 } // namespace
 
-// AdamW in libtorch's fused form: one pass over weights, gradients and moments, where
-// torch::optim::AdamW makes ten.
+// libtorch's fused AdamW: one pass over weights, gradients and moments instead of
+// torch::optim::AdamW's ten.
 struct genrec_adamw {
   double beta1, beta2, weight_decay;
   at::Tensor steps;
@@ -47,8 +43,8 @@ struct genrec_adamw {
   std::vector<std::vector<at::Tensor>> replicas, gradients; // by replica, by weight
   std::vector<std::vector<chunk>> parts;
 
-  // Whole weights for one thread; otherwise pieces that can be shared out evenly.
-  void cut(int count) {
+  // Whole weights for one part; otherwise chunks, assigned to balance the parts.
+  void split(int count) {
     parts.resize(count);
     std::vector<int64_t> load(count);
     for (size_t i = 0; i < weights.size(); i++) {
@@ -72,7 +68,7 @@ struct genrec_adamw {
 genrec_adamw *genrec_adamw_new(void **weights, int count, void **replicas, int replica_count, int parts, double beta1,
                                double beta2, double weight_decay, char **error) {
   auto optimizer = std::make_unique<genrec_adamw>();
-  const int made = guarded(error, [&] {
+  const int made = without_gradients(error, [&] {
     optimizer->beta1 = beta1;
     optimizer->beta2 = beta2;
     optimizer->weight_decay = weight_decay;
@@ -88,17 +84,16 @@ genrec_adamw *genrec_adamw_new(void **weights, int count, void **replicas, int r
       for (int i = 0; i < count; i++) replica.push_back(*static_cast<at::Tensor *>(replicas[r * count + i]));
       optimizer->replicas.push_back(std::move(replica));
     }
-    optimizer->cut(parts);
+    optimizer->split(parts);
   });
   return made ? optimizer.release() : nullptr;
 }
 
 void genrec_adamw_free(genrec_adamw *optimizer) { delete optimizer; }
 
-// Takes the gradients away from the replicas. A replica without any had no part of a
-// small batch.
-int genrec_adamw_begin(genrec_adamw *optimizer, int others, char **error) {
-  return guarded(error, [&] {
+// Takes the gradients from the replicas. A replica without gradients had no share of a small batch.
+int genrec_adamw_begin(genrec_adamw *optimizer, int distributed, char **error) {
+  return without_gradients(error, [&] {
     optimizer->gradients.clear();
     for (auto &replica : optimizer->replicas) {
       if (!replica[0].grad().defined()) continue;
@@ -111,7 +106,7 @@ int genrec_adamw_begin(genrec_adamw *optimizer, int others, char **error) {
       optimizer->gradients.push_back(std::move(gradients));
     }
     if (optimizer->gradients.empty()) {
-      if (!others) throw std::runtime_error("no gradients");
+      if (!distributed) throw std::runtime_error("no gradients");
       optimizer->gradients.emplace_back();
       for (const auto &weight : optimizer->weights) optimizer->gradients[0].push_back(at::zeros_like(weight));
     }
@@ -119,9 +114,9 @@ int genrec_adamw_begin(genrec_adamw *optimizer, int others, char **error) {
   });
 }
 
-// Sums a part's gradients over the replicas, in one order always, into the first.
-int genrec_adamw_gather(genrec_adamw *optimizer, int part, double *squared_norm, char **error) {
-  return guarded(error, [&] {
+// Sums a part's gradients into those of the first replica, always in the same order.
+int genrec_adamw_sum_gradients(genrec_adamw *optimizer, int part, double *squared_norm, char **error) {
+  return without_gradients(error, [&] {
     *squared_norm = 0;
     for (const auto &c : optimizer->parts[part]) {
       auto sum = c.of(optimizer->gradients[0][c.weight]);
@@ -131,15 +126,15 @@ int genrec_adamw_gather(genrec_adamw *optimizer, int part, double *squared_norm,
   });
 }
 
-int genrec_adamw_norm(genrec_adamw *optimizer, int part, double *squared_norm, char **error) {
-  return guarded(error, [&] {
+int genrec_adamw_squared_norm(genrec_adamw *optimizer, int part, double *squared_norm, char **error) {
+  return without_gradients(error, [&] {
     *squared_norm = 0;
     for (const auto &c : optimizer->parts[part]) *squared_norm += squared(c.of(optimizer->gradients[0][c.weight]));
   });
 }
 
 int genrec_adamw_apply(genrec_adamw *optimizer, int part, double rate, double scale, char **error) {
-  return guarded(error, [&] {
+  return without_gradients(error, [&] {
     std::vector<at::Tensor> values, gradients, means, squares;
     for (const auto &c : optimizer->parts[part]) {
       values.push_back(c.values);

@@ -1,7 +1,6 @@
 #include "cuda.h"
 
 #include <ATen/Functions.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <link.h>
@@ -14,8 +13,9 @@ namespace {
 
 constexpr auto bfloat16 = "_bfloat16", float32 = "_float32";
 
-// The folders of NVIDIA's libraries, which libtorch finds beside its own.
-std::vector<std::string> folders() {
+// Where libtorch's packages put NVIDIA's libraries: the linker's folders, libtorch's own, or that of
+// the pip package beside it.
+std::vector<std::string> library_folders() {
   void *libtorch = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
   link_map *map = nullptr;
   if (libtorch == nullptr || dlinfo(libtorch, RTLD_DI_LINKMAP, &map) != 0) return {""};
@@ -27,7 +27,7 @@ using cuda::find;
 
 void *open(const char *library) {
   std::string reasons;
-  for (const auto &folder : folders()) {
+  for (const auto &folder : library_folders()) {
     if (void *handle = dlopen((folder + library).c_str(), RTLD_NOW)) return handle;
     reasons += std::string(reasons.empty() ? "" : "; ") + dlerror();
   }
@@ -38,7 +38,7 @@ void check(int result, const char *what) {
   if (result != 0) throw std::runtime_error(std::string(what) + ": error " + std::to_string(result));
 }
 
-// NVRTC compiles a source to machine code.
+// NVRTC, which compiles a source to machine code.
 struct compiler {
   using program = void *;
   static constexpr auto library = "libnvrtc.so.13";
@@ -53,7 +53,7 @@ struct compiler {
 
   std::vector<char> operator()(const char *source, const std::string &architecture) {
     program p;
-    check(create(&p, source, "kernels.cu", 0, nullptr, nullptr), "read kernels.cu");
+    check(create(&p, source, "kernels.cu", 0, nullptr, nullptr), "load kernels.cu");
     const char *options[] = {architecture.c_str(), "--std=c++17"};
     const int result = compile(p, 2, options);
     size_t size = 0;
@@ -72,7 +72,7 @@ struct compiler {
   }
 };
 
-// The driver runs what was compiled.
+// The driver API, which loads and launches the machine code.
 struct driver {
   using module = void *;
   using kernel = void *;
@@ -89,13 +89,13 @@ struct kernels {
   std::unordered_map<std::string, driver::kernel> named;
 };
 
-kernels *all = nullptr; // set once, before any thread searches
+kernels *all = nullptr; // set once, before the first launch
 
 std::string architecture(const driver &gpu) {
   constexpr int major = 75, minor = 76; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
   int version[2];
-  check(gpu.attribute(&version[0], major, 0), "ask for the GPU's architecture");
-  check(gpu.attribute(&version[1], minor, 0), "ask for the GPU's architecture");
+  check(gpu.attribute(&version[0], major, 0), "read the GPU's compute capability");
+  check(gpu.attribute(&version[1], minor, 0), "read the GPU's compute capability");
   return "--gpu-architecture=sm_" + std::to_string(version[0]) + std::to_string(version[1]);
 }
 
@@ -112,10 +112,10 @@ void *look_up(const char *library, const char *name) {
 void compile(const char *source) {
   auto made = std::make_unique<kernels>();
   const auto binary = compiler()(source, architecture(made->gpu));
-  at::zeros({1}, at::kCUDA); // makes the GPU's context this thread's
+  at::zeros({1}, at::kCUDA); // makes the GPU's context current in this thread
   driver::module module;
   check(made->gpu.load(&module, binary.data()), "load the compiled kernels");
-  for (const auto name : {"log_sum_exp", "add_norm", "path_attention"}) {
+  for (const auto name : {"log_sum_exp", "add_norm", "tree_attention"}) {
     for (const auto type : {bfloat16, float32}) {
       const auto full = std::string(name) + type;
       check(made->gpu.get(&made->named[full], module, full.c_str()), full.c_str());
@@ -124,10 +124,7 @@ void compile(const char *source) {
   all = made.release();
 }
 
-bool compiled_for(const at::Tensor &x) {
-  return x.is_cuda() && all != nullptr && c10::InferenceMode::is_enabled() &&
-         (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat);
-}
+bool compiled() { return all != nullptr; }
 
 void launch(const std::string &name, const at::Tensor &x, unsigned blocks, unsigned threads, unsigned shared, void **arguments) {
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);

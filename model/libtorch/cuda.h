@@ -2,11 +2,11 @@
 #include <ATen/core/Tensor.h>
 #include <string>
 
-// What of CUDA libtorch does not offer, by functions that are looked up in its libraries
-// when it is loaded: neither its headers nor its libraries are needed to build.
+// The parts of CUDA that libtorch does not offer. Their functions are looked up in NVIDIA's and
+// libtorch's libraries at run time: neither headers nor libraries of CUDA are needed to build.
 namespace cuda {
 
-// Looks a function up in a library of NVIDIA's or libtorch's. Throws std::runtime_error.
+// Looks a function up in a library. Throws std::runtime_error.
 void *look_up(const char *library, const char *name);
 template <typename Function> Function *find(const char *library, const char *name) {
   return reinterpret_cast<Function *>(look_up(library, name));
@@ -15,11 +15,10 @@ template <typename Function> Function *find(const char *library, const char *nam
 // Compiles kernels.cu for the GPU. Throws std::runtime_error where it fails.
 void compile(const char *source);
 
-// Tells whether there are kernels for a tensor that needs no gradient.
-bool compiled_for(const at::Tensor &x);
+bool compiled();
 
-// Runs the kernel of that name for x's type in the current stream: blocks of that many
-// threads with so many bytes of shared memory.
+// Launches the kernel of that name for x's type (float32 or bfloat16) in the current stream: blocks
+// of that many threads with that many bytes of shared memory.
 void launch(const std::string &name, const at::Tensor &x, unsigned blocks, unsigned threads, unsigned shared, void **arguments);
 
 } // namespace cuda

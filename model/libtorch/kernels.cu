@@ -1,5 +1,5 @@
-// Kernels for what takes libtorch several passes over a GPU's memory. They are compiled
-// when the program starts, for the GPU that it finds, so they include nothing.
+// Kernels for operations that take libtorch several passes over a GPU's memory. NVRTC compiles them
+// at run time for the GPU at hand, so they include no headers.
 
 struct bfloat16 { unsigned short bits; };
 
@@ -9,7 +9,7 @@ __device__ float widen(float x) { return x; }
 __device__ float widen(bfloat16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
 
 __device__ void narrow(float x, float &to) { to = x; }
-__device__ void narrow(float x, bfloat16 &to) { // to the nearest, ties to even
+__device__ void narrow(float x, bfloat16 &to) { // round to nearest, ties to even
   const unsigned bits = __float_as_uint(x);
   to.bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
@@ -23,7 +23,7 @@ __device__ float warp_sum(float x) {
   return x;
 }
 
-// A sum of exponentials, as sum times exp(most).
+// A sum of exponentials, as sum * exp(most): it cannot overflow.
 struct exponentials {
   float most = -infinity(), sum = 0;
   __device__ void add(exponentials other) {
@@ -34,8 +34,7 @@ struct exponentials {
   }
 };
 
-// out (R) is the logarithm of the sum of the exponentials of each row of x (R, columns); a
-// block takes a row.
+// out (R) = log(sum(exp(x))) of each row of x (R, columns); one block per row.
 template <typename T> __device__ void log_sum_exp(const T *x, float *out, int columns) {
   constexpr int each = 16 / sizeof(T);
   const T *row = x + static_cast<long long>(blockIdx.x) * columns;
@@ -64,19 +63,19 @@ template <typename T> __device__ void log_sum_exp(const T *x, float *out, int co
   }
 }
 
-// out is the layer norm of x + block, all (rows, width); a warp takes a row, and the block
-// has shared memory for as many rows as it has warps. The width is a multiple of a pack.
+// out = layer_norm(x + sublayer), all (rows, width); one warp per row. A block has shared memory for
+// as many rows as it has warps. The width is a multiple of a pack.
 template <typename T>
-__device__ void add_norm(const T *x, const T *block, const T *weight, const T *bias, T *out, int rows, int width, float epsilon) {
+__device__ void add_norm(const T *x, const T *sublayer, const T *weight, const T *bias, T *out, int rows, int width, float epsilon) {
   extern __shared__ float sums[];
   constexpr int each = 16 / sizeof(T);
   const int lane = threadIdx.x % warp, place = threadIdx.x / warp;
   const int row = blockIdx.x * (blockDim.x / warp) + place;
   if (row >= rows) return;
   const int packs = width / each;
-  float *own = sums + place * width; // each number of all packs, then the next: no two lanes use one bank
+  float *own = sums + place * width; // [each][packs]: the lanes of a warp use different banks
   const auto *a = reinterpret_cast<const pack<T> *>(x + static_cast<long long>(row) * width);
-  const auto *b = reinterpret_cast<const pack<T> *>(block + static_cast<long long>(row) * width);
+  const auto *b = reinterpret_cast<const pack<T> *>(sublayer + static_cast<long long>(row) * width);
   float sum = 0;
   for (int i = lane; i < packs; i += warp) {
     const auto left = a[i], right = b[i];
@@ -106,28 +105,28 @@ __device__ void add_norm(const T *x, const T *block, const T *weight, const T *b
   }
 }
 
-// out (B, K, D) attends from x (B, K, D) to those of keys and values (B, T, D) for which the
-// mask (B, K, T) is 0: a few of the many, along a beam's path. A warp takes one of the heads
-// of one beam; a head is at most two warps wide.
+// out (B, K, D) is attention from query (B, K, D) to those of keys and values (B, T, D) for which
+// the mask (B, K, T) is 0: the few of all tokens that are a beam's ancestors. One warp per head of a
+// beam; a head is at most two warps wide. Softmax is computed online (as in FlashAttention).
 template <typename T>
-__device__ void path_attention(const T *x, const T *keys, const T *values, const T *mask, T *out, int all, int beams, int tokens, int heads, int width) {
+__device__ void tree_attention(const T *query, const T *keys, const T *values, const T *mask, T *out, int all, int beams, int tokens, int heads, int width) {
   constexpr int most = 2; // loops over it are unrolled, so that arrays stay in registers
   const int lane = threadIdx.x % warp;
   const int number = blockIdx.x * (blockDim.x / warp) + threadIdx.x / warp;
   if (number >= all) return;
-  const int head = number % heads, beam = number / heads, request = beam / beams;
+  const int head = number % heads, beam = number / heads, row = beam / beams;
   const long long stride = static_cast<long long>(heads) * width;
-  const T *query = x + beam * stride + head * width;
+  const T *own = query + beam * stride + head * width;
   float q[most], sum[most] = {};
   const float scale = rsqrtf(width);
 #pragma unroll
-  for (int i = 0; i < most; i++) q[i] = lane + i * warp < width ? widen(query[lane + i * warp]) * scale : 0;
+  for (int i = 0; i < most; i++) q[i] = lane + i * warp < width ? widen(own[lane + i * warp]) * scale : 0;
 
   float highest = -infinity(), total = 0;
   for (int from = 0; from < tokens; from += warp) {
-    const bool seen = from + lane < tokens && widen(mask[static_cast<long long>(beam) * tokens + from + lane]) == 0;
-    for (unsigned path = __ballot_sync(~0u, seen); path != 0; path &= path - 1) {
-      const long long at = (static_cast<long long>(request) * tokens + from + __ffs(path) - 1) * stride + head * width;
+    const bool visible = from + lane < tokens && widen(mask[static_cast<long long>(beam) * tokens + from + lane]) == 0;
+    for (unsigned path = __ballot_sync(~0u, visible); path != 0; path &= path - 1) {
+      const long long at = (static_cast<long long>(row) * tokens + from + __ffs(path) - 1) * stride + head * width;
       float score = 0;
 #pragma unroll
       for (int i = 0; i < most; i++) score += lane + i * warp < width ? q[i] * widen(keys[at + lane + i * warp]) : 0;
@@ -151,13 +150,13 @@ __device__ void path_attention(const T *x, const T *keys, const T *values, const
   extern "C" __global__ void log_sum_exp_##suffix(const T *x, float *out, int columns) {                               \
     log_sum_exp(x, out, columns);                                                                                      \
   }                                                                                                                    \
-  extern "C" __global__ void add_norm_##suffix(const T *x, const T *block, const T *weight, const T *bias, T *out,     \
+  extern "C" __global__ void add_norm_##suffix(const T *x, const T *sublayer, const T *weight, const T *bias, T *out,  \
                                                int rows, int width, float epsilon) {                                   \
-    add_norm(x, block, weight, bias, out, rows, width, epsilon);                                                       \
+    add_norm(x, sublayer, weight, bias, out, rows, width, epsilon);                                                    \
   }                                                                                                                    \
-  extern "C" __global__ void path_attention_##suffix(const T *x, const T *keys, const T *values, const T *mask,        \
+  extern "C" __global__ void tree_attention_##suffix(const T *query, const T *keys, const T *values, const T *mask,    \
                                                      T *out, int all, int beams, int tokens, int heads, int width) {   \
-    path_attention(x, keys, values, mask, out, all, beams, tokens, heads, width);                                      \
+    tree_attention(query, keys, values, mask, out, all, beams, tokens, heads, width);                                  \
   }
 
 KERNELS(float, float32)

@@ -1,6 +1,10 @@
-// Package libtorch adds to gotch what gotch does not bind, or binds wrongly: the
-// random seed, the gradient mode, the GELU, what a search is made of, threads and streams,
-// and loading the CUDA kernels.
+// Package libtorch adds to gotch what gotch does not bind, or binds wrongly. Its C++ files hold one
+// subject each: attention with libtorch's operations; layers of a transformer fused for a CPU, with
+// vectorized loops (simd) and a step of the beam search (beams); CUDA kernels (kernels.cu), how they
+// are compiled and launched (cuda), and CUDA graphs; the optimizer (adamw); process groups; and the
+// runtime: seeds, modes, threads, streams and loading CUDA.
+//
+// Functions take and return handles on tensors as unsafe.Pointer; package tensor wraps them.
 package libtorch
 
 /*
@@ -8,7 +12,7 @@ package libtorch
 #cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -ldl
 #include <malloc.h>
 #include <stdlib.h>
-#include "libtorch.h"
+#include "runtime.h"
 */
 import "C"
 
@@ -26,105 +30,85 @@ import (
 // Seed sets the seed of libtorch's random generators on every device.
 func Seed(seed int64) { C.genrec_manual_seed(C.int64_t(seed)) }
 
-// SetGradients turns the recording of gradients on or off for the calling OS
-// thread and returns the mode before. gotch's own function misreads that mode.
-func SetGradients(enabled bool) (before bool) {
-	var flag C.int
-	if enabled {
-		flag = 1
-	}
-	return C.genrec_set_gradients(flag) != 0
-}
+// SetGradients turns gradient recording of the calling OS thread on or off and returns the previous
+// mode, which gotch's own function misreads.
+func SetGradients(enabled bool) (before bool) { return C.genrec_set_gradients(flag(enabled)) != 0 }
 
-// Inference lets the calling OS thread compute without what gradients need, until the
-// function that it returns is called in that thread. Tensors made meanwhile are good for
-// nothing else.
+// Inference puts the calling OS thread into inference mode until leave is called in that thread.
+// Tensors made in this mode can never take part in gradients.
 func Inference() (leave func()) {
 	mode := C.genrec_enter_inference()
 	return func() { C.genrec_leave_inference(mode) }
 }
 
-// Gelu is the exact Gaussian error linear unit of a tensor, as a new one. gotch's
-// own binding leaks memory with every call.
+// Gelu is the exact Gaussian error linear unit. gotch's binding leaks memory with every call.
 func Gelu(x unsafe.Pointer) (unsafe.Pointer, error) {
 	var message *C.char
 	return result(C.genrec_gelu(x, &message), message)
 }
 
-// SetBFloat16 turns on or off, for the calling OS thread, that matrix products and
-// attention on a device are computed in bfloat16 from float32 weights, as PyTorch's
-// autocast does.
+// SetBFloat16 turns autocast to bfloat16 on or off for the calling OS thread and a device: matrix
+// products and attention are computed in bfloat16 from float32 weights.
 func SetBFloat16(device gotch.Device, enabled bool) {
-	var cuda, on C.int
-	if device.IsCuda() {
-		cuda = 1
-	}
-	if enabled {
-		on = 1
-	}
-	C.genrec_set_bfloat16(cuda, on)
+	C.genrec_set_bfloat16(flag(device.IsCuda()), flag(enabled))
 }
 
-// UseThreads makes that many threads share an operation of the calling OS thread.
+// UseThreads sets how many threads run an operation of the calling OS thread.
 func UseThreads(count int) error {
 	if C.genrec_use_threads(C.int(count)) == 0 {
-		return fmt.Errorf("libtorch's OpenMP cannot be told to use %d threads", count)
+		return fmt.Errorf("set the threads of libtorch's OpenMP to %d: function not found", count)
 	}
 	return nil
 }
 
-// UseOwnStream gives the calling OS thread a stream of the GPU to itself, so that neither
-// its copies nor its kernels wait for those of other threads.
+// UseOwnStream gives the calling OS thread a CUDA stream of its own, so that its copies and kernels do
+// not wait for those of other threads.
 func UseOwnStream() error {
 	var message *C.char
-	if C.genrec_own_stream(&message) == 0 {
-		return fmt.Errorf("take a stream of the GPU: %w", take(message))
+	if C.genrec_use_own_stream(&message) == 0 {
+		return fmt.Errorf("get a CUDA stream: %w", take(message))
 	}
 	return nil
 }
 
-// GPUMemory is what libtorch has of a GPU's memory in this process, in bytes: allocated by
-// tensors, and reserved for them, which is never less.
+// GPUMemory returns how many bytes of a GPU's memory libtorch's allocator holds in this process:
+// allocated to tensors, and reserved, which is never less.
 func GPUMemory(device int) (allocated, reserved int64, err error) {
 	var message *C.char
 	if C.genrec_gpu_memory(C.int(device), (*C.int64_t)(&allocated), (*C.int64_t)(&reserved), &message) == 0 {
-		return 0, 0, fmt.Errorf("ask for the memory of GPU %d: %w", device, take(message))
+		return 0, 0, fmt.Errorf("read the memory of GPU %d: %w", device, take(message))
 	}
 	return allocated, reserved, nil
 }
 
-// DropoutMask is a float32 tensor on the CPU of zeros, a share of the elements, and
-// 1/(1-share). The state is the random stream's, which moves on.
-func DropoutMask(shape []int64, share float64, state *uint64) (unsafe.Pointer, error) {
+// DropoutMask is a float32 tensor on the CPU whose elements are 0 with probability p, and 1/(1-p)
+// otherwise. It advances the state of the random stream.
+func DropoutMask(shape []int64, p float64, state *uint64) (unsafe.Pointer, error) {
 	var message *C.char
-	mask := C.genrec_dropout_mask((*C.int64_t)(&shape[0]), C.int(len(shape)), C.double(share), (*C.uint64_t)(state), &message)
-	if mask == nil {
-		return nil, take(message)
-	}
-	return mask, nil
+	return result(C.genrec_dropout_mask((*C.int64_t)(&shape[0]), C.int(len(shape)), C.double(p), (*C.uint64_t)(state), &message), message)
 }
 
-// Where an operation takes new memory from the system and gives it back, as glibc does with
-// large pieces, most of a search's time may go to the kernel, which clears each page.
+// By default glibc maps and unmaps each large allocation, and the kernel clearing pages can take most
+// of the time of a beam search.
 func init() {
 	const keep = 1 << 30
 	C.mallopt(C.M_MMAP_THRESHOLD, keep)
 	C.mallopt(C.M_TRIM_THRESHOLD, keep)
 }
 
-// ReleaseMemory gives freed memory back to the system. Tensors of ever other sizes
-// leave gaps that glibc keeps otherwise.
+// ReleaseMemory returns freed memory to the system. Tensors of varying sizes fragment the heap, which
+// glibc keeps otherwise.
 func ReleaseMemory() { C.malloc_trim(0) }
 
-// LoadCUDA brings libtorch's CUDA kernels into the process, which is linked
-// against the CPU libraries alone so that one binary runs with and without a GPU.
-// The error says why there is no GPU to use.
+// LoadCUDA loads libtorch's CUDA libraries and compiles the kernels of this package. The process is
+// linked against the CPU libraries only, so that one binary runs with and without a GPU. The error
+// says why no GPU can be used.
 var LoadCUDA = sync.OnceValue(func() error {
 	const driver = "/dev/nvidiactl"
 	if _, err := os.Stat(driver); err != nil {
-		return fmt.Errorf("look for an NVIDIA driver: %w", err)
+		return fmt.Errorf("find an NVIDIA driver: %w", err)
 	}
-	// Searches come in ever other sizes, which segments of fixed size hold badly.
+	// Batches vary in size, which fragments segments of fixed size.
 	const allocator = "PYTORCH_CUDA_ALLOC_CONF"
 	if os.Getenv(allocator) == "" {
 		if err := os.Setenv(allocator, "expandable_segments:True"); err != nil {
@@ -143,7 +127,7 @@ var LoadCUDA = sync.OnceValue(func() error {
 		return errors.New("libtorch finds no usable GPU")
 	}
 	if err := compileKernels(); err != nil {
-		slog.Warn("recommending takes longer on this GPU", "cause", err)
+		slog.Warn("no CUDA kernels: inference on this GPU is slower", "err", err)
 	}
 	return nil
 })

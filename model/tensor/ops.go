@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/sugarme/gotch"
@@ -9,10 +10,49 @@ import (
 	"genrec/model/libtorch"
 )
 
+// Scope runs operations on one device and owns their results until Free, since the garbage collector
+// does not see libtorch's memory.
+type Scope struct {
+	// Device is where tensors are made.
+	Device  gotch.Device
+	results []*Tensor
+}
+
+func (s *Scope) own(t *Tensor) *Tensor {
+	s.results = append(s.results, t)
+	return t
+}
+
+// Free drops all results except those in keep, which the scope still owns.
+func (s *Scope) Free(keep ...*Tensor) { s.FreeSince(0, keep...) }
+
+// Mark is the number of results so far, for FreeSince.
+func (s *Scope) Mark() int { return len(s.results) }
+
+// FreeSince is Free for the results since a mark. Backward does not need the handles.
+func (s *Scope) FreeSince(mark int, keep ...*Tensor) {
+	kept := s.results[:mark]
+	for _, t := range s.results[mark:] {
+		if slices.Contains(keep, t) {
+			kept = append(kept, t)
+		} else {
+			t.Drop()
+		}
+	}
+	clear(s.results[len(kept):])
+	s.results = kept
+}
+
+// Give moves results to another scope.
+func (s *Scope) Give(to *Scope, results ...*Tensor) {
+	s.results = slices.DeleteFunc(s.results, func(t *Tensor) bool { return slices.Contains(results, t) })
+	to.results = append(to.results, results...)
+}
+
 // run is call with the result owned by the scope.
 func (s *Scope) run(operation func(out *lib.Ctensor)) *Tensor { return s.own(call(operation)) }
 
-// made takes the result of a call that goes past gotch.
+// made owns the result of a call to package libtorch.
 func (s *Scope) made(t unsafe.Pointer, err error) *Tensor {
 	raise(err)
 	return s.own(handle(lib.Ctensor(t)))
@@ -20,7 +60,7 @@ func (s *Scope) made(t unsafe.Pointer, err error) *Tensor {
 
 func pointer(t *Tensor) unsafe.Pointer { return unsafe.Pointer(t.c) }
 
-// Handle is the tensor as functions of package libtorch take it.
+// Handle is the tensor as an argument for package libtorch.
 func (t *Tensor) Handle() unsafe.Pointer { return pointer(t) }
 
 // Linear is x·weightᵀ + bias; bias may be None.
@@ -35,52 +75,58 @@ func (s *Scope) LayerNorm(x, weight, bias *Tensor, width int64, epsilon float64)
 	})
 }
 
-// Embedding looks up rows; rows of the padding index get no gradient (-1: none).
+// Embedding looks up rows of a table (R, D) by ids (...): (..., D). The row of the padding index gets
+// no gradient; -1 is no row.
 func (s *Scope) Embedding(table, ids *Tensor, padding int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgEmbedding(out, table.c, ids.c, padding, 0, 0) })
 }
 
-// Dropout zeroes a share of the elements and scales up the rest. On a CPU, the stream
-// of random numbers is that of state; elsewhere it is libtorch's.
-func (s *Scope) Dropout(x *Tensor, share float64, state *uint64) *Tensor {
+// Dropout zeroes elements with probability p and scales up the rest. On a CPU it draws from the random
+// stream of state, on a GPU from libtorch's generator.
+func (s *Scope) Dropout(x *Tensor, p float64, state *uint64) *Tensor {
 	if s.Device.IsCuda() {
-		return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, share, 1) })
+		return s.run(func(out *lib.Ctensor) { lib.AtgDropout(out, x.c, p, 1) })
 	}
-	return s.Multiply(x, s.made(libtorch.DropoutMask(x.Shape(), share, state)))
+	return s.Multiply(x, s.made(libtorch.DropoutMask(x.Shape(), p, state)))
 }
 
 // Gelu is the exact Gaussian error linear unit.
 func (s *Scope) Gelu(x *Tensor) *Tensor { return s.made(libtorch.Gelu(pointer(x))) }
 
-// Attention is softmax(x·keysᵀ/√width + mask)·values for each of the heads that the last
-// dimension of x (B, T, D), keys and values (B, S, D) is cut into: (B, T, D). The mask is None
-// or broadcasts to (B, H, T, S); causal hides later positions; dropout zeroes a share of the
-// probabilities.
-func (s *Scope) Attention(x, keys, values, mask *Tensor, heads int64, dropout float64, causal bool) *Tensor {
-	return s.made(libtorch.Attention(pointer(x), pointer(keys), pointer(values), pointer(mask), heads, dropout, causal))
+// Attention is softmax(query·keysᵀ/√width + mask)·values for each of the heads that the last
+// dimension is split into: query (B, T, D), keys and values (B, S, D), result (B, T, D). The mask is
+// None, or broadcasts to (B, H, T, S); causal hides later positions; dropout is the probability that
+// an attention weight is zeroed.
+func (s *Scope) Attention(query, keys, values, mask *Tensor, heads int64, dropout float64, causal bool) *Tensor {
+	return s.made(libtorch.Attention(pointer(query), pointer(keys), pointer(values), pointer(mask), heads, dropout, causal))
 }
 
-// PackedAttention is Attention, without gradients, to keys and values (N, D) that stand one
-// request after the other from starts (B+1) of Int32, the longest as long as given. x stands
-// like them, or is (B, T, D).
-func (s *Scope) PackedAttention(x, keys, values, starts *Tensor, longest, heads int64) *Tensor {
-	return s.made(libtorch.PackedAttention(pointer(x), pointer(keys), pointer(values), pointer(starts), longest, heads))
+// PackedAttention is Attention over rows without padding, for inference: keys and values (N, D) hold
+// one row after the other, which begin at cuSeqlens (B+1) of Int32 and are at most maxLength long. The
+// query is packed likewise, or (B, T, D); the result has its shape.
+func (s *Scope) PackedAttention(query, keys, values, cuSeqlens *Tensor, maxLength, heads int64) *Tensor {
+	return s.made(libtorch.PackedAttention(pointer(query), pointer(keys), pointer(values), pointer(cuSeqlens), maxLength, heads))
 }
 
-// PathAttention is Attention, without gradients, from x (B, K, D) to keys and values
-// (B, T, D), of which the mask (B, 1, K, T) hides most.
-func (s *Scope) PathAttention(x, keys, values, mask *Tensor, heads int64) *Tensor {
-	return s.made(libtorch.PathAttention(pointer(x), pointer(keys), pointer(values), pointer(mask), heads))
+// AddNorm is the layer norm of x + sublayer, both (..., D).
+func (s *Scope) AddNorm(x, sublayer, weight, bias *Tensor, width int64, epsilon float64) *Tensor {
+	sum := call(func(out *lib.Ctensor) { lib.AtgAdd(out, x.c, sublayer.c) })
+	defer sum.Drop()
+	return s.LayerNorm(sum, weight, bias, width, epsilon)
 }
 
-// AddNorm is the LayerNorm of x + block.
-func (s *Scope) AddNorm(x, block, weight, bias *Tensor, epsilon float64) *Tensor {
-	return s.made(libtorch.AddNorm(pointer(x), pointer(block), pointer(weight), pointer(bias), epsilon))
-}
-
-// LogProbs are the log-probabilities of some columns (R, A) of logits (R, V), as float32.
+// LogProbs returns the log-probabilities of some columns (R, A) of logits (R, V), as float32.
 func (s *Scope) LogProbs(logits, columns *Tensor) *Tensor {
-	return s.made(libtorch.LogProbs(pointer(logits), pointer(columns)))
+	all := logSoftmax(logits)
+	defer all.Drop()
+	return s.Gather(all, 1, columns)
+}
+
+// LogSoftmax is the log-probability over the last dimension, as float32.
+func (s *Scope) LogSoftmax(x *Tensor) *Tensor { return s.own(logSoftmax(x)) }
+
+func logSoftmax(x *Tensor) *Tensor {
+	return call(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, gotch.Float.CInt()) })
 }
 
 // Add is a + b, broadcasting.
@@ -93,7 +139,7 @@ func (s *Scope) Multiply(a, b *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgMul(out, a.c, b.c) })
 }
 
-// Sum adds up along a dimension, which goes away.
+// Sum adds up along a dimension, which it removes.
 func (s *Scope) Sum(x *Tensor, dim int64) *Tensor {
 	kind := lib.AtScalarType(x.c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgSumDimIntlist(out, x.c, []int64{dim}, 1, 0, kind) })
@@ -104,28 +150,28 @@ func (s *Scope) Scale(x *Tensor, factor float64) *Tensor {
 	return s.scalar(factor, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMulScalar(out, x.c, c) })
 }
 
-// Plus is integers plus a number.
-func (s *Scope) Plus(x *Tensor, number int64) *Tensor {
+// AddInt is integers plus a number.
+func (s *Scope) AddInt(x *Tensor, number int64) *Tensor {
 	c := lib.AtsInt(number)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgAddScalar(out, x.c, c) })
 }
 
-// AtLeastZero is x with 0 in place of negative integers.
-func (s *Scope) AtLeastZero(x *Tensor) *Tensor {
+// ClampNegative replaces negative integers by 0.
+func (s *Scope) ClampNegative(x *Tensor) *Tensor {
 	c := lib.AtsInt(0)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgClampMin(out, x.c, c) })
 }
 
-// SumOfRows looks up rows of a table (R, D) by ids (N) and sums them by segments, weighted by
-// weights (N) of the table's kind: (B, D). The segments begin at starts (B+1), the end of the
-// last among them. It is for inference alone.
-func (s *Scope) SumOfRows(table, ids, starts, weights *Tensor) *Tensor {
+// EmbeddingBag looks up rows of a table (R, D) by ids (N) and sums them by segments, weighted by
+// weights (N) of the table's kind: (B, D). Segments begin at offsets (B+1), which include the end of
+// the last one. It is for inference only.
+func (s *Scope) EmbeddingBag(table, ids, offsets, weights *Tensor) *Tensor {
 	const sum = 0
-	var out [4]lib.Ctensor // libtorch stores further results behind the first
+	var out [4]lib.Ctensor // the operation stores four results
 	bag := s.run(func(first *lib.Ctensor) {
-		lib.AtgEmbeddingBag(&out[0], table.c, ids.c, starts.c, 0, sum, 0, weights.c, 1)
+		lib.AtgEmbeddingBag(&out[0], table.c, ids.c, offsets.c, 0, sum, 0, weights.c, 1)
 		*first = out[0]
 	})
 	for _, further := range out[1:] {
@@ -134,34 +180,34 @@ func (s *Scope) SumOfRows(table, ids, starts, weights *Tensor) *Tensor {
 	return bag
 }
 
-// Times is integers times a number.
-func (s *Scope) Times(x *Tensor, factor int64) *Tensor {
+// MultiplyInt is integers times a number.
+func (s *Scope) MultiplyInt(x *Tensor, factor int64) *Tensor {
 	c := lib.AtsInt(factor)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgMulScalar(out, x.c, c) })
 }
 
-// AtLeast says where x is not below a limit.
-func (s *Scope) AtLeast(x *Tensor, limit int64) *Tensor {
+// GreaterEqual is x >= limit.
+func (s *Scope) GreaterEqual(x *Tensor, limit int64) *Tensor {
 	c := lib.AtsInt(limit)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgGe(out, x.c, c) })
 }
 
-// Equals says where x is a number.
-func (s *Scope) Equals(x *Tensor, number int64) *Tensor {
+// Equal is x == number.
+func (s *Scope) Equal(x *Tensor, number int64) *Tensor {
 	c := lib.AtsInt(number)
 	defer lib.AtsFree(c)
 	return s.run(func(out *lib.Ctensor) { lib.AtgEq(out, x.c, c) })
 }
 
-// Not negates truth values.
+// Not negates booleans.
 func (s *Scope) Not(x *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgLogicalNot(out, x.c) })
 }
 
-// Fill is x with one value where mask, which broadcasts, is true.
-func (s *Scope) Fill(x, mask *Tensor, value float64) *Tensor {
+// MaskedFill is x with a value where mask, which broadcasts, is true.
+func (s *Scope) MaskedFill(x, mask *Tensor, value float64) *Tensor {
 	return s.scalar(value, func(out *lib.Ctensor, c lib.Cscalar) { lib.AtgMaskedFill(out, x.c, mask.c, c) })
 }
 
@@ -180,12 +226,12 @@ func (s *Scope) scalar(value float64, operation func(*lib.Ctensor, lib.Cscalar))
 	return t
 }
 
-// View reads x in another shape without a copy.
+// View is x in another shape, without a copy.
 func (s *Scope) View(x *Tensor, shape ...int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgView(out, x.c, shape, len(shape)) })
 }
 
-// Reshape is View that copies where it has to.
+// Reshape is View, with a copy where it is needed.
 func (s *Scope) Reshape(x *Tensor, shape ...int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgReshape(out, x.c, shape, len(shape)) })
 }
@@ -195,7 +241,7 @@ func (s *Scope) Expand(x *Tensor, shape ...int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgExpand(out, x.c, shape, len(shape), 0) })
 }
 
-// Select takes one index of a dimension, which goes away.
+// Select takes one index of a dimension, which it removes.
 func (s *Scope) Select(x *Tensor, dim, index int64) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgSelect(out, x.c, dim, index) })
 }
@@ -210,12 +256,12 @@ func (s *Scope) IndexSelect(x *Tensor, dim int64, index *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgIndexSelect(out, x.c, dim, index.c) })
 }
 
-// Gather takes, along a dimension, the element that index names at each place.
+// Gather takes elements along a dimension by their index.
 func (s *Scope) Gather(x *Tensor, dim int64, index *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgGather(out, x.c, dim, index.c, 0) })
 }
 
-// Cat joins tensors along a dimension.
+// Cat concatenates tensors along a dimension.
 func (s *Scope) Cat(dim int64, tensors ...*Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgCat(out, handles(tensors), len(tensors), dim) })
 }
@@ -228,27 +274,30 @@ func handles(tensors []*Tensor) []lib.Ctensor {
 	return all
 }
 
-// TopK returns the k largest elements of the last dimension, largest first, and
-// their indices.
+// TopK returns the k largest elements of the last dimension, largest first, and their indices.
 func (s *Scope) TopK(x *Tensor, k int64) (values, indices *Tensor) {
-	var pair [2]lib.Ctensor // libtorch stores the second result behind the first
-	values = s.run(func(out *lib.Ctensor) {
+	values, indices = topK(x, k)
+	return s.own(values), s.own(indices)
+}
+
+// TopIndices returns the indices of the k largest elements of the last dimension, largest first.
+func (s *Scope) TopIndices(x *Tensor, k int64) *Tensor {
+	values, indices := topK(x, k)
+	values.Drop()
+	return s.own(indices)
+}
+
+func topK(x *Tensor, k int64) (values, indices *Tensor) {
+	var pair [2]lib.Ctensor // the operation stores two results
+	values = call(func(out *lib.Ctensor) {
 		lib.AtgTopk(&pair[0], x.c, k, -1, 1, 1)
 		*out = pair[0]
 	})
-	return values, s.own(handle(pair[1]))
+	return values, handle(pair[1])
 }
 
-// Largest returns the indices of the k largest elements of each row of x (R, N), largest first.
-func (s *Scope) Largest(x *Tensor, k int64) *Tensor { return s.made(libtorch.Largest(pointer(x), k)) }
-
-// LogSoftmax is the log-probability over the last dimension.
-func (s *Scope) LogSoftmax(x *Tensor) *Tensor {
-	return s.run(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, gotch.Float.CInt()) })
-}
-
-// CrossEntropy is the sum over the labels that are not ignored, in nats: logits
-// (N, V), labels (N).
+// CrossEntropy is the cross-entropy of labels (N) under logits (N, V), summed over the labels that are
+// not ignored, in nats.
 func (s *Scope) CrossEntropy(logits, labels *Tensor, ignored int64) *Tensor {
 	const sum = 2
 	return s.run(func(out *lib.Ctensor) {

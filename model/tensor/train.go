@@ -26,17 +26,17 @@ func (t *Tensor) SetInts(data []int64) { setElements(t, data, gotch.Int64) }
 func (t *Tensor) SetFloats(data []float32) { setElements(t, data, gotch.Float) }
 
 func setElements[E int64 | float32](t *Tensor, data []E, kind gotch.DType) {
-	near := upload(data, kind, gotch.CPU, []int64{int64(len(data))})
-	defer near.Drop()
-	t.Set(near)
+	onCPU := upload(data, kind, gotch.CPU, []int64{int64(len(data))})
+	defer onCPU.Drop()
+	t.Set(onCPU)
 }
 
-// Alias is another handle on the elements of a weight, with a gradient of its own.
+// Alias shares the elements of a weight, but not its gradient.
 func (t *Tensor) Alias() *Tensor {
 	return call(func(out *lib.Ctensor) { lib.AtgDetach(out, t.c) })
 }
 
-// RequireGrad says whether gradients are recorded for a weight.
+// RequireGrad turns gradients of a weight on or off.
 func (t *Tensor) RequireGrad(required bool) {
 	var flag int32
 	if required {
@@ -45,7 +45,7 @@ func (t *Tensor) RequireGrad(required bool) {
 	inPlace(func(out *lib.Ctensor) { lib.AtgSetRequiresGrad(out, t.c, flag) })
 }
 
-// Grad is the gradient of a weight; it may be undefined.
+// Grad is the gradient of a weight, which may be undefined.
 func (s *Scope) Grad(weight *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgGrad(out, weight.c) })
 }
@@ -56,16 +56,15 @@ func (t *Tensor) Backward() {
 	check()
 }
 
-// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2017), cut into
-// parts for as many threads. A step is Begin, then Gather of every part, then Apply of
-// every part.
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2017), split into parts, which
+// different threads may run. A step is Begin, then SumGradients of every part, then Apply of every
+// part. In distributed training, an AllReduce of Gradients follows SumGradients.
 type AdamW struct {
 	optimizer libtorch.AdamW
 	weights   int
 }
 
-// NewAdamW makes an optimizer of the given weights, whose gradients are the sums of
-// those of the replicas.
+// NewAdamW makes an optimizer of weights whose gradients are the sums of those of their replicas.
 func NewAdamW(weights []*Tensor, replicas [][]*Tensor, parts int, beta1, beta2, weightDecay float64) *AdamW {
 	optimizer, err := libtorch.NewAdamW(pointers(weights), pointers(slices.Concat(replicas...)), parts, beta1, beta2, weightDecay)
 	raise(err)
@@ -80,17 +79,17 @@ func pointers(tensors []*Tensor) []unsafe.Pointer {
 	return all
 }
 
-// Begin takes the gradients from the replicas. There may be none if others' are to be added.
-func (a *AdamW) Begin(others bool) { raise(a.optimizer.Begin(others)) }
+// Begin takes the gradients from the replicas. If distributed, there may be none.
+func (a *AdamW) Begin(distributed bool) { raise(a.optimizer.Begin(distributed)) }
 
-// Gather sums the gradients of a part and returns the square of their norm.
-func (a *AdamW) Gather(part int) float64 {
-	squared, err := a.optimizer.Gather(part)
+// SumGradients sums the gradients of a part over the replicas and returns their squared norm.
+func (a *AdamW) SumGradients(part int) float64 {
+	squared, err := a.optimizer.SumGradients(part)
 	raise(err)
 	return squared
 }
 
-// Gradients lists what was gathered for each weight.
+// Gradients lists the summed gradient of each weight.
 func (a *AdamW) Gradients(s *Scope) []*Tensor {
 	all := make([]*Tensor, a.weights)
 	for i := range all {
@@ -99,14 +98,14 @@ func (a *AdamW) Gradients(s *Scope) []*Tensor {
 	return all
 }
 
-// Norm returns the square of the norm of a part's gradients, if others were added to them.
-func (a *AdamW) Norm(part int) float64 {
-	squared, err := a.optimizer.Norm(part)
+// SquaredNorm returns the squared norm of a part's gradients, after an all-reduce.
+func (a *AdamW) SquaredNorm(part int) float64 {
+	squared, err := a.optimizer.SquaredNorm(part)
 	raise(err)
 	return squared
 }
 
-// Apply updates the weights of a part by their gradients times scale.
+// Apply updates the weights of a part by their gradients times scale, at a learning rate.
 func (a *AdamW) Apply(part int, rate, scale float64) { raise(a.optimizer.Apply(part, rate, scale)) }
 
 // Moments lists for each weight the running means of the gradient and of its square.
@@ -119,8 +118,14 @@ func (a *AdamW) Moments(s *Scope) (means, squares []*Tensor) {
 	return means, squares
 }
 
-// SetSteps says how many steps the moments have seen.
+// SetSteps sets the number of steps in the moments.
 func (a *AdamW) SetSteps(steps int) { a.optimizer.SetSteps(steps) }
 
 // Drop frees the optimizer's state.
 func (a *AdamW) Drop() { a.optimizer.Free() }
+
+// AllReduce replaces the elements of tensors on one device by their sums over the ranks of a group.
+func AllReduce(g libtorch.Group, tensors []*Tensor) { raise(g.AllReduceTensors(pointers(tensors))) }
+
+// Broadcast replaces the elements of tensors by those of rank 0.
+func Broadcast(g libtorch.Group, tensors []*Tensor) { raise(g.BroadcastTensors(pointers(tensors))) }
