@@ -21,40 +21,38 @@ const (
 	DefaultRefreshRate   = 200
 	DefaultActiveFor     = 7 * 24 * time.Hour
 
-	defaultRestoreEvery = 5 * time.Second // as long as readers remember what they have read
+	defaultRestoreEvery = 5 * time.Second // the time for which readers cache
 )
 
-// Config configures a Worker. Every field but Kafka may be left zero and then
-// takes its default.
+// Config configures a Worker. A zero field, except Kafka and RefreshRate, selects its default.
 type Config struct {
-	Kafka  stream.Cluster
-	Topics stream.Topics
-	Group  string // Kafka consumer group
-	// LatencyTarget is how long a user should wait who comes while a batch is generated:
-	// batches have as many users as take half of it. Longer does more users a second.
+	Kafka  stream.Cluster // required
+	Topics stream.Topics  // of refreshes and dead letters
+	Group  string         // Kafka consumer group
+	// LatencyTarget is the maximum wait of a user who arrives while a batch is generated: batches
+	// are sized to take half of it. A larger target increases throughput.
 	LatencyTarget time.Duration
-	MaxBatch      int           // users generated together even if more would do, which bounds the memory
-	MaxPending    int           // waiting users at which reading pauses: larger coalesces more under overload, and takes memory
-	PollModels    time.Duration // between looks for new model versions
-	// RefreshRate is how many users a second get new recommendations after a change of
-	// models without having done anything, if they did something in the last ActiveFor; 0:
-	// none do. DefaultRefreshRate is for programs to offer.
+	MaxBatch      int           // maximum users per batch; bounds memory
+	MaxPending    int           // waiting users at which fetching pauses; a larger queue coalesces more under overload but uses more memory
+	PollModels    time.Duration // interval between polls for new model versions
+	// RefreshRate is the rate of the background refresh after a change of the serving set, in users
+	// per second; 0 disables it. Programs should offer DefaultRefreshRate.
 	RefreshRate int
-	ActiveFor   time.Duration
-	OnWritten   func(Written)        // one call at a time, nil: none; writing waits for it, so it must be quick
+	ActiveFor   time.Duration        // background refreshes include users with events in this period
+	OnWritten   func(Written)        // called for each written list, one call at a time; must not block, because writing waits for it
 	Tracing     trace.TracerProvider // nil: no spans
-	Logger      *slog.Logger
+	Logger      *slog.Logger         // default: slog.Default()
 
-	restoreEvery time.Duration // between looks whether Redis has what is there for all users
+	restoreEvery time.Duration // interval between checks of the shared keys in Redis
 }
 
-// Written is a user's recommendations that have just been written.
+// Written describes a list that was just written.
 type Written struct {
-	Recommendations userstate.List
-	Replaced        userstate.List // those that were read before, zero if there were none
-	Items           []string       // that they were generated from, oldest first
-	ProducedAt      []time.Time    // of the events behind them, at most stream.MaxProducedAt
-	WrittenAt       time.Time
+	Recommendations userstate.List // the new list
+	Replaced        userstate.List // the list that was stored before, zero if there was none
+	Items           []string       // the sequence that the list was generated from, oldest first
+	ProducedAt      []time.Time    // production times of the events since, at most stream.MaxProducedAt; none for a background refresh
+	WrittenAt       time.Time      // UTC
 }
 
 func (c Config) withDefaults() Config {

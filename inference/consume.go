@@ -9,65 +9,73 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
-	"genrec/pkg/backoff"
 	"genrec/pkg/stream"
 )
 
 // Reasons of dead letters.
 const (
-	ReasonBadRefresh     = "bad_refresh"
-	ReasonGenerateFailed = "generate_failed"
-	ReasonBadSequence    = "bad_sequence"
+	ReasonBadRefresh     = "bad_refresh"     // the message is not a valid refresh
+	ReasonGenerateFailed = "generate_failed" // the model fails for this user
+	ReasonBadSequence    = "bad_sequence"    // the stored sequence is unreadable
 )
 
-// reasonRejected counts dead letters that their topic takes in no form.
+// reasonRejected counts dead letters that Kafka rejects permanently.
 const reasonRejected = "dead_letter_rejected"
 
-// maxRefreshBytes bounds what waits in the queue. It is far above the largest
-// refresh of a valid user id.
+// maxRefreshBytes bounds the memory of a queued refresh. It is far above the largest refresh of a
+// valid user id.
 const maxRefreshBytes = 16 << 10
 
-// own moves the refreshes of a partition into the queue, and commits what is finished, until
-// the partition is lost. Batches in progress then still write their results, which does no
-// harm, but nothing more is committed.
-func (r *run) own(ctx context.Context, p *stream.Partition) error {
-	o := newOffsets()
-	defer r.queue.drop(o)
+// consume processes the partitions that the consumer group assigns to this process.
+func (r *run) consume(ctx context.Context) error {
+	return stream.Consume(ctx, stream.GroupConfig{
+		Kafka: r.cfg.Kafka, Group: r.cfg.Group, Topic: r.cfg.Topics.Refreshes, Logger: r.cfg.Logger,
+		FetchPause: r.size.fetchPause,
+	}, r.consumePartition)
+}
+
+// consumePartition queues the refreshes of a partition, and commits finished ones, until the
+// partition is revoked. Batches in progress then still write their lists, but nothing more is
+// committed.
+func (r *run) consumePartition(ctx context.Context, p *stream.Partition) error {
+	o := newOffsetTracker()
+	defer r.queue.dropPartition(o)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.fetch(ctx, p, o) })
-	group.Go(func() error { return r.commit(ctx, p, o) })
+	group.Go(func() error { return commitOffsets(ctx, p, o) })
 	return group.Wait()
 }
 
-func (r *run) fetch(ctx context.Context, p *stream.Partition, o *offsets) error {
+func (r *run) fetch(ctx context.Context, p *stream.Partition, o *offsetTracker) error {
 	for {
 		messages, err := p.FetchBatch(ctx)
 		if err != nil {
 			return err
 		}
 		for _, m := range messages {
-			if err := r.receive(ctx, m, o); err != nil {
+			if err := r.enqueue(ctx, m, o); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (r *run) receive(ctx context.Context, m kafka.Message, o *offsets) error {
-	at := o.add(m.Offset)
-	trace, queued := r.tracer.ContinueProcess(ctx, m), time.Now()
-	refresh, err := decode(m.Value)
+// enqueue adds a refresh to the queue. It blocks while the queue is full.
+func (r *run) enqueue(ctx context.Context, m kafka.Message, o *offsetTracker) error {
+	offset := o.add(m.Offset)
+	span, queued := r.tracer.ContinueProcess(ctx, m), time.Now()
+	refresh, err := decodeRefresh(m.Value)
 	if err != nil {
-		trace.Fail(ReasonBadRefresh)
+		span.Fail(ReasonBadRefresh)
 		if err := r.deadLetter(ctx, stream.NewDeadLetter(m, ReasonBadRefresh, err.Error())); err != nil {
 			return err
 		}
-		trace.End()
-		at.finish()
+		span.End()
+		offset.finish()
 		r.counters.read.Add(1)
 		return nil
 	}
-	older, coalesced, err := r.queue.add(ctx, &pending{refresh: refresh, message: m, offset: at, trace: trace, queued: queued})
+	older, coalesced, err := r.queue.add(ctx, &pending{refresh: refresh, message: m, offset: offset, span: span, queued: queued})
 	if err != nil {
 		return err
 	}
@@ -79,42 +87,23 @@ func (r *run) receive(ctx context.Context, m kafka.Message, o *offsets) error {
 	return nil
 }
 
-func decode(value []byte) (stream.Refresh, error) {
+func decodeRefresh(value []byte) (stream.Refresh, error) {
 	if len(value) > maxRefreshBytes {
-		return stream.Refresh{}, fmt.Errorf("decode refresh: %d bytes, more than %d", len(value), maxRefreshBytes)
+		return stream.Refresh{}, fmt.Errorf("decode refresh: %d bytes exceed the limit of %d", len(value), maxRefreshBytes)
 	}
 	return stream.DecodeRefresh(value)
 }
 
-// commit commits the offsets of a partition up to the oldest unfinished message.
-func (r *run) commit(ctx context.Context, p *stream.Partition, o *offsets) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-o.changed:
-		}
-		if next, advanced := o.advance(); advanced {
-			if err := p.Commit(ctx, next); err != nil {
-				return err
-			}
-			if err := backoff.Sleep(ctx, stream.CommitInterval); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// deadLetter writes dead letters.
+// deadLetter writes messages to the dead-letter topic. Messages that Kafka rejects permanently are
+// logged and dropped: otherwise they would stop the worker again after each restart.
 func (r *run) deadLetter(ctx context.Context, messages ...kafka.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	err := stream.Publish(ctx, r.cfg.Logger, r.deadLetters, messages...)
 	if rejected := (*stream.RejectedError)(nil); errors.As(err, &rejected) {
-		// It must not end the process again after each restart.
 		r.metrics.dead.WithLabelValues(reasonRejected).Add(float64(len(rejected.Messages)))
-		r.cfg.Logger.ErrorContext(ctx, "gave up messages that Kafka rejects", "topic", rejected.Topic, "messages", len(rejected.Messages), "err", rejected)
+		r.cfg.Logger.ErrorContext(ctx, "dropped dead letters that Kafka rejects", "topic", rejected.Topic, "messages", len(rejected.Messages), "err", rejected)
 	} else if err != nil {
 		return err
 	}

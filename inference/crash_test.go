@@ -21,8 +21,8 @@ func TestCrashBetweenWriteAndCommit(t *testing.T) {
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorLoadInProgress, Count: -1,
 	})
 	crashed := h.run()
-	h.produce(h.see("ann", "apple"))
-	h.written(crashed, 1)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitWritten(crashed, 1)
 	h.eventually(func() string {
 		if fault.Hits() == 0 {
 			return "the Worker did not try to commit"
@@ -30,20 +30,20 @@ func TestCrashBetweenWriteAndCommit(t *testing.T) {
 		return ""
 	})
 	crashed.Stop()
-	first := h.wantRecommended("ann", "v1:apple")
+	first := h.wantList("ann", "v1:apple")
 	if n := h.committed(); n != 0 {
 		t.Fatalf("%d messages are committed, although commits fail", n)
 	}
 
 	fault.Remove()
 	next := h.run()
-	h.reachCommitted(1)
+	h.awaitCommitted(1)
 	next.Stop()
 	if s := next.Stats(); s.Read != 1 || s.Skipped != 1 {
 		t.Errorf("got %+v, want the redelivered refresh to be skipped", s)
 	}
-	if again := h.wantRecommended("ann", "v1:apple"); again.RecID != first.RecID {
-		t.Error("recommendations that were up to date were written again")
+	if again := h.wantList("ann", "v1:apple"); again.RecID != first.RecID {
+		t.Error("a list that was up to date was written again")
 	}
 }
 
@@ -57,24 +57,24 @@ func TestStopAbandonsTheBatch(t *testing.T) {
 		return ctx.Err()
 	}
 	stopped := h.run()
-	h.produce(h.see("ann", "apple"))
+	h.produce(h.appendEvents("ann", "apple"))
 	<-started
 	stopped.Stop()
 	h.wantOpen()
-	if n, dead := h.committed(), h.buried(); n != 0 || dead != 0 {
-		t.Fatalf("%d messages are committed and %d buried, although the batch was abandoned", n, dead)
+	if n, dead := h.committed(), h.countDeadLetters(); n != 0 || dead != 0 {
+		t.Fatalf("%d messages are committed and %d dead-lettered although the batch was abandoned", n, dead)
 	}
 
 	h.models.hook = nil
 	next := h.run()
-	h.written(next, 1)
-	h.reachCommitted(1)
+	h.awaitWritten(next, 1)
+	h.awaitCommitted(1)
 	next.Stop()
-	h.wantRecommended("ann", "v1:apple")
+	h.wantList("ann", "v1:apple")
 }
 
-// TestStaleResultIsRefused lets another worker overtake this one.
-func TestStaleResultIsRefused(t *testing.T) {
+// TestStaleListIsNotWritten lets another worker overtake this one.
+func TestStaleListIsNotWritten(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	h.models.hook = func(ctx context.Context, _ []Request) error {
@@ -91,48 +91,48 @@ func TestStaleResultIsRefused(t *testing.T) {
 	r := h.run(func(c *Config) {
 		c.OnWritten = func(w Written) { t.Errorf("%+v is reported as written", w) }
 	})
-	h.produce(h.see("ann", "apple"))
-	h.reach(r, "stale results", 1, func(s Stats) int64 { return s.Stale })
-	h.reachCommitted(1)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitCount(r, "stale results", 1, func(s Stats) int64 { return s.Stale })
+	h.awaitCommitted(1)
 	r.Stop()
-	h.wantRecommended("ann", "newer")
+	h.wantList("ann", "newer")
 }
 
 func TestRedisOutage(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	r := h.run()
-	h.produce(h.see("ann", "apple"))
-	h.written(r, 1)
-	h.reachCommitted(1)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitWritten(r, 1)
+	h.awaitCommitted(1)
 
-	refreshes := h.see("ann", "beer")
+	refreshes := h.appendEvents("ann", "beer")
 	h.servers.StopRedis()
 	h.produce(refreshes)
-	h.reach(r, "refreshes read", 2, func(s Stats) int64 { return s.Read })
-	h.awaitLooks(20)
+	h.awaitCount(r, "refreshes read", 2, func(s Stats) int64 { return s.Read })
+	h.awaitPolls(20)
 	if n := h.committed(); n != 1 {
 		t.Errorf("%d messages are committed during the outage, want the 1 before it", n)
 	}
 	h.servers.RestartRedis()
-	h.written(r, 2)
-	h.reachCommitted(2)
+	h.awaitWritten(r, 2)
+	h.awaitCommitted(2)
 	r.Stop()
-	h.wantRecommended("ann", "v1:apple beer")
+	h.wantList("ann", "v1:apple beer")
 }
 
 func TestStopDuringRedisOutage(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
-	refresh := h.see("ann", "apple")
+	refresh := h.appendEvents("ann", "apple")
 	h.servers.StopRedis()
 	r := h.run()
 	h.produce(refresh)
-	h.reach(r, "refreshes read", 1, func(s Stats) int64 { return s.Read })
+	h.awaitCount(r, "refreshes read", 1, func(s Stats) int64 { return s.Read })
 	r.Stop()
 	h.wantOpen()
 	if n := h.committed(); n != 0 {
-		t.Errorf("%d messages are committed although Redis was away", n)
+		t.Errorf("%d messages are committed although Redis was down", n)
 	}
 }
 
@@ -143,10 +143,10 @@ func TestCommitIsRetried(t *testing.T) {
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: DefaultGroup, Err: kerr.CoordinatorNotAvailable, Count: 4,
 	})
 	r := h.run()
-	h.produce(h.see("ann", "apple"))
-	h.reachCommitted(1)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitCommitted(1)
 	r.Stop()
 	if fault.Hits() != 4 {
-		t.Errorf("%d commits were refused, want 4", fault.Hits())
+		t.Errorf("%d commits failed, want 4", fault.Hits())
 	}
 }

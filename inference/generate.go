@@ -4,30 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"genrec/pkg/parallel"
 	"genrec/pkg/stream"
+	"genrec/pkg/userstate"
 )
 
-// maxFailures is how many users, each alone in a batch, may fail one after the other.
+// maxFailures is the number of users, each alone in a batch, who may fail consecutively before the
+// model is considered broken.
 const maxFailures = 3
 
-// failures counts users who failed since the last one who did not, by model version.
-type failures struct {
+// consecutiveFailures counts the users who failed since the last success, by model version.
+type consecutiveFailures struct {
 	mu     sync.Mutex
 	counts map[string]int
 }
 
-func (f *failures) reset(version string) {
+func (f *consecutiveFailures) reset(version string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.counts, version)
 }
 
-func (f *failures) add(version string) (count int) {
+func (f *consecutiveFailures) add(version string) (count int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.counts == nil {
@@ -37,9 +40,9 @@ func (f *failures) add(version string) (count int) {
 	return f.counts[version]
 }
 
-// generateAll generates for all tasks of a batch, each by the user's model. Only tasks that
-// succeeded remain.
-func (r *run) generateAll(ctx context.Context, b *batch) error {
+// generate generates the lists of all tasks, each with the user's model version. Failed tasks are
+// removed from the batch.
+func (r *run) generate(ctx context.Context, b *batch) error {
 	byVersion := map[string][]*task{}
 	for _, t := range b.tasks {
 		byVersion[t.result.ModelVersion] = append(byVersion[t.result.ModelVersion], t)
@@ -48,7 +51,7 @@ func (r *run) generateAll(ctx context.Context, b *batch) error {
 	all := b.tasks
 	b.tasks = b.tasks[:0:0]
 	for version, tasks := range byVersion {
-		done, err := r.generateBy(ctx, b, b.set.models[version], tasks)
+		done, err := r.generateWithModel(ctx, b, b.set.models[version], tasks)
 		if err != nil {
 			return err
 		}
@@ -61,10 +64,11 @@ func (r *run) generateAll(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// generateBy generates for all at once, and if that fails finds out for whom. Those users get
-// dead letters, unless all of several fail, in this batch or each alone one after the other: then
-// the model is at fault, and the users are to be answered by another one after a restart.
-func (r *run) generateBy(ctx context.Context, b *batch, model Generator, tasks []*task) (done []*task, err error) {
+// generateWithModel generates for all tasks at once. If that fails, it isolates the users who cause
+// the failure and adds their dead letters. If all users fail, several in this batch or each alone in
+// consecutive batches, the model is at fault: the error stops the worker, and the refreshes stay
+// uncommitted for the next run.
+func (r *run) generateWithModel(ctx context.Context, b *batch, model Generator, tasks []*task) (done []*task, err error) {
 	if err = r.generateTasks(ctx, model, tasks); err == nil {
 		return tasks, nil
 	}
@@ -72,62 +76,62 @@ func (r *run) generateBy(ctx context.Context, b *batch, model Generator, tasks [
 		return nil, err
 	}
 	if len(tasks) > 1 {
-		r.cfg.Logger.WarnContext(ctx, "a batch failed: looking for the users who make it fail", "users", len(tasks), "err", err)
+		r.cfg.Logger.WarnContext(ctx, "generate batch failed; isolating the users that cause it", "users", len(tasks), "err", err)
 	}
-	done, failures, err := r.isolate(ctx, b, model, tasks, err)
+	done, last, err := r.isolate(ctx, b, model, tasks, err)
 	if err != nil {
 		return nil, err
 	}
-	if len(done) == 0 && (len(tasks) > 1 || failures.count >= maxFailures) {
-		return nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), failures.count, failures.last)
+	if len(done) == 0 && (len(tasks) > 1 || last.count >= maxFailures) {
+		return nil, fmt.Errorf("model %q fails for each of %d users: %w", model.Version(), last.count, last.err)
 	}
 	return done, nil
 }
 
-// failed is what was the matter with users who failed alone.
-type failed struct {
-	count int // since the last one who did not
-	last  error
+// failure is the last failure of a single user.
+type failure struct {
+	count int // of consecutive failures
+	err   error
 }
 
-// isolate splits tasks that failed together until those are found that fail alone, and returns
-// the others with their results.
-func (r *run) isolate(ctx context.Context, b *batch, model Generator, tasks []*task, err error) (done []*task, last failed, _ error) {
+// isolate finds the users who fail alone by bisection and returns the tasks of the others, with
+// their results. err is the failure of all tasks together.
+func (r *run) isolate(ctx context.Context, b *batch, model Generator, tasks []*task, err error) (done []*task, last failure, _ error) {
 	if ctx.Err() != nil {
 		return nil, last, err
 	}
 	if len(tasks) == 1 {
 		t := tasks[0]
-		t.trace.Fail(ReasonGenerateFailed)
+		t.span.Fail(ReasonGenerateFailed)
 		b.deadLetters = append(b.deadLetters, stream.NewDeadLetter(t.message, ReasonGenerateFailed, err.Error()))
-		return nil, failed{r.failures.add(model.Version()), err}, nil
+		return nil, failure{r.failures.add(model.Version()), err}, nil
 	}
 	for _, half := range [][]*task{tasks[:len(tasks)/2], tasks[len(tasks)/2:]} {
 		if err := r.generateTasks(ctx, model, half); err == nil {
 			done = append(done, half...)
 		} else {
-			ofHalf, lastOfHalf, err := r.isolate(ctx, b, model, half, err)
+			doneOfHalf, lastOfHalf, err := r.isolate(ctx, b, model, half, err)
 			if err != nil {
 				return nil, last, err
 			}
-			done, last = append(done, ofHalf...), lastOfHalf
+			done, last = append(done, doneOfHalf...), lastOfHalf
 		}
 	}
 	return done, last, nil
 }
 
-// generateTasks sets the results.
+// generateTasks sets the results of tasks.
 func (r *run) generateTasks(ctx context.Context, model Generator, tasks []*task) error {
 	requests := make([]Request, len(tasks))
 	for i, t := range tasks {
 		requests[i] = t.request
 	}
-	generated, err := generate(ctx, model, requests)
+	generated, err := callModel(ctx, model, requests)
 	if err != nil {
-		return fmt.Errorf("generate for %d users with model %q: %w", len(requests), model.Version(), err)
+		return fmt.Errorf("generate lists of %d users with model %q: %w", len(requests), model.Version(), err)
 	}
 	for _, stage := range generated.Stages {
-		r.metrics.stage(stage.Name, stage.Took)
+		r.metrics.observeStage(stage.Name, stage.Took)
 	}
 	now := time.Now().UTC()
 	for i := range tasks {
@@ -139,9 +143,9 @@ func (r *run) generateTasks(ctx context.Context, model Generator, tasks []*task)
 	return nil
 }
 
-// generate asks a model and checks what it answers. It turns a panic into an error: a user whose
-// data make the model panic must not end the worker, again after each restart.
-func generate(ctx context.Context, model Generator, requests []Request) (generated Generated, err error) {
+// callModel calls a model and validates its output. It returns a panic as an error: a user whose
+// data make the model panic must not stop the worker, again after each restart.
+func callModel(ctx context.Context, model Generator, requests []Request) (generated Generated, err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -155,11 +159,21 @@ func generate(ctx context.Context, model Generator, requests []Request) (generat
 		return generated, err
 	}
 	if len(generated.Lists) != len(requests) {
-		return generated, fmt.Errorf("got %d lists", len(generated.Lists))
+		return generated, fmt.Errorf("got %d lists for %d users", len(generated.Lists), len(requests))
 	}
 	var errs []error
 	for _, list := range generated.Lists {
 		errs = append(errs, checkScores(list))
 	}
 	return generated, errors.Join(errs...)
+}
+
+// checkScores rejects scores that JSON cannot represent: writing them would fail on every retry.
+func checkScores(items []userstate.ScoredItem) error {
+	for _, item := range items {
+		if math.IsNaN(item.Score) || math.IsInf(item.Score, 0) {
+			return fmt.Errorf("item %q has score %v", item.Item, item.Score)
+		}
+	}
+	return nil
 }

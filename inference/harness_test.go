@@ -25,7 +25,7 @@ import (
 	"genrec/sessions"
 )
 
-// harness is Kafka, Redis, models and everything else around a Worker.
+// harness is the environment of a Worker: Kafka, Redis and models.
 type harness struct {
 	t       *testing.T
 	servers *embeddedtest.Servers
@@ -76,8 +76,8 @@ func (h *harness) eventually(condition func() string) {
 	embeddedtest.Eventually(h.t, condition)
 }
 
-// reach waits until a count reaches n.
-func (h *harness) reach(r *running, what string, n int64, count func(Stats) int64) {
+// awaitCount waits until a count is at least n.
+func (h *harness) awaitCount(r *running, what string, n int64, count func(Stats) int64) {
 	h.t.Helper()
 	h.eventually(func() string {
 		if s := r.Stats(); count(s) < n {
@@ -87,13 +87,13 @@ func (h *harness) reach(r *running, what string, n int64, count func(Stats) int6
 	})
 }
 
-func (h *harness) written(r *running, n int64) {
+func (h *harness) awaitWritten(r *running, n int64) {
 	h.t.Helper()
-	h.reach(r, "users written", n, func(s Stats) int64 { return s.Written })
+	h.awaitCount(r, "users written", n, func(s Stats) int64 { return s.Written })
 }
 
-// see appends items to the sequence of a user and returns its refresh.
-func (h *harness) see(user string, items ...string) kafka.Message {
+// appendEvents appends items to the sequence of a user and returns the refresh.
+func (h *harness) appendEvents(user string, items ...string) kafka.Message {
 	h.t.Helper()
 	batch := sessions.UserEvents{User: user}
 	for _, item := range items {
@@ -124,16 +124,16 @@ func (h *harness) produce(messages ...kafka.Message) {
 	}
 }
 
-// wantRecommended checks what is stored for a user: the fake model recommends
-// "VERSION:ITEMS SEEN".
-func (h *harness) wantRecommended(user, want string) userstate.List {
+// wantList checks the stored list of a user: the fake model recommends the single item
+// "VERSION:SEQUENCE".
+func (h *harness) wantList(user, want string) userstate.List {
 	h.t.Helper()
 	recs, err := h.store.Lists(h.t.Context(), []string{user})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	if len(recs[0].Items) != 1 || recs[0].Items[0].Item != want {
-		h.t.Errorf("the recommendations of %s are %v, want %q", user, recs[0].Items, want)
+		h.t.Errorf("the list of %s is %v, want %q", user, recs[0].Items, want)
 	}
 	return recs[0]
 }
@@ -144,7 +144,7 @@ func (h *harness) committed() int64 {
 	return h.servers.Committed(DefaultGroup, h.topics.Refreshes)
 }
 
-func (h *harness) reachCommitted(want int64) {
+func (h *harness) awaitCommitted(want int64) {
 	h.t.Helper()
 	h.eventually(func() string {
 		if n := h.committed(); n != want {
@@ -154,8 +154,8 @@ func (h *harness) reachCommitted(want int64) {
 	})
 }
 
-// buried returns how many dead letters there are.
-func (h *harness) buried() int64 {
+// countDeadLetters returns the number of records in the dead-letter topic.
+func (h *harness) countDeadLetters() int64 {
 	h.t.Helper()
 	var n int64
 	for _, end := range h.servers.Ends(h.topics.DeadLetters) {
@@ -164,11 +164,11 @@ func (h *harness) buried() int64 {
 	return n
 }
 
-// deadLetter returns the only dead letter.
+// deadLetter returns the single dead letter.
 func (h *harness) deadLetter() kafka.Message {
 	h.t.Helper()
-	if n := h.buried(); n != 1 {
-		h.t.Fatalf("there are %d dead letters, want 1", n)
+	if n := h.countDeadLetters(); n != 1 {
+		h.t.Fatalf("got %d dead letters, want 1", n)
 	}
 	return h.servers.Messages(h.topics.DeadLetters)[0]
 }
@@ -185,13 +185,13 @@ func header(m kafka.Message, key string) string {
 type fakeModels struct {
 	mu          sync.Mutex
 	shares      []registry.Share
-	looks       int                // at what is to be served
+	polls       int                // calls of Serving
 	loads       []string           // versions, in order
-	broken      map[string]bool    // do not load
-	mute        map[string]bool    // recommend nothing
-	scores      map[string]float64 // in place of 1
+	broken      map[string]bool    // fail to load
+	empty       map[string]bool    // generate empty lists
+	scores      map[string]float64 // default: 1
 	generators  []*fakeGenerator
-	hook        func(context.Context, []Request) error // before Generate answers, maybe several at once
+	hook        func(context.Context, []Request) error // called by Generate, possibly concurrently
 	concurrency int                                    // of Generate; 0: 1
 }
 
@@ -201,7 +201,7 @@ func (m *fakeModels) publish(version string) {
 	m.shares = []registry.Share{{Version: version, Percent: 100}}
 }
 
-// split divides the users: "v1:90 v2:10".
+// split sets shares such as "v1:90 v2:10".
 func (m *fakeModels) split(t *testing.T, shares string) {
 	t.Helper()
 	parsed, err := registry.ParseShares(strings.Fields(shares))
@@ -216,7 +216,7 @@ func (m *fakeModels) split(t *testing.T, shares string) {
 func (m *fakeModels) Serving(context.Context) ([]registry.Share, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.looks++
+	m.polls++
 	return m.shares, nil
 }
 
@@ -241,18 +241,18 @@ func (m *fakeModels) loaded() []string {
 	return slices.Clone(m.loads)
 }
 
-// awaitLooks returns after n more looks at what is to be served.
-func (h *harness) awaitLooks(n int) {
+// awaitPolls waits for n more polls for versions.
+func (h *harness) awaitPolls(n int) {
 	h.t.Helper()
-	looks := func() int {
+	polls := func() int {
 		h.models.mu.Lock()
 		defer h.models.mu.Unlock()
-		return h.models.looks
+		return h.models.polls
 	}
-	want := looks() + n
+	want := polls() + n
 	h.eventually(func() string {
-		if looks() < want {
-			return "the Worker does not look for models"
+		if polls() < want {
+			return "the Worker does not poll for models"
 		}
 		return ""
 	})
@@ -269,18 +269,18 @@ func (h *harness) wantOpen(want ...string) {
 		}
 	}
 	if !slices.Equal(open, want) {
-		h.t.Errorf("the models %v are open, want %v", open, want)
+		h.t.Errorf("open models: %v, want %v", open, want)
 	}
 }
 
-// wantNear waits for what is popular near apples, which is written beside the lists.
-func (h *harness) wantNear(want string) {
+// wantSimilar waits until the similar items of apple are the wanted one.
+func (h *harness) wantSimilar(want string) {
 	h.t.Helper()
 	embeddedtest.Eventually(h.t, func() string {
 		value, err := h.rdb.HGet(h.t.Context(), userstate.Keys{Prefix: recs.DefaultPrefix}.Similar(), "apple").Result()
-		near, unreadable := userstate.DecodeSimilar([]byte(value))
-		if err != nil || unreadable != nil || len(near) != 1 || near[0].Item != want {
-			return fmt.Sprintf("near apples there is %q (%v), want %s", value, err, want)
+		similar, decodeErr := userstate.DecodeSimilar([]byte(value))
+		if err != nil || decodeErr != nil || len(similar) != 1 || similar[0].Item != want {
+			return fmt.Sprintf("similar items of apple: %q (%v), want %s", value, err, want)
 		}
 		return ""
 	})
@@ -299,8 +299,8 @@ func (g *fakeGenerator) Popular() []userstate.ScoredItem {
 	return []userstate.ScoredItem{{Item: g.version + ":popular", Score: 1}, {Item: g.version + ":second", Score: .5}}
 }
 
-func (g *fakeGenerator) Near() iter.Seq2[string, userstate.SimilarItems] {
-	return maps.All(map[string]userstate.SimilarItems{"apple": {{Item: g.version + ":near", Score: 1}}})
+func (g *fakeGenerator) SimilarItems() iter.Seq2[string, userstate.SimilarItems] {
+	return maps.All(map[string]userstate.SimilarItems{"apple": {{Item: g.version + ":similar", Score: 1}}})
 }
 
 func (g *fakeGenerator) Concurrency() int { return max(1, g.models.concurrency) }
@@ -312,13 +312,13 @@ func (g *fakeGenerator) Generate(ctx context.Context, requests []Request) (Gener
 	if closed {
 		return Generated{}, errors.New("use of a closed model")
 	}
-	if warming := requests[0].User == ""; hook != nil && !warming {
+	if preloading := requests[0].User == ""; hook != nil && !preloading {
 		if err := hook(ctx, requests); err != nil {
 			return Generated{}, err
 		}
 	}
 	lists := make([][]userstate.ScoredItem, len(requests))
-	if g.models.mute[g.version] {
+	if g.models.empty[g.version] {
 		return Generated{Lists: lists}, nil
 	}
 	for i, r := range requests {

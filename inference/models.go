@@ -2,63 +2,53 @@ package inference
 
 import (
 	"context"
-	"fmt"
 	"iter"
-	"math"
 	"time"
 
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
 )
 
-// Models gives access to the published model versions.
+// Models gives access to model versions.
 type Models interface {
-	// Serving returns the versions to use, each for its part of the users; none while there
-	// is none.
+	// Serving returns the versions to serve with their shares of the users, or none if no version
+	// was promoted yet.
 	Serving(ctx context.Context) ([]registry.Share, error)
-	// Load may take long; it runs while other versions are in use.
+	// Load loads a version. It may take long; other versions serve meanwhile.
 	Load(ctx context.Context, version string) (Generator, error)
 }
 
-// Request asks for the recommendations of a user.
+// Request is a request for the list of a user.
 type Request struct {
-	User  string
-	Items []string // oldest first
+	User  string   // user id
+	Items []string // the user's sequence, oldest first
 }
 
-// Generated is what a Generator answers.
+// Generated is the result of a Generator.
 type Generated struct {
-	Lists  [][]userstate.ScoredItem // in the order of the requests, best item first
-	Stages []Stage                  // in the order in which they ran
+	Lists  [][]userstate.ScoredItem // one per request, best item first
+	Stages []Stage                  // durations of the stages, in order
 }
 
-// Stage is a part of the work on a batch.
+// Stage is the duration of a stage of generation.
 type Stage struct {
-	Name string
-	Took time.Duration
+	Name string        // label of the metric genrec_inference_stage_seconds
+	Took time.Duration // wall time
 }
 
 // Generator is a loaded model version. It is safe for concurrent use.
 type Generator interface {
+	// Version returns the name of the version.
 	Version() string
-	// Popular returns the items for users without their own, best first.
+	// Popular returns the items for users without a list, best first.
 	Popular() []userstate.ScoredItem
-	// Near returns items, at most MostNear, with what is popular near each of them. It may be
-	// ranged over while the others are called, and after Close.
-	Near() iter.Seq2[string, userstate.SimilarItems]
-	// Concurrency is how many calls of Generate at once keep its device busy.
+	// SimilarItems returns the similar items of at most MaxItemsWithSimilar items. The iterator may
+	// be used concurrently with other methods and after Close.
+	SimilarItems() iter.Seq2[string, userstate.SimilarItems]
+	// Concurrency returns the number of concurrent calls of Generate that keep the device busy.
 	Concurrency() int
+	// Generate generates lists for users.
 	Generate(ctx context.Context, requests []Request) (Generated, error)
-	Close() error // when no call is in progress
-}
-
-// checkScores refuses scores that JSON cannot express: retrying to write them
-// would never end.
-func checkScores(items []userstate.ScoredItem) error {
-	for _, item := range items {
-		if math.IsNaN(item.Score) || math.IsInf(item.Score, 0) {
-			return fmt.Errorf("item %q has score %v", item.Item, item.Score)
-		}
-	}
-	return nil
+	// Close releases the model. No call may be in progress.
+	Close() error
 }

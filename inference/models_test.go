@@ -10,12 +10,12 @@ import (
 	"genrec/pkg/userstate"
 )
 
-func (h *harness) swapped(r *running, n int64) {
+func (h *harness) awaitSwaps(r *running, n int64) {
 	h.t.Helper()
-	h.reach(r, "model swaps", n, func(s Stats) int64 { return s.Swaps })
+	h.awaitCount(r, "activations", n, func(s Stats) int64 { return s.Swaps })
 }
 
-func TestSwapsBetweenBatches(t *testing.T) {
+func TestActivationBetweenBatches(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	started, resume := make(chan struct{}), make(chan struct{})
@@ -27,7 +27,7 @@ func TestSwapsBetweenBatches(t *testing.T) {
 		return nil
 	}
 	r := h.run()
-	h.produce(h.see("ann", "apple"))
+	h.produce(h.appendEvents("ann", "apple"))
 	<-started
 	h.models.publish("v2")
 	h.eventually(func() string {
@@ -38,12 +38,12 @@ func TestSwapsBetweenBatches(t *testing.T) {
 	})
 	h.wantOpen("v1", "v2")
 	close(resume)
-	h.swapped(r, 2)
-	h.produce(h.see("bob", "bread"))
-	h.written(r, 2)
+	h.awaitSwaps(r, 2)
+	h.produce(h.appendEvents("bob", "bread"))
+	h.awaitWritten(r, 2)
 
-	h.wantRecommended("ann", "v1:apple")
-	h.wantRecommended("bob", "v2:bread")
+	h.wantList("ann", "v1:apple")
+	h.wantList("bob", "v2:bread")
 	h.wantOpen("v2")
 	popular, err := h.store.List(t.Context(), "unknown")
 	if err != nil {
@@ -52,28 +52,28 @@ func TestSwapsBetweenBatches(t *testing.T) {
 	if popular.Source != userstate.SourcePopular || popular.ModelVersion != "v2" || popular.Items[0].Item != "v2:popular" || popular.RecID == "" {
 		t.Errorf("the fallback is %+v, want the popular items of v2", popular)
 	}
-	h.wantNear("v2:near")
+	h.wantSimilar("v2:similar")
 	r.Stop()
 	h.wantOpen()
 }
 
-func TestNewModelRenewsRecommendations(t *testing.T) {
+func TestNewModelReplacesLists(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	r := h.run()
-	refresh := h.see("ann", "apple")
+	refresh := h.appendEvents("ann", "apple")
 	h.produce(refresh)
-	h.written(r, 1)
+	h.awaitWritten(r, 1)
 	h.models.publish("v2")
-	h.swapped(r, 2)
+	h.awaitSwaps(r, 2)
 	h.produce(refresh)
-	h.written(r, 2)
+	h.awaitWritten(r, 2)
 	h.models.publish("v1") // rollback
-	h.swapped(r, 3)
+	h.awaitSwaps(r, 3)
 	h.produce(refresh)
-	h.written(r, 3)
+	h.awaitWritten(r, 3)
 	r.Stop()
-	h.wantRecommended("ann", "v1:apple")
+	h.wantList("ann", "v1:apple")
 }
 
 func TestBrokenModelIsRefusedOnce(t *testing.T) {
@@ -81,38 +81,38 @@ func TestBrokenModelIsRefusedOnce(t *testing.T) {
 	h.models.broken = map[string]bool{"v2": true}
 	h.models.publish("v1")
 	r := h.run()
-	h.swapped(r, 1)
+	h.awaitSwaps(r, 1)
 	h.models.publish("v2")
-	h.awaitLooks(20)
-	h.produce(h.see("ann", "apple"))
-	h.written(r, 1)
-	h.wantRecommended("ann", "v1:apple")
+	h.awaitPolls(20)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitWritten(r, 1)
+	h.wantList("ann", "v1:apple")
 
 	h.models.publish("v3")
-	h.swapped(r, 2)
+	h.awaitSwaps(r, 2)
 	r.Stop()
 	if got, want := h.models.loaded(), []string{"v1", "v2", "v3"}; !slices.Equal(got, want) {
 		t.Errorf("the versions %v were loaded, want %v", got, want)
 	}
 }
 
-func TestScoresThatCannotBeStored(t *testing.T) {
+func TestInvalidScores(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	r := h.run()
-	h.swapped(r, 1)
+	h.awaitSwaps(r, 1)
 	h.models.mu.Lock()
 	h.models.generators[0].score = math.NaN()
 	h.models.mu.Unlock()
-	h.produce(h.see("ann", "apple"))
-	h.reachCommitted(1)
+	h.produce(h.appendEvents("ann", "apple"))
+	h.awaitCommitted(1)
 	r.Stop()
 	if m := h.deadLetter(); header(m, stream.HeaderReason) != ReasonGenerateFailed {
 		t.Errorf("got headers %v, want reason %s", m.Headers, ReasonGenerateFailed)
 	}
 	for _, score := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		if checkScores([]userstate.ScoredItem{{Item: "a"}, {Item: "b", Score: score}}) == nil {
-			t.Errorf("score %v passes, but JSON cannot express it", score)
+			t.Errorf("score %v passes, but JSON cannot represent it", score)
 		}
 	}
 }

@@ -7,11 +7,11 @@ import (
 )
 
 func TestOffsetsCommitTheFinishedPrefix(t *testing.T) {
-	o := newOffsets()
+	o := newOffsetTracker()
 	if next, advanced := o.advance(); advanced {
-		t.Fatalf("without a message, %d is to be committed", next)
+		t.Fatalf("without a message, got %d to commit", next)
 	}
-	var added []offset
+	var added []offsetHandle
 	for _, number := range []int64{10, 11, 12, 20} { // with a gap
 		added = append(added, o.add(number))
 	}
@@ -31,14 +31,14 @@ func TestOffsetsCommitTheFinishedPrefix(t *testing.T) {
 	}
 }
 
-// TestOffsetsProperty adds and finishes messages at random. A commit may never pass a message
-// that is not finished, and once all are finished it has to reach the end.
+// TestOffsetsProperty adds and finishes messages at random. A commit must never pass an unfinished
+// message, and must reach the end once all are finished.
 func TestOffsetsProperty(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
-			o := newOffsets()
-			open := make(map[int64]offset)
+			o := newOffsetTracker()
+			open := make(map[int64]offsetHandle)
 			next, committed := random.Int64N(100), int64(0)
 			commit := func() {
 				to, advanced := o.advance()
@@ -46,11 +46,11 @@ func TestOffsetsProperty(t *testing.T) {
 					return
 				}
 				if to <= committed {
-					t.Fatalf("%d is to be committed after %d", to, committed)
+					t.Fatalf("got %d to commit after %d", to, committed)
 				}
 				for number := range open {
 					if number < to {
-						t.Fatalf("%d is to be committed, but message %d is not finished", to, number)
+						t.Fatalf("got %d to commit, but message %d is not finished", to, number)
 					}
 				}
 				committed = to
@@ -80,7 +80,7 @@ func TestOffsetsProperty(t *testing.T) {
 			}
 			commit()
 			if committed != last+1 || o.unfinished.Len() != 0 {
-				t.Errorf("all is finished, but %d is committed of %d and %d messages are tracked", committed, last+1, o.unfinished.Len())
+				t.Errorf("all messages are finished, but %d of %d are committed and %d are tracked", committed, last+1, o.unfinished.Len())
 			}
 		})
 	}

@@ -11,40 +11,53 @@ import (
 	"genrec/pkg/stream"
 )
 
-// pending is a user who waits for recommendations.
+// pending is a user who waits for a new list.
 type pending struct {
 	refresh stream.Refresh
-	message kafka.Message // the newest that asks for them
-	offset  offset        // of that message
-	trace   *stream.Span  // of the oldest message that has one
-	queued  time.Time     // that message
+	message kafka.Message // the newest coalesced message
+	offset  offsetHandle  // of message
+	span    *stream.Span  // of the oldest message with a trace
+	queued  time.Time     // when that message was queued
 }
 
-// live tells a refresh after an event from those that only renew.
-func (p *pending) live() bool { return len(p.refresh.ProducedAt) > 0 }
+// hasEvents distinguishes refreshes after events from background refreshes.
+func (p *pending) hasEvents() bool { return len(p.refresh.ProducedAt) > 0 }
 
-// join coalesces an older refresh of the user: the newer message goes on for both.
-func (p *pending) join(older *pending) {
+// coalesce merges an older refresh of the same user into p.
+func (p *pending) coalesce(older *pending) {
 	newer := p.refresh.ProducedAt
 	p.refresh.ProducedAt = older.refresh.ProducedAt
 	p.refresh.AddProducedAt(newer...)
-	p.follow(older)
+	if older.span == nil {
+		return
+	}
+	// The older trace continues; both are linked.
+	older.span.Link(p.span)
+	p.span.Link(older.span)
+	p.span.End()
+	p.span, p.queued = older.span, older.queued
 }
 
-// queue holds pending users, each once: those with new events in order of arrival, and
-// behind them those who are only renewed. A user is in one batch at a time: a refresh that
-// arrives meanwhile is held until the batch is written, so that results of a user are written
-// in the order of their sequences and models.
+// Lanes of the queue, by priority.
+const (
+	eventLane      = iota // users with new events
+	backgroundLane        // background refreshes
+)
+
+// queue holds pending users, each once, in order of arrival: users with new events first, then
+// background refreshes. A user is in one batch at a time: a refresh that arrives meanwhile is held
+// until the batch is written, so that the lists of a user are written in the order of their
+// sequences and models.
 type queue struct {
 	limit int
 	ready chan struct{} // filled while users wait
 	room  chan struct{} // filled after users were taken
 
 	mu      sync.Mutex
-	lines   [2]list.List             // of *pending: live, then the others
-	waiting map[string]*list.Element // by user, in one of the lines
-	taken   map[string]*pending      // users in batches, with what is held for them or nil
-	held    int
+	lanes   [2]list.List             // of *pending
+	waiting map[string]*list.Element // by user, in one of the lanes
+	inBatch map[string]*pending      // users in batches, with the refresh held for them, or nil
+	held    int                      // number of held refreshes
 }
 
 func newQueue(limit int) *queue {
@@ -53,90 +66,90 @@ func newQueue(limit int) *queue {
 		ready:   make(chan struct{}, 1),
 		room:    make(chan struct{}, 1),
 		waiting: make(map[string]*list.Element),
-		taken:   make(map[string]*pending),
+		inBatch: make(map[string]*pending),
 	}
 }
 
-// add puts a user into the queue when there is room. One who waits already keeps the place,
-// unless there was no new event before, and needs no room. It returns the offset of the refresh
-// that is coalesced, if one is: that message is as good as finished, since redelivery of the
-// newer one has the same effect.
-func (q *queue) add(ctx context.Context, p *pending) (coalesced offset, ok bool, err error) {
+// add adds a user, and blocks while the queue is full. A user who already waits needs no room and
+// keeps the position, except that a new event moves a background refresh to the event lane. In this
+// case, add returns the offset of the older, coalesced refresh. It may be finished: if the newer
+// message is redelivered, it has the same effect.
+func (q *queue) add(ctx context.Context, p *pending) (older offsetHandle, coalesced bool, err error) {
 	for {
-		added, coalesced, ok := q.tryAdd(p)
+		added, older, coalesced := q.tryAdd(p)
 		if added {
-			return coalesced, ok, nil
+			return older, coalesced, nil
 		}
 		select {
 		case <-ctx.Done():
-			return offset{}, false, ctx.Err()
+			return offsetHandle{}, false, ctx.Err()
 		case <-q.room:
 		}
 	}
 }
 
-func (q *queue) tryAdd(p *pending) (added bool, older offset, coalesced bool) {
+func (q *queue) tryAdd(p *pending) (added bool, older offsetHandle, coalesced bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	user := p.refresh.User
-	held, taken := q.taken[user]
-	at, waits := q.waiting[user]
+	held, inBatch := q.inBatch[user]
+	element, waits := q.waiting[user]
 	switch {
 	case held != nil:
-		q.taken[user] = p
-		p.join(held)
+		q.inBatch[user] = p
+		p.coalesce(held)
 		return true, held.offset, true
 	case waits:
-		older := at.Value.(*pending)
-		p.join(older)
-		if older.live() == p.live() {
-			at.Value = p
+		older := element.Value.(*pending)
+		p.coalesce(older)
+		if older.hasEvents() == p.hasEvents() {
+			element.Value = p
 		} else {
-			q.line(older).Remove(at)
+			q.lane(older).Remove(element)
 			q.push(p)
 		}
 		return true, older.offset, true
 	case q.count() >= q.limit:
-		return false, offset{}, false
-	case taken:
-		q.taken[user] = p
+		return false, offsetHandle{}, false
+	case inBatch:
+		q.inBatch[user] = p
 		q.held++
 	default:
 		q.push(p)
 		signal(q.ready)
 	}
 	if q.count() < q.limit {
-		signal(q.room) // for other partitions, which may wait too
+		signal(q.room) // other partitions may wait, too
 	}
-	return true, offset{}, false
+	return true, offsetHandle{}, false
 }
 
-func (q *queue) push(p *pending) { q.waiting[p.refresh.User] = q.line(p).PushBack(p) }
+func (q *queue) push(p *pending) { q.waiting[p.refresh.User] = q.lane(p).PushBack(p) }
 
-func (q *queue) line(p *pending) *list.List {
-	if p.live() {
-		return &q.lines[0]
+func (q *queue) lane(p *pending) *list.List {
+	if p.hasEvents() {
+		return &q.lanes[eventLane]
 	}
-	return &q.lines[1]
+	return &q.lanes[backgroundLane]
 }
 
-// take removes up to n users, the longest waiting first. Of several, one is renewed even
-// while many have new events, so that no message stays unfinished for ever.
+// take removes up to n users, the longest waiting first. At least one of several is a background
+// refresh, if there is any, so that none waits forever and blocks commits.
 func (q *queue) take(n int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	live, others := q.lines[0].Len(), q.lines[1].Len()
-	n = min(n, live+others)
-	renewed := min(others, max(n-live, 1))
-	if n == 1 && live > 0 {
-		renewed = 0
+	events, background := q.lanes[eventLane].Len(), q.lanes[backgroundLane].Len()
+	n = min(n, events+background)
+	fromBackground := min(background, max(n-events, 1))
+	if n == 1 && events > 0 {
+		fromBackground = 0
 	}
 	taken := make([]*pending, 0, n)
-	for range n - renewed {
-		taken = append(taken, q.first(0))
+	for range n - fromBackground {
+		taken = append(taken, q.pop(eventLane))
 	}
-	for range renewed {
-		taken = append(taken, q.first(1))
+	for range fromBackground {
+		taken = append(taken, q.pop(backgroundLane))
 	}
 	if len(q.waiting) > 0 {
 		signal(q.ready)
@@ -145,21 +158,21 @@ func (q *queue) take(n int) []*pending {
 	return taken
 }
 
-func (q *queue) first(line int) *pending {
-	p := q.lines[line].Remove(q.lines[line].Front()).(*pending)
+func (q *queue) pop(lane int) *pending {
+	p := q.lanes[lane].Remove(q.lanes[lane].Front()).(*pending)
 	delete(q.waiting, p.refresh.User)
-	q.taken[p.refresh.User] = nil
+	q.inBatch[p.refresh.User] = nil
 	return p
 }
 
-// gather waits until n users could be taken, at most for a linger.
-func (q *queue) gather(ctx context.Context, n int, linger time.Duration) error {
-	if linger <= 0 {
+// linger waits until n users can be taken, or the timeout.
+func (q *queue) linger(ctx context.Context, n int, timeout time.Duration) error {
+	if timeout <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(linger)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	for q.size() < n {
+	for q.available() < n {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -171,13 +184,13 @@ func (q *queue) gather(ctx context.Context, n int, linger time.Duration) error {
 	return nil
 }
 
-// written ends the batch of users: refreshes that were held for them join the line.
-func (q *queue) written(batch []*pending) {
+// release ends a batch: its users may be taken again, and the refreshes held for them are queued.
+func (q *queue) release(batch []*pending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range batch {
-		held := q.taken[p.refresh.User]
-		delete(q.taken, p.refresh.User)
+		held := q.inBatch[p.refresh.User]
+		delete(q.inBatch, p.refresh.User)
 		if held != nil {
 			q.held--
 			q.push(held)
@@ -186,54 +199,47 @@ func (q *queue) written(batch []*pending) {
 	}
 }
 
-// drop removes what waits or is held of a partition that was lost: its next owner gets it again.
-func (q *queue) drop(lost *offsets) {
+// dropPartition removes the waiting and held refreshes of a revoked partition: its next owner
+// receives them again.
+func (q *queue) dropPartition(revoked *offsetTracker) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for user, at := range q.waiting {
-		if p := at.Value.(*pending); p.offset.of == lost {
-			q.line(p).Remove(at)
+	for user, element := range q.waiting {
+		if p := element.Value.(*pending); p.offset.tracker == revoked {
+			q.lane(p).Remove(element)
 			delete(q.waiting, user)
-			p.trace.End()
+			p.span.End()
 		}
 	}
-	for user, p := range q.taken {
-		if p != nil && p.offset.of == lost {
-			q.taken[user] = nil
+	for user, p := range q.inBatch {
+		if p != nil && p.offset.tracker == revoked {
+			q.inBatch[user] = nil
 			q.held--
-			p.trace.End()
+			p.span.End()
 		}
 	}
 	signal(q.room)
 }
 
-// len is the number of users who wait or are held.
+// len is the number of waiting and held users.
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.count()
 }
 
-// live is how many users wait with an event of their own.
-func (q *queue) live() int {
+// lenEvents is the number of users waiting in the event lane.
+func (q *queue) lenEvents() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.lines[0].Len()
+	return q.lanes[eventLane].Len()
 }
 
-// size is the number of users who could be taken.
-func (q *queue) size() int {
+// available is the number of users that can be taken.
+func (q *queue) available() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting)
 }
 
 func (q *queue) count() int { return len(q.waiting) + q.held }
-
-// signal fills a channel of capacity one.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

@@ -49,23 +49,23 @@ func TestQueueIsFIFO(t *testing.T) {
 	}
 }
 
-// Refreshes that are coalesced go on in the trace of the oldest, linked with the others'.
-func TestQueueJoinsTraces(t *testing.T) {
+// Coalesced refreshes continue the trace of the oldest one, linked with those of the others.
+func TestQueueCoalescesTraces(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	tracer := stream.NewTracer(trace.NewTracerProvider(trace.WithSyncer(exporter)))
 	q := newQueue(10)
 	for i := range int64(4) {
 		p := refreshOf("ann", i, 100*i)
 		if p.queued = time.UnixMilli(i); i > 0 {
-			p.trace = tracer.StartProcess(t.Context(), kafka.Message{Topic: "refreshes", Offset: i})
+			p.span = tracer.StartProcess(t.Context(), kafka.Message{Topic: "refreshes", Offset: i})
 		}
 		q.tryAdd(p)
 	}
 	waiting := q.take(1)[0]
-	if ended := exporter.GetSpans(); len(ended) != 2 || !waiting.trace.Recording() || waiting.queued != time.UnixMilli(1) {
-		t.Fatalf("of three traces, %d have ended, and the user waits since %v; want those of the newer two, and the time of the oldest", len(ended), waiting.queued)
+	if ended := exporter.GetSpans(); len(ended) != 2 || !waiting.span.Recording() || waiting.queued != time.UnixMilli(1) {
+		t.Fatalf("of three traces, %d have ended, and the user has waited since %v; want the newer two to end, and the time of the oldest", len(ended), waiting.queued)
 	}
-	waiting.trace.End()
+	waiting.span.End()
 	spans := exporter.GetSpans()
 	for _, newer := range spans[:2] {
 		if len(newer.Links) != 1 || newer.Links[0].SpanContext.SpanID() != spans[2].SpanContext.SpanID() {
@@ -78,7 +78,7 @@ func TestQueueJoinsTraces(t *testing.T) {
 }
 
 func TestQueueCoalesces(t *testing.T) {
-	q, o := newQueue(10), newOffsets()
+	q, o := newQueue(10), newOffsetTracker()
 	first := refreshOf("ann", 3, 100)
 	first.offset = o.add(7)
 	q.tryAdd(first)
@@ -91,7 +91,7 @@ func TestQueueCoalesces(t *testing.T) {
 
 	batch := q.take(10)
 	if got := usersOf(batch); !slices.Equal(got, []string{"ann", "bob"}) {
-		t.Fatalf("took %v, want ann to keep her place before bob", got)
+		t.Fatalf("took %v, want ann to stay before bob", got)
 	}
 	ann := batch[0]
 	if ann.refresh.SequenceVersion != 5 || ann.offset != second.offset {
@@ -101,63 +101,63 @@ func TestQueueCoalesces(t *testing.T) {
 		t.Errorf("got the times %v, want %v", ann.refresh.ProducedAt, want)
 	}
 	if _, _, coalesced := q.tryAdd(refreshOf("ann", 6)); coalesced {
-		t.Error("a refresh of a user who was taken is not coalesced with the one that is under way")
+		t.Error("a refresh was coalesced with one that is already in a batch")
 	}
 }
 
-// A user is in one batch at a time: what comes meanwhile is held, coalesced, and takes its
-// turn when the batch is written.
-func TestQueueHoldsUsersWhoAreTaken(t *testing.T) {
-	q, o := newQueue(10), newOffsets()
+// A user is in one batch at a time: later refreshes are held, coalesced, and queued when the batch is
+// released.
+func TestQueueHoldsUsersInBatches(t *testing.T) {
+	q, o := newQueue(10), newOffsetTracker()
 	q.tryAdd(refreshOf("ann", 1, 100))
 	taken := q.take(10)
 	third := refreshOf("ann", 3, 300)
 	second := refreshOf("ann", 2, 200)
 	second.offset = o.add(7)
 	if _, _, coalesced := q.tryAdd(second); coalesced || q.len() != 1 {
-		t.Errorf("the first refresh that is held is coalesced (%t), or does not count as waiting (%d)", coalesced, q.len())
+		t.Errorf("the first held refresh is coalesced (%t), or does not count as waiting (%d)", coalesced, q.len())
 	}
 	if _, older, coalesced := q.tryAdd(third); !coalesced || older != second.offset || q.len() != 1 {
-		t.Errorf("the second refresh that is held: coalesced %t with %v, %d users wait; want the first one, and one user", coalesced, older, q.len())
+		t.Errorf("the second held refresh: coalesced %t with %v, %d users wait; want the first one, and one user", coalesced, older, q.len())
 	}
 	q.tryAdd(refreshOf("bob", 1, 1))
 	batch := q.take(10)
 	if got := usersOf(batch); !slices.Equal(got, []string{"bob"}) {
-		t.Fatalf("took %v while ann is under way, want bob alone", got)
+		t.Fatalf("took %v while ann is in a batch, want bob alone", got)
 	}
-	q.written(taken)
+	q.release(taken)
 	again := q.take(10)
 	if got := usersOf(again); !slices.Equal(got, []string{"ann"}) {
-		t.Fatalf("took %v after ann's batch, want her", got)
+		t.Fatalf("took %v after ann's batch, want ann", got)
 	}
 	if want := []int64{200, 300}; again[0].refresh.SequenceVersion != 3 || !slices.Equal(again[0].refresh.ProducedAt, want) {
 		t.Errorf("got version %d and the times %v, want 3 and %v", again[0].refresh.SequenceVersion, again[0].refresh.ProducedAt, want)
 	}
-	q.written(batch)
-	q.written(again)
-	if q.len() != 0 || len(q.taken) != 0 {
-		t.Errorf("%d users wait and %d are under way, want none", q.len(), len(q.taken))
+	q.release(batch)
+	q.release(again)
+	if q.len() != 0 || len(q.inBatch) != 0 {
+		t.Errorf("%d users wait and %d are in batches, want none", q.len(), len(q.inBatch))
 	}
 }
 
-// What waits of a partition that was lost is its next owner's business.
-func TestQueueDropsLostPartitions(t *testing.T) {
-	q, lost, kept := newQueue(10), newOffsets(), newOffsets()
-	of := func(o *offsets, user string, number int64) *pending {
+// The refreshes of a revoked partition are left to its next owner.
+func TestQueueDropsRevokedPartitions(t *testing.T) {
+	q, revoked, kept := newQueue(10), newOffsetTracker(), newOffsetTracker()
+	of := func(o *offsetTracker, user string, number int64) *pending {
 		p := refreshOf(user, 1, number)
 		p.offset = o.add(number)
 		return p
 	}
-	q.tryAdd(of(lost, "under way", 0))
+	q.tryAdd(of(revoked, "in batch", 0))
 	taken := q.take(10)
-	q.tryAdd(of(lost, "under way", 1))
-	q.tryAdd(of(lost, "ann", 2))
+	q.tryAdd(of(revoked, "in batch", 1))
+	q.tryAdd(of(revoked, "ann", 2))
 	q.tryAdd(of(kept, "bob", 0))
-	q.drop(lost)
+	q.dropPartition(revoked)
 	if q.len() != 1 {
 		t.Errorf("%d users wait, want bob alone", q.len())
 	}
-	q.written(taken)
+	q.release(taken)
 	if got := usersOf(q.take(10)); !slices.Equal(got, []string{"bob"}) {
 		t.Errorf("took %v, want bob alone", got)
 	}
@@ -179,15 +179,15 @@ func TestQueueAwaitsRoom(t *testing.T) {
 	q.tryAdd(refreshOf("ann", 1))
 	q.tryAdd(refreshOf("bob", 1))
 	if _, coalesced, err := q.add(t.Context(), refreshOf("ann", 2)); err != nil || !coalesced {
-		t.Errorf("who waits already needs no room: coalesced %t, error %v", coalesced, err)
+		t.Errorf("a waiting user needs no room: coalesced %t, error %v", coalesced, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, err := q.add(ended, refreshOf("carol", 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("add to a full queue returned %v, want it to wait for the context's end", err)
+		t.Errorf("add to a full queue returned %v, want the error of the context", err)
 	}
 	done := make(chan error)
-	for _, user := range []string{"carol", "dora"} { // two partitions wait at once
+	for _, user := range []string{"carol", "dora"} { // two partitions wait
 		go func() {
 			_, _, err := q.add(t.Context(), refreshOf(user, 1))
 			done <- err

@@ -12,22 +12,21 @@ import (
 	"genrec/pkg/stream"
 )
 
-// TestRebalance lets a second worker join and the first one leave while both
-// have work.
+// TestRebalance lets a second worker join and the first one leave while both are busy.
 func TestRebalance(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	const users = 60
 	produce := func(from, to int) {
 		for u := from; u < to; u++ {
-			h.produce(h.see(fmt.Sprint("user-", u), "apple"))
+			h.produce(h.appendEvents(fmt.Sprint("user-", u), "apple"))
 		}
 	}
 	small := func(c *Config) { c.MaxBatch = 2 }
 
 	first := h.run(small)
 	produce(0, users/3)
-	h.written(first, 1)
+	h.awaitWritten(first, 1)
 	second := h.run(small)
 	produce(users/3, 2*users/3)
 	h.eventually(func() string {
@@ -39,20 +38,20 @@ func TestRebalance(t *testing.T) {
 	first.Stop()
 	produce(2*users/3, users)
 
-	h.reachCommitted(users)
+	h.awaitCommitted(users)
 	second.Stop()
 	for u := range users {
-		h.wantRecommended(fmt.Sprint("user-", u), "v1:apple")
+		h.wantList(fmt.Sprint("user-", u), "v1:apple")
 	}
 	h.wantOpen()
-	if n := h.buried(); n != 0 {
-		t.Errorf("%d refreshes were given up", n)
+	if n := h.countDeadLetters(); n != 0 {
+		t.Errorf("%d refreshes were dead-lettered", n)
 	}
 }
 
-// A worker that loses partitions while it generates for their users still writes the results,
-// but the offsets of those partitions are their next owner's to commit.
-func TestLostPartitionsAreNotCommitted(t *testing.T) {
+// A worker whose partitions are revoked while it generates still writes the lists, but does not commit
+// the offsets of these partitions.
+func TestRevokedPartitionsAreNotCommitted(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	h.models.concurrency = 4
@@ -66,7 +65,7 @@ func TestLostPartitionsAreNotCommitted(t *testing.T) {
 		}
 		if p := (&kafka.Hash{}).Balance(kafka.Message{Key: []byte(user)}, all...); !found[p] {
 			found[p] = true
-			messages = append(messages, h.see(user, "apple"))
+			messages = append(messages, h.appendEvents(user, "apple"))
 		}
 	}
 	release := make(chan struct{})
@@ -92,7 +91,7 @@ func TestLostPartitionsAreNotCommitted(t *testing.T) {
 		return ""
 	})
 
-	h.models = &fakeModels{concurrency: 4, hook: hold(nil, &bySecond)} // never answers
+	h.models = &fakeModels{concurrency: 4, hook: hold(nil, &bySecond)} // blocks forever
 	h.models.publish("v1")
 	second := h.run()
 	h.eventually(func() string {
@@ -103,10 +102,10 @@ func TestLostPartitionsAreNotCommitted(t *testing.T) {
 	})
 	lost := bySecond.Load()
 	close(release)
-	h.written(first, int64(partitions))
+	h.awaitWritten(first, int64(partitions))
 	kept := int64(partitions) - lost
-	h.reachCommitted(kept)
-	time.Sleep(3 * stream.CommitInterval) // in which a wrong commit would come
+	h.awaitCommitted(kept)
+	time.Sleep(3 * stream.CommitInterval) // time for a wrong commit
 	if got := h.committed(); got != kept {
 		t.Errorf("%d messages are committed, but the first worker owns %d partitions of %d", got, kept, partitions)
 	}

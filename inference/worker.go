@@ -1,15 +1,49 @@
-// Package inference generates recommendations for the users whose sequences
-// have changed.
+// Package inference keeps the recommendation lists of users up to date: it consumes refreshes from
+// Kafka, generates lists with the models that the registry says to serve, and writes them to Redis.
 //
-// A Worker is a pipeline. Refreshes of all partitions wait in one queue, each user once. A
-// batch takes users from it when there is a slot, reads their sequences and lists from Redis in
-// one round trip, has the model generate new lists, and writes them in one round trip. Several
-// batches are under way at once, so that reading, preparing, the device, fusing and writing
-// overlap; the number of slots and of writers bounds them.
+// # Pipeline
 //
-// Delivery is at least once: a refresh is finished after the recommendations are written, and
-// offsets are committed up to the oldest unfinished refresh of their partition. Writing twice
-// does no harm.
+// A [Worker] is a pipeline of stages:
+//
+//   - Consume (consume.go): one goroutine per partition fetches refreshes. Invalid ones become
+//     dead letters.
+//   - Queue (queue.go): refreshes of the same user are coalesced. The queue holds at most
+//     Config.MaxPending users; when it is full, fetching pauses. Users with new events come before
+//     users of a background refresh. A user is in at most one batch at a time, so that the lists of
+//     a user are written in the order of sequences and models.
+//   - Batch (pipeline.go, batch_size.go): when a slot is free, the waiting users form a batch. The
+//     models determine the number of slots, and batchSize bounds a batch so that it takes about half
+//     of Config.LatencyTarget.
+//   - Read: one round trip to Redis reads the sequences and the stored lists. Users whose list is up
+//     to date are skipped.
+//   - Generate (generate.go): the serving model generates the lists. If it fails for a batch,
+//     bisection finds the users at fault, which become dead letters; if it fails for all users, the
+//     worker stops with an error.
+//   - Write (write.go): four writers store the lists by compare-and-set, one round trip per batch,
+//     and then finish the refreshes.
+//   - Commit (offsets.go): the offsets of a partition are committed up to its oldest unfinished
+//     refresh.
+//
+// Delivery is at least once: an offset is committed only after the lists, or the dead letters, of
+// all refreshes before it have been written. Repeated work is harmless, because a list that is up to
+// date is skipped, and one of an older sequence is not written. When a partition is revoked, its
+// waiting refreshes are dropped; batches in progress still write their lists, but commit nothing.
+//
+// # Models
+//
+// The model loader (model_loader.go) polls for the versions to serve, loads and tests new ones beside
+// the current ones, and activates a new [servingSet] between two batches. A batch uses one serving
+// set from its start to its end; the models of a replaced set are closed after its last batch.
+// A version that fails to load or to answer is refused: the largest loaded version serves its users.
+//
+// After a change of the serving set, the worker writes the popular and similar items of the largest
+// version (shared_keys.go), and one worker of the group, elected by a lease in Redis, requests new
+// lists for active users at a limited rate (background_refresh.go).
+//
+// # Feedback
+//
+// Each new list tells how the replaced one did: events since then that are in it are hits
+// (feedback.go). They are counted by model version for the comparison of versions.
 package inference
 
 import (
@@ -28,17 +62,31 @@ import (
 	"genrec/sessions"
 )
 
-// Sessions keeps the sequences and the recommendations. PutLists must
-// refuse what is of an older sequence than the stored one.
+// Sessions stores sequences, lists and everything else that workers share. *sessions.Store
+// implements it.
 type Sessions interface {
+	// Read returns the sequences and stored lists of users, in their order.
 	Read(ctx context.Context, users []string) ([]sessions.UserState, error)
-	PutLists(ctx context.Context, recs []userstate.List) ([]sessions.Put, error)
-	PutPopular(ctx context.Context, r userstate.List) error
-	PutSimilar(ctx context.Context, near iter.Seq2[string, userstate.SimilarItems]) error
+	// PutLists writes lists, except those of a sequence older than that of the stored list.
+	PutLists(ctx context.Context, lists []userstate.List) ([]sessions.Put, error)
+	// PutPopular writes the list for users without their own.
+	PutPopular(ctx context.Context, l userstate.List) error
+	// PutSimilar writes the similar items of items.
+	PutSimilar(ctx context.Context, similar iter.Seq2[string, userstate.SimilarItems]) error
+	// AddFeedback adds to the counts of events and hits.
 	AddFeedback(ctx context.Context, f sessions.Feedback) error
+	// SharedKeys reports which of the keys that are common to all users exist.
 	SharedKeys(ctx context.Context) (sessions.SharedKeys, error)
+	// ClaimFormat records the format of sequences, or returns sessions.ErrFormat.
 	ClaimFormat(ctx context.Context) error
-	Renewals
+	// ScanActive calls fn with pages of the users who have had events since a time.
+	ScanActive(ctx context.Context, since time.Time, fn func([]sessions.ActiveUser) error) error
+	// Acquire returns a lease, or nil while another worker holds it.
+	Acquire(ctx context.Context, lease string, ttl time.Duration) (*sessions.Lease, error)
+	// Refreshed returns the serving set of the last completed background refresh.
+	Refreshed(ctx context.Context) (serving string, err error)
+	// SetRefreshed records that the background refresh for a serving set is complete.
+	SetRefreshed(ctx context.Context, serving string) error
 }
 
 // Worker is a member of the consumer group that reads refreshes.
@@ -59,72 +107,83 @@ func New(cfg Config, models Models, s Sessions) *Worker {
 	}
 }
 
-// Stats returns the counts so far. It may be called while Run runs.
+// Stats returns the current counts. It may be called while Run runs.
 func (w *Worker) Stats() Stats { return w.counters.snapshot() }
 
-// Run generates until ctx ends and then returns nil, with its Generator closed;
-// the batch in progress is left uncommitted for the next run. While Kafka or
-// Redis is away it retries, and while there is no model it waits.
+// Run runs the pipeline until ctx ends, and then returns nil after it has closed the models. The
+// refreshes of unfinished batches stay uncommitted. While Kafka or Redis is unavailable it retries,
+// and while there is no model it waits.
 func (w *Worker) Run(ctx context.Context) error {
 	if len(w.cfg.Kafka.Brokers) == 0 {
 		return errors.New("inference: no Kafka brokers are configured")
 	}
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{r.consume, r.pollModels, r.startBatches, r.keepShared, r.renew, r.flush} {
-		group.Go(func() error { return part(groupCtx) })
+	for _, loop := range []func(context.Context) error{
+		r.consume, r.runBatches, r.pollModels, r.maintainSharedKeys, r.refreshInBackground, r.flushFeedback,
+	} {
+		group.Go(func() error { return loop(groupCtx) })
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, r.flushRest(ctx), r.close())
+	return errors.Join(err, r.flushFeedbackAtEnd(ctx), r.close())
 }
 
-// run is what the goroutines of one Run share.
+// run is the state of one call of Run, shared by its goroutines.
 type run struct {
 	*Worker
 	deadLetters *kafka.Writer
-	renewals    *kafka.Writer
+	refreshes   *kafka.Writer // of the background refresh
 	queue       *queue
 	serving     *serving
 	size        *batchSize
-	lastStart   time.Time        // of a batch; startBatches' alone
-	generated   chan *batch      // from the slots to the writers
-	swapped     chan *servingSet // from pollModels to renew: the newest
-	leads       chan leader      // from pollModels to keepShared: the newest
-	failures    failures
-	reports     sync.Mutex // of OnWritten
-	feedback    feedback
-	unwritten   []sessions.Feedback
+	lastStart   time.Time           // of a batch; used by nextBatch only
+	generated   chan *batch         // from the slots to the writers
+	activated   chan *servingSet    // newest set, from the model loader to the background refresh
+	leaders     chan *leader        // newest leader, from the model loader to maintainSharedKeys
+	failures    consecutiveFailures // of users
+	onWritten   sync.Mutex          // serializes calls of Config.OnWritten
+	feedback    feedback            // since the last flush
+	unwritten   []sessions.Feedback // taken from feedback, but not yet in Redis
 }
 
 func (w *Worker) open() *run {
 	return &run{
 		Worker:      w,
 		deadLetters: stream.NewDeadLetterWriter(w.cfg.Kafka, w.cfg.Topics.DeadLetters),
-		renewals:    stream.NewWriter(w.cfg.Kafka, w.cfg.Topics.Refreshes),
+		refreshes:   stream.NewWriter(w.cfg.Kafka, w.cfg.Topics.Refreshes),
 		queue:       newQueue(w.cfg.MaxPending),
 		serving:     newServing(),
 		size:        newBatchSize(w.cfg.LatencyTarget, w.cfg.MaxBatch),
 		generated:   make(chan *batch),
-		swapped:     make(chan *servingSet, 1),
-		leads:       make(chan leader, 1),
+		activated:   make(chan *servingSet, 1),
+		leaders:     make(chan *leader, 1),
 		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
 	}
 }
 
-// consume moves refreshes into the queue while this process is a member of the group.
-func (r *run) consume(ctx context.Context) error {
-	return stream.Consume(ctx, stream.GroupConfig{
-		Kafka: r.cfg.Kafka, Group: r.cfg.Group, Topic: r.cfg.Topics.Refreshes, Logger: r.cfg.Logger,
-		FetchPause: r.size.pause,
-	}, r.own)
-}
-
 func (r *run) close() error {
-	if err := errors.Join(r.deadLetters.Close(), r.renewals.Close()); err != nil {
-		return fmt.Errorf("close Kafka clients: %w", err)
+	if err := errors.Join(r.deadLetters.Close(), r.refreshes.Close()); err != nil {
+		return fmt.Errorf("close Kafka writers: %w", err)
 	}
 	return nil
+}
+
+// signal fills a channel of capacity one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// sendNewest replaces the unread value of a channel of capacity one. It has a single sender.
+func sendNewest[T any](c chan T, value T) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- value
 }

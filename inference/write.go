@@ -17,15 +17,15 @@ func (r *run) writeBatches(ctx context.Context) error {
 			return ctx.Err()
 		case b := <-r.generated:
 			if err := r.writeBatch(ctx, b); err != nil {
-				r.abandon(b)
+				b.abandon()
 				return err
 			}
 		}
 	}
 }
 
-// writeBatch has the effects of a batch, which come before its refreshes are finished and can
-// be repeated.
+// writeBatch writes the dead letters and lists of a batch, which is idempotent, and then finishes
+// its refreshes.
 func (r *run) writeBatch(ctx context.Context, b *batch) error {
 	batchCtx := b.span.Context(ctx)
 	if err := r.deadLetter(batchCtx, b.deadLetters...); err != nil {
@@ -36,33 +36,34 @@ func (r *run) writeBatch(ctx context.Context, b *batch) error {
 		return err
 	}
 	if len(b.tasks) > 0 {
-		r.metrics.stage("write", time.Since(began))
+		r.metrics.observeStage("write", time.Since(began))
 	}
 	traceTasks(batchCtx, "write", began, b.tasks)
 	for _, p := range b.users {
-		p.trace.End()
+		p.span.End()
 		p.offset.finish()
 	}
-	r.queue.written(b.users)
-	r.metrics.batch(len(b.users), time.Since(b.began))
+	r.queue.release(b.users)
+	r.metrics.observeBatch(len(b.users), time.Since(b.began))
 	b.span.End()
 	b.set.batches.Done()
 	return nil
 }
 
-// write stores the results, and reports those that were not refused as stale.
+// write writes the lists. Those that are not written, because the stored list is newer, count as
+// stale.
 func (r *run) write(ctx context.Context, b *batch) error {
 	if len(b.tasks) == 0 {
 		return nil
 	}
-	recs := make([]userstate.List, len(b.tasks))
+	lists := make([]userstate.List, len(b.tasks))
 	for i, t := range b.tasks {
-		recs[i] = t.result
+		lists[i] = t.result
 	}
 	var puts []sessions.Put
-	what := fmt.Sprintf("write the recommendations of %d users", len(recs))
-	err := backoff.Retry(ctx, r.cfg.Logger, what, func() (err error) {
-		puts, err = r.sessions.PutLists(ctx, recs)
+	operation := fmt.Sprintf("write the lists of %d users", len(lists))
+	err := backoff.Retry(ctx, r.cfg.Logger, operation, func() (err error) {
+		puts, err = r.sessions.PutLists(ctx, lists)
 		return err
 	})
 	if err != nil {
@@ -70,35 +71,35 @@ func (r *run) write(ctx context.Context, b *batch) error {
 	}
 
 	now := time.Now().UTC()
-	var n int64
+	var written int64
 	for i, t := range b.tasks {
 		if !puts[i].Written {
 			continue
 		}
-		n++
-		if puts[i].Replaced == t.replaces.RecID { // or another worker has counted for it
-			r.feedback.add(now, t.result.User, t.answers)
-			r.metrics.came(t.answers, b.set.credited)
+		written++
+		if puts[i].Replaced == t.replaces.RecID { // otherwise another worker has counted its feedback
+			r.feedback.add(now, t.result.User, t.feedback)
+			r.metrics.countFeedback(t.feedback, b.set.recentVersions)
 		}
 		for _, ms := range t.refresh.ProducedAt {
 			r.metrics.freshness.Observe(now.Sub(time.UnixMilli(ms)).Seconds())
 		}
-		r.report(Written{
+		r.notify(Written{
 			Recommendations: t.result, Replaced: t.replaces, Items: t.request.Items,
 			ProducedAt: times(t.refresh.ProducedAt), WrittenAt: now,
 		})
 	}
-	r.counters.written.Add(n)
-	r.counters.stale.Add(int64(len(b.tasks)) - n)
+	r.counters.written.Add(written)
+	r.counters.stale.Add(int64(len(b.tasks)) - written)
 	return nil
 }
 
-func (r *run) report(w Written) {
+func (r *run) notify(w Written) {
 	if r.cfg.OnWritten == nil {
 		return
 	}
-	r.reports.Lock()
-	defer r.reports.Unlock()
+	r.onWritten.Lock()
+	defer r.onWritten.Unlock()
 	r.cfg.OnWritten(w)
 }
 

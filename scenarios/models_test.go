@@ -44,7 +44,7 @@ func (l likeness) Popular() []userstate.ScoredItem {
 	return []userstate.ScoredItem{{Item: "bestseller", Score: 1}}
 }
 
-func (l likeness) Near() iter.Seq2[string, userstate.SimilarItems] {
+func (l likeness) SimilarItems() iter.Seq2[string, userstate.SimilarItems] {
 	return func(func(string, userstate.SimilarItems) bool) {}
 }
 

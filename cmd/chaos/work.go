@@ -59,8 +59,8 @@ func (echo) Version() string { return version }
 // Popular implements inference.Generator.
 func (echo) Popular() []userstate.ScoredItem { return nil }
 
-// Near implements inference.Generator.
-func (echo) Near() iter.Seq2[string, userstate.SimilarItems] {
+// SimilarItems implements inference.Generator.
+func (echo) SimilarItems() iter.Seq2[string, userstate.SimilarItems] {
 	return func(func(string, userstate.SimilarItems) bool) {}
 }
 

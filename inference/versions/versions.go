@@ -1,4 +1,6 @@
-// Package versions serves the model registry's versions to the inference worker.
+// Package versions implements inference.Models: it loads model versions from the registry onto a
+// device. It is separate from package inference so that the latter, and its tests, need no libtorch;
+// infer, all, demo and doctor share it.
 package versions
 
 import (
@@ -8,24 +10,26 @@ import (
 	"iter"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"genrec/inference"
 	"genrec/model"
 	"genrec/pkg/registry"
 	"genrec/pkg/userstate"
 )
 
-// Versions are the models of a registry, loaded onto one device.
+// Versions loads the versions of a registry onto a device.
 type Versions struct {
-	Registry *registry.Registry
-	Device   model.Device
-	Ranker   model.RankerConfig
+	Registry *registry.Registry // where versions are published
+	Device   model.Device       // where models run
+	Ranker   model.RankerConfig // list length and search options
 
-	beams atomic.Int64 // that have searched, of all versions
+	beams atomic.Int64 // total searched beams of all versions
 }
 
 var _ inference.Models = (*Versions)(nil)
 
-// Serving is what the registry says, nothing while it has no version.
+// Serving returns the serving state of the registry, empty before the first promotion.
 func (v *Versions) Serving(ctx context.Context) ([]registry.Share, error) {
 	shares, err := v.Registry.Serving(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
@@ -34,7 +38,7 @@ func (v *Versions) Serving(ctx context.Context) ([]registry.Share, error) {
 	return shares, err
 }
 
-// Load brings a version onto the device.
+// Load fetches a version and loads it onto the device.
 func (v *Versions) Load(ctx context.Context, version string) (inference.Generator, error) {
 	folder, err := v.Registry.Fetch(ctx, version)
 	if err != nil {
@@ -58,10 +62,10 @@ func (g *generator) Version() string { return g.version }
 
 func (g *generator) Popular() []userstate.ScoredItem { return scored(g.recommender.Popular(g.items)) }
 
-func (g *generator) Near() iter.Seq2[string, userstate.SimilarItems] {
+func (g *generator) SimilarItems() iter.Seq2[string, userstate.SimilarItems] {
 	return func(yield func(string, userstate.SimilarItems) bool) {
-		for item, near := range g.recommender.SimilarItems(inference.MostNear, userstate.MaxSimilar) {
-			if !yield(item, scored(near)) {
+		for item, similar := range g.recommender.SimilarItems(inference.MaxItemsWithSimilar, userstate.MaxSimilar) {
+			if !yield(item, scored(similar)) {
 				return
 			}
 		}
@@ -97,4 +101,39 @@ func scored(ranked []model.Ranked) []userstate.ScoredItem {
 		items[i] = userstate.ScoredItem{Item: r.Item, Score: r.Probability}
 	}
 	return items
+}
+
+// Metrics returns the Prometheus collectors of beam search and GPU memory.
+func (v *Versions) Metrics() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "genrec_inference_beams_total",
+			Help: "Beams searched: the beam width for each user, none for models without beam search.",
+		}, func() float64 { return float64(v.beams.Load()) }),
+		memoryCollector{v.Device, prometheus.NewDesc("genrec_gpu_memory_bytes",
+			"GPU memory of this process: used by tensors (allocated) and cached by the allocator (reserved).", []string{"state"}, nil)},
+	}
+}
+
+// memoryCollector collects the GPU memory; on a CPU it collects nothing.
+type memoryCollector struct {
+	device model.Device
+	bytes  *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (m memoryCollector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- m.bytes }
+
+// Collect implements prometheus.Collector.
+func (m memoryCollector) Collect(values chan<- prometheus.Metric) {
+	if m.device == model.CPU {
+		return
+	}
+	allocated, reserved, err := m.device.Memory()
+	if err != nil {
+		values <- prometheus.NewInvalidMetric(m.bytes, err)
+		return
+	}
+	values <- prometheus.MustNewConstMetric(m.bytes, prometheus.GaugeValue, float64(allocated), "allocated")
+	values <- prometheus.MustNewConstMetric(m.bytes, prometheus.GaugeValue, float64(reserved), "reserved")
 }

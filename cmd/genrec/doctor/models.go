@@ -78,7 +78,7 @@ func (m Models) try(ctx context.Context, version string) (t trial, err error) {
 	if t.items = len(generated.Lists[0]); t.items == 0 {
 		return t, fmt.Errorf("model %q recommends no items", version)
 	}
-	for range generator.Near() {
+	for range generator.SimilarItems() {
 		t.similarItems = true
 		break
 	}

@@ -9,20 +9,20 @@ import (
 	"genrec/pkg/userstate"
 )
 
-// What Redis has lost of what is there for all users comes back without a restart.
-func TestLostKeysAreRestored(t *testing.T) {
+// Shared keys that Redis has lost are restored without a restart.
+func TestLostSharedKeysAreRestored(t *testing.T) {
 	h := newHarness(t)
 	if err := h.store.ClaimFormat(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.models.publish("v1")
 	r := h.run(func(c *Config) { c.restoreEvery = 10 * time.Millisecond })
-	h.swapped(r, 1)
-	h.wantNear("v1:near")
+	h.awaitSwaps(r, 1)
+	h.wantSimilar("v1:similar")
 	keys := userstate.Keys{Prefix: recs.DefaultPrefix}
-	whole := func() {
+	checkComplete := func() {
 		t.Helper()
-		h.wantNear("v1:near")
+		h.wantSimilar("v1:similar")
 		embeddedtest.Eventually(t, func() string {
 			if found, err := h.store.SharedKeys(t.Context()); err != nil || !found.Popular || !found.Similar || !found.Format {
 				return "Redis lacks some keys"
@@ -31,23 +31,23 @@ func TestLostKeysAreRestored(t *testing.T) {
 		})
 		popular, err := h.store.List(t.Context(), "stranger")
 		if err != nil || popular.ModelVersion != "v1" || popular.Items[0].Item != "v1:popular" {
-			t.Errorf("strangers get %+v (error %v), want the popular items of v1", popular, err)
+			t.Errorf("users without a list get %+v (error %v), want the popular items of v1", popular, err)
 		}
 	}
 	for range 2 {
 		if err := h.rdb.FlushAll(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		whole()
+		checkComplete()
 	}
 	if err := h.rdb.Del(t.Context(), keys.Similar()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	whole()
+	checkComplete()
 	h.models.publish("v2")
-	h.swapped(r, 2)
+	h.awaitSwaps(r, 2)
 	if err := h.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	h.wantNear("v2:near")
+	h.wantSimilar("v2:similar")
 }

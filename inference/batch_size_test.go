@@ -13,7 +13,7 @@ func TestBatchSizeConverges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, perBatch := range []time.Duration{500 * time.Microsecond, 10 * time.Millisecond} {
 		for _, perUser := range []time.Duration{5 * time.Microsecond, 100 * time.Microsecond, time.Millisecond} {
-			for _, start := range []int{leastBatch, most} {
+			for _, start := range []int{minBatch, most} {
 				takes := func(users int) time.Duration { return perBatch + time.Duration(users)*perUser }
 				b := newBatchSize(target, most)
 				b.size = start
@@ -52,7 +52,7 @@ func TestBatchSize(t *testing.T) {
 		{"stays when few users were slow, which says nothing of many", 4096, 64, 3, time.Second, 64},
 		{"grows in proportion", 4096, 64, 64, 40 * time.Millisecond, 80},
 		{"shrinks when slow, at most to the half", 4096, 64, 64, time.Second, 32},
-		{"never below the least", 4096, 9, 9, time.Minute, leastBatch},
+		{"never below the least", 4096, 9, 9, time.Minute, minBatch},
 		{"never above the most", 20, 16, 16, time.Millisecond, 20},
 		{"whose least is the most", 2, 2, 2, time.Minute, 2},
 	} {

@@ -13,14 +13,14 @@ import (
 	"genrec/pkg/userstate"
 )
 
-func TestUsersAreSplitAmongVersions(t *testing.T) {
+func TestSplitAmongVersions(t *testing.T) {
 	h := newHarness(t)
 	h.models.split(t, "v1:70 v2:30")
 	shares, _ := h.models.Serving(t.Context())
 	r := h.run()
-	h.swapped(r, 1)
+	h.awaitSwaps(r, 1)
 	const users = 40
-	answeredBy := func() map[string]int {
+	countByVersion := func() map[string]int {
 		counts := make(map[string]int)
 		for i := range users {
 			user := fmt.Sprint("u", i)
@@ -34,33 +34,33 @@ func TestUsersAreSplitAmongVersions(t *testing.T) {
 				t.Fatalf("%s has %+v: rec_id, model_version and items must name one version", user, recs[0])
 			}
 			if want := registry.VersionFor(shares, user); version != want && !h.models.broken[want] {
-				t.Fatalf("%s is answered by %s, but belongs to %s", user, version, want)
+				t.Fatalf("%s has a list of %s, but is assigned to %s", user, version, want)
 			}
 		}
 		return counts
 	}
 	for i := range users {
-		h.produce(h.see(fmt.Sprint("u", i), "apple"))
+		h.produce(h.appendEvents(fmt.Sprint("u", i), "apple"))
 	}
-	h.written(r, users)
-	before := answeredBy()
+	h.awaitWritten(r, users)
+	before := countByVersion()
 	if before["v1"] <= before["v2"] || before["v2"] == 0 {
-		t.Errorf("%v users each, want most of v1's and some of v2's", before)
+		t.Errorf("%v users each, want most with v1 and some with v2", before)
 	}
 	h.wantOpen("v1", "v2")
 
-	// The version that takes v2's place is broken: its users go to the largest share.
+	// The version that replaces v2 is broken: the largest share serves its users.
 	h.models.mu.Lock()
 	h.models.broken = map[string]bool{"v3": true}
 	h.models.mu.Unlock()
 	h.models.split(t, "v1:70 v3:30")
 	shares, _ = h.models.Serving(t.Context())
-	h.swapped(r, 2)
+	h.awaitSwaps(r, 2)
 	for i := range users {
-		h.produce(h.see(fmt.Sprint("u", i), "bread"))
+		h.produce(h.appendEvents(fmt.Sprint("u", i), "bread"))
 	}
-	h.written(r, 2*users)
-	if got := answeredBy(); !maps.Equal(got, map[string]int{"v1": users}) {
+	h.awaitWritten(r, 2*users)
+	if got := countByVersion(); !maps.Equal(got, map[string]int{"v1": users}) {
 		t.Errorf("%v users each, want all by v1", got)
 	}
 	h.wantOpen("v1")
@@ -71,27 +71,27 @@ func TestUsersAreSplitAmongVersions(t *testing.T) {
 	}
 }
 
-// TestSwapsUnderLoad changes what is served many times while events come, every third time
-// to a version that is broken in one way or another.
-func TestSwapsUnderLoad(t *testing.T) {
+// TestActivationsUnderLoad changes the serving set many times while events arrive, every third time
+// to a version that is broken in some way.
+func TestActivationsUnderLoad(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v0")
 	h.models.broken = map[string]bool{"unreadable": true}
-	h.models.scores = map[string]float64{"nan": math.NaN(), "endless": math.Inf(1)}
-	h.models.mute = map[string]bool{"mute": true}
+	h.models.scores = map[string]float64{"nan": math.NaN(), "infinite": math.Inf(1)}
+	h.models.empty = map[string]bool{"empty": true}
 	r := h.run()
-	h.swapped(r, 1)
+	h.awaitSwaps(r, 1)
 	const rounds, users = 30, 20
 	swaps, refused := int64(1), int64(0)
 	for i := 1; i <= rounds; i++ {
 		for u := range users {
-			h.produce(h.see(fmt.Sprint("u", u), fmt.Sprint("item", i)))
+			h.produce(h.appendEvents(fmt.Sprint("u", u), fmt.Sprint("item", i)))
 		}
 		switch i % 3 {
 		case 0:
-			h.models.publish([]string{"unreadable", "nan", "endless", "mute"}[i/3%4])
+			h.models.publish([]string{"unreadable", "nan", "infinite", "empty"}[i/3%4])
 			refused++
-			h.reach(r, "refused versions", refused, func(s Stats) int64 { return s.Refused })
+			h.awaitCount(r, "refused versions", refused, func(s Stats) int64 { return s.Refused })
 		case 1:
 			h.models.publish(fmt.Sprint("v", i))
 			swaps++
@@ -99,15 +99,15 @@ func TestSwapsUnderLoad(t *testing.T) {
 			h.models.split(t, fmt.Sprintf("v%d:50 v%d:50", i-1, i))
 			swaps++
 		}
-		h.swapped(r, swaps)
+		h.awaitSwaps(r, swaps)
 	}
-	h.reachCommitted(rounds * users)
+	h.awaitCommitted(rounds * users)
 	r.Stop()
 	if s := r.Stats(); s.Failed != 0 || s.Swaps != swaps || s.Refused != refused {
 		t.Errorf("got %+v, want no failure, %d swaps and %d refused", s, swaps, refused)
 	}
-	if n := h.buried(); n != 0 {
-		t.Errorf("%d requests failed", n)
+	if n := h.countDeadLetters(); n != 0 {
+		t.Errorf("%d refreshes were dead-lettered", n)
 	}
 	h.wantOpen()
 	sequences, err := h.store.Sequences(t.Context(), []string{"u0"})
@@ -116,40 +116,40 @@ func TestSwapsUnderLoad(t *testing.T) {
 	}
 	recs, err := h.store.Lists(t.Context(), []string{"u0"})
 	if err != nil || recs[0].SequenceVersion != sequences[0].Version {
-		t.Errorf("the list of u0 is of version %d of the sequence (error %v), want %d", recs[0].SequenceVersion, err, sequences[0].Version)
+		t.Errorf("the list of u0 is of sequence version %d (error %v), want %d", recs[0].SequenceVersion, err, sequences[0].Version)
 	}
 }
 
-func TestBrokenVersionsAreTriedAgain(t *testing.T) {
+func TestRefusedVersionsAreRetried(t *testing.T) {
 	h := newHarness(t)
-	l := loader{run: New(Config{Kafka: h.kafka()}, h.models, h.store).open(), refused: make(map[string]time.Time)}
+	l := modelLoader{run: New(Config{Kafka: h.kafka()}, h.models, h.store).open(), refused: make(map[string]time.Time)}
 	t.Cleanup(func() { _ = l.run.close() })
 	ctx := t.Context()
 	h.models.broken = map[string]bool{"v2": true}
 	shares := []registry.Share{{Version: "v1", Percent: 40}, {Version: "v2", Percent: 60}}
 	for range 3 {
-		if err := l.follow(ctx, shares); err != nil {
+		if err := l.update(ctx, shares); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if s := l.serving.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
-		t.Errorf("got %v, want v1 alone to lead", s)
+		t.Errorf("got %v, want v1 alone", s)
 	}
 	if got := h.models.loaded(); !slices.Equal(got, []string{"v1", "v2"}) {
 		t.Errorf("loaded %v, want each once", got)
 	}
 	h.models.broken = nil
-	l.refused["v2"] = time.Now().Add(-reloadAfter)
-	if err := l.follow(ctx, shares); err != nil {
+	l.refused["v2"] = time.Now().Add(-retryLoadAfter)
+	if err := l.update(ctx, shares); err != nil {
 		t.Fatal(err)
 	}
 	both := l.serving.set
 	if both.leader != "v2" || len(both.models) != 2 || l.Stats().Swaps != 2 {
-		t.Errorf("got %v after %d swaps, want both, v2 in the lead, swapped once more", both, l.Stats().Swaps)
+		t.Errorf("got %v after %d swaps, want both, led by v2, and one more activation", both, l.Stats().Swaps)
 	}
 	h.models.broken = map[string]bool{"v3": true}
-	if err := l.follow(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.serving.set != both {
-		t.Errorf("a version that is broken took over (error %v)", err)
+	if err := l.update(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.serving.set != both {
+		t.Errorf("a broken version was activated (error %v)", err)
 	}
 	l.close(ctx)
 }
