@@ -38,7 +38,7 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			if err != nil {
 				return err
 			}
-			past, err := openHistory(cmd)
+			historyDir, err := openHistory(cmd)
 			if err != nil {
 				return err
 			}
@@ -51,12 +51,14 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			if err != nil {
 				return err
 			}
-			s, err := connect(ctx, cmd, append(ingestPermissions(past), inference.Config{}.Permissions())...)
+			s, err := connect(ctx, cmd, append(ingestPermissions(historyDir), inference.Config{}.Permissions())...)
 			if err != nil {
 				return err
 			}
 			watch := retrain.NewWatch(training.Progress)
-			train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, training, *s, past, m) }
+			train := func(ctx context.Context) (retrain.Report, error) {
+				return trainLatest(ctx, training, *s, historyDir, m)
+			}
 			page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
 				report, err := train(ctx)
 				watch.Ended(report, err)
@@ -70,8 +72,8 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
-			if past != nil {
-				group.Go(func() error { return newHistoryWriter(s, past, stream.Earliest).Run(groupCtx) })
+			if historyDir != nil {
+				group.Go(func() error { return newHistoryWriter(s, historyDir, stream.Earliest).Run(groupCtx) })
 			}
 			group.Go(func() error { return w.Run(groupCtx) })
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener, o) })

@@ -99,11 +99,11 @@ const checkTimeout = 30 * time.Second
 func checkServers(ctx context.Context, cmd *cli.Command) (checked checkedServers, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	past, err := openHistory(cmd)
+	historyDir, err := openHistory(cmd)
 	if err != nil {
 		return checked, err
 	}
-	s, err := connect(ctx, cmd, append(ingestPermissions(past), inference.Config{}.Permissions())...)
+	s, err := connect(ctx, cmd, append(ingestPermissions(historyDir), inference.Config{}.Permissions())...)
 	if err != nil {
 		return checked, err
 	}

@@ -103,12 +103,12 @@ Examples:  genrec import --kafka kafka:9092 --redis redis:6379 events-2026-*.csv
 					return err
 				}
 				store = s.store
-				past, err := openHistory(cmd)
+				historyDir, err := openHistory(cmd)
 				if err != nil {
 					return err
 				}
-				if past != nil {
-					cfg.History = &importer.History{Dir: past, Erasures: s.store}
+				if historyDir != nil {
+					cfg.History = &importer.History{Dir: historyDir, Erasures: s.store}
 				}
 			}
 			summary := importer.Summary{DryRun: dry}

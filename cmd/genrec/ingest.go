@@ -38,7 +38,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			if err != nil {
 				return settings.Invalid(cmd, err, "from")
 			}
-			past, err := openHistory(cmd)
+			historyDir, err := openHistory(cmd)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 				return err
 			}
 			defer func() { err = errors.Join(err, o.close(ctx)) }()
-			s, err := connect(ctx, cmd, ingestPermissions(past)...)
+			s, err := connect(ctx, cmd, ingestPermissions(historyDir)...)
 			if err != nil {
 				return err
 			}
@@ -58,8 +58,8 @@ Example:   genrec ingest --kafka kafka:9092 --redis redis:6379 --history /srv/hi
 			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return s.store.KeepFormat(groupCtx, slog.Default(), keepFormatEvery) })
 			group.Go(func() error { return i.Run(groupCtx) })
-			if past != nil {
-				group.Go(func() error { return newHistoryWriter(s, past, start).Run(groupCtx) })
+			if historyDir != nil {
+				group.Go(func() error { return newHistoryWriter(s, historyDir, start).Run(groupCtx) })
 			}
 			err = group.Wait()
 			stats := i.Stats()
@@ -92,19 +92,19 @@ func openHistory(cmd *cli.Command) (*history.Dir, error) {
 	if folder == "" {
 		return nil, nil
 	}
-	past, err := history.OpenDir(folder)
-	return past, settings.Invalid(cmd, err, "history")
+	historyDir, err := history.OpenDir(folder)
+	return historyDir, settings.Invalid(cmd, err, "history")
 }
 
-func newHistoryWriter(s *servers, past *history.Dir, start stream.StartOffset) *ingest.HistoryWriter {
-	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, StartOffset: start}, past)
+func newHistoryWriter(s *servers, historyDir *history.Dir, start stream.StartOffset) *ingest.HistoryWriter {
+	return ingest.NewHistoryWriter(ingest.HistoryConfig{Kafka: s.kafka, StartOffset: start}, historyDir)
 }
 
-// ingestPermissions are the permissions that ingest needs in Kafka; past is nil without a
+// ingestPermissions are the permissions that ingest needs in Kafka; historyDir is nil without a
 // history.
-func ingestPermissions(past *history.Dir) []stream.Permissions {
+func ingestPermissions(historyDir *history.Dir) []stream.Permissions {
 	permissions := []stream.Permissions{ingest.Config{}.Permissions()}
-	if past != nil {
+	if historyDir != nil {
 		permissions = append(permissions, ingest.HistoryConfig{}.Permissions())
 	}
 	return permissions

@@ -80,11 +80,11 @@ On a public dataset:     genrec retrain --data Beauty.txt --ids permuted --model
 
 // checkSource requires exactly one source of training data.
 func checkSource(cmd *cli.Command) error {
-	data, redis, past := cmd.String("data") != "", cmd.String("redis") != "", cmd.String("history") != ""
+	data, redis, history := cmd.String("data") != "", cmd.String("redis") != "", cmd.String("history") != ""
 	switch {
 	case !data && !redis:
 		return errors.New("--redis or --data is required: the sequences to train on")
-	case data && past:
+	case data && history:
 		return settings.Invalid(cmd, errors.New("both are training data: choose one"), "data", "history")
 	case data && redis:
 		return settings.Invalid(cmd, errors.New("both are training data: choose one"), "data", "redis")
@@ -120,16 +120,16 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 	if err := s.openStore(ctx, cmd); err != nil {
 		return report, err
 	}
-	past, err := openHistory(cmd)
+	historyDir, err := openHistory(cmd)
 	if err != nil {
 		return report, err
 	}
-	return trainLatest(ctx, config, s, past, m)
+	return trainLatest(ctx, config, s, historyDir, m)
 }
 
 // trainLatest trains once on the sessions in Redis and on the history (nil: none).
-func trainLatest(ctx context.Context, config retrain.Config, s servers, past *history.Dir, m models) (retrain.Report, error) {
-	return retrain.RunLatest(ctx, config, snapshot.Config{History: past, Hot: s.store, Erasures: s.store}, m.registry)
+func trainLatest(ctx context.Context, config retrain.Config, s servers, historyDir *history.Dir, m models) (retrain.Report, error) {
+	return retrain.RunLatest(ctx, config, snapshot.Config{History: historyDir, Hot: s.store, Erasures: s.store}, m.registry)
 }
 
 func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models, error) {

@@ -47,7 +47,7 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 		ranks = errors.Join(err, errors.New("--schedule is for one process, which starts others by --nproc, but RANK is set: let the launcher that set it start each training, without --schedule"))
 	}
 	config, m, training := openTraining(ctx, cmd)
-	past, err := openHistory(cmd)
+	historyDir, err := openHistory(cmd)
 	if err := settings.Join(data, ranks, required(cmd, "redis", "the Redis with the sequences to train on"), training, err); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 	o.metrics.MustRegister(watch.Metrics()...)
 	o.readyWhen(s.ready)
 	config.Erasures = s.store
-	train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, config, s, past, m) }
+	train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, config, s, historyDir, m) }
 	if n := cmd.Int("nproc"); n > 1 {
 		train = func(ctx context.Context) (retrain.Report, error) { return retrainInRanks(ctx, n, m) }
 	}

@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"genrec/pkg/proportion"
 	"genrec/pkg/registry"
 	"genrec/retrain"
 	"genrec/sessions"
@@ -34,7 +33,7 @@ type Version struct {
 	Offline *retrain.Report `json:"offline,omitempty"` // nil without metrics.json
 	Online  *Online         `json:"online,omitempty"`  // nil without interactions
 
-	days map[string]proportion.Of // hits among interactions, by day
+	days map[string]proportion // hits among interactions, by day
 }
 
 // Online is what users did after they were recommended a version's lists.
@@ -116,33 +115,33 @@ func (v *Version) readOnline(ctx context.Context, feedback Outcomes, days []stri
 	if err != nil {
 		return err
 	}
-	v.days = make(map[string]proportion.Of)
-	var total proportion.Of
+	v.days = make(map[string]proportion)
+	var total proportion
 	for _, o := range outcomes {
-		v.days[o.Day] = proportion.Of{Successes: o.Hits, Trials: o.Interactions}
-		total.Successes += o.Hits
-		total.Trials += o.Interactions
+		v.days[o.Day] = proportion{successes: o.Hits, trials: o.Interactions}
+		total.successes += o.Hits
+		total.trials += o.Interactions
 	}
-	if total.Trials > 0 {
-		low, high := total.Wilson()
-		v.Online = &Online{Users: users, Interactions: total.Trials, Hits: total.Successes, HitRate: total.Rate(), Low: low, High: high}
+	if total.trials > 0 {
+		low, high := total.wilson()
+		v.Online = &Online{Users: users, Interactions: total.trials, Hits: total.successes, HitRate: total.rate(), Low: low, High: high}
 	}
 	return nil
 }
 
 func testHitRates(a, b Version) Test {
 	test := Test{Versions: [2]string{a.Version, b.Version}}
-	var ofA, ofB proportion.Of
+	var ofA, ofB proportion
 	for day, first := range a.days {
 		second, both := b.days[day]
 		if !both {
 			continue
 		}
 		test.Days++
-		ofA = proportion.Of{Successes: ofA.Successes + first.Successes, Trials: ofA.Trials + first.Trials}
-		ofB = proportion.Of{Successes: ofB.Successes + second.Successes, Trials: ofB.Trials + second.Trials}
+		ofA = proportion{successes: ofA.successes + first.successes, trials: ofA.trials + first.trials}
+		ofB = proportion{successes: ofB.successes + second.successes, trials: ofB.trials + second.trials}
 	}
-	test.Difference, test.P = ofB.Rate()-ofA.Rate(), proportion.Test(ofA, ofB)
+	test.Difference, test.P = ofB.rate()-ofA.rate(), zTest(ofA, ofB)
 	return test
 }
 

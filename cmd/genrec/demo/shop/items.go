@@ -10,7 +10,11 @@ import (
 )
 
 // Item is an item of the shop. The recommender sees only its id.
-type Item struct{ ID, Title, Department string }
+type Item struct {
+	ID         string // such as item-0042; carries no information
+	Title      string // for people, distinct
+	Department string // for people
+}
 
 // departments have one topic for each kind of item.
 var departments = []struct {
