@@ -107,10 +107,10 @@ func LoadBPE(dir string) (*BPE, error) {
 	}
 	ids, err := v.parseVocabulary()
 	if err != nil {
-		return nil, fmt.Errorf("vocabulary %s %w", vocabulary, err)
+		return nil, fmt.Errorf("vocabulary %s: %w", vocabulary, err)
 	}
 	if err := v.parseMerges(ids); err != nil {
-		return nil, fmt.Errorf("merges %s %w", merges, err)
+		return nil, fmt.Errorf("merges %s: %w", merges, err)
 	}
 	return &v, nil
 }
@@ -125,33 +125,33 @@ func (v *BPE) Save(dir string) error {
 
 func (v *BPE) parseVocabulary() (ids map[string]int, err error) {
 	if err := json.Unmarshal(v.vocabulary, &ids); err != nil {
-		return nil, fmt.Errorf("is not a JSON object of tokens and ids: %w", err)
+		return nil, fmt.Errorf("not a JSON object of tokens and ids: %w", err)
 	}
 	for want, token := range specials {
 		switch id, known := ids[token]; {
 		case !known:
-			return nil, fmt.Errorf("lacks the token %q", token)
+			return nil, fmt.Errorf("token %q is missing", token)
 		case want != Mask && id != want:
-			return nil, fmt.Errorf("gives the token %q id %d, not BART's %d", token, id, want)
+			return nil, fmt.Errorf("token %q has id %d, want %d as in BART", token, id, want)
 		}
 	}
 	v.mask = int64(ids[specials[Mask]])
 	tokens := make([]string, len(ids))
-	owned := make([]bool, len(ids))
+	used := make([]bool, len(ids))
 	for token, id := range ids {
 		if id < 0 || id >= len(ids) {
-			return nil, fmt.Errorf("gives the token %q id %d, but has %d tokens", token, id, len(ids))
+			return nil, fmt.Errorf("token %q has id %d, but there are %d tokens", token, id, len(ids))
 		}
-		if owned[id] {
-			return nil, fmt.Errorf("gives id %d to the tokens %q and %q", id, tokens[id], token)
+		if used[id] {
+			return nil, fmt.Errorf("tokens %q and %q have the same id %d", tokens[id], token, id)
 		}
-		tokens[id], owned[id] = token, true
+		tokens[id], used[id] = token, true
 	}
 	for b := range v.bytes {
 		char := pretokenizer.BytesChar[byte(b)]
 		id, known := ids[char]
 		if !known {
-			return nil, fmt.Errorf("lacks the token %q of byte %#02x", char, b)
+			return nil, fmt.Errorf("token %q of byte %#02x is missing", char, b)
 		}
 		v.bytes[b] = id
 	}
@@ -191,21 +191,21 @@ func (v *BPE) parseMerges(ids map[string]int) error {
 		}
 		for _, token := range [...]string{left, right, left + right} {
 			if _, known := ids[token]; !known {
-				return fmt.Errorf("line %d: the vocabulary lacks the token %q of the merge %q", number, token, line)
+				return fmt.Errorf("line %d: token %q of the merge %q is missing from the vocabulary", number, token, line)
 			}
 		}
-		made := ids[left+right]
-		if made <= Unknown || int64(made) == v.mask {
+		merged := ids[left+right]
+		if merged <= Unknown || int64(merged) == v.mask {
 			return fmt.Errorf("line %d: the merge %q results in a special token", number, line)
 		}
 		pair := bpe.Pair{C1: ids[left], C2: ids[right]}
 		if _, known := v.joined[pair]; known {
 			return fmt.Errorf("line %d: the merge %q is listed twice", number, line)
 		}
-		v.joined[pair] = bpe.PairVal{Rank: number, NewId: made}
+		v.joined[pair] = bpe.PairVal{Rank: number, NewId: merged}
 	}
 	if len(v.joined) == 0 {
-		return errors.New("has no merges")
+		return errors.New("no merges")
 	}
 	return nil
 }

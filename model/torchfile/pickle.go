@@ -20,6 +20,7 @@ const maxPickle = 1 << 20
 // maxDimensions is the limit of PyTorch.
 const maxDimensions = 64
 
+// storageTypes are the supported classes of storages.
 var storageTypes = map[storageClass]safetensors.Type{
 	"HalfStorage":     safetensors.F16,
 	"BFloat16Storage": safetensors.BF16,
@@ -69,6 +70,7 @@ func (u *unpickler) load(data []byte) (value any, err error) {
 	return value, nil
 }
 
+// findClass returns a replacement for each class that a state dict needs.
 func findClass(module, name string) (any, error) {
 	switch {
 	case module == "torch._utils" && name == "_rebuild_tensor_v2":
@@ -107,6 +109,7 @@ func (u *unpickler) storage(id any) (any, error) {
 // its storage, offset, size, stride, and arguments that are only needed for training.
 type rebuildTensor struct{}
 
+// Call returns a *view.
 func (rebuildTensor) Call(args ...any) (any, error) {
 	if len(args) < 4 {
 		return nil, fmt.Errorf("tensor with %d arguments", len(args))

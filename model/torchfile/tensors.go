@@ -14,7 +14,7 @@ import (
 type view struct {
 	name    string
 	storage *storage
-	offset  int64
+	offset  int64 // in elements, like stride
 	shape   []int64
 	stride  []int64
 }
@@ -104,7 +104,7 @@ func (s *storage) read(from archive) error {
 	if err := s.elementType().ReadFloats(r, data); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil { // verifies the checksum, which is compared at the end of the entry
+	if _, err := io.Copy(io.Discard, r); err != nil { // the checksum is verified at the end
 		return err
 	}
 	s.data = data
@@ -117,7 +117,7 @@ func (v *view) check(limit int64) (int64, error) {
 	count := int64(1)
 	for _, n := range v.shape {
 		if n < 0 {
-			return 0, fmt.Errorf("shape %v", v.shape)
+			return 0, fmt.Errorf("negative dimension in shape %v", v.shape)
 		}
 		if n == 0 {
 			return 0, nil
@@ -142,6 +142,7 @@ func (v *view) check(limit int64) (int64, error) {
 	return count, nil
 }
 
+// contiguous reports whether the elements are consecutive in the storage.
 func (v *view) contiguous() bool {
 	want := int64(1)
 	for i := len(v.shape) - 1; i >= 0; i-- {
