@@ -13,23 +13,25 @@ import (
 	"genrec/model/tokens"
 )
 
-// CatalogFile stands beside the model's own files in a version's folder, as do
-// those of the vocabulary and of the rules.
+// CatalogFile is the name of the catalog in a version's folder.
 const CatalogFile = "catalog.json"
 
-// RulesFile is the name of the file with the rules of a kind.
+// RulesFile is the name of a kind's rules in a version's folder.
 func RulesFile(kind itemstats.RuleKind) string { return kind.String() + "_rules.safetensors" }
 
-// Bundle is a model with what it takes to use it: everything that a published
-// version holds.
+// Bundle is a model with all that is needed to use it: the contents of a published version.
 type Bundle struct {
-	Model      *Model
-	Catalog    *catalog.Catalog
+	// Model holds the network and its weights.
+	Model *Model
+	// Catalog has the users and items of the model's ID tables, and the texts of the items.
+	Catalog *catalog.Catalog
+	// Vocabulary turns texts into tokens.
 	Vocabulary tokens.Tokenizer
-	Rules      [itemstats.RuleKinds]*itemstats.Rules // nil for a kind without any
+	// Rules are nil for a kind without any.
+	Rules [itemstats.RuleKinds]*itemstats.Rules
 }
 
-// Builder makes what the model reads and is asked for.
+// Builder returns a builder of the model's inputs and training examples.
 func (b Bundle) Builder() *examples.Builder {
 	return examples.NewBuilder(examples.Config{
 		Catalog: b.Catalog, Tokenizer: b.Vocabulary,
@@ -56,7 +58,7 @@ func (b Bundle) Save(dir string) error {
 	return b.Vocabulary.Save(dir)
 }
 
-// Check says whether the parts fit together.
+// Check reports the first mismatch between the parts of the bundle.
 func (b Bundle) Check() error {
 	c := b.Model.Config
 	if c.Users != b.Catalog.Users() || c.Items != b.Catalog.Items() {
@@ -71,36 +73,36 @@ func (b Bundle) Check() error {
 	return CheckTexts(b.Catalog, b.Vocabulary, c)
 }
 
-// CheckTexts says whether a model of a shape can read and write the ids of a catalog: it knows
-// the vocabulary, which has the tokens of all items, no two items are written alike, and a user
-// and an item fit into the model's positions.
+// CheckTexts reports why a model of a shape cannot read and generate the ids of a catalog: tokens beyond
+// its vocabulary, items with unknown tokens or the same text, or a user and an item that are longer than
+// its input.
 func CheckTexts(ids *catalog.Catalog, v tokens.Tokenizer, shape Config) error {
 	if size := v.Size(); size > shape.Vocabulary {
 		return fmt.Errorf("the vocabulary has %d tokens, the model's vocab_size is %d", size, shape.Vocabulary)
 	}
 	longestItem, longestUser := 0, 0
 	for n := 1; n <= ids.Items(); n++ {
-		written := v.Encode(ids.ItemText(n))
-		if slices.Contains(written, tokens.Unknown) {
+		text := v.Encode(ids.ItemText(n))
+		if slices.Contains(text, tokens.Unknown) {
 			return fmt.Errorf("the vocabulary lacks a token of %q, the text of item %q", ids.ItemText(n), ids.ItemID(n))
 		}
-		longestItem = max(longestItem, len(written))
+		longestItem = max(longestItem, len(text))
 	}
 	if a, b, found := ids.DuplicateText(); found {
-		return fmt.Errorf("the items %q and %q are both written %q", a, b, ids.ItemText(ids.ItemIndex(a)))
+		return fmt.Errorf("the items %q and %q have the same text %q", a, b, ids.ItemText(ids.ItemIndex(a)))
 	}
 	for n := 0; n <= ids.Users(); n++ {
 		longestUser = max(longestUser, len(v.Encode(ids.UserText(n))))
 	}
-	// The decoder writes an item token by token, between begin and end.
+	// The decoder generates begin, the tokens of the item, and end.
 	if longest := longestItem + 2; longest > shape.MaxPositions {
 		return fmt.Errorf("an item of %d tokens does not fit into the decoder's %d positions", longestItem, shape.MaxPositions)
 	}
 	if shape.WordPositions {
 		longestUser, longestItem = 1, 1
 	}
-	const marks = 3 // begin, mask, end
-	if longest := longestUser + longestItem + marks; longest > shape.MaxTokens() {
+	const special = 3 // begin, mask, end
+	if longest := longestUser + longestItem + special; longest > shape.MaxTokens() {
 		return fmt.Errorf("a user of %d positions and an item of %d do not fit into the model's %d", longestUser, longestItem, shape.MaxTokens())
 	}
 	return nil

@@ -9,62 +9,73 @@ import (
 	"genrec/model/tokens"
 )
 
-// Config is the shape of a model. The names in JSON are those of a Hugging Face
-// BART config.json, with the sizes of the two ID tables added.
+// Config is the shape of a model. Its JSON is a Hugging Face config.json of BART, with GenRec's own
+// settings as genrec_*.
 type Config struct {
-	Vocabulary   int `json:"vocab_size"`
-	Width        int `json:"d_model"`
+	// Vocabulary is the number of tokens.
+	Vocabulary int `json:"vocab_size"`
+	// Width is that of embeddings and hidden states.
+	Width int `json:"d_model"`
+	// MaxPositions is the number of learned positions of the encoder, and of the decoder.
 	MaxPositions int `json:"max_position_embeddings"`
 
+	// EncoderLayers is the number of layers of the encoder.
 	EncoderLayers int `json:"encoder_layers"`
-	EncoderHeads  int `json:"encoder_attention_heads"`
-	EncoderFFN    int `json:"encoder_ffn_dim"`
+	// EncoderHeads is the number of attention heads in the encoder.
+	EncoderHeads int `json:"encoder_attention_heads"`
+	// EncoderFFN is the inner width of feed-forward layers in the encoder.
+	EncoderFFN int `json:"encoder_ffn_dim"`
+	// DecoderLayers is the number of layers of the decoder.
 	DecoderLayers int `json:"decoder_layers"`
-	DecoderHeads  int `json:"decoder_attention_heads"`
-	DecoderFFN    int `json:"decoder_ffn_dim"`
+	// DecoderHeads is the number of attention heads in the decoder.
+	DecoderHeads int `json:"decoder_attention_heads"`
+	// DecoderFFN is the inner width of feed-forward layers in the decoder.
+	DecoderFFN int `json:"decoder_ffn_dim"`
 
-	// Dropout falls on the embeddings and on what each block adds, AttentionDropout
-	// on attention probabilities, ActivationDropout inside the feed-forward blocks.
-	Dropout           float64 `json:"dropout"`
-	AttentionDropout  float64 `json:"attention_dropout"`
+	// Dropout is the probability for embeddings and the outputs of sublayers.
+	Dropout float64 `json:"dropout"`
+	// AttentionDropout is the probability for attention weights.
+	AttentionDropout float64 `json:"attention_dropout"`
+	// ActivationDropout is the probability inside feed-forward layers.
 	ActivationDropout float64 `json:"activation_dropout"`
 
+	// InitStd is the standard deviation of random weights.
 	InitStd float64 `json:"init_std"`
 	// ScaleEmbedding multiplies token embeddings by the square root of the width.
 	ScaleEmbedding bool `json:"scale_embedding"`
 
-	// Users and Items are the rows of the ID embedding tables beside row 0, which
-	// stays zero and serves every token without an ID.
+	// Users is the number of rows of the user table, beside row 0, which stays zero and is for tokens
+	// without a user.
 	Users int `json:"genrec_users"`
+	// Items is the number of rows of the item table, beside row 0.
 	Items int `json:"genrec_items"`
-	// NewestFirst counts the encoder's positions from the newest token backwards,
-	// so that the last item has the same positions in every history.
+	// NewestFirst counts the encoder's positions backwards from the newest token, so that the last item has
+	// the same positions in every history.
 	NewestFirst bool `json:"genrec_newest_first"`
-	// WordPositions reads a word, a user's or an item's, at one position of the encoder,
-	// as the sum of its tokens' embeddings, in place of a position for each token.
+	// WordPositions sums the token embeddings of a word, a user or an item, into one position of the encoder,
+	// instead of a position for each token.
 	WordPositions bool `json:"genrec_word_positions"`
-	// StartFromNewest adds the ID embedding of the newest item to what the decoder
-	// starts from, so that the residual path leads from the item to its followers.
+	// StartFromNewest adds the ID embedding of the newest item to the decoder's start tokens: a residual path
+	// from the item to the ones that follow it.
 	StartFromNewest bool `json:"genrec_start_from_newest"`
-	// StartFromMean likewise adds the mean of the ID embeddings of all items that are
-	// read: what a user takes as a rule, whatever the order.
+	// StartFromMean adds the mean of the ID embeddings of all input items to the decoder's start tokens: the
+	// user's taste, whatever the order.
 	StartFromMean bool `json:"genrec_start_from_mean"`
-	// EnsembleWeights of the parts of a bundle in the score of an item.
+	// EnsembleWeights are the weights of the components in the score of an item.
 	EnsembleWeights
 }
 
-// MaxTokens is how long an input may be: 512 tokens (paper, section 7.1), or fewer
-// where the model has fewer positions.
+// MaxTokens is the longest input: 512 tokens (paper, section 7.1), or fewer if the model has fewer
+// positions.
 func (c Config) MaxTokens() int { return min(512, c.MaxPositions) }
 
-// layerWeights is the number of weights in the matrices of all layers, which each position
-// is multiplied with.
+// layerWeights is the number of weights in the matrices of all layers: the multiplications for a position.
 func (c Config) layerWeights() int64 {
 	width, encoderFFN, decoderFFN := int64(c.Width), int64(c.EncoderFFN), int64(c.DecoderFFN)
 	return int64(c.EncoderLayers)*width*(4*width+2*encoderFFN) + int64(c.DecoderLayers)*width*(8*width+2*decoderFFN)
 }
 
-// Validate says what is wrong with a shape that no model can have.
+// Validate reports every problem of a configuration.
 func (c Config) Validate() error {
 	var errs []error
 	for _, field := range []struct {
@@ -109,8 +120,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// identity is the part of a Hugging Face config.json that is the same for every
-// model that this package can run. A field that is left out has that value.
+// identity is the part of a Hugging Face config.json that is the same for every model that this package
+// supports. It is the default of fields that are left out.
 type identity struct {
 	ModelType      string   `json:"model_type"`
 	Architectures  []string `json:"architectures"`
@@ -131,7 +142,7 @@ func bart() identity {
 	}
 }
 
-// check names what makes a configuration that of another kind of model.
+// check reports every field of an unsupported kind of model.
 func (i identity) check() error {
 	want := bart()
 	var errs []error
@@ -149,14 +160,14 @@ func (i identity) check() error {
 		{"decoder_start_token_id", i.DecoderStart, want.DecoderStart},
 	} {
 		if field.have != field.want {
-			errs = append(errs, fmt.Errorf("%s is %v, only %v can be run", field.name, field.have, field.want))
+			errs = append(errs, fmt.Errorf("%s is %v, only %v is supported", field.name, field.have, field.want))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 func loadConfig(path string) (Config, error) {
-	c := Config{Dropout: 0.1, InitStd: 0.02} // what Hugging Face assumes
+	c := Config{Dropout: 0.1, InitStd: 0.02} // the defaults of Hugging Face
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("read model configuration: %w", err)
@@ -173,7 +184,7 @@ func loadConfig(path string) (Config, error) {
 	return c, nil
 }
 
-// save writes a config.json that Hugging Face's transformers reads, too.
+// save writes a config.json that Hugging Face's transformers also reads.
 func (c Config) save(path string) error {
 	data, err := json.MarshalIndent(struct {
 		identity

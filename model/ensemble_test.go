@@ -55,10 +55,10 @@ func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w En
 		if next == nil {
 			continue
 		}
-		requests[i].Next = next[i]
+		requests[i].Predictions = next[i]
 		for kind, weight := range w.Rules() {
 			if weight > 0 {
-				for _, leaf := range requests[i].Next[kind].Top(nil, rank.Shortlist) {
+				for _, leaf := range requests[i].Predictions[kind].Top(nil, rank.Shortlist) {
 					requests[i].Proposals = append(requests[i].Proposals, int64(leaf))
 				}
 			}

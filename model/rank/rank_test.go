@@ -20,14 +20,14 @@ import (
 
 const shopItems = 300
 
-// fakeNetwork scores items by random numbers of the request's newest item, so that answers can
-// be computed without it, and counts the calls in progress.
+// fakeNetwork scores items by random numbers that depend on the request's newest item, so that tests can
+// compute them, too. It counts the calls in progress.
 type fakeNetwork struct {
 	beams  int
 	mu     sync.Mutex
 	inCall int
 	fail   func([]*Request) error
-	gate   chan struct{} // nil, or holds back every call
+	gate   chan struct{} // blocks every call, unless it is nil
 }
 
 func (n *fakeNetwork) Score(ctx context.Context, requests []*Request, heads Heads) ([]HeadScores, error) {
@@ -148,9 +148,9 @@ func (s shop) ranker(n Network, allowSeen bool) *Ranker {
 	})
 }
 
-// plain ranks one query without any of the tricks: all candidates in maps, all votes looked up
-// one by one, all of them sorted.
-func (s shop) plain(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) []Ranked {
+// reference ranks one query in the simplest way: candidates in maps, predictions looked up one by one, and
+// everything sorted.
+func (s shop) reference(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) []Ranked {
 	numbers := s.catalog.ItemIndices(q.Items)
 	var leaves []int
 	seen := make(map[int]bool)
@@ -220,9 +220,9 @@ func (s shop) plain(q Query, w EnsembleWeights, n *fakeNetwork, allowSeen bool) 
 	return list
 }
 
-// Many callers at once get what a plain ranking of each query gives, for all mixtures of
-// components, with and without what the user has seen.
-func TestRankIsThePlainRanking(t *testing.T) {
+// Concurrent callers get the reference ranking of each query, for several ensemble weights, with and
+// without seen items.
+func TestRankMatchesReference(t *testing.T) {
 	s := newShop(t)
 	for _, allowSeen := range []bool{false, true} {
 		for _, w := range []EnsembleWeights{
@@ -240,7 +240,7 @@ func TestRankIsThePlainRanking(t *testing.T) {
 						return
 					}
 					for i := 0; i < len(queries); i += 9 {
-						want := s.plain(queries[i], w, n, allowSeen)
+						want := s.reference(queries[i], w, n, allowSeen)
 						if !slices.EqualFunc(ranked[i], want, func(a, b Ranked) bool {
 							return a.Item == b.Item && math.Abs(a.Probability-b.Probability) <= 1e-6*b.Probability
 						}) {
@@ -259,7 +259,7 @@ func TestRankIsThePlainRanking(t *testing.T) {
 func TestFoundRanksByOtherWeights(t *testing.T) {
 	s := newShop(t)
 	r := s.ranker(&fakeNetwork{beams: 20}, false)
-	found, err := r.Retrieve(t.Context(), s.queries, EnsembleWeights{Dense: .25, Sequential: .25, Association: .25})
+	retrieved, err := r.Retrieve(t.Context(), s.queries, EnsembleWeights{Dense: .25, Sequential: .25, Association: .25})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,29 +268,29 @@ func TestFoundRanksByOtherWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := found.Rank(w)
+	got := retrieved.Rank(w)
 	for i := range s.queries {
 		if !slices.Equal(got[i], want[i]) {
 			t.Fatalf("query %d: got\n%v, want\n%v", i, got[i], want[i])
 		}
 	}
-	answers := make([]string, len(s.queries))
-	for place := range 25 {
+	targets := make([]string, len(s.queries))
+	for position := range 25 {
 		for i, list := range want {
-			answers[i] = "unknown"
-			if place < len(list) {
-				answers[i] = list[place].Item
+			targets[i] = "unknown"
+			if position < len(list) {
+				targets[i] = list[position].Item
 			}
 		}
-		for i, got := range found.Positions(w, answers) {
-			if want := place; answers[i] == "unknown" && got != -1 || answers[i] != "unknown" && got != want {
-				t.Fatalf("query %d: %q is at place %d, want %d", i, answers[i], got, want)
+		for i, got := range retrieved.Positions(w, targets) {
+			if want := position; targets[i] == "unknown" && got != -1 || targets[i] != "unknown" && got != want {
+				t.Fatalf("query %d: %q is at position %d, want %d", i, targets[i], got, want)
 			}
 		}
 	}
 }
 
-// While the network scores the queries of one call, those of another are prepared.
+// While the network scores the queries of one call, another call is prepared.
 func TestCallsOverlap(t *testing.T) {
 	s := newShop(t)
 	n := &fakeNetwork{beams: 5, gate: make(chan struct{})}
@@ -310,7 +310,7 @@ func TestCallsOverlap(t *testing.T) {
 	}
 	for deadline := time.Now().Add(time.Minute); inNetwork() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the second call does not reach the network while the first one is there")
+			t.Fatal("the second call does not reach the network during the first")
 		}
 	}
 	close(n.gate)
@@ -324,7 +324,7 @@ func TestCallsOverlap(t *testing.T) {
 	}
 }
 
-// A panic on any of the goroutines reaches the caller, who can recover from it.
+// A panic on any of the goroutines reaches the caller, which can recover from it.
 func TestPanicsReachTheCaller(t *testing.T) {
 	s := newShop(t)
 	n := &fakeNetwork{beams: 5}
