@@ -243,9 +243,9 @@ func TestRealCredentials(t *testing.T) {
 		{name: "PLAIN", changes: []string{"--kafka-sasl=plain"}},
 		{name: "certificate", changes: withCertificate},
 
-		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
-		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
-		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check the user and the password"},
+		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password"},
+		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password"},
+		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check user and password"},
 		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "specify the CA that signed the server's certificate"},
 		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "present a client certificate"},
 		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "present a client certificate"},
