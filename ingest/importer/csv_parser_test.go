@@ -29,9 +29,9 @@ func TestStrayQuotes(t *testing.T) {
 		rows             int64
 		rejected         []int64 // lines
 	}{
-		{"two that pair up behind a text", "a.csv", header + rowsOf(0, 9) + "u9,i9,\"song,1611903670\n" + rowsOf(10, 1490) + "u1,i2,other\" song,1611905161\n" + rowsOf(1501, 499), 2000, []int64{11, 1502}},
+		{"two that form a pair after a text", "a.csv", header + rowsOf(0, 9) + "u9,i9,\"song,1611903670\n" + rowsOf(10, 1490) + "u1,i2,other\" song,1611905161\n" + rowsOf(1501, 499), 2000, []int64{11, 1502}},
 		{"two that pair up before a separator", "a.csv", header + "u9,i9,\"song,1611903670\n" + rowsOf(10, 1490) + "u1,i2,song\",1611905161\n" + rowsOf(1501, 9), 1501, []int64{2, 1493}},
-		{"two in lines one behind the other", "a.csv", header + "u9,i9,\"song,1611903670\nu1,i2,song\",1611905161\n" + rowsOf(0, 3), 5, []int64{2, 3}},
+		{"two in consecutive lines", "a.csv", header + "u9,i9,\"song,1611903670\nu1,i2,song\",1611905161\n" + rowsOf(0, 3), 5, []int64{2, 3}},
 		{"two in the last column", "a.csv", "user_id,item_id,timestamp,title\nu,i,1611903670,\"a\nu,i,1611903671,b\nu,i,1611903672,c\"\nu,i,1611903673,d\n", 4, []int64{2, 4}},
 		{"two in the first column", "a.csv", "title,user_id,item_id,timestamp\n\"a,u,i,1611903670\nb,u,i,1611903671\nc\",u,i,1611903672\nd,u,i,1611903673\n", 4, []int64{2, 4}},
 		{"around an empty field in quotes", "a.csv", header + "u,i,\"a,1611903670\nu,i,\"\",1611903671\nu,i,c\",1611903672\n" + rowsOf(0, 1), 4, []int64{2, 4}},
@@ -40,7 +40,7 @@ func TestStrayQuotes(t *testing.T) {
 		{"one in the last line", "a.csv", header + rowsOf(0, 2) + "u9,i9,\"song,1611903670", 3, []int64{4}},
 		{"before rows with quotes", "a.csv", header + "u9,i9,\"song,1611903670\nu,i,\"a, b\",1611903670\nu,i,\"c\nd\",1611903671\n", 3, []int64{2}},
 		{"in a field without quotes", "a.csv", header + "u,i,12\" vinyl,1611903670\n" + rowsOf(0, 1), 2, []int64{2}},
-		{"text behind a closing quote", "a.csv", header + "u,i,\"12\" vinyl\",1611903670\n" + rowsOf(0, 1), 2, []int64{2}},
+		{"text after a closing quote", "a.csv", header + "u,i,\"12\" vinyl\",1611903670\n" + rowsOf(0, 1), 2, []int64{2}},
 		{"fields all in quotes, one not closed", "a.csv", "\"user_id\";\"item_id\";\"timestamp\"\n\"u\";\"i;\"1611903670\"\n\"u\";\"i\";\"1611903671\n\"u\";\"i\";\"1611903672\"\n", 3, []int64{2, 3}},
 		{"the wrong number of fields over several lines", "a.csv", header + "u,i,\"a\nb\",1,1611903670\n" + rowsOf(0, 1), 3, []int64{2, 3}},
 		{"plain text between tabs", "a.tsv", "user_id\titem_id\ttitle\ttimestamp\nu\ti\t\"song\t1611903670\nu\t\"i\"\t12\" song\t1611903671\nu\ti\t\"\t1611903672\n", 3, nil},

@@ -50,15 +50,15 @@ func TestDatasets(t *testing.T) {
 				t.Errorf("%s as %s: got %+v, want %+v; rejected %+v", name, format, got, want, h.rejected)
 				continue
 			}
-			for i, who := range [][2]string{c.ann, c.bob} {
-				e := h.events[who[0]][0]
-				if e.Item != who[1] || e.Type != "rate" || e.Time.UnixMilli() != 978_300_760_000+int64(i)*1000 {
-					t.Errorf("%s as %s: the event of %s is %+v", name, format, who[0], e)
+			for i, want := range [][2]string{c.ann, c.bob} {
+				e := h.events[want[0]][0]
+				if e.Item != want[1] || e.Type != "rate" || e.Time.UnixMilli() != 978_300_760_000+int64(i)*1000 {
+					t.Errorf("%s as %s: the event of %s is %+v", name, format, want[0], e)
 				}
-				if known := ids[who[0]]; known != "" && known != e.ID {
-					t.Errorf("%s as %s: the event of %s has the id %s, elsewhere %s: an event that is imported from two files must count once", name, format, who[0], e.ID, known)
+				if known := ids[want[0]]; known != "" && known != e.ID {
+					t.Errorf("%s as %s: the event of %s has the id %s, elsewhere %s: an event that is imported from two files must count once", name, format, want[0], e.ID, known)
 				}
-				ids[who[0]] = e.ID
+				ids[want[0]] = e.ID
 			}
 			if report.ByReason[c.reason] != 1 || report.ByReason[c.reason3] != 1 || len(report.First) != 2 || report.First[0].Reason != c.reason3 {
 				t.Errorf("%s as %s: the report is %+v, want %s and %s", name, format, report, c.reason3, c.reason)

@@ -154,8 +154,8 @@ func TestParquetTypeErrors(t *testing.T) {
 		{"user_id", parquet.Leaf(float16{parquet.FixedLenByteArrayType(2)}), parquet.FixedLenByteArrayValue(two), "has the type FLOAT16"},
 	} {
 		h, err := importOne(t, c.field, c.node, c.value)
-		if err == nil && c.want == "want a string with a JSON object" { // not imported into a field that nobody needs
-			t.Errorf("%s of %s is taken", c.field, c.node)
+		if err == nil && c.want == "want a string with a JSON object" { // context is optional, but its type is checked
+			t.Errorf("%s of %s is accepted", c.field, c.node)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "a.parquet") || len(h.events) > 0 {
 			t.Errorf("%s of %s: error %v, want one with %q", c.field, c.node, err, c.want)
@@ -169,7 +169,7 @@ func TestParquetTypeErrors(t *testing.T) {
 	}
 }
 
-// float16 is a type that the library does not know.
+// float16 is a type that the library does not support.
 type float16 struct{ parquet.Type }
 
 func (float16) LogicalType() *format.LogicalType {

@@ -66,18 +66,18 @@ func TestRefreshesWithoutInference(t *testing.T) {
 
 func TestRefreshesRetryKafka(t *testing.T) {
 	for _, c := range []struct {
-		broken error
-		gone   bool // recovers after a while
-		want   int  // refreshes
+		broken   error
+		recovers bool // after a while
+		want     int  // refreshes
 	}{
 		{fmt.Errorf("look up the lag: %w", kafka.NotCoordinatorForGroup), true, 3}, // Kafka has just started
 		{io.ErrUnexpectedEOF, true, 3},
 		{fmt.Errorf("look up the lag: %w", kafka.GroupAuthorizationFailed), false, 0},
 	} {
-		asked, published := 0, 0
+		lookups, published := 0, 0
 		r := &Refresher{
 			Lag: func(context.Context) (int64, error) {
-				if asked++; c.gone && asked > 2 {
+				if lookups++; c.recovers && lookups > 2 {
 					return 0, nil
 				}
 				return 0, c.broken
@@ -88,7 +88,7 @@ func TestRefreshesRetryKafka(t *testing.T) {
 			},
 			Logger: slog.New(slog.DiscardHandler),
 		}
-		if err := r.Refresh(t.Context(), many(3)); published != c.want || c.gone != (err == nil) || !c.gone && !errors.Is(err, c.broken) {
+		if err := r.Refresh(t.Context(), many(3)); published != c.want || c.recovers != (err == nil) || !c.recovers && !errors.Is(err, c.broken) {
 			t.Errorf("%v: %d of %d refreshes were published, error %v", c.broken, published, c.want, err)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 
 // DeadLetterPrinter prints dead letters one by one, because there may be millions.
 type DeadLetterPrinter interface {
-	// Print prints one.
+	// Print prints a dead letter.
 	Print(DeadLetter) error
-	// Close prints what is left; complete says that all dead letters were read.
+	// Close prints the rest. complete reports whether all dead letters were read.
 	Close(complete bool) error
 }
 
@@ -40,7 +40,7 @@ func (t *deadLetterTable) Print(d DeadLetter) error {
 			return err
 		}
 	}
-	from := fmt.Sprintf("%s/%d/%d", d.Original.Topic, d.Original.Partition, d.Original.Offset)
+	from := position(d.Original.Topic, d.Original.Partition, d.Original.Offset)
 	return t.line(d.Time.UTC().Format(time.RFC3339), d.Reason, textfile.Printable(d.Original.Key), from, textfile.Printable(d.Detail))
 }
 
