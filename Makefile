@@ -6,11 +6,11 @@ golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 vegeta := github.com/tsenart/vegeta/v12@v12.13.0
 govulncheck := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-# Sets up what is missing of libtorch, then takes its compiler flags.
+# Installs libtorch if necessary and sets its compiler flags.
 libtorch := flags=$$(deploy/libtorch/setup.sh); . "$$flags";
 
-# The packages with tests, one a line, picked by whether they import libtorch:
-# it stays out of the race detector, for which gotch would be compiled again.
+# Packages with tests, one per line, selected by whether they import libtorch: those run
+# without the race detector, for which gotch would have to be compiled again.
 tests := go list -test -f '{{.ImportPath}} {{.Deps}}' ./... | sed -n
 with_libtorch := '/sugarme\/gotch/s/^\([^ ]*\)\.test .*/\1/p'
 without_libtorch := '/sugarme\/gotch/!s/^\([^ ]*\)\.test .*/\1/p'
@@ -20,7 +20,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
 
 .PHONY: setup
-setup: ## Fetch libtorch and compile its Go bindings, once
+setup: ## Install libtorch and compile its Go bindings (once)
 	@deploy/libtorch/setup.sh >/dev/null
 
 .PHONY: build
@@ -34,8 +34,8 @@ test: setup ## Run the unit tests of all packages
 	@$(tests) $(without_libtorch) | xargs -r go test -race
 	@$(libtorch) $(tests) $(with_libtorch) | xargs -r go test -p 1 # each one takes all cores
 
-# The tests of these, against servers as production has them.
-on_servers := ./pkg/realservers ./pkg/bucket ./pkg/registry ./pkg/stream ./pkg/recs ./sessions ./serve ./ingest ./inference ./scenarios
+# Packages with tests that can use real servers.
+on_servers := ./pkg/testservers ./pkg/bucket ./pkg/registry ./pkg/stream ./pkg/recs ./sessions ./serve ./ingest ./inference ./test/scenarios
 
 .PHONY: test-real
 test-real: setup ## Run the tests against a real Kafka, Redis and S3 server
@@ -47,36 +47,36 @@ test-real: setup ## Run the tests against a real Kafka, Redis and S3 server
 SEED ?= 1
 
 .PHONY: chaos
-chaos: ## Kill and restart all there is for DURATION=5m by SEED=1, and compare with what was sent; ARGS= flags
+chaos: ## Kill and restart processes and servers for DURATION=5m, verify that nothing is lost; SEED=1, ARGS= flags
 	@kafka=$$(deploy/kafka/setup.sh); binary=$$(mktemp); trap 'rm -f "$$binary"' EXIT; \
-	go build -o "$$binary" ./cmd/chaos; \
+	go build -o "$$binary" ./test/chaos; \
 	"$$binary" -kafka-jars "$$kafka" -duration $(or $(DURATION),5m) -seed $(SEED) $(ARGS)
 
 .PHONY: test-retrain
-test-retrain: build ## Let a night in small go by on a real Kafka and Redis, trainings being killed; SEED=1, ARGS= flags
-	@kafka=$$(deploy/kafka/setup.sh); go run ./cmd/night -kafka-jars "$$kafka" -seed $(SEED) $(ARGS)
+test-retrain: build ## Run nightly trainings on a real Kafka and Redis while killing them; SEED=1, ARGS= flags
+	@kafka=$$(deploy/kafka/setup.sh); go run ./test/retrain -kafka-jars "$$kafka" -seed $(SEED) $(ARGS)
 
 .PHONY: test-ui
-test-ui: build ## Click through the page in Chromium; ARGS="-docs docs" renews the pictures of README.md
-	@chromium=$$(deploy/chromium/setup.sh); go run ./cmd/test-ui -chromium "$$chromium" $(ARGS)
+test-ui: build ## Test the playground in Chromium; ARGS="-docs docs" updates the screenshots of the docs
+	@chromium=$$(deploy/chromium/setup.sh); go run ./test/ui -chromium "$$chromium" $(ARGS)
 
 .PHONY: test-api
-test-api: build ## Hold genrec serve against its OpenAPI document by schemathesis, on a real Kafka and Redis; SEED=1, ARGS= flags
+test-api: build ## Test genrec serve against its OpenAPI document by schemathesis; SEED=1, ARGS= flags
 	@kafka=$$(deploy/kafka/setup.sh); clients=$$(deploy/clients/setup.sh); \
-	go run ./cmd/test-api -kafka-jars "$$kafka" -clients "$$clients" -seed $(SEED) $(ARGS)
+	go run ./test/api -kafka-jars "$$kafka" -clients "$$clients" -seed $(SEED) $(ARGS)
 
 CASES ?= ../shared/cases
 
 .PHONY: try-cases
-try-cases: build ## Run genrec with each of CASES=../shared/cases on a real Kafka and Redis; ARGS= flags
+try-cases: build ## Run genrec on inputs that once failed, CASES=../shared/cases; ARGS= flags
 	@kafka=$$(deploy/kafka/setup.sh); clients=$$(deploy/clients/setup.sh); \
-	go run ./cmd/try-cases -kafka-jars "$$kafka" -clients "$$clients" -cases "$(CASES)" $(ARGS)
+	go run ./test/cases -kafka-jars "$$kafka" -clients "$$clients" -cases "$(CASES)" $(ARGS)
 
 FUZZTIME ?= 60s
 
-# Before Go 1.27, the end of the time may be told as a failure, of no input (go.dev/issue/75804).
+# Before Go 1.27, the end of fuzzing may be reported as a failure without an input (go.dev/issue/75804).
 .PHONY: fuzz
-fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME=60s
+fuzz: ## Fuzz every decoder of untrusted bytes, each for FUZZTIME=60s
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	only_late() { grep -qx ' *context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; }; \
 	grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r package; do \
@@ -91,33 +91,33 @@ lint: ## Run go vet and golangci-lint
 	@$(libtorch) go vet ./...; go run $(golangci_lint) run
 
 .PHONY: check-deploy
-check-deploy: setup ## Lint and render what is in deploy/, and let genrec read its commands and variables
+check-deploy: setup ## Lint and render deploy/, and parse its commands and variables with genrec
 	@$(libtorch) deploy/check/check.sh
 
 .PHONY: test-kubernetes
-test-kubernetes: ## Install the chart in a real control plane of Kubernetes, as docs/DEPLOY.md says
+test-kubernetes: ## Install the chart in a real Kubernetes control plane, as docs/DEPLOY.md shows
 	@tools=$$(deploy/check/setup.sh); programs=$$(deploy/kubernetes/setup.sh); \
-	go run ./cmd/test-kubernetes -tools "$$tools" -programs "$$programs"
+	go run ./test/kubernetes -tools "$$tools" -programs "$$programs"
 
 .PHONY: test-containers
-test-containers: ## Build and run in containers as docs/DEPLOY.md says, with Docker or a private engine; ARGS=-cuda for GPUs, too
+test-containers: ## Build and run the images and Compose, as docs/DEPLOY.md shows; ARGS=-cuda includes the CUDA image
 	@binary=$$(mktemp); trap 'rm -f "$$binary"' EXIT; \
-	go build -o "$$binary" ./cmd/test-containers; \
+	go build -o "$$binary" ./test/containers; \
 	deploy/engine/with.sh "$$binary" $(ARGS)
 
 .PHONY: vuln
-vuln: ## Look for known vulnerabilities in what the program calls
+vuln: ## Check for known vulnerabilities
 	@$(libtorch) go run $(govulncheck) ./...
 
 .PHONY: demo
-demo: build ## Run the demonstration; DATA= is its dataset, ARGS= more flags
+demo: build ## Run the demo; DATA= replays a dataset, ARGS= flags
 	@bin/genrec demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-# What PyTorch and transformers compute, for comparison: installed once into the cache.
+# PyTorch, transformers and CTranslate2, installed once into the cache.
 peers := python=$$(deploy/peers/setup.sh deploy/peers/requirements.txt);
 
 .PHONY: parity
-parity: setup ## Compare the model with transformers' BART: logits, gradients, beams
+parity: setup ## Compare logits, gradients and beams with transformers' BART
 	@$(libtorch) $(peers) cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
 	"$$python" model/parity/make.py "$$cases"; \
 	GENREC_PARITY="$$cases" go test -count=1 -v -run '^TestParity$$' ./model | tee "$$cases/log"; \
@@ -125,69 +125,67 @@ parity: setup ## Compare the model with transformers' BART: logits, gradients, b
 	grep '^parity ' "$$cases/log"
 
 .PHONY: bench-training
-bench-training: setup ## Time training beside transformers; DATA= is a dataset, ARGS= more flags
-	@$(libtorch) $(peers) go run ./cmd/bench-training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+bench-training: setup ## Benchmark training against transformers; DATA= dataset, ARGS= flags
+	@$(libtorch) $(peers) go run ./cmd/bench training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 .PHONY: bench-warm-start
-bench-warm-start: setup ## Time a warm start beside a training from scratch; DATA= is a dataset, ARGS= more flags
-	@$(libtorch) go run ./cmd/bench-warm-start -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
+bench-warm-start: setup ## Benchmark warm starts against training from scratch; DATA= dataset, ARGS= flags
+	@$(libtorch) go run ./cmd/bench warm-start -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
 
 .PHONY: bench-inference
-bench-inference: setup ## Time recommendation beside transformers and CTranslate2; DATA=, ARGS= more flags
-	@$(libtorch) $(peers) go run ./cmd/bench-inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+bench-inference: setup ## Benchmark inference against transformers and CTranslate2; DATA= dataset, ARGS= flags
+	@$(libtorch) $(peers) go run ./cmd/bench inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 .PHONY: bench-growth
-bench-growth: setup ## Time the search over growing catalogs, histories, beams and batches; ARGS= flags
-	@$(libtorch) go run ./cmd/bench-growth $(ARGS)
+bench-growth: setup ## Benchmark the beam search over growing catalogs, histories, beams and batches; ARGS= flags
+	@$(libtorch) go run ./cmd/bench growth $(ARGS)
 
 .PHONY: bench-memory
-bench-memory: ## Measure users' memory in a redis-server, and appends; ARGS= flags
-	@go run ./cmd/bench-memory $(ARGS)
+bench-memory: setup ## Benchmark Redis memory per user, and appends; ARGS= flags
+	@$(libtorch) go run ./cmd/bench memory $(ARGS)
 
 .PHONY: bench-snapshot
-bench-snapshot: ## Time writing and reading a snapshot of 10 M events, and its memory; ARGS= flags
-	@go run ./cmd/bench-snapshot $(ARGS)
+bench-snapshot: setup ## Benchmark writing and reading a snapshot of 10 M events; ARGS= flags
+	@$(libtorch) go run ./cmd/bench snapshot $(ARGS)
 
 .PHONY: bench-stream
-bench-stream: build ## Measure the stream on a real Kafka and Redis; DATA= is a dataset, ARGS= flags
-	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); built=$$(mktemp -d); trap 'rm -rf "$$built"' EXIT; \
-	go build -o "$$built" ./cmd/bench-stream ./cmd/bench-stream/engine; \
-	"$$built/bench-stream" -jars "$$kafka" -engine "$$built/engine" -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
+bench-stream: build ## Benchmark the stream on a real Kafka and Redis; DATA= dataset, ARGS= flags
+	@$(libtorch) kafka=$$(deploy/kafka/setup.sh); go run ./cmd/bench stream -jars "$$kafka" -data "$(or $(DATA),../shared/data/Beauty.txt)" $(ARGS)
 
 .PHONY: bench-serve
-bench-serve: build ## Ask genrec serve 5,000 times a second on a real Redis; ARGS= flags
-	@cache="$${GENREC_CACHE:-$$HOME/.cache/genrec}/vegeta"; GOBIN="$$cache" go install $(vegeta); \
-	go run ./cmd/bench-serve -vegeta "$$cache/vegeta" $(ARGS)
+bench-serve: build ## Benchmark genrec serve at 5,000 requests/s on a real Redis; ARGS= flags
+	@$(libtorch) cache="$${GENREC_CACHE:-$$HOME/.cache/genrec}/vegeta"; GOBIN="$$cache" go install $(vegeta); \
+	go run ./cmd/bench serve -vegeta "$$cache/vegeta" $(ARGS)
 
 .PHONY: try-benchmarks
-try-benchmarks: build ## Run each benchmark very small: whether it works, not how fast it is
+try-benchmarks: build ## Run each benchmark with tiny inputs, to see that it works
 	@deploy/check/benchmarks.sh
 
 .PHONY: try-peers
-try-peers: build ## The same for those beside PyTorch, which is installed first
+try-peers: build ## The same for benchmarks that need PyTorch, which is installed first
 	@deploy/check/benchmarks.sh --peers
 
 TRIALS ?= 1000
 
 .PHONY: simulate-gate
-simulate-gate: ## Simulate how often the gate promotes equal, better and worse models, in TRIALS=1000
+simulate-gate: ## Simulate how often the gate promotes equal, better and worse models; TRIALS=1000
 	@GENREC_TRIALS=$(TRIALS) go test -count=1 -v -run 'Luck|MakeUp|BetterModels' ./retrain/gate | sed -n 's/^ .*go:[0-9]*: //p'
 
 .PHONY: soak
-soak: setup ## Search for DURATION=1h at full rate, and fail if memory grows
-	@$(libtorch) go run ./cmd/bench-growth -soak $(or $(DURATION),1h)
+soak: setup ## Search at full rate for DURATION=1h, and fail if memory grows
+	@$(libtorch) go run ./cmd/bench growth -soak $(or $(DURATION),1h)
 
 IDS ?= published
 CONFIG ?= paper
 STAGE ?= full
 
 .PHONY: accuracy
-accuracy: build ## Make a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, STAGE=, ARGS= more flags
+accuracy: build ## Reproduce a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, STAGE=, ARGS= flags
 	@models=$$(mktemp -d); trap 'rm -rf "$$models"' EXIT; \
 	bin/genrec retrain --data "$(DATA)" --ids $(IDS) --recipe $(CONFIG) --stage $(STAGE) --models "$$models" $(ARGS)
 
 .PHONY: peer
-peer: ## Train a peer of docs/ACCURACY.md; DATA= is its dataset, ARGS= more flags
+peer: ## Train a baseline of docs/ACCURACY.md; DATA= dataset, ARGS= flags
 	@$(peers) "$$python" retrain/peers/next_item.py "$(DATA)" $(ARGS)
 
 .PHONY: clean

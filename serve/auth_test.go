@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"genrec/pkg/realservers"
+	"genrec/pkg/testservers"
 	"genrec/pkg/tlsfiles"
 	"genrec/serve"
 	"genrec/serve/servetest"
@@ -44,7 +44,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestHTTPS(t *testing.T) {
-	authority, err := realservers.NewAuthority(t.TempDir())
+	authority, err := testservers.NewAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

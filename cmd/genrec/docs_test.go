@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"genrec/pkg/embedded"
-	"genrec/pkg/realservers"
+	"genrec/pkg/testservers"
 	"genrec/retrain"
 )
 
@@ -118,7 +118,7 @@ func enterWorkFolder(t *testing.T, servers *embedded.Servers) {
 		}
 	}
 	t.Chdir(dir)
-	authority, err := realservers.NewAuthority(dir)
+	authority, err := testservers.NewAuthority(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,15 @@ import (
 	"testing"
 
 	"genrec/pkg/embedded"
-	"genrec/pkg/realservers/s3test"
 	"genrec/pkg/registry"
+	"genrec/pkg/testservers"
 	"genrec/retrain"
 )
 
 func TestModelsCommands(t *testing.T) { checkModelsCommands(t, t.TempDir()) }
 
 func TestRealModelsCommands(t *testing.T) {
-	checkModelsCommands(t, s3test.Start(t).Location("shop/models"))
+	checkModelsCommands(t, testservers.RequireS3(t).Location("shop/models"))
 }
 
 func checkModelsCommands(t *testing.T, location string) {
@@ -139,7 +139,7 @@ func TestModelsPageCommands(t *testing.T) {
 
 // A wrong password ends a service at its start.
 func TestRealRefusedBucketCredentials(t *testing.T) {
-	location := s3test.Start(t).Location("models")
+	location := testservers.RequireS3(t).Location("models")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
 	for _, line := range []string{"models list", "infer --kafka 127.0.0.1:1 --redis 127.0.0.1:1", "retrain --data testdata/ring.txt"} {
 		_, err := runCommand(t, append(strings.Fields(line), "--models", location, "--models-cache", t.TempDir())...)
@@ -150,7 +150,7 @@ func TestRealRefusedBucketCredentials(t *testing.T) {
 }
 
 func TestRealConfigChecksTheBucket(t *testing.T) {
-	location, cache := s3test.Start(t).Location("models"), t.TempDir()
+	location, cache := testservers.RequireS3(t).Location("models"), t.TempDir()
 	servers, err := embedded.Start(t.Context(), embedded.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestRealConfigChecksTheBucket(t *testing.T) {
 
 // Training and evaluation work with models in a bucket.
 func TestRealTrainingIntoABucket(t *testing.T) {
-	location, cache := s3test.Start(t).Location("models"), t.TempDir()
+	location, cache := testservers.RequireS3(t).Location("models"), t.TempDir()
 	recipe := filepath.Join(t.TempDir(), "quick.json")
 	if err := os.WriteFile(recipe, []byte(quickRecipe), 0o644); err != nil {
 		t.Fatal(err)

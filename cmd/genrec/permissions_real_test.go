@@ -14,8 +14,8 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded/embeddedtest"
-	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 	"genrec/pkg/tlsfiles"
 	"genrec/sessions"
 )
@@ -25,9 +25,9 @@ const goodPassword, badPassword = "correct-horse", "hunter2"
 // secured is a Kafka and a Redis that require TLS and a login.
 type secured struct {
 	t                *testing.T
-	kafka            *realservers.Kafka
-	redis            *realservers.Redis
-	client, stranger realservers.TLS // certificates of two CAs, the first one the servers'
+	kafka            *testservers.Kafka
+	redis            *testservers.Redis
+	client, stranger testservers.TLS // certificates of two CAs, the first one the servers'
 	folder           string          // of files with passwords
 }
 
@@ -42,9 +42,9 @@ func startSecured(t *testing.T) *secured {
 	server := s.issue(ours, "server")
 
 	var err error
-	s.kafka, err = realservers.StartKafka(t.Context(), realservers.KafkaConfig{
+	s.kafka, err = testservers.StartKafka(t.Context(), testservers.KafkaConfig{
 		Jars: os.Getenv(embeddedtest.JarsVariable), Folder: t.TempDir(),
-		Secure: &realservers.Secure{TLS: server, Users: map[string]string{
+		Secure: &testservers.Secure{TLS: server, Users: map[string]string{
 			"genrec": goodPassword, "reader": goodPassword, "groupless": goodPassword, "nobody": goodPassword,
 			"import": goodPassword, "forget": goodPassword, "dead-replay": goodPassword,
 		}},
@@ -54,8 +54,8 @@ func startSecured(t *testing.T) *secured {
 	}
 	t.Cleanup(s.kafka.Close)
 	s.allow()
-	s.redis, err = realservers.StartRedis(t.Context(), realservers.RedisConfig{
-		Folder: t.TempDir(), TLS: &server, Users: []realservers.ACLUser{
+	s.redis, err = testservers.StartRedis(t.Context(), testservers.RedisConfig{
+		Folder: t.TempDir(), TLS: &server, Users: []testservers.ACLUser{
 			{Name: "genrec", Password: goodPassword, Rules: documentedRules(t)},
 			{Name: "reader", Password: goodPassword, Rules: "~genrec:* +@read +@scripting +@connection"},
 			{Name: "other", Password: goodPassword, Rules: "~other:* +@all"},
@@ -68,16 +68,16 @@ func startSecured(t *testing.T) *secured {
 	return s
 }
 
-func (s *secured) authority() *realservers.Authority {
+func (s *secured) authority() *testservers.Authority {
 	s.t.Helper()
-	a, err := realservers.NewAuthority(s.t.TempDir())
+	a, err := testservers.NewAuthority(s.t.TempDir())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return a
 }
 
-func (s *secured) issue(a *realservers.Authority, name string) realservers.TLS {
+func (s *secured) issue(a *testservers.Authority, name string) testservers.TLS {
 	s.t.Helper()
 	issued, err := a.Issue(name)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/embedded/embeddedtest"
-	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
@@ -27,7 +27,7 @@ func TestRedisClusterByOneAddress(t *testing.T) {
 	embeddedtest.NeedRedisServer(t)
 	for _, masters := range []int{1, 3} {
 		t.Run(fmt.Sprint(masters), func(t *testing.T) {
-			cluster, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+			cluster, err := testservers.StartRedisCluster(t.Context(), testservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,32 +170,32 @@ func httpGet(t *testing.T, url string) (status int, body string) {
 // doctor uses Redis as the services do, with their permissions, and reports what it may not inspect.
 func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 	embeddedtest.NeedRedisServer(t)
-	master := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
+	master := embeddedtest.StartRedisServer(t, testservers.RedisConfig{})
 	documented := documentedRules(t)
-	without := func(rules ...string) []realservers.ACLUser {
+	without := func(rules ...string) []testservers.ACLUser {
 		left := documented
 		for _, rule := range rules {
 			left = strings.ReplaceAll(left, " "+rule, "")
 		}
-		return []realservers.ACLUser{{Name: "genrec", Password: goodPassword, Rules: left}}
+		return []testservers.ACLUser{{Name: "genrec", Password: goodPassword, Rules: left}}
 	}
 	t.Setenv("GENREC_REDIS_PASSWORD", goodPassword)
 	for name, c := range map[string]struct {
-		cfg   realservers.RedisConfig
+		cfg   testservers.RedisConfig
 		redis string // in a finding on Redis; "": all are OK
 		hint  string
 		clock string // in the finding on the clock, if it is unchecked
 	}{
-		"documented rights":     {cfg: realservers.RedisConfig{Users: without()}},
-		"no CONFIG":             {cfg: realservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
-		"no INFO and no TIME":   {realservers.RedisConfig{Users: without("+info", "+time")}, "not checked: eviction of keys", "+info", "not compared"},
-		"INFO disabled":         {realservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: eviction of keys", "", ""},
-		"no transactions":       {realservers.RedisConfig{Users: without("+@transaction")}, "transactions are not permitted", "+@transaction", ""},
-		"no scripts":            {realservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
-		"no writes":             {realservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
-		"a replica":             {realservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
-		"no memory":             {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
-		"a limit that is close": {realservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
+		"documented rights":     {cfg: testservers.RedisConfig{Users: without()}},
+		"no CONFIG":             {cfg: testservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
+		"no INFO and no TIME":   {testservers.RedisConfig{Users: without("+info", "+time")}, "not checked: eviction of keys", "+info", "not compared"},
+		"INFO disabled":         {testservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: eviction of keys", "", ""},
+		"no transactions":       {testservers.RedisConfig{Users: without("+@transaction")}, "transactions are not permitted", "+@transaction", ""},
+		"no scripts":            {testservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
+		"no writes":             {testservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
+		"a replica":             {testservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
+		"no memory":             {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
+		"a limit that is close": {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := embeddedtest.StartRedisServer(t, c.cfg)
@@ -240,7 +240,7 @@ func leftKeys(t *testing.T, address string) []string {
 // TLS to a server without TLS is reported at once.
 func TestTLSToAPlainPort(t *testing.T) {
 	embeddedtest.NeedRedisServer(t)
-	address := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
+	address := embeddedtest.StartRedisServer(t, testservers.RedisConfig{})
 	kafkaCluster := embeddedKafka(t)
 	for _, line := range []string{
 		"export --redis rediss://" + address + " " + filepath.Join(t.TempDir(), "x.jsonl"),

@@ -21,7 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"genrec/pkg/realservers/s3test"
+	"genrec/pkg/testservers"
 )
 
 func TestLocations(t *testing.T) {
@@ -54,7 +54,7 @@ func TestLocations(t *testing.T) {
 
 func open(t *testing.T) *Bucket {
 	t.Helper()
-	b, err := Open(t.Context(), s3test.Start(t).Location("a/b"))
+	b, err := Open(t.Context(), testservers.RequireS3(t).Location("a/b"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,15 +170,15 @@ func TestUploadsThatNeverEndedAreAborted(t *testing.T) {
 }
 
 func TestRefusalsSayWhatToDo(t *testing.T) {
-	server := s3test.Start(t)
+	server := testservers.RequireS3(t)
 	for _, c := range []struct {
 		name             string
 		access, secret   string
 		location, remedy string
 	}{
-		{"wrong secret", s3test.Access, "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+		{"wrong secret", testservers.S3AccessKey, "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 		{"unknown user", "somebody", "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
-		{"no bucket", s3test.Access, s3test.Secret, strings.Replace(server.Location("a"), s3test.Bucket, "elsewhere", 1), `there is no bucket "elsewhere"`},
+		{"no bucket", testservers.S3AccessKey, testservers.S3SecretKey, strings.Replace(server.Location("a"), testservers.S3Bucket, "elsewhere", 1), `there is no bucket "elsewhere"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", c.access)

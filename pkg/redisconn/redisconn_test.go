@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/embedded/embeddedtest"
-	"genrec/pkg/realservers"
 	"genrec/pkg/redisconn"
+	"genrec/pkg/testservers"
 )
 
 func options(addresses ...string) *redis.UniversalOptions {
@@ -52,7 +52,7 @@ func writeAndRead(t *testing.T, client redis.UniversalClient) {
 
 // One address is enough for a single Redis and for a cluster.
 func TestConnectDetectsClusters(t *testing.T) {
-	one, small, large := embeddedtest.StartRedisServer(t, realservers.RedisConfig{}), embeddedtest.StartRedisCluster(t, 1), embeddedtest.StartRedisCluster(t, 3)
+	one, small, large := embeddedtest.StartRedisServer(t, testservers.RedisConfig{}), embeddedtest.StartRedisCluster(t, 1), embeddedtest.StartRedisCluster(t, 3)
 	for name, c := range map[string]struct {
 		addresses []string
 		masters   int // 0: no cluster
@@ -85,7 +85,7 @@ func TestLazyConnectsLater(t *testing.T) {
 	for _, masters := range []int{0, 1, 3} {
 		var addresses []string
 		if masters == 0 {
-			addresses = []string{embeddedtest.StartRedisServer(t, realservers.RedisConfig{})}
+			addresses = []string{embeddedtest.StartRedisServer(t, testservers.RedisConfig{})}
 		} else {
 			addresses = embeddedtest.StartRedisCluster(t, masters)
 		}
@@ -120,7 +120,7 @@ func TestLazyConnectsLater(t *testing.T) {
 }
 
 func TestPermanentErrors(t *testing.T) {
-	authority, err := realservers.NewAuthority(t.TempDir())
+	authority, err := testservers.NewAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,9 +128,9 @@ func TestPermanentErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, secret := embeddedtest.StartRedisServer(t, realservers.RedisConfig{}), embeddedtest.StartRedisServer(t, realservers.RedisConfig{Users: []realservers.ACLUser{{Name: "ann", Password: "x", Rules: "+@all"}}})
-	encrypted, cluster := embeddedtest.StartRedisServer(t, realservers.RedisConfig{TLS: &issued}), embeddedtest.StartRedisCluster(t, 1)
-	another := embeddedtest.StartRedisServer(t, realservers.RedisConfig{})
+	plain, secret := embeddedtest.StartRedisServer(t, testservers.RedisConfig{}), embeddedtest.StartRedisServer(t, testservers.RedisConfig{Users: []testservers.ACLUser{{Name: "ann", Password: "x", Rules: "+@all"}}})
+	encrypted, cluster := embeddedtest.StartRedisServer(t, testservers.RedisConfig{TLS: &issued}), embeddedtest.StartRedisCluster(t, 1)
+	another := embeddedtest.StartRedisServer(t, testservers.RedisConfig{})
 	withTLS := func(address string) *redis.UniversalOptions {
 		o := options(address)
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

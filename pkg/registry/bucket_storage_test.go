@@ -17,11 +17,10 @@ import (
 	"time"
 
 	"genrec/pkg/bucket"
-	"genrec/pkg/realservers"
-	"genrec/pkg/realservers/s3test"
+	"genrec/pkg/testservers"
 )
 
-func connect(t *testing.T, server *realservers.S3) (*Registry, bucketStorage) {
+func connect(t *testing.T, server *testservers.S3) (*Registry, bucketStorage) {
 	t.Helper()
 	r, err := Connect(t.Context(), server.Location("models"), t.TempDir())
 	if err != nil {
@@ -46,7 +45,7 @@ func bigDraft(t *testing.T, r *Registry) *Draft {
 }
 
 // killDuringUpload kills the server once the upload of a version has begun.
-func killDuringUpload(t *testing.T, server *realservers.S3, s bucketStorage) (killed <-chan struct{}) {
+func killDuringUpload(t *testing.T, server *testservers.S3, s bucketStorage) (killed <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -62,7 +61,7 @@ func killDuringUpload(t *testing.T, server *realservers.S3, s bucketStorage) (ki
 }
 
 func TestServerKilledDuringUpload(t *testing.T) {
-	server := s3test.Start(t)
+	server := testservers.RequireS3(t)
 	r, s := connect(t, server)
 	draft := bigDraft(t, r)
 	killed := killDuringUpload(t, server, s)
@@ -107,7 +106,7 @@ func TestServerKilledDuringUpload(t *testing.T) {
 }
 
 func TestUploadSurvivesServerRestart(t *testing.T) {
-	server := s3test.Start(t)
+	server := testservers.RequireS3(t)
 	r, s := connect(t, server)
 	draft := bigDraft(t, r)
 	killed := killDuringUpload(t, server, s)
@@ -126,7 +125,7 @@ func TestUploadSurvivesServerRestart(t *testing.T) {
 }
 
 func TestDownloadResumes(t *testing.T) {
-	server := s3test.Start(t)
+	server := testservers.RequireS3(t)
 	r, s := connect(t, server)
 	version, err := bigDraft(t, r).Publish(t.Context())
 	if err != nil {
@@ -153,7 +152,7 @@ func TestDownloadResumes(t *testing.T) {
 }
 
 func TestDamagedCacheIsDownloadedAgain(t *testing.T) {
-	r, _ := connect(t, s3test.Start(t))
+	r, _ := connect(t, testservers.RequireS3(t))
 	version := publish(t, r, "one")
 	dir, err := r.Fetch(t.Context(), version)
 	if err != nil {
@@ -171,7 +170,7 @@ func TestDamagedCacheIsDownloadedAgain(t *testing.T) {
 }
 
 func TestCacheEvictsLeastRecentlyUsed(t *testing.T) {
-	r, s := connect(t, s3test.Start(t))
+	r, s := connect(t, testservers.RequireS3(t))
 	var fetched []string
 	for range maxCached + 2 {
 		version := publish(t, r, "x")
@@ -197,7 +196,7 @@ func TestCacheEvictsLeastRecentlyUsed(t *testing.T) {
 }
 
 // loseResponse proxies a server and drops the response of the first successful write of an object.
-func loseResponse(t *testing.T, server *realservers.S3, object string) (location string) {
+func loseResponse(t *testing.T, server *testservers.S3, object string) (location string) {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint())
 	if err != nil {
@@ -227,7 +226,7 @@ func loseResponse(t *testing.T, server *realservers.S3, object string) (location
 }
 
 func TestLostResponseOfStateUpdate(t *testing.T) {
-	r, err := Connect(t.Context(), loseResponse(t, s3test.Start(t), stateFile), t.TempDir())
+	r, err := Connect(t.Context(), loseResponse(t, testservers.RequireS3(t), stateFile), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +240,7 @@ func TestLostResponseOfStateUpdate(t *testing.T) {
 }
 
 func TestLostResponseOfClaim(t *testing.T) {
-	r, err := Connect(t.Context(), loseResponse(t, s3test.Start(t), claimFile), t.TempDir())
+	r, err := Connect(t.Context(), loseResponse(t, testservers.RequireS3(t), claimFile), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +253,7 @@ func TestLostResponseOfClaim(t *testing.T) {
 // The marks of killed removals neither affect a served version nor allow the promotion of another
 // one.
 func TestInterruptedRemoval(t *testing.T) {
-	r, s := connect(t, s3test.Start(t))
+	r, s := connect(t, testservers.RequireS3(t))
 	served, old := publish(t, r, "served"), publish(t, r, "old")
 	if err := r.PromoteShares(t.Context(), allUsers(served)); err != nil {
 		t.Fatal(err)

@@ -9,14 +9,14 @@ import (
 	"sync"
 	"testing"
 
-	"genrec/pkg/realservers/s3test"
+	"genrec/pkg/testservers"
 )
 
 // newLocation returns the location of an empty registry: a folder, or a bucket in make test-real.
 func newLocation(t *testing.T) string {
 	t.Helper()
-	if s3test.Real() {
-		return s3test.Start(t).Location("shop/models")
+	if testservers.S3Available() {
+		return testservers.RequireS3(t).Location("shop/models")
 	}
 	return filepath.Join(t.TempDir(), "models")
 }

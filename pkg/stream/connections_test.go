@@ -21,15 +21,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/embedded/embeddedtest"
-	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 	"genrec/pkg/tlsfiles"
 )
 
 // startSecure starts a Kafka with TLS and SASL, and counts the connections to it.
 func startSecure(t *testing.T) (cluster stream.Cluster, opened func() int) {
 	t.Helper()
-	authority, err := realservers.NewAuthority(t.TempDir())
+	authority, err := testservers.NewAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

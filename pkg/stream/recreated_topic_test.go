@@ -18,8 +18,8 @@ import (
 
 	"genrec/pkg/embedded"
 	"genrec/pkg/embedded/embeddedtest"
-	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 )
 
 // writeTo writes values to a partition. A topic that has just been created may not have leaders
@@ -194,7 +194,7 @@ type wipeable struct {
 func startWipeable(t *testing.T) wipeable {
 	t.Helper()
 	if embeddedtest.Real() {
-		k, err := realservers.StartKafka(t.Context(), realservers.KafkaConfig{Jars: os.Getenv(embeddedtest.JarsVariable), Folder: t.TempDir()})
+		k, err := testservers.StartKafka(t.Context(), testservers.KafkaConfig{Jars: os.Getenv(embeddedtest.JarsVariable), Folder: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}

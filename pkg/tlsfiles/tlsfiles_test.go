@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"genrec/pkg/realservers"
+	"genrec/pkg/testservers"
 	"genrec/pkg/tlsfiles"
 )
 
@@ -48,9 +48,9 @@ func TestHint(t *testing.T) {
 	}
 }
 
-func issue(t *testing.T, name string) realservers.TLS {
+func issue(t *testing.T, name string) testservers.TLS {
 	t.Helper()
-	authority, err := realservers.NewAuthority(t.TempDir())
+	authority, err := testservers.NewAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func issue(t *testing.T, name string) realservers.TLS {
 	return issued
 }
 
-func serverConfig(t *testing.T, own realservers.TLS) *tls.Config {
+func serverConfig(t *testing.T, own testservers.TLS) *tls.Config {
 	t.Helper()
 	config, err := tlsfiles.Files{CA: own.CA, Cert: own.Cert, Key: own.Key}.Client()
 	if err != nil {

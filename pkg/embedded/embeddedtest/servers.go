@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"genrec/pkg/embedded"
-	"genrec/pkg/realservers"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 )
 
 // JarsVariable is the environment variable that selects the servers. If it names the folder with
@@ -29,8 +29,8 @@ func Real() bool { return os.Getenv(JarsVariable) != "" }
 type Servers struct {
 	t         testing.TB
 	embedded  *embedded.Servers // nil with real servers
-	realKafka *realservers.Kafka
-	realRedis *realservers.Redis
+	realKafka *testservers.Kafka
+	realRedis *testservers.Redis
 	client    *kafka.Client
 }
 
@@ -76,7 +76,7 @@ func StartEmpty(t testing.TB) *Servers {
 // A real Kafka takes seconds to start: the tests of a package share one.
 var shared struct {
 	sync.Mutex
-	kafka  *realservers.Kafka
+	kafka  *testservers.Kafka
 	folder string
 }
 
@@ -100,21 +100,21 @@ func (s *Servers) startReal() {
 	if err := clearKafka(s.t, s.Cluster()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.realRedis = startRealRedis(s.t, realservers.RedisConfig{})
+	s.realRedis = startRealRedis(s.t, testservers.RedisConfig{})
 }
 
 // StartRedis starts only a Redis and returns its address, HOST:PORT.
 func StartRedis(t testing.TB) string {
 	t.Helper()
 	if Real() {
-		return startRealRedis(t, realservers.RedisConfig{}).Address()
+		return startRealRedis(t, testservers.RedisConfig{}).Address()
 	}
 	return miniredis.RunT(t).Addr()
 }
 
 // StartRedisServer starts a redis-server, even if Real is false, and returns its address,
 // HOST:PORT. It skips the test if redis-server is not installed. cfg needs no folder.
-func StartRedisServer(t testing.TB, cfg realservers.RedisConfig) string {
+func StartRedisServer(t testing.TB, cfg testservers.RedisConfig) string {
 	t.Helper()
 	NeedRedisServer(t)
 	return startRealRedis(t, cfg).Address()
@@ -125,7 +125,7 @@ func StartRedisServer(t testing.TB, cfg realservers.RedisConfig) string {
 func StartRedisCluster(t testing.TB, masters int) []string {
 	t.Helper()
 	NeedRedisServer(t)
-	c, err := realservers.StartRedisCluster(t.Context(), realservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
+	c, err := testservers.StartRedisCluster(t.Context(), testservers.RedisClusterConfig{Folder: t.TempDir(), Masters: masters})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +141,10 @@ func NeedRedisServer(t testing.TB) {
 	}
 }
 
-func startRealRedis(t testing.TB, cfg realservers.RedisConfig) *realservers.Redis {
+func startRealRedis(t testing.TB, cfg testservers.RedisConfig) *testservers.Redis {
 	t.Helper()
 	cfg.Folder = t.TempDir()
-	r, err := realservers.StartRedis(t.Context(), cfg)
+	r, err := testservers.StartRedis(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func startRealRedis(t testing.TB, cfg realservers.RedisConfig) *realservers.Redi
 	return r
 }
 
-func sharedKafka(t testing.TB) (*realservers.Kafka, error) {
+func sharedKafka(t testing.TB) (*testservers.Kafka, error) {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.kafka != nil {
@@ -163,7 +163,7 @@ func sharedKafka(t testing.TB) (*realservers.Kafka, error) {
 		return nil, err
 	}
 	shared.folder = folder
-	shared.kafka, err = realservers.StartKafka(t.Context(), realservers.KafkaConfig{Jars: os.Getenv(JarsVariable), Folder: folder})
+	shared.kafka, err = testservers.StartKafka(t.Context(), testservers.KafkaConfig{Jars: os.Getenv(JarsVariable), Folder: folder})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}

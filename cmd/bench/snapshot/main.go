@@ -1,0 +1,149 @@
+// Package snapshot measures the time and memory for writing and reading a snapshot of the history.
+// Its last line is
+//
+//	snapshot events=… users=… bytes=… write_s=… read_s=… next_s=… write_mb=… read_mb=… peak_mb=…
+//
+// "write" is the first snapshot, from segments only; "next" the following one, with a tenth more
+// events.
+package snapshot
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"time"
+
+	"genrec/pkg/event"
+	"genrec/pkg/history"
+	"genrec/retrain/snapshot"
+)
+
+// Flags.
+var (
+	events int
+	each   int
+	items  int
+	folder string
+)
+
+const segmentEvents = 1_000_000
+
+// Command defines the flags and returns the benchmark.
+func Command(flags *flag.FlagSet) func(context.Context) error {
+	flags.IntVar(&events, "events", 10_000_000, "events of the first snapshot")
+	flags.IntVar(&each, "each", 20, "events of a user")
+	flags.IntVar(&items, "items", 100_000, "items")
+	flags.StringVar(&folder, "folder", "", "where to write; a temporary folder if empty")
+	return run
+}
+
+func run(ctx context.Context) error {
+	root, err := os.MkdirTemp(folder, "genrec-bench-snapshot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(root)
+	archive, err := history.OpenDir(root)
+	if err != nil {
+		return err
+	}
+	b := &bench{archive: archive, random: rand.New(rand.NewPCG(1, 2)), users: max(1, events/each), at: time.UnixMilli(1_700_000_000_000)}
+	if err := b.fill(ctx, events); err != nil {
+		return err
+	}
+	fmt.Printf("%d events of %d users are in segments\n", events, b.users)
+
+	var first *snapshot.Snapshot
+	write, err := measure(func() (err error) {
+		first, err = b.take(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("wrote it in %.1f s with %d MB\n", write.seconds, write.peakMB)
+	read, err := measure(func() error {
+		sequences, err := first.Sequences(ctx)
+		runtime.KeepAlive(sequences)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("read it in %.1f s with %d MB\n", read.seconds, read.peakMB)
+
+	if err := b.fill(ctx, events/10); err != nil {
+		return err
+	}
+	next, err := measure(func() error {
+		_, err := b.take(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var bytes int64
+	for _, file := range first.Files {
+		bytes += file.Bytes
+	}
+	fmt.Printf("snapshot events=%d users=%d bytes=%d write_s=%.1f read_s=%.1f next_s=%.1f write_mb=%d read_mb=%d peak_mb=%d\n",
+		first.Events, first.Users, bytes, write.seconds, read.seconds, next.seconds, max(write.peakMB, next.peakMB), read.peakMB,
+		max(write.peakMB, next.peakMB, read.peakMB))
+	return nil
+}
+
+// bench makes events of users at random, in the order of their times.
+type bench struct {
+	archive *history.Dir
+	random  *rand.Rand
+	users   int
+	at      time.Time
+	offset  int64
+}
+
+func (b *bench) take(ctx context.Context) (*snapshot.Snapshot, error) {
+	return snapshot.Take(ctx, snapshot.Config{History: b.archive, Watermark: b.at, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func (b *bench) fill(ctx context.Context, n int) error {
+	for n > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		size := min(n, segmentEvents)
+		if err := b.segment(size); err != nil {
+			return err
+		}
+		n -= size
+	}
+	return nil
+}
+
+func (b *bench) segment(size int) error {
+	draft, err := b.archive.NewSegment(0, b.offset)
+	if err != nil {
+		return err
+	}
+	b.offset += int64(size)
+	for range size {
+		b.at = b.at.Add(time.Second)
+		e := event.Event{
+			ID: b.eventID(), User: fmt.Sprintf("user-%07d", b.random.IntN(b.users)), Item: fmt.Sprintf("B%09d", b.random.IntN(items)),
+			Type: event.DefaultType, Time: b.at,
+		}
+		if err := draft.Add(e); err != nil {
+			return err
+		}
+	}
+	return draft.Publish()
+}
+
+// eventID is as long and as random as a UUID.
+func (b *bench) eventID() string {
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x",
+		b.random.Uint32(), b.random.Uint32N(1<<16), b.random.Uint32N(1<<12), b.random.Uint32N(1<<12), b.random.Uint64N(1<<48))
+}

@@ -1,0 +1,162 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"genrec/test/harness"
+)
+
+// startGenrec starts a service of a genrec binary, with env added to the environment. What it
+// logs is dropped once ctx has ended.
+func (r *rig) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*harness.Child, error) {
+	cmd := exec.Command(binary, append([]string{"--log-level", "error", service, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = untilDone{ctx, os.Stderr}
+	return harness.StartCommand(cmd)
+}
+
+// untilDone drops what is written after the context has ended: services that are
+// interrupted together with their servers log errors.
+type untilDone struct {
+	ctx context.Context
+	to  io.Writer
+}
+
+func (w untilDone) Write(p []byte) (int, error) {
+	select {
+	case <-w.ctx.Done():
+		return len(p), nil
+	default:
+		return w.to.Write(p)
+	}
+}
+
+func stopAll(children []*harness.Child) {
+	for _, c := range children {
+		slog.Debug("genrec ended", "cause", c.Stop())
+	}
+}
+
+func failed(children []*harness.Child) error {
+	for _, c := range children {
+		if err := c.Failed(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// services are the processes of one genrec build while it is measured.
+type services struct {
+	children []*harness.Child // ingest, then the infer processes
+	infer    []int            // process ids
+	metrics  []string         // HOST:PORT of each infer process
+	usage    processors
+}
+
+// loadTimeout is how long infer may take until its model is loaded and warm.
+const loadTimeout = 3 * time.Minute
+
+// startServices starts ingest and the infer processes and waits until the latter are ready.
+// The services must be stopped also after an error.
+func (r *rig) startServices(ctx context.Context, binary, models string) (*services, error) {
+	s := &services{usage: processors{names: r.servers.names, ids: r.servers.ids}}
+	c, err := r.startGenrec(ctx, binary, "ingest", nil)
+	if err != nil {
+		return s, err
+	}
+	s.children = append(s.children, c)
+	s.usage.add("ingest", c.ID())
+	devices := r.deviceNames()
+	for i := range r.workers {
+		flags, env := deviceFlags(binary, devices[i%len(devices)])
+		metrics, err := freeAddress()
+		if err != nil {
+			return s, err
+		}
+		// Renewing users after the model is loaded would be work besides the events'.
+		args := append([]string{"--models", models, "--metrics", metrics, "--refresh-rate", "0"}, flags...)
+		c, err := r.startGenrec(ctx, binary, "infer", env, append(args, strings.Fields(r.inferArgs)...)...)
+		if err != nil {
+			return s, err
+		}
+		s.children, s.infer, s.metrics = append(s.children, c), append(s.infer, c.ID()), append(s.metrics, metrics)
+		s.usage.add("infer", c.ID())
+	}
+	s.usage.add("benchmark", os.Getpid())
+	for _, address := range s.metrics {
+		if err := s.awaitReady(ctx, address); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s *services) awaitReady(ctx context.Context, address string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	return harness.Eventually(ctx, "infer to be ready", loadTimeout, func(ctx context.Context) error {
+		if err := failed(s.children); err != nil {
+			cancel(err)
+			return err
+		}
+		body, err := get(ctx, "http://"+address+"/readyz")
+		if err != nil {
+			return err
+		}
+		return body.Close()
+	})
+}
+
+func (s *services) stop() { stopAll(s.children) }
+
+// deviceFlags returns the flags and the environment by which infer uses a device. Builds that
+// know only "cuda" are shown no other GPU.
+func deviceFlags(binary, device string) (flags, env []string) {
+	if number, is := strings.CutPrefix(device, "cuda:"); is && !takesGPUNumbers(binary) {
+		return []string{"--device", "cuda"}, visibleGPU(number)
+	}
+	return []string{"--device", device}, nil
+}
+
+func takesGPUNumbers(binary string) bool {
+	help, err := exec.Command(binary, "infer", "--help").Output()
+	return err == nil && strings.Contains(string(help), "cuda:")
+}
+
+// visibleGPU hides all GPUs but one, which is number 0 then.
+func visibleGPU(number string) []string { return []string{"CUDA_VISIBLE_DEVICES=" + number} }
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// get returns the body of a successful response, for the caller to close.
+func get(ctx context.Context, url string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("GET %s: %s", url, response.Status), response.Body.Close())
+	}
+	return response.Body, nil
+}

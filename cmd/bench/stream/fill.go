@@ -1,0 +1,148 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"genrec/pkg/userstate"
+	"genrec/sessions"
+)
+
+const (
+	fillBatch   = 256 // users of a pipeline
+	fillWriters = 4
+)
+
+// baseline is the state of Redis that each measurement starts from: every user has a
+// history and a list. Measurements append to the histories, which would make later ones
+// slower than earlier ones.
+type baseline struct {
+	rig       *rig
+	audience  *audience
+	model     string   // version that the lists are of
+	sequences []string // encoded, by user
+	versions  []int64
+}
+
+// fill empties Redis and appends all histories by a Store.
+func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, error) {
+	if err := r.flushRedis(ctx); err != nil {
+		return nil, err
+	}
+	store, err := sessions.Open(ctx, r.rdb, sessions.Options{SequenceTTL: sessions.DefaultSequenceTTL})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.ClaimFormat(ctx); err != nil {
+		return nil, err
+	}
+	b := &baseline{rig: r, audience: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}
+	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
+	err = eachBatch(ctx, len(a.users), func(ctx context.Context, from, to int) error {
+		var batch []sessions.UserEvents
+		for user := from; user < to; user++ {
+			batch = append(batch, a.history(user))
+		}
+		appended, err := store.Append(ctx, batch)
+		if err != nil {
+			return err
+		}
+		pipe := r.rdb.Pipeline()
+		stored := make([]*redis.StringCmd, to-from)
+		for i := range stored {
+			b.versions[from+i] = appended[i].Version
+			stored[i] = pipe.Get(ctx, keys.Sequence(appended[i].User))
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return err
+		}
+		for i := range stored {
+			b.sequences[from+i] = stored[i].Val()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fill Redis with %d users: %w", len(a.users), err)
+	}
+	return b, nil
+}
+
+// restore writes all histories and lists as they are at the start. Nothing may be in flight.
+func (b *baseline) restore(ctx context.Context) error {
+	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
+	err := eachBatch(ctx, len(b.sequences), func(ctx context.Context, from, to int) error {
+		rng := rand.New(rand.NewPCG(2, uint64(from)))
+		pipe := b.rig.rdb.Pipeline()
+		for user := from; user < to; user++ {
+			id := b.audience.users[user].ID
+			list, err := b.audience.list(user, b.model, b.versions[user], rng).Encode()
+			if err != nil {
+				return err
+			}
+			pipe.Set(ctx, keys.Sequence(id), b.sequences[user], sessions.DefaultSequenceTTL)
+			pipe.Set(ctx, keys.List(id), list, sessions.DefaultRecommendationsTTL)
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("restore the histories of %d users: %w", len(b.sequences), err)
+	}
+	copy(b.audience.versions, b.versions)
+	return b.rig.compactAOF(ctx)
+}
+
+// eachBatch calls f for consecutive ranges of n users, several at a time.
+func eachBatch(ctx context.Context, n int, f func(ctx context.Context, from, to int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(fillWriters)
+	for from := 0; from < n; from += fillBatch {
+		group.Go(func() error { return f(ctx, from, min(from+fillBatch, n)) })
+	}
+	return group.Wait()
+}
+
+// compactAOF rewrites the append-only files of servers that have one, so that they do not begin
+// to do so during a measurement.
+func (r *rig) compactAOF(ctx context.Context) error {
+	var mu sync.Mutex // ForEachMaster is concurrent
+	var masters []*redis.Client
+	err := r.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		info, err := master.InfoMap(ctx, "persistence").Result()
+		if err != nil || info["Persistence"]["aof_enabled"] != "1" {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		masters = append(masters, master)
+		if err := master.BgRewriteAOF(ctx).Err(); err != nil && !strings.Contains(err.Error(), "already in progress") {
+			return err
+		}
+		return nil
+	})
+	for _, master := range masters {
+		for err == nil {
+			var info map[string]map[string]string
+			info, err = master.InfoMap(ctx, "persistence").Result()
+			if p := info["Persistence"]; p["aof_rewrite_in_progress"] == "0" && p["aof_rewrite_scheduled"] == "0" {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("rewrite the append-only file of Redis: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package warmstart
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"genrec/model/catalog"
+)
+
+const (
+	newShare      = 0.1  // of the interactions
+	launchedShare = 0.01 // of the items
+)
+
+// before is what of a dataset had happened before its newest tenth. The file has no times,
+// so they are made up: a user arrives at a random moment of the whole time and spreads the
+// items evenly from then to its end. A hundredth of the items is launched in the newest
+// tenth: what a user did from the first of them on belongs to it, too. All in all it has a
+// tenth of the interactions, of users who go on, of new users, and of new items.
+func before(all []catalog.Sequence, seed uint64) (old []catalog.Sequence) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	launched := launches(all, rng)
+	times := make([][]float64, len(all))
+	var sorted []float64
+	for i, s := range all {
+		arrival := rng.Float64()
+		for j, item := range s.Items {
+			at := arrival + (1-arrival)*float64(j+1)/float64(len(s.Items)+1)
+			if launched[item] || (j > 0 && math.IsInf(times[i][j-1], 1)) {
+				at = math.Inf(1)
+			}
+			times[i] = append(times[i], at)
+		}
+		sorted = append(sorted, times[i]...)
+	}
+	slices.Sort(sorted)
+	cut := sorted[int((1-newShare)*float64(len(sorted)))]
+	for i, s := range all {
+		n, _ := slices.BinarySearch(times[i], cut)
+		if n > 0 {
+			old = append(old, catalog.Sequence{User: s.User, Items: s.Items[:n]})
+		}
+	}
+	return old
+}
+
+func launches(all []catalog.Sequence, rng *rand.Rand) map[string]bool {
+	items := distinct(all)
+	launched := make(map[string]bool)
+	for _, i := range rng.Perm(len(items))[:int(launchedShare*float64(len(items)))] {
+		launched[items[i]] = true
+	}
+	return launched
+}
+
+// distinct lists the items in order.
+func distinct(all []catalog.Sequence) (items []string) {
+	met := make(map[string]bool)
+	for _, s := range all {
+		for _, item := range s.Items {
+			if !met[item] {
+				met[item] = true
+				items = append(items, item)
+			}
+		}
+	}
+	slices.Sort(items)
+	return items
+}
+
+func interactions(all []catalog.Sequence) (n int) {
+	for _, s := range all {
+		n += len(s.Items)
+	}
+	return n
+}

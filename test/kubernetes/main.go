@@ -1,0 +1,62 @@
+// Command kubernetes installs the Helm chart in a real Kubernetes control plane, by the commands and
+// values of docs/DEPLOY.md and with the values beside the chart. It checks that the API server accepts
+// everything without warnings, that controllers create the pods and admission lets them run, and that
+// upgrade, rollback and uninstallation work. Nodes are simulated by kwok: no container runs.
+//
+//	helm installs=… upgrades=… objects=… pods_admitted=… refused=…
+//
+// It fails unless everything is as the page says and refused is 0.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"genrec/test/harness"
+)
+
+type settings struct {
+	programs, tools, logs string
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.programs, "programs", "", "`FOLDER` that deploy/kubernetes/setup.sh prints")
+	flag.StringVar(&s.tools, "tools", "", "`FOLDER` that deploy/check/setup.sh prints")
+	flag.StringVar(&s.logs, "logs", "bin/kubernetes", "`FOLDER` for what the servers log")
+	harness.Main("test-kubernetes", func(ctx context.Context) error { return run(ctx, s) })
+}
+
+func run(ctx context.Context, s settings) (err error) {
+	if s.programs == "" || s.tools == "" {
+		return errors.New("-programs and -tools are needed: make test-kubernetes gives them")
+	}
+	pages, err := readPages()
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "genrec-kubernetes-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	w, err := newWorld(ctx, s, folder)
+	if err != nil {
+		return err
+	}
+	defer w.cluster.Close()
+	story := &story{world: w}
+	if err := story.tell(ctx, pages); err != nil {
+		return fmt.Errorf("%w\nthe logs of Kubernetes are in %s", errors.Join(err, w.cluster.Ended()), s.logs)
+	}
+	figures := story.figures
+	fmt.Printf("helm installs=%d upgrades=%d objects=%d pods_admitted=%d refused=%d\n",
+		figures.installs, figures.upgrades, figures.objects, figures.admitted, figures.refused)
+	if figures.refused > 0 {
+		return fmt.Errorf("%d pods were refused, see above", figures.refused)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+// Command ui tests the playground in a real Chromium: that of genrec all, while a small shop is
+// replayed and genrec is killed and restarted, and that of genrec demo.
+//
+//	ui checks=… failed=… update_p95_ms=…
+//
+// It fails unless failed is 0.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"genrec/test/harness"
+)
+
+type settings struct {
+	genrec, chromium, shots, docs string
+	seed                          int64
+	clicks                        int
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
+	flag.StringVar(&s.chromium, "chromium", "", "`program` that deploy/chromium/setup.sh prints")
+	flag.StringVar(&s.shots, "shots", "bin/ui", "`FOLDER` for pictures of the page and for what genrec logs")
+	flag.StringVar(&s.docs, "docs", "", "`FOLDER` for the two pictures that README.md shows; empty: they are not made anew")
+	flag.Int64Var(&s.seed, "seed", 1, "of the shop")
+	flag.IntVar(&s.clicks, "clicks", 60, "that are timed")
+	harness.Main("test-ui", func(ctx context.Context) error { return run(ctx, s) })
+}
+
+func run(ctx context.Context, s settings) (err error) {
+	if s.chromium == "" {
+		return errors.New("-chromium is needed: make test-ui gives it")
+	}
+	if s.genrec, err = filepath.Abs(s.genrec); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.shots, 0o755); err != nil {
+		return err
+	}
+	models, err := os.MkdirTemp("", "genrec-ui-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(models)) }()
+	w, err := newWorld(ctx, s, models)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	tab, closeTab, err := openTab(ctx, s.chromium)
+	if err != nil {
+		return err
+	}
+	defer closeTab()
+	story := &story{settings: s, world: w, tab: tab}
+	story.tell() //nolint:contextcheck // the tab's context is of ctx
+	fmt.Printf("ui checks=%d failed=%d update_p95_ms=%.0f\n", story.checks, story.failed, story.updateP95())
+	if story.failed > 0 {
+		return fmt.Errorf("%d of %d checks failed, see above; pictures and the log are in %s", story.failed, story.checks, s.shots)
+	}
+	return nil
+}
