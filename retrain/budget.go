@@ -112,7 +112,7 @@ func (p *pace) steps(done, planned int, now time.Time) int {
 
 // cutShort notes and says that a stage has ended before its time.
 func (t *training) cutShort(ctx context.Context, s stage, done int) {
-	if t.follows() {
+	if t.isWorker() {
 		return
 	}
 	t.at.CutShort = append(t.at.CutShort, s.name)

@@ -39,10 +39,10 @@ type Config struct {
 
 	Budget Budget
 
-	// Group is the processes that train together, of which this is rank 0 and the others
-	// Follow; nil for one alone. Cores is how many of the machine's this one may train on; 0
-	// is all.
+	// Group connects the ranks of a distributed training. This is rank 0; the other ranks have to call
+	// RunWorker. It is nil for a training in one process.
 	Group *dist.Group
+	// Cores is the number of CPU cores for the training, 0 for all.
 	Cores int
 
 	Progress Progress // nil shows nothing

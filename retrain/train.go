@@ -88,13 +88,13 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 		}
 	}
 	r.near = nil // of the catalog's size
-	if err := t.invite(); err != nil {
+	if err := t.broadcastJob(); err != nil {
 		return t.at.learned, err
 	}
 	if err := t.runStages(ctx, resumed); err != nil {
 		return t.at.learned, err
 	}
-	t.letWait()
+	t.holdWorkers()
 	if t.at.BestEpoch > 0 {
 		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
 			return t.at.learned, err
@@ -149,7 +149,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 		t.at.Batch, t.at.LossSum = 0, 0
 		if s.name == "finetune" {
 			started := time.Now()
-			if stop, err := t.verdict(ctx); err != nil || stop {
+			if stop, err := t.stopEarly(ctx); err != nil || stop {
 				return err
 			}
 			pace.reserve = time.Since(started)
@@ -174,17 +174,17 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 			}
 			return true, nil
 		}
-		if err := t.stopped(ctx); err != nil {
+		if err := t.stopRequested(ctx); err != nil {
 			return false, errors.Join(err, t.checkpoint(trainer))
 		}
 		rate := trainer.LearningRate()
 		loss, err := trainer.Step(batch)
 		if err != nil {
-			return false, t.salvage(err, trainer)
+			return false, t.saveOnPeerLoss(err, trainer)
 		}
 		t.at.Batch++
 		t.at.LossSum += loss
-		if t.follows() {
+		if t.isWorker() {
 			continue
 		}
 		t.progress.Step(loss)
@@ -209,7 +209,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 }
 
 func (t *training) checkpoint(trainer *model.Trainer) error {
-	if t.follows() {
+	if t.isWorker() {
 		return nil
 	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()

@@ -27,12 +27,12 @@ func ranksFlags() []cli.Flag {
 // inRanks trains in this process alone, in --nproc processes, or as the rank that environment
 // variables such as RANK assign to this process.
 func inRanks(ctx context.Context, cmd *cli.Command, train func(context.Context, *cli.Command, *dist.Group, int) error) error {
-	place, isRank, err := dist.FromEnv()
+	rank, isRank, err := dist.FromEnv()
 	switch n := cmd.Int("nproc"); {
 	case err != nil:
 		return err
 	case isRank:
-		return asRank(ctx, cmd, place, train)
+		return asRank(ctx, cmd, rank, train)
 	case n > 1:
 		return launchRanks(ctx, n, os.Args[1:]...)
 	}
@@ -48,8 +48,9 @@ func launchRanks(ctx context.Context, n int, arguments ...string) error {
 	return err
 }
 
-func asRank(ctx context.Context, cmd *cli.Command, place dist.RankInfo, lead func(context.Context, *cli.Command, *dist.Group, int) error) error {
-	if err := place.SelectGPU(); err != nil {
+// asRank joins the other ranks: rank 0 runs train, the others work for it.
+func asRank(ctx context.Context, cmd *cli.Command, rank dist.RankInfo, train func(context.Context, *cli.Command, *dist.Group, int) error) error {
+	if err := rank.SelectGPU(); err != nil {
 		return err
 	}
 	device, err := chosenDevice(cmd)
@@ -58,15 +59,15 @@ func asRank(ctx context.Context, cmd *cli.Command, place dist.RankInfo, lead fun
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	group, err := dist.Join(ctx, cancel, dist.DefaultConfig(place))
+	group, err := dist.Join(ctx, cancel, dist.DefaultConfig(rank))
 	if err != nil {
 		return err
 	}
 	defer group.Close()
 	if group.Rank > 0 {
-		return retrain.Follow(ctx, group, device, place.Cores(), slog.Default())
+		return retrain.RunWorker(ctx, group, device, rank.Cores(), slog.Default())
 	}
-	err = lead(ctx, cmd, group, place.Cores())
+	err = train(ctx, cmd, group, rank.Cores())
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx) // names the rank that failed, if one did
 	}

@@ -42,7 +42,7 @@ func TestRetrainInTwoProcesses(t *testing.T) {
 	if report.Version == "" || report.LeaveOneOut.Users != 60 || len(report.FinetuneLoss) != 2 {
 		t.Errorf("the report is %+v", report)
 	}
-	if !strings.Contains(logs(), `rank 1: `) || !strings.Contains(logs(), "training beside rank 0") {
+	if !strings.Contains(logs(), `rank 1: `) || !strings.Contains(logs(), "training as a worker") {
 		t.Errorf("rank 1 logs nothing:\n%s", logs())
 	}
 }
@@ -53,7 +53,7 @@ func TestStopInTwoProcesses(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the training of both", func() bool { return strings.Contains(logs(), "training beside rank 0") })
+	await(t, "the training of both", func() bool { return strings.Contains(logs(), "training as a worker") })
 	time.Sleep(time.Second)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

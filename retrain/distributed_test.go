@@ -20,22 +20,23 @@ import (
 	"genrec/pkg/registry"
 )
 
-// Names in the environment of the ranks of a test.
+// Environment variables of the ranks of a test.
 const (
 	testFolder = "GENREC_TEST_DIR"
 	testVictim = "GENREC_TEST_VICTIM" // the rank that kills itself
 )
 
-// shared is what the ranks of a test train.
-func shared() Config {
+// distributedConfig is the configuration of the distributed trainings.
+func distributedConfig() Config {
 	c := quick()
 	c.PretrainEpochs, c.FinetuneEpochs, c.ValidationUsers, c.Patience = 1, 6, 10, 2
 	return c
 }
 
-const sharedUsers = 130
+const distributedUsers = 130
 
-// asRank is the part of the test that runs in the ranks. Each leaves its error in a file.
+// asRank runs the part of a test that runs in ranks, if this process is one. Each rank writes its error
+// to a file.
 func asRank(t *testing.T) (isRank bool) {
 	t.Helper()
 	p, isRank, err := dist.FromEnv()
@@ -45,7 +46,7 @@ func asRank(t *testing.T) (isRank bool) {
 	if !isRank {
 		return false
 	}
-	signal.Ignore(syscall.SIGTERM) // the ranks are to find out by themselves
+	signal.Ignore(syscall.SIGTERM) // the ranks have to notice the loss themselves
 	dir := os.Getenv(testFolder)
 	if os.Getenv(testVictim) == fmt.Sprint(p.Rank) {
 		go killAt(filepath.Join(dir, "step"))
@@ -70,13 +71,13 @@ func asRank(t *testing.T) (isRank bool) {
 
 func trainAsRank(ctx context.Context, t *testing.T, g *dist.Group, dir string) error {
 	if g.Rank > 0 {
-		return Follow(ctx, g, model.CPU, 1, slog.Default())
+		return RunWorker(ctx, g, model.CPU, 1, slog.Default())
 	}
 	models, err := registry.Open(dir)
 	if err != nil {
 		return err
 	}
-	c := shared()
+	c := distributedConfig()
 	c.Group, c.Cores = g, 1
 	c.Progress = &stopper{stage: "finetune", at: 9, cancel: func() { // waits for the victim, so that it dies there
 		if os.Getenv(testVictim) != "" {
@@ -84,7 +85,7 @@ func trainAsRank(ctx context.Context, t *testing.T, g *dist.Group, dir string) e
 			time.Sleep(time.Second)
 		}
 	}}
-	report, err := Run(ctx, c, ring(sharedUsers), models)
+	report, err := Run(ctx, c, ring(distributedUsers), models)
 	if err == nil {
 		err = writeJSON(filepath.Join(dir, "report"), report)
 	}
@@ -104,24 +105,24 @@ func killAt(path string) {
 	}
 }
 
-// launched runs the calling test again as two ranks, on the models of a folder.
-func launched(t *testing.T, dir, victim string) error {
+// launchRanks runs the calling test again in two ranks, with the registry in a folder.
+func launchRanks(t *testing.T, dir, victim string) error {
 	t.Helper()
 	t.Setenv(testFolder, dir)
 	t.Setenv(testVictim, victim)
 	return dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$")
 }
 
-// checkShared compares what two ranks made with what one process makes on two cores.
-func checkShared(t *testing.T, dir string) {
+// compareWithOneProcess compares the results of two ranks with those of one process with two cores.
+func compareWithOneProcess(t *testing.T, dir string) {
 	t.Helper()
 	alone, err := registry.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := shared()
+	c := distributedConfig()
 	c.Cores = 2
-	want, err := Run(t.Context(), c, ring(sharedUsers), alone)
+	want, err := Run(t.Context(), c, ring(distributedUsers), alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,20 +136,20 @@ func checkShared(t *testing.T, dir string) {
 		}
 		for i := range want {
 			if math.Abs(got[i]-want[i]) > 1e-4*want[i] {
-				t.Errorf("%s of epoch %d is %.7f, alone it is %.7f", what, i+1, got[i], want[i])
+				t.Errorf("%s of epoch %d is %.7f, in one process %.7f", what, i+1, got[i], want[i])
 			}
 		}
 	}
 	same("the loss of pretraining", got.PretrainLoss, want.PretrainLoss)
 	same("the loss of finetuning", got.FinetuneLoss, want.FinetuneLoss)
 	if got.BestEpoch != want.BestEpoch || len(got.Validation) != len(want.Validation) || got.LeaveOneOut.Users != want.LeaveOneOut.Users {
-		t.Errorf("best of %d epochs is %d, alone it is %d of %d", len(got.Validation), got.BestEpoch, want.BestEpoch, len(want.Validation))
+		t.Errorf("best of %d epochs is %d, in one process %d of %d", len(got.Validation), got.BestEpoch, want.BestEpoch, len(want.Validation))
 	}
 	mine := readWeights(t, filepath.Join(dir, "versions", got.Version, model.WeightsFile))
 	for name, values := range readWeights(t, filepath.Join(alone.Dir(want.Version), model.WeightsFile)) {
 		for i, x := range values {
 			if len(mine[name]) != len(values) || math.Abs(float64(mine[name][i]-x)) > 1e-4+1e-3*math.Abs(float64(x)) {
-				t.Fatalf("%s[%d] of %d differs from %v, what it is alone", name, i, len(mine[name]), x)
+				t.Fatalf("%s[%d] of %d differs from %v in one process", name, i, len(mine[name]), x)
 			}
 		}
 	}
@@ -167,21 +168,20 @@ func readWeights(t *testing.T, path string) map[string][]float32 {
 	return weights
 }
 
-// Two ranks train, validate, stop early and publish as one process does.
-func TestRanksComeToTheModelOfOne(t *testing.T) {
+// Two ranks train, validate, stop early and publish like one process.
+func TestDistributedTrainingEqualsOneProcess(t *testing.T) {
 	if asRank(t) {
 		return
 	}
 	dir := t.TempDir()
-	if err := launched(t, dir, ""); err != nil {
+	if err := launchRanks(t, dir, ""); err != nil {
 		t.Fatal(err)
 	}
-	checkShared(t, dir)
+	compareWithOneProcess(t, dir)
 }
 
-// A rank is killed in the middle of a stage: the other ends within a bounded time and says
-// why, and the next run comes to the model of a run that nobody disturbed, from where rank 0
-// was if it outlived the other.
+// If a rank is killed within a stage, the other one ends within a bounded time and reports why. The
+// next run results in the model of an undisturbed run; it resumes from a checkpoint if rank 0 survived.
 func TestKilledRank(t *testing.T) {
 	for _, victim := range []string{"0", "1"} {
 		t.Run(victim, func(t *testing.T) {
@@ -190,17 +190,17 @@ func TestKilledRank(t *testing.T) {
 			}
 			dir := t.TempDir()
 			started := time.Now()
-			err := launched(t, dir, victim)
+			err := launchRanks(t, dir, victim)
 			if err == nil || !strings.Contains(err.Error(), "rank "+victim+": signal: killed") {
-				t.Fatalf("error %v, want one that says that rank %s was killed", err, victim)
+				t.Fatalf("error %v, want one that names the killed rank %s", err, victim)
 			}
 			if took := time.Since(started); took > 60*time.Second {
 				t.Errorf("the ranks ended after %v", took)
 			}
 			survivor := map[string]string{"0": "1", "1": "0"}[victim]
-			said, unsaid := os.ReadFile(filepath.Join(dir, survivor))
-			if unsaid != nil || !strings.Contains(string(said), dist.ErrPeerLost.Error()) {
-				t.Errorf("the other rank said %q, %v, want %q; the ranks ended with %v", said, unsaid, dist.ErrPeerLost, err)
+			reported, missing := os.ReadFile(filepath.Join(dir, survivor))
+			if missing != nil || !strings.Contains(string(reported), dist.ErrPeerLost.Error()) {
+				t.Errorf("the other rank reported %q, %v, want %q; the ranks ended with %v", reported, missing, dist.ErrPeerLost, err)
 			}
 			models, err := registry.Open(dir)
 			if err != nil {
@@ -208,15 +208,15 @@ func TestKilledRank(t *testing.T) {
 			}
 			var at state
 			if err := readJSON(filepath.Join(models.Workspace(), stateFile), &at); victim == "1" && (err != nil || at.Stage != 1) {
-				t.Errorf("rank 0 left no checkpoint of the stage: %+v, %v", at.position, err)
+				t.Errorf("rank 0 has written no checkpoint of the stage: %+v, %v", at.position, err)
 			}
 			if _, err := models.Current(t.Context()); err == nil {
 				t.Error("a version was published")
 			}
-			if err := launched(t, dir, ""); err != nil {
+			if err := launchRanks(t, dir, ""); err != nil {
 				t.Fatal(err)
 			}
-			checkShared(t, dir)
+			compareWithOneProcess(t, dir)
 		})
 	}
 }
