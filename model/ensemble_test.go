@@ -13,8 +13,8 @@ import (
 	"genrec/model/tokens"
 )
 
-// fusing is a model with random weights over items of three tokens, and what to ask it.
-func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
+// randomSearcher returns a searcher of a random model over items of three tokens, and some inputs.
+func randomSearcher(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 	t.Helper()
 	config := testConfig(20, 0, items)
 	config.InitStd, config.StartFromNewest = 0.3, true // so that probabilities differ
@@ -43,11 +43,10 @@ func fusing(t *testing.T, items, beams int) (*Searcher, []examples.Input) {
 	return searcher, inputs
 }
 
-// byKind is what the rules of each kind say comes next.
-type byKind = [itemstats.RuleKinds]itemstats.Prediction
+type predictions = [itemstats.RuleKinds]itemstats.Prediction
 
-// ask scores the inputs and fuses by the given weights: all candidates, best first.
-func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w EnsembleWeights) [][]Candidate {
+// fuse scores the inputs and fuses the scores: all candidates, best first.
+func fuse(t *testing.T, s *Searcher, inputs []examples.Input, next []predictions, w EnsembleWeights) [][]Candidate {
 	t.Helper()
 	requests := make([]*rank.Request, len(inputs))
 	for i := range requests {
@@ -65,14 +64,14 @@ func ask(t *testing.T, s *Searcher, inputs []examples.Input, next []byKind, w En
 		}
 	}
 	found := make([][]Candidate, len(inputs))
-	for i, items := range evidence(t, s, requests, w) {
+	for i, items := range componentScores(t, s, requests, w) {
 		found[i] = w.Top(nil, items, len(items))
 	}
 	return found
 }
 
-// evidence is what the components say of each candidate.
-func evidence(t *testing.T, s *Searcher, requests []*rank.Request, w EnsembleWeights) [][]rank.ComponentScores {
+// componentScores returns those of the candidates for each request.
+func componentScores(t *testing.T, s *Searcher, requests []*rank.Request, w EnsembleWeights) [][]rank.ComponentScores {
 	t.Helper()
 	scores := make([]rank.HeadScores, len(requests))
 	if heads := w.Heads(); heads != (rank.Heads{}) {
@@ -89,25 +88,24 @@ func evidence(t *testing.T, s *Searcher, requests []*rank.Request, w EnsembleWei
 	return all
 }
 
-var searchAlone, headAlone, rulesAlone = EnsembleWeights{}, EnsembleWeights{Dense: 1}, EnsembleWeights{Association: 1}
+var beamsOnly, denseOnly, rulesOnly = EnsembleWeights{}, EnsembleWeights{Dense: 1}, EnsembleWeights{Association: 1}
 
-// With as many beams as items all parts know every item, so that the fusion must be the
-// weighted sum of what they say exactly.
-func TestFusionWeighsAllParts(t *testing.T) {
+// With as many beams as items, every component scores every item, and fusion is exactly the weighted sum.
+func TestFusionIsWeightedSum(t *testing.T) {
 	ownThread(t)
 	const items = 60
-	searcher, inputs := fusing(t, items, items)
+	searcher, inputs := randomSearcher(t, items, items)
 	histories := [][]int{{0, 5, 9, 3}, {1, 5, 4}, {2, 0}}
 	sequential, association := itemstats.LearnRules(itemstats.Sequential, histories, items), itemstats.LearnRules(itemstats.Association, histories, items)
-	var next []byKind
+	var next []predictions
 	for _, history := range [][]int{{5}, {1, 2}, nil} {
-		next = append(next, byKind{sequential.Predict(history), association.Predict(history)})
+		next = append(next, predictions{sequential.Predict(history), association.Predict(history)})
 	}
-	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
+	text, dense := fuse(t, searcher, inputs, nil, beamsOnly), fuse(t, searcher, inputs, nil, denseOnly)
 	for _, w := range []EnsembleWeights{
 		{Dense: 0.25}, {Dense: 0.8}, {Sequential: 0.5}, {Dense: 0.3, Association: 0.7}, {Dense: 0.3, Sequential: 0.3, Association: 0.2},
 	} {
-		for row, found := range ask(t, searcher, inputs, next, w) {
+		for row, found := range fuse(t, searcher, inputs, next, w) {
 			if len(found) != items {
 				t.Fatalf("weights %+v, request %d: %d items, want all %d", w, row, len(found), items)
 			}
@@ -119,33 +117,33 @@ func TestFusionWeighsAllParts(t *testing.T) {
 			}
 			for i, c := range found {
 				if math.Abs(c.LogProb-want[c.Leaf]) > 1e-4 {
-					t.Errorf("weights %+v, request %d: item %d scores %.5f, the parts give %.5f", w, row, c.Leaf, c.LogProb, want[c.Leaf])
+					t.Errorf("weights %+v, request %d: item %d scores %.5f, the weighted sum is %.5f", w, row, c.Leaf, c.LogProb, want[c.Leaf])
 				}
 				if i > 0 && c.LogProb > found[i-1].LogProb {
-					t.Errorf("weights %+v, request %d: place %d scores more than the one before", w, row, i)
+					t.Errorf("weights %+v, request %d: position %d scores more than the one before", w, row, i)
 				}
 			}
 		}
 	}
 }
 
-// Rules alone propose what they know, and need no model.
-func TestRulesAlone(t *testing.T) {
+// Rules work without the network.
+func TestRulesOnly(t *testing.T) {
 	ownThread(t)
-	searcher, inputs := fusing(t, 60, 20)
+	searcher, inputs := randomSearcher(t, 60, 20)
 	next := itemstats.LearnRules(itemstats.Association, [][]int{{9, 0, 5, 5}}, 60).Predict([]int{0})
-	found := ask(t, searcher, inputs[:1], []byKind{{itemstats.Association: next}}, rulesAlone)[0]
+	found := fuse(t, searcher, inputs[:1], []predictions{{itemstats.Association: next}}, rulesOnly)[0]
 	if len(found) != 2 || found[0].Leaf != 5 || found[1].Leaf != 9 || found[1].LogProb != next.LogProb(9) {
-		t.Errorf("found %v, want items 5 and 9 as the rules have them", found)
+		t.Errorf("found %v, want items 5 and 9 with the scores of the rules", found)
 	}
 }
 
-func TestWeightsAddUp(t *testing.T) {
+func TestEnsembleWeights(t *testing.T) {
 	for w, want := range map[EnsembleWeights]float64{
 		{}: 1, {Dense: 0.7, Sequential: 0.3}: 0, {Dense: 0.1, Association: 0.2}: 0.7, {Dense: 0.1, Sequential: 0.2, Association: 0.3}: 0.4, {Sequential: 1}: 0,
 	} {
 		if err := w.Validate(); err != nil || math.Abs(w.Beams()-want) > 1e-12 {
-			t.Errorf("%+v leave %v to the search (%v), want %v", w, w.Beams(), err, want)
+			t.Errorf("%+v: the weight of the beam search is %v (%v), want %v", w, w.Beams(), err, want)
 		}
 	}
 	for _, w := range []EnsembleWeights{
@@ -157,20 +155,20 @@ func TestWeightsAddUp(t *testing.T) {
 	}
 }
 
-// The head gives each item the softmax of the state behind the two marks against the
-// item's ID embedding.
-func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
+// The dense head is a softmax over the products of the state behind the start tokens and the items' ID
+// embeddings.
+func TestDenseHeadIsSoftmaxOverItems(t *testing.T) {
 	ownThread(t)
 	const items = 60
-	searcher, inputs := fusing(t, items, 20)
-	found := ask(t, searcher, inputs, nil, headAlone)
+	searcher, inputs := randomSearcher(t, items, 20)
+	found := fuse(t, searcher, inputs, nil, denseOnly)
 
 	defer withoutGradients()()
-	g := newPass(searcher.device, newPlainBackend())
-	defer g.Free()
-	_, states := searcher.start(g, searcher.network.upload(g, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))))
+	p := newPass(searcher.device, newPlainBackend())
+	defer p.Free()
+	_, states := searcher.start(p, searcher.network.upload(p, examples.NewBatch(inputs), padded(examples.NewBatch(inputs))))
 	width := searcher.network.config.Width
-	state, table := g.Select(states, 1, 1).Floats(), searcher.network.items.Floats() // (B, D), (Items+1, D)
+	state, table := p.Select(states, 1, 1).Floats(), searcher.network.items.Floats() // (B, D), (Items+1, D)
 	for row := range inputs {
 		scores, sum := make([]float64, items), 0.0
 		for i := range scores {
@@ -187,17 +185,16 @@ func TestDenseHeadIsASoftmaxOverItems(t *testing.T) {
 	}
 }
 
-// A narrow search misses items that the head or the rules like: they count like the last
-// one found, which is at least what their text is worth.
-func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
+// Items that a narrow beam search misses get the score of the last one that it found, an upper bound.
+func TestFusionKeepsItemsThatTheSearchMisses(t *testing.T) {
 	ownThread(t)
 	const items, narrow = 60, 4
-	searcher, inputs := fusing(t, items, narrow)
+	searcher, inputs := randomSearcher(t, items, narrow)
 	learned := itemstats.LearnRules(itemstats.Sequential, [][]int{{0, 41}, {0, 42}, {0, 43}}, items)
-	next := slices.Repeat([]byKind{{itemstats.Sequential: learned.Predict([]int{0})}}, len(inputs))
+	next := slices.Repeat([]predictions{{itemstats.Sequential: learned.Predict([]int{0})}}, len(inputs))
 	w := EnsembleWeights{Dense: 0.5, Sequential: 0.25}
-	text, dense := ask(t, searcher, inputs, nil, searchAlone), ask(t, searcher, inputs, nil, headAlone)
-	for row, found := range ask(t, searcher, inputs, next, w) {
+	text, dense := fuse(t, searcher, inputs, nil, beamsOnly), fuse(t, searcher, inputs, nil, denseOnly)
+	for row, found := range fuse(t, searcher, inputs, next, w) {
 		scores := make(map[int]float64)
 		for _, c := range found {
 			scores[c.Leaf] = c.LogProb
@@ -217,26 +214,25 @@ func TestFusionKeepsWhatTheSearchMisses(t *testing.T) {
 		}
 		for _, c := range text[row] {
 			if _, there := scores[c.Leaf]; !there {
-				t.Errorf("request %d: item %d of the search is lost", row, c.Leaf)
+				t.Errorf("request %d: item %d of the beam search is missing", row, c.Leaf)
 			}
 		}
 	}
-	for row, found := range ask(t, searcher, inputs, next, EnsembleWeights{Sequential: 0.25}) {
+	for row, found := range fuse(t, searcher, inputs, next, EnsembleWeights{Sequential: 0.25}) {
 		for _, leaf := range []int{41, 42, 43} {
 			if !slices.ContainsFunc(found, func(c Candidate) bool { return c.Leaf == leaf }) {
-				t.Errorf("request %d: item %d of the rules is lost", row, leaf)
+				t.Errorf("request %d: item %d of the rules is missing", row, leaf)
 			}
 		}
 	}
 }
 
-// The decoder starts from the newest item, or from the mean of all items that are read,
-// or from both.
-func TestWhatTheDecoderStartsFrom(t *testing.T) {
+// The decoder starts from the newest item, from the mean of all input items, or from both.
+func TestDecoderStart(t *testing.T) {
 	ownThread(t)
-	searcher, _ := fusing(t, 30, 20)
+	searcher, _ := randomSearcher(t, 30, 20)
 	n := searcher.network
-	inputs := []examples.Input{ // a word of two positions, and a history without a known item
+	inputs := []examples.Input{ // an item of two positions, and a history without known items
 		{Tokens: []int64{8, 8, 8, 8, 8}, Users: []int64{0, 0, 0, 0, 0}, Items: []int64{0, 4, 4, 7, 0}, Newest: 7},
 		{Tokens: []int64{8, 8}, Users: []int64{0, 0}, Items: []int64{0, 0}},
 	}
@@ -245,9 +241,9 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 	for _, c := range []struct{ newest, mean bool }{{true, false}, {false, true}, {true, true}} {
 		n.config.StartFromNewest, n.config.StartFromMean = c.newest, c.mean
 		defer withoutGradients()()
-		g := newPass(searcher.device, newPlainBackend())
-		defer g.Free()
-		start := encodePadded(g, n, inputs).start.Floats() // (B, 1, D)
+		p := newPass(searcher.device, newPlainBackend())
+		defer p.Free()
+		start := encodePadded(p, n, inputs).start.Floats() // (B, 1, D)
 		for j := range width {
 			want := float32(0)
 			if c.newest {
@@ -257,36 +253,36 @@ func TestWhatTheDecoderStartsFrom(t *testing.T) {
 				want += (2*row(4)[j] + row(7)[j]) / 3
 			}
 			if got := start[j]; math.Abs(float64(got-want)) > 1e-5 {
-				t.Fatalf("from the newest %v, from the mean %v: element %d is %v, want %v", c.newest, c.mean, j, got, want)
+				t.Fatalf("newest %v, mean %v: element %d is %v, want %v", c.newest, c.mean, j, got, want)
 			}
 			if got := start[width+j]; got != 0 {
-				t.Fatalf("without a known item, element %d is %v, want 0", j, got)
+				t.Fatalf("without known items, element %d is %v, want 0", j, got)
 			}
 		}
 	}
 	n.config.StartFromNewest, n.config.StartFromMean = false, false
-	g := newPass(searcher.device, newPlainBackend())
-	defer g.Free()
-	if start := encodePadded(g, n, inputs).start; start != nil {
-		t.Errorf("the decoder starts from %v, want its marks alone", start.Shape())
+	p := newPass(searcher.device, newPlainBackend())
+	defer p.Free()
+	if start := encodePadded(p, n, inputs).start; start != nil {
+		t.Errorf("the decoder starts from %v, want nothing but its start tokens", start.Shape())
 	}
 }
 
-// The newest item's embedding reaches the head through the decoder's start alone.
-func TestDecoderStartsFromTheNewestItem(t *testing.T) {
+// The newest item affects the dense head only through the decoder's start.
+func TestDecoderStartsFromNewestItem(t *testing.T) {
 	ownThread(t)
-	searcher, inputs := fusing(t, 30, 20)
+	searcher, inputs := randomSearcher(t, 30, 20)
 	same := slices.Clone(inputs[:2])
 	same[1] = same[0]
 	same[1].Newest++
 	for _, starts := range []bool{true, false} {
 		searcher.network.config.StartFromNewest = starts
-		found := ask(t, searcher, same, nil, headAlone)
+		found := fuse(t, searcher, same, nil, denseOnly)
 		differ := !slices.EqualFunc(found[0], found[1], func(a, b Candidate) bool {
 			return a.Leaf == b.Leaf && math.Abs(a.LogProb-b.LogProb) < 1e-4
 		})
 		if differ != starts {
-			t.Errorf("genrec_start_from_newest %v: another newest item changes the answer: %v", starts, differ)
+			t.Errorf("genrec_start_from_newest %v: another newest item changes the result: %v", starts, differ)
 		}
 	}
 }

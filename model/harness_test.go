@@ -14,15 +14,14 @@ import (
 	"genrec/model/tokens"
 )
 
-// ownThread locks the test to its OS thread, and at its end looks for tensors that
-// nobody dropped.
+// ownThread locks the test to its OS thread, and fails it if tensors leak.
 func ownThread(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread()
 	before := tensor.Live()
 	t.Cleanup(func() {
 		if leaked := tensor.Live() - before; leaked != 0 {
-			t.Errorf("%d tensors were not dropped: look for a scope without Free", leaked)
+			t.Errorf("%d tensors were not dropped: a scope is not freed", leaked)
 		}
 		runtime.UnlockOSThread()
 	})
@@ -38,13 +37,13 @@ func testDevice(t *testing.T) Device {
 	return device
 }
 
-func encodePadded(g *pass, n *network, inputs []examples.Input) encoded {
+func encodePadded(p *pass, n *network, inputs []examples.Input) encoded {
 	batch := examples.NewBatch(inputs)
-	return n.encode(g, n.upload(g, batch, padded(batch)))
+	return n.encode(p, n.upload(p, batch, padded(batch)))
 }
 
-// cycles are users who walk around rings of items, each from a place of their own:
-// the next item follows from the last one with certainty.
+// cycles returns users who walk around rings of items from different starts: the last item of a sequence
+// determines the next one.
 func cycles(users, rings, ringSize, length int) []catalog.Sequence {
 	sequences := make([]catalog.Sequence, users)
 	for u := range sequences {
@@ -57,7 +56,7 @@ func cycles(users, rings, ringSize, length int) []catalog.Sequence {
 	return sequences
 }
 
-func ringItem(ring, place int) string { return fmt.Sprintf("ring-%d/place-%d", ring, place) }
+func ringItem(ring, position int) string { return fmt.Sprintf("ring-%d/place-%d", ring, position) }
 
 // testConfig is a shape that trains in seconds.
 func testConfig(vocabulary, users, items int) Config {

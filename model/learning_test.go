@@ -45,10 +45,10 @@ func TestLearnsRepeatingPatterns(t *testing.T) {
 	}
 }
 
-func TestOneSeedOneModel(t *testing.T) {
+func TestTrainingIsReproducible(t *testing.T) {
 	ownThread(t)
 	if testDevice(t) != CPU {
-		t.Skip("sums on a GPU have no fixed order")
+		t.Skip("the order of sums on a GPU varies")
 	}
 	sequences := cycles(60, rings, ringSize, 6)
 	queries := []Query{
@@ -79,11 +79,11 @@ func TestOneSeedOneModel(t *testing.T) {
 		answers = append(answers, recommend(t, loaded, queries))
 	}
 	if !slices.Equal(weights[0], weights[1]) {
-		t.Error("two trainings with one seed gave different weights")
+		t.Error("two trainings with the same seed have different weights")
 	}
 	for i, a := range answers {
 		if !slices.EqualFunc(a, answers[0], slices.Equal[[]Ranked]) {
-			t.Errorf("answer %d differs from the first, though the model is the same:\n%v\n%v", i, a, answers[0])
+			t.Errorf("result %d differs from the first, though the model is the same:\n%v\n%v", i, a, answers[0])
 		}
 	}
 }
@@ -102,7 +102,7 @@ func recommend(t *testing.T, b Bundle, queries []Query) [][]Ranked {
 	return ranked
 }
 
-func TestRankingIsDistinctValidAndUnseen(t *testing.T) {
+func TestRankingIsDistinctKnownAndUnseen(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(120, 12, 12, 8) // 144 items
 	b := newBundle(t, sequences, 5)
@@ -123,7 +123,7 @@ func TestRankingIsDistinctValidAndUnseen(t *testing.T) {
 			case met[item.Item]:
 				t.Errorf("query %d got %q twice", i, item.Item)
 			case slices.Contains(queries[i].Items, item.Item):
-				t.Errorf("query %d got %q, which the user already has", i, item.Item)
+				t.Errorf("query %d got %q, which the user has seen", i, item.Item)
 			case item.Probability > last:
 				t.Errorf("query %d is not ordered: %v after %v", i, item.Probability, last)
 			}

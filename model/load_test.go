@@ -10,7 +10,7 @@ import (
 	"genrec/model/safetensors"
 )
 
-// bartFolder is a Hugging Face folder without ID tables, its tensors changed by edit.
+// bartFolder writes a Hugging Face folder without ID tables, with tensors changed by edit.
 func bartFolder(t *testing.T, edit func(map[string]safetensors.Tensor)) string {
 	t.Helper()
 	from := filepath.Join("testdata", "parity", "even")
@@ -50,8 +50,8 @@ func bartFolder(t *testing.T, edit func(map[string]safetensors.Tensor)) string {
 	return dir
 }
 
-// Over the years transformers has written BART in several ways.
-func TestLoadPretrainedReadsEveryLayout(t *testing.T) {
+// Versions of transformers name the tensors of BART differently.
+func TestLoadPretrainedReadsAllNamings(t *testing.T) {
 	ownThread(t)
 	want, err := Load(filepath.Join("testdata", "parity", "even"), testDevice(t))
 	if err != nil {
@@ -97,7 +97,7 @@ func TestLoadPretrainedReadsEveryLayout(t *testing.T) {
 				switch w.name {
 				case usersName, itemsName:
 					if rows := w.Shape()[0]; rows != users+1 && rows != items+1 || values[0] != 0 || values[len(values)-1] == 0 {
-						t.Errorf("%s has %d rows, from %v to %v: want random ones behind a row of zeros", w.name, rows, values[0], values[len(values)-1])
+						t.Errorf("%s has %d rows, from %v to %v: want a row of zeros and random ones", w.name, rows, values[0], values[len(values)-1])
 					}
 				case logitsBiasName:
 					if c.dir == pytorch {
@@ -106,7 +106,7 @@ func TestLoadPretrainedReadsEveryLayout(t *testing.T) {
 					fallthrough
 				default:
 					if !slices.Equal(values, want.weights.byName[w.name].Floats()) {
-						t.Errorf("%s is not what the file holds", w.name)
+						t.Errorf("%s differs from the file", w.name)
 					}
 				}
 			}
@@ -114,7 +114,7 @@ func TestLoadPretrainedReadsEveryLayout(t *testing.T) {
 	}
 }
 
-func TestLoadPretrainedSaysWhatIsWrong(t *testing.T) {
+func TestLoadPretrainedErrors(t *testing.T) {
 	ownThread(t)
 	const tensor = "model.encoder.layers.1.fc1.weight"
 	for _, c := range []struct {
@@ -148,7 +148,7 @@ func TestLoadPretrainedSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestForeignConfigurationIsRefused(t *testing.T) {
+func TestUnsupportedConfigurations(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ConfigFile)
 	const shape = `"vocab_size": 10, "d_model": 8, "max_position_embeddings": 16, "encoder_layers": 1, "encoder_attention_heads": 2,
 		"encoder_ffn_dim": 8, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8`

@@ -20,7 +20,7 @@ func TestParseDevice(t *testing.T) {
 		t.Errorf("cpu: %v, error %v", d, err)
 	}
 	if _, err := ParseDevice("auto"); err != nil {
-		t.Errorf("auto must always find a device: %v", err)
+		t.Errorf("auto must find a device: %v", err)
 	}
 	if _, err := ParseDevice("tpu"); err == nil || !strings.Contains(err.Error(), `"tpu"`) {
 		t.Errorf("tpu: error %v, want one that names it", err)
@@ -44,7 +44,7 @@ func TestValidateNamesTheField(t *testing.T) {
 	}
 }
 
-func TestLoadSaysWhatIsWrong(t *testing.T) {
+func TestLoadErrors(t *testing.T) {
 	ownThread(t)
 	saved := func(t *testing.T) string {
 		b := newBundle(t, cycles(20, rings, ringSize, 6), 1)
@@ -96,9 +96,8 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A worker may load a version while a training in the same process draws its
-// dropout masks.
-func TestLoadLeavesTheRandomGeneratorAlone(t *testing.T) {
+// A version may be loaded while a training in the same process draws dropout masks.
+func TestLoadDrawsNoRandomNumbers(t *testing.T) {
 	ownThread(t)
 	b := newBundle(t, cycles(20, rings, ringSize, 6), 1)
 	dir := t.TempDir()
@@ -147,18 +146,18 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	if popular := r.Popular(3); len(popular) != 3 || popular[0].Probability < popular[2].Probability {
 		t.Errorf("popular items are %v", popular)
 	}
-	near := maps.Collect(r.SimilarItems(3, 2))
-	if len(near) != 3 {
-		t.Errorf("what is popular near items is told of %v, want 3 items", near)
+	similar := maps.Collect(r.SimilarItems(3, 2))
+	if len(similar) != 3 {
+		t.Errorf("similar items of %v, want those of 3 items", similar)
 	}
-	for item, others := range near { // each user stays on a ring
+	for item, others := range similar { // each user stays on a ring
 		for i, other := range others {
 			if item[:len("ring-0")] != other.Item[:len("ring-0")] || i > 0 && other.Probability > others[i-1].Probability {
-				t.Errorf("near %s there are %v, want items of its ring, best first", item, others)
+				t.Errorf("similar to %s are %v, want items of its ring, best first", item, others)
 			}
 		}
 		if len(others) == 0 || len(others) > 2 {
-			t.Errorf("near %s there are %v, want 1 or 2 items", item, others)
+			t.Errorf("similar to %s are %v, want 1 or 2 items", item, others)
 		}
 	}
 	for range 2 {
@@ -171,8 +170,8 @@ func TestRecommenderClosesOnce(t *testing.T) {
 	}
 }
 
-// A model on a GPU takes memory there, and on a CPU none.
-func TestMemoryOfTheDevice(t *testing.T) {
+// A model on a GPU takes memory of it, and one on a CPU none.
+func TestDeviceMemory(t *testing.T) {
 	ownThread(t)
 	device := testDevice(t)
 	dir := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"genrec/model/tokens"
 )
 
-// The paper's ID embeddings (equation 2): user 3 and item 3 are two things, and a token
-// without an ID is plain BART.
+// ID embeddings (paper, equation 2): user 3 and item 3 have different ones, and a token without an ID has
+// none.
 func TestIDTablesAreSeparate(t *testing.T) {
 	ownThread(t)
 	m, err := New(testConfig(20, 5, 5), 1, testDevice(t))
@@ -20,10 +20,10 @@ func TestIDTablesAreSeparate(t *testing.T) {
 	defer m.Drop()
 	encode := func(user, item int64) []float32 {
 		defer withoutGradients()()
-		g := newPass(m.device, newPlainBackend())
-		defer g.Free()
+		p := newPass(m.device, newPlainBackend())
+		defer p.Free()
 		in := examples.Input{Tokens: []int64{0, 9, 2}, Users: []int64{0, user, 0}, Items: []int64{0, item, 0}}
-		return encodePadded(g, m.network, []examples.Input{in}).states.Floats()
+		return encodePadded(p, m.network, []examples.Input{in}).states.Floats()
 	}
 	plain, asUser, asItem, both := encode(0, 0), encode(3, 0), encode(0, 3), encode(3, 3)
 	for name, pair := range map[string][2][]float32{
@@ -43,8 +43,8 @@ func TestIDTablesAreSeparate(t *testing.T) {
 	}
 }
 
-// Training must leave row 0 of the tables alone, too.
-func TestTokensWithoutIDLearnNone(t *testing.T) {
+// Training does not change row 0 of the ID tables.
+func TestRowWithoutIDStaysZero(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(40, rings, ringSize, 6)
 	b := newBundle(t, sequences, 1)
@@ -57,7 +57,7 @@ func TestTokensWithoutIDLearnNone(t *testing.T) {
 	}
 }
 
-func TestInputsAreCutAtThePapersLength(t *testing.T) {
+func TestMaxTokens(t *testing.T) {
 	for positions, want := range map[int]int{1024: 512, 512: 512, 64: 64} {
 		c := testConfig(20, 1, 1)
 		if c.MaxPositions = positions; c.MaxTokens() != want {
@@ -66,8 +66,7 @@ func TestInputsAreCutAtThePapersLength(t *testing.T) {
 	}
 }
 
-// A word at one position reads like the sum of its tokens; where it has but one token,
-// padding must say nothing.
+// A word in one position has the sum of its tokens' embeddings, without those of padding.
 func TestWordPositionsSumTheTokens(t *testing.T) {
 	ownThread(t)
 	m, err := New(testConfig(20, 5, 5), 1, testDevice(t))
@@ -76,15 +75,15 @@ func TestWordPositionsSumTheTokens(t *testing.T) {
 	}
 	defer m.Drop()
 	defer withoutGradients()()
-	g := newPass(m.device, newPlainBackend())
-	defer g.Free()
+	p := newPass(m.device, newPlainBackend())
+	defer p.Free()
 	table, width := m.network.tokens.Floats(), m.Config.Width
 	ones := make([]float32, width)
 	for i := range ones {
 		ones[i] = 1 // as the tied output leaves it in a trained model
 	}
-	row := g.Narrow(m.network.tokens, 0, tokens.Pad, 1)
-	row.Set(g.Floats(ones, 1, int64(width)))
+	row := p.Narrow(m.network.tokens, 0, tokens.Pad, 1)
+	row.Set(p.Floats(ones, 1, int64(width)))
 	defer row.Zero()
 
 	words := [][]int64{{0, tokens.Pad}, {7, 9}, {8, 8}}
@@ -94,7 +93,7 @@ func TestWordPositionsSumTheTokens(t *testing.T) {
 	}
 	shorter := examples.Input{Tokens: []int64{11, 12}, Users: make([]int64, 1), Items: make([]int64, 1)}
 	b := examples.NewBatch([]examples.Input{in, shorter})
-	got := m.network.embedTokens(g, m.network.upload(g, b, padded(b))).Floats() // (2, 3, D)
+	got := m.network.embedTokens(p, m.network.upload(p, b, padded(b))).Floats() // (2, 3, D)
 	for position, word := range words {
 		for j := range width {
 			want := 0.0
@@ -113,9 +112,8 @@ func TestWordPositionsSumTheTokens(t *testing.T) {
 	}
 }
 
-// Items used together begin close to each other, and those without a direction stay as
-// they were drawn.
-func TestStartItems(t *testing.T) {
+// Embeddings start from the given vectors, and stay random without one.
+func TestInitItems(t *testing.T) {
 	ownThread(t)
 	const items = 3
 	config := testConfig(20, 0, items)
@@ -132,11 +130,11 @@ func TestStartItems(t *testing.T) {
 	at := func(weights []float32, item int) []float32 { return weights[item*config.Width:][:config.Width] }
 	size := float32(config.InitStd * math.Sqrt2)
 	if row := at(after, 1); row[0] != 0.6*size || row[1] != 0.8*size || !slices.Equal(row[2:], at(before, 1)[2:]) {
-		t.Errorf("item 1 starts from %v, want its direction with elements of about %v, then what was drawn", row, config.InitStd)
+		t.Errorf("item 1 starts from %v, want its vector with elements of about %v, then the random ones", row, config.InitStd)
 	}
 	for _, item := range []int{0, 2} {
 		if !slices.Equal(at(after, item), at(before, item)) {
-			t.Errorf("row %d of the table changed, which has no direction", item)
+			t.Errorf("row %d of the table changed without a vector", item)
 		}
 	}
 }

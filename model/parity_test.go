@@ -45,7 +45,7 @@ func TestParity(t *testing.T) {
 	fmt.Println(total)
 }
 
-// parity is how far two implementations are apart.
+// parity is the difference between two implementations.
 type parity struct {
 	logits, gradients   float64
 	beamsEqual, beamsOf int
@@ -82,19 +82,19 @@ func comparePyTorch(t *testing.T, dir string) (p parity) {
 func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batch) (logits, gradients float64) {
 	m.weights.requireGrad(true)
 	defer m.weights.requireGrad(false)
-	g := newPass(m.device, newPlainBackend())
-	defer g.Free()
+	p := newPass(m.device, newPlainBackend())
+	defer p.Free()
 	targets := want.targets()
-	ids := g.Ints(targets.Inputs, int64(batch.Rows), int64(targets.Length))
-	states, _, _ := m.network.decode(g, ids, m.network.encode(g, m.network.upload(g, batch, padded(batch))))
-	logits = largestDifference(m.network.logits(g, states).Floats(), want["logits"].Data)
+	ids := p.Ints(targets.Inputs, int64(batch.Rows), int64(targets.Length))
+	states, _, _ := m.network.decode(p, ids, m.network.encode(p, m.network.upload(p, batch, padded(batch))))
+	logits = largestDifference(m.network.logits(p, states).Floats(), want["logits"].Data)
 	if logits > logitsTolerance {
 		t.Errorf("a logit differs by %.1e, tolerance %.0e", logits, logitsTolerance)
 	}
 
 	words := float64(len(targets.Labels) - count(targets.Labels, examples.IgnoredLabel))
-	generative, _ := m.network.losses(g, batch, targets, false)
-	loss := g.Scale(generative, 1/words)
+	generative, _ := m.network.losses(p, batch, targets, false)
+	loss := p.Scale(generative, 1/words)
 	if got, want := loss.Floats()[0], want["loss"].Data[0]; math.Abs(float64(got-want)) > 1e-5 {
 		t.Errorf("the loss is %.6f, PyTorch's %.6f", got, want)
 	}
@@ -109,9 +109,9 @@ func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batc
 	}
 	for i, weight := range m.weights.trained() {
 		expected := want["grad."+names[i]].Data
-		// The biases of keys have no gradient but rounding errors: softmax undoes them.
+		// The gradients of the biases of keys are rounding errors, since softmax cancels those biases.
 		scale := max(largest(expected), 1e-3*steepest)
-		difference := largestDifference(g.Grad(weight).Floats(), expected) / scale
+		difference := largestDifference(p.Grad(weight).Floats(), expected) / scale
 		if gradients = max(gradients, difference); difference > gradientTolerance {
 			t.Errorf("the gradient of %s differs by %.1e of its largest element, tolerance %.0e", names[i], difference, gradientTolerance)
 		}
@@ -119,8 +119,7 @@ func compareGradients(t *testing.T, m *Model, want expected, batch examples.Batc
 	return logits, gradients
 }
 
-// compareBeams counts the requests whose 20 beams are the same ones in the same
-// order with the same scores.
+// compareBeams counts the requests with the same 20 beams in the same order with the same scores.
 func compareBeams(t *testing.T, m *Model, want expected, batch examples.Batch) (equal, of int) {
 	tree, err := tokens.NewTrie(terminated(want.texts()))
 	if err != nil {
@@ -181,7 +180,7 @@ func largestDifference(a, b []float32) float64 {
 	return largest
 }
 
-// expected holds what PyTorch computed, by name (model/parity/make.py lists them).
+// expected holds the results of PyTorch by name (see model/parity/make.py).
 type expected map[string]safetensors.Tensor
 
 func readExpected(t *testing.T, path string) expected {
@@ -213,7 +212,7 @@ func (e expected) batch() examples.Batch {
 	}
 }
 
-// targets cuts the labels out of their padding and lets the batching code shift them.
+// targets removes the padding of the labels, for examples.NewTargets to shift them.
 func (e expected) targets() examples.Targets {
 	length := int(e["labels"].Shape[1])
 	var all []examples.Example

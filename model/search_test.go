@@ -13,7 +13,7 @@ import (
 	"genrec/model/tokens"
 )
 
-// shop draws a catalog's texts: `item`, `_`, then 1 to longest tokens.
+// shop draws the texts of a catalog: `item`, `_`, then shortest to longest tokens.
 func shop(rng *rand.Rand, items, shortest, longest int) [][]int64 {
 	var texts [][]int64
 	met := make(map[string]bool)
@@ -30,8 +30,8 @@ func shop(rng *rand.Rand, items, shortest, longest int) [][]int64 {
 	return terminated(texts)
 }
 
-// With as many beams as there are items nothing is cut off, so the search has to
-// find every item with the probability that reading its whole text gives.
+// With as many beams as items nothing is pruned: the search finds every item, with the probability of its
+// whole text in one forward pass.
 func TestWideSearchIsExhaustive(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -88,8 +88,7 @@ func TestWideSearchIsExhaustive(t *testing.T) {
 	}
 }
 
-// A narrow search may miss an item, but what it finds has the right probability and
-// the best item of all is almost always among it.
+// A narrow search may miss an item, but almost never the best one.
 func TestNarrowSearchFindsTheBest(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(120, 12, 11, 6)
@@ -110,7 +109,7 @@ func TestNarrowSearchFindsTheBest(t *testing.T) {
 	}
 }
 
-// bestItems asks a ranker of the configuration for the best item of each user.
+// bestItems returns the best item for each user.
 func bestItems(t *testing.T, b Bundle, c RankerConfig, sequences []catalog.Sequence) (items []string) {
 	t.Helper()
 	ranker, err := NewRanker(b, c)
@@ -132,12 +131,12 @@ func bestItems(t *testing.T, b Bundle, c RankerConfig, sequences []catalog.Seque
 	return items
 }
 
-// scoreAll reads every text with the decoder in one go, without cache or trie.
+// scoreAll scores every text in one forward pass of the decoder, without cache or trie.
 func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []float64 {
 	t.Helper()
 	defer withoutGradients()()
-	g := newPass(m.device, newPlainBackend())
-	defer g.Free()
+	p := newPass(m.device, newPlainBackend())
+	defer p.Free()
 	repeated := make([]examples.Input, len(texts))
 	all := make([]examples.Example, len(texts))
 	for i, text := range texts {
@@ -145,12 +144,12 @@ func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []floa
 		all[i].Labels = append([]int64{tokens.Begin}, text...)
 	}
 	targets := examples.NewTargets(all)
-	ids := g.Ints(targets.Inputs, int64(len(texts)), int64(targets.Length))
-	states, _, _ := m.network.decode(g, ids, encodePadded(g, m.network, repeated))
-	logProbs := g.LogSoftmax(m.network.logits(g, states)).Floats() // (items, T, V)
+	ids := p.Ints(targets.Inputs, int64(len(texts)), int64(targets.Length))
+	states, _, _ := m.network.decode(p, ids, encodePadded(p, m.network, repeated))
+	logProbs := p.LogSoftmax(m.network.logits(p, states)).Floats() // (items, T, V)
 	scores := make([]float64, len(texts))
 	for i, text := range texts {
-		const forced = 2 // `item` and `_` stand in every text: the search does not count them
+		const forced = 2 // `item` and `_` begin every text: the search does not score them
 		for j := forced; j < len(text); j++ {
 			scores[i] += float64(logProbs[(i*targets.Length+j+1)*m.Config.Vocabulary+int(text[j])])
 		}
@@ -158,10 +157,10 @@ func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []floa
 	return scores
 }
 
-// The search, which keeps states and walks the trie's tables on the device, finds what a
-// plain one does that reads every text from its start: for catalogs of all kinds, fewer
-// items than beams, items whose text begins another's, and empty histories.
-func TestSearchIsThePlainSearch(t *testing.T) {
+// The search, with its KV cache and the trie's tables on the device, matches a reference that reads every
+// text from its start: for catalogs of many kinds, fewer items than beams, texts that are prefixes of
+// others, and empty histories.
+func TestSearchMatchesReference(t *testing.T) {
 	ownThread(t)
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -194,7 +193,7 @@ func TestSearchIsThePlainSearch(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, in := range inputs {
-			want := plainSearch(t, m, in, tree, texts, beams, beams+spare)
+			want := referenceSearch(t, m, in, tree, texts, beams, beams+spare)
 			name := fmt.Sprintf("seed %d: %d items of %d to %d tokens, %d beams and %d, input %d", seed, items, shortest, longest, beams, spare, i)
 			if len(found[i]) != len(want) {
 				t.Errorf("%s: %d items found, want %d", name, len(found[i]), len(want))
@@ -211,7 +210,7 @@ func TestSearchIsThePlainSearch(t *testing.T) {
 	}
 }
 
-// drawInput has no item now and then.
+// drawInput draws an input, sometimes without items.
 func drawInput(rng *rand.Rand) examples.Input {
 	length := 3 + rng.IntN(8)*rng.IntN(2)
 	in := examples.Input{Users: make([]int64, length), Items: make([]int64, length)}
@@ -224,8 +223,8 @@ func drawInput(rng *rand.Rand) examples.Input {
 	return in
 }
 
-// plainSearch follows the rules of Search, one text after the other.
-func plainSearch(t *testing.T, m *Model, in examples.Input, tree *tokens.Trie, texts [][]int64, beams, keep int) []Candidate {
+// referenceSearch is Searcher.Search, one text after the other.
+func referenceSearch(t *testing.T, m *Model, in examples.Input, tree *tokens.Trie, texts [][]int64, beams, keep int) []Candidate {
 	t.Helper()
 	prefix := len(tree.Prefix)
 	type text struct {
@@ -259,7 +258,7 @@ func plainSearch(t *testing.T, m *Model, in examples.Input, tree *tokens.Trie, t
 	for depth := 1; ; depth++ {
 		var next []text
 		for _, beam := range running {
-			logProbs := readOn(m, in, slices.Concat(tree.Prefix, beam.tokens))
+			logProbs := nextToken(m, in, slices.Concat(tree.Prefix, beam.tokens))
 			for token := range allowed[fmt.Sprint(beam.tokens)] {
 				next = append(next, text{append(slices.Clone(beam.tokens), token), beam.score + float64(logProbs[token])})
 			}
@@ -283,12 +282,12 @@ func plainSearch(t *testing.T, m *Model, in examples.Input, tree *tokens.Trie, t
 	}
 }
 
-// readOn is the distribution of the token behind a text.
-func readOn(m *Model, in examples.Input, text []int64) []float32 {
+// nextToken returns the log-probabilities of the token behind a text.
+func nextToken(m *Model, in examples.Input, text []int64) []float32 {
 	defer withoutGradients()()
-	g := newPass(m.device, newPlainBackend())
-	defer g.Free()
+	p := newPass(m.device, newPlainBackend())
+	defer p.Free()
 	read := append([]int64{tokens.End, tokens.Begin}, text...)
-	states, _, _ := m.network.decode(g, g.Ints(read, 1, int64(len(read))), encodePadded(g, m.network, []examples.Input{in}))
-	return g.LogSoftmax(m.network.logits(g, g.Select(states, 1, int64(len(read)-1)))).Floats()
+	states, _, _ := m.network.decode(p, p.Ints(read, 1, int64(len(read))), encodePadded(p, m.network, []examples.Input{in}))
+	return p.LogSoftmax(m.network.logits(p, p.Select(states, 1, int64(len(read)-1)))).Floats()
 }

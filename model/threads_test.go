@@ -14,7 +14,7 @@ import (
 	"genrec/model/tokens"
 )
 
-func TestPartsHoldEachRequestOnce(t *testing.T) {
+func TestMicroBatchesHoldEachRequestOnce(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, threads := range []int{1, 2, 5} {
 		s := &Searcher{device: CPU, threads: testThreads(t, threads)}
@@ -23,28 +23,28 @@ func TestPartsHoldEachRequestOnce(t *testing.T) {
 			for i := range all {
 				all[i] = &rank.Request{Input: examples.Input{Users: make([]int64, 1+rng.IntN(60))}}
 			}
-			parts := s.microBatches(all)
-			if len(parts) != requests && len(parts)%threads != 0 {
-				t.Errorf("%d requests, %d threads: %d parts, some threads have less to do", requests, threads, len(parts))
+			batches := s.microBatches(all)
+			if len(batches) != requests && len(batches)%threads != 0 {
+				t.Errorf("%d requests, %d threads: %d micro-batches, some threads have less to do", requests, threads, len(batches))
 			}
 			var numbers []int
 			shortest := math.MaxInt
-			for _, part := range parts {
-				if len(part) == 0 || len(part) > maxRowsCPU {
-					t.Errorf("%d requests, %d threads: a part of %d, want 1 to %d", requests, threads, len(part), maxRowsCPU)
+			for _, batch := range batches {
+				if len(batch) == 0 || len(batch) > maxRowsCPU {
+					t.Errorf("%d requests, %d threads: a micro-batch of %d, want 1 to %d", requests, threads, len(batch), maxRowsCPU)
 				}
-				for _, n := range part {
+				for _, n := range batch {
 					if all[n].Input.Positions() > shortest {
 						t.Errorf("%d requests, %d threads: lengths are mixed, which costs padding", requests, threads)
 					}
 					shortest = min(shortest, all[n].Input.Positions())
 				}
-				numbers = append(numbers, part...)
+				numbers = append(numbers, batch...)
 			}
 			slices.Sort(numbers)
 			for i, n := range numbers {
 				if len(numbers) != requests || n != i {
-					t.Fatalf("%d requests, %d threads: the parts hold %v", requests, threads, numbers)
+					t.Fatalf("%d requests, %d threads: the micro-batches hold %v", requests, threads, numbers)
 				}
 			}
 		}
@@ -61,7 +61,7 @@ func testThreads(t *testing.T, threads int) threadPool {
 	return c
 }
 
-func TestThreadPoolDoesEachOnceAndReportsFailures(t *testing.T) {
+func TestThreadPool(t *testing.T) {
 	for _, threads := range []int{0, 1, 3} {
 		c := testThreads(t, threads)
 		for _, n := range []int{0, 1, 2, 10} {
@@ -71,7 +71,7 @@ func TestThreadPoolDoesEachOnceAndReportsFailures(t *testing.T) {
 			}
 			for i := range counts {
 				if got := counts[i].Load(); got != 1 {
-					t.Errorf("%d threads: %d of %d was done %d times", threads, i, n, got)
+					t.Errorf("%d threads: %d of %d was run %d times", threads, i, n, got)
 				}
 			}
 		}
@@ -87,7 +87,7 @@ func TestThreadPoolDoesEachOnceAndReportsFailures(t *testing.T) {
 	}
 }
 
-// What a user is recommended does not depend on who else asks.
+// Recommendations do not depend on the other users of a batch.
 func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(120, rings, ringSize, 6)
@@ -117,14 +117,14 @@ func TestRankingDoesNotDependOnTheBatch(t *testing.T) {
 		for place, want := range alone[0] {
 			got := together[i][place]
 			if math.Abs(got.Probability-want.Probability) > 1e-4*want.Probability {
-				t.Errorf("user %s, place %d: %v among %d users, %v alone", q.User, place, got, len(queries), want)
+				t.Errorf("user %s, position %d: %v among %d users, %v alone", q.User, place, got, len(queries), want)
 			}
 		}
 	}
 }
 
-// A text that counts for nothing is not searched for.
-func TestBeamsThatSearch(t *testing.T) {
+// The beam search does not run if its ensemble weight is 0.
+func TestRankerBeams(t *testing.T) {
 	ownThread(t)
 	b := newBundle(t, cycles(20, rings, ringSize, 6), 3)
 	for dense, want := range map[float64]int{0: 5, .5: 5, 1: 0} {
@@ -133,7 +133,7 @@ func TestBeamsThatSearch(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := ranker.Beams(); got != want {
-			t.Errorf("with a weight of the dense head of %v, %d beams search, want %d", dense, got, want)
+			t.Errorf("with a weight of the dense head of %v: %d beams, want %d", dense, got, want)
 		}
 		if err := ranker.Close(); err != nil {
 			t.Error(err)
@@ -141,7 +141,7 @@ func TestBeamsThatSearch(t *testing.T) {
 	}
 }
 
-// Weights and sums of 8 bits of precision lead to about the same answers.
+// bfloat16 has 8 bits of precision, and gives about the same results.
 func TestBFloat16RanksAboutTheSame(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(120, rings, ringSize, 6)
@@ -175,9 +175,9 @@ func TestParsePrecision(t *testing.T) {
 	}
 }
 
-// What the default recipe has beyond BART is computed in bfloat16, too: words of several
-// tokens, a start from items, and the dense head.
-func TestBFloat16OfWordsAndHead(t *testing.T) {
+// bfloat16 also applies to GenRec's additions to BART: words of several tokens, decoder starts, and the
+// dense head.
+func TestBFloat16OfWordsAndDenseHead(t *testing.T) {
 	ownThread(t)
 	rng := rand.New(rand.NewPCG(5, 6))
 	config := testConfig(20, 5, 100)
@@ -187,11 +187,11 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Drop()
-	rounded, err := m.WithPrecision(BFloat16)
+	inBFloat16, err := m.WithPrecision(BFloat16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rounded.Drop()
+	defer inBFloat16.Drop()
 	tree, err := tokens.NewTrie(shop(rng, 60, 2, 2))
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer searcher.Close()
-		for _, items := range evidence(t, searcher, requests, EnsembleWeights{Dense: 0.5}) {
+		for _, items := range componentScores(t, searcher, requests, EnsembleWeights{Dense: 0.5}) {
 			byLeaf := make(map[int]rank.ComponentScores)
 			for _, e := range items {
 				byLeaf[e.Leaf] = e
@@ -217,10 +217,10 @@ func TestBFloat16OfWordsAndHead(t *testing.T) {
 		}
 		return all
 	}
-	exact, inBFloat16 := scores(m), scores(rounded)
+	exact, rounded := scores(m), scores(inBFloat16)
 	for i := range exact {
 		for leaf, want := range exact[i] {
-			got := inBFloat16[i][leaf]
+			got := rounded[i][leaf]
 			if math.Abs(got.Beams-want.Beams) > 0.05 || math.Abs(got.Dense-want.Dense) > 0.05 {
 				t.Errorf("request %d, item %d: %+v in bfloat16, %+v in float32", i, leaf, got, want)
 			}

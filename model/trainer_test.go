@@ -18,9 +18,8 @@ func TestLearningRateWarmsUpAndDecays(t *testing.T) {
 	}
 }
 
-// The optimizer is libtorch's; that it is AdamW behind clipped gradients is checked
-// against the formulas.
-func TestStepIsAdamWBehindClippedGradients(t *testing.T) {
+// libtorch's optimizer is AdamW, and gradients are clipped before it: checked by the formulas.
+func TestStepIsAdamWWithClippedGradients(t *testing.T) {
 	ownThread(t)
 	const rate, decay, epsilon = 1e-2, 0.1, 1e-8
 	sequences := cycles(20, rings, ringSize, 6)
@@ -66,14 +65,14 @@ func TestStepIsAdamWBehindClippedGradients(t *testing.T) {
 	}
 }
 
-// summed are the gradients of all workers together, by trained weight.
+// summed returns the gradients summed over all workers, by trained weight.
 func summed(trainer *Trainer) [][]float64 {
-	g := newPass(trainer.model.device, newPlainBackend())
-	defer g.Free()
+	scope := newScope(trainer.model.device)
+	defer scope.Free()
 	sums := make([][]float64, len(trainer.model.weights.trained()))
 	for _, w := range trainer.workers {
 		for i, weight := range w.weights.trained() {
-			gradient := g.Grad(weight)
+			gradient := scope.Grad(weight)
 			if !gradient.Defined() {
 				continue
 			}
@@ -88,8 +87,8 @@ func summed(trainer *Trainer) [][]float64 {
 	return sums
 }
 
-// Gradients of a batch do not depend on how many passes it takes.
-func TestPiecesGiveTheGradientsOfTheWhole(t *testing.T) {
+// The gradients of a batch do not depend on its micro-batches.
+func TestGradientsOfMicroBatches(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(20, rings, ringSize, 6)
 	b := newBundle(t, sequences, 1)
@@ -98,14 +97,14 @@ func TestPiecesGiveTheGradientsOfTheWhole(t *testing.T) {
 	for _, h := range histories(b.Catalog, sequences) {
 		batch = append(batch, builder.Finetune(h, rand.New(rand.NewPCG(1, 1))))
 	}
-	ask := func(most int) (float64, [][]float64) {
+	gradients := func(maxPositions int) (float64, [][]float64) {
 		trainer, err := NewTrainer(b.Model, TrainerConfig{Steps: 1, DenseLoss: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer trainer.Close()
 		for _, w := range trainer.workers {
-			w.maxPositions, w.config.Dropout = most, 0
+			w.maxPositions, w.config.Dropout = maxPositions, 0
 		}
 		loss, err := trainer.gradients(batch)
 		if err != nil {
@@ -113,40 +112,40 @@ func TestPiecesGiveTheGradientsOfTheWhole(t *testing.T) {
 		}
 		return loss, summed(trainer)
 	}
-	loss, want := ask(1 << 20)
+	loss, want := gradients(1 << 20)
 	for _, most := range []int{1, 50} {
-		got, gradients := ask(most)
+		got, sums := gradients(most)
 		if math.Abs(got-loss) > 1e-5 {
-			t.Errorf("pieces of at most %d positions: loss %.7f, want %.7f", most, got, loss)
+			t.Errorf("micro-batches of at most %d positions: loss %.7f, want %.7f", most, got, loss)
 		}
 		for i, name := range b.Model.weights.trainedNames() {
 			for j := range want[i] {
-				if math.Abs(gradients[i][j]-want[i][j]) > 1e-5 {
-					t.Fatalf("pieces of at most %d positions: gradient of %s[%d] is %.7f, want %.7f", most, name, j, gradients[i][j], want[i][j])
+				if math.Abs(sums[i][j]-want[i][j]) > 1e-5 {
+					t.Fatalf("micro-batches of at most %d positions: gradient of %s[%d] is %.7f, want %.7f", most, name, j, sums[i][j], want[i][j])
 				}
 			}
 		}
 	}
 }
 
-func TestPiecesHoldWhatTheyMay(t *testing.T) {
+func TestMicroBatchesAreBounded(t *testing.T) {
 	var batch []examples.Example
 	for n := range 20 {
 		batch = append(batch, examples.Example{Input: examples.Input{Users: make([]int64, 5+3*n)}})
 	}
 	for _, most := range []int{1, 62, 100, 1000, 10_000} {
 		rows := 0
-		for _, piece := range microBatches(batch, most) {
-			longest := piece[len(piece)-1].Positions()
-			if len(piece) == 0 || len(piece) > 1 && len(piece)*longest > most {
-				t.Errorf("at most %d positions: a piece has %d rows of %d", most, len(piece), longest)
+		for _, part := range microBatches(batch, most) {
+			longest := part[len(part)-1].Positions()
+			if len(part) == 0 || len(part) > 1 && len(part)*longest > most {
+				t.Errorf("at most %d positions: a micro-batch has %d rows of %d", most, len(part), longest)
 			}
-			if rows += len(piece); rows < len(batch) && (len(piece)+1)*batch[rows].Positions() <= most {
-				t.Errorf("at most %d positions: row %d would have fitted", most, rows)
+			if rows += len(part); rows < len(batch) && (len(part)+1)*batch[rows].Positions() <= most {
+				t.Errorf("at most %d positions: row %d would have fit", most, rows)
 			}
 		}
 		if rows != len(batch) {
-			t.Errorf("at most %d positions: %d rows in pieces, want %d", most, rows, len(batch))
+			t.Errorf("at most %d positions: %d rows in micro-batches, want %d", most, rows, len(batch))
 		}
 	}
 }
@@ -174,8 +173,8 @@ func TestSplitBalancesTokens(t *testing.T) {
 	}
 }
 
-// Matrix products in bfloat16 change a loss a little, and a training not much.
-func TestBFloat16TrainsTheSame(t *testing.T) {
+// Matrix products in bfloat16 change a training only a little.
+func TestBFloat16TrainsAboutTheSame(t *testing.T) {
 	ownThread(t)
 	sequences := cycles(120, rings, ringSize, 6)
 	losses := func(bfloat16 bool) (all []float64) {
@@ -208,9 +207,8 @@ func TestBFloat16TrainsTheSame(t *testing.T) {
 	}
 }
 
-// The head's part of the loss is what the search by the head alone says of the items
-// asked for.
-func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
+// The dense head's part of the loss is the cross-entropy of its log-probabilities in inference.
+func TestDenseLossIsCrossEntropy(t *testing.T) {
 	ownThread(t)
 	const share = 0.5
 	sequences := cycles(20, rings, ringSize, 6)
@@ -225,7 +223,7 @@ func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
 	for _, h := range histories(b.Catalog, sequences) {
 		batch = append(batch, ranker.Builder().PredictLast(h, rand.New(rand.NewPCG(1, 1))))
 	}
-	found := ask(t, ranker.searcher, examples.Inputs(batch), nil, headAlone)
+	found := fuse(t, ranker.searcher, examples.Inputs(batch), nil, denseOnly)
 	entropy := 0.0
 	for row, candidates := range found {
 		for _, c := range candidates {
@@ -248,6 +246,6 @@ func TestDenseLossIsTheHeadsCrossEntropy(t *testing.T) {
 		trainer.Close()
 	}
 	if got := losses[1] - losses[0]; math.Abs(got-share*entropy) > 1e-4 || entropy < 1 {
-		t.Errorf("the head adds %.5f to the loss, want %v of its cross-entropy %.5f", got, share, entropy)
+		t.Errorf("the dense head adds %.5f to the loss, want %v of its cross-entropy %.5f", got, share, entropy)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Saved and inherited with other numbers, each user and item has its own row again, and all
-// other weights are the same.
-func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
+// After a warm start with different numbers, users and items have their previous embeddings, and all other
+// weights are the same.
+func TestWarmStartRemapsRows(t *testing.T) {
 	ownThread(t)
 	before, err := New(testConfig(20, 2, 3), 1, testDevice(t))
 	if err != nil {
@@ -26,11 +26,11 @@ func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer after.Drop()
-	after.Config.Dropout = 0.3 // no matter of shape
+	after.Config.Dropout = 0.3 // need not be equal
 	fresh := rows(after, itemsName)
 	mapping := RowMapping{
 		Users: []int{0, 2, 0, 1}, Items: []int{0, 3, 0, 1, 2, 0},
-		Neighbors: [][]int{2: {1, 4}, 3: {1}, 5: nil}, // 3 is known and stays where it was
+		Neighbors: [][]int{2: {1, 4}, 3: {1}, 5: nil}, // 3 is known and keeps its embedding
 	}
 	if err := after.WarmStart(dir, mapping); err != nil {
 		t.Fatal(err)
@@ -39,13 +39,13 @@ func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
 		there, here := rows(before, name), rows(after, name)
 		for n, from := range since {
 			if (from > 0 || n == 0) && !slices.Equal(here[n], there[from]) {
-				t.Errorf("%s: row %d is not row %d of before", name, n, from)
+				t.Errorf("%s: row %d is not the previous row %d", name, n, from)
 			}
 		}
 	}
 	items := rows(after, itemsName)
 	if !slices.Equal(items[5], fresh[5]) {
-		t.Error("a new item without neighbors does not keep its row")
+		t.Error("a new item without neighbors does not keep its random embedding")
 	}
 	sum := make([]float32, len(items[2]))
 	for d := range sum {
@@ -56,11 +56,11 @@ func TestInheritMovesRowsToTheirNumbers(t *testing.T) {
 		cosine += float64(x) * float64(sum[d]) / norm(items[2]) / norm(sum)
 	}
 	if math.Abs(cosine-1) > 1e-5 || math.Abs(norm(items[2])-length) > 1e-5 {
-		t.Errorf("a new item has the cosine %.5f to the middle of its neighbors and the length %.5f, want 1 and %.5f", cosine, norm(items[2]), length)
+		t.Errorf("a new item has the cosine %.5f to the mean of its neighbors and the length %.5f, want 1 and %.5f", cosine, norm(items[2]), length)
 	}
 	for _, w := range after.weights.named() {
 		if w.name != usersName && w.name != itemsName && !slices.Equal(w.Floats(), before.weights.byName[w.name].Floats()) {
-			t.Errorf("%s was not taken over", w.name)
+			t.Errorf("%s was not loaded", w.name)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func rows(m *Model, table string) (all [][]float32) {
 	return all
 }
 
-func TestInheritRefusesWhatDoesNotFit(t *testing.T) {
+func TestWarmStartErrors(t *testing.T) {
 	ownThread(t)
 	before, err := New(testConfig(20, 0, 3), 1, testDevice(t))
 	if err != nil {
@@ -83,7 +83,7 @@ func TestInheritRefusesWhatDoesNotFit(t *testing.T) {
 	if err := before.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	inherit := func(c Config, h RowMapping) error {
+	warmStart := func(c Config, h RowMapping) error {
 		m, err := New(c, 2, testDevice(t))
 		if err != nil {
 			t.Fatal(err)
@@ -92,25 +92,25 @@ func TestInheritRefusesWhatDoesNotFit(t *testing.T) {
 		return m.WarmStart(dir, h)
 	}
 	whole := RowMapping{Users: []int{0}, Items: []int{0, 1, 2, 3}}
-	if err := inherit(testConfig(20, 0, 3), whole); err != nil {
-		t.Errorf("the same shape is refused: %v", err)
+	if err := warmStart(testConfig(20, 0, 3), whole); err != nil {
+		t.Errorf("the same shape is rejected: %v", err)
 	}
 	wider, larger := testConfig(20, 0, 3), testConfig(21, 0, 3)
 	wider.EncoderFFN *= 2
 	for want, c := range map[string]Config{"encoder_ffn_dim is 64 there and 128 here": wider, "vocab_size is 20 there and 21 here": larger} {
-		if err := inherit(c, whole); !errors.Is(err, ErrShapeMismatch) || !strings.HasSuffix(err.Error(), "differ in shape: "+want) {
+		if err := warmStart(c, whole); !errors.Is(err, ErrShapeMismatch) || !strings.HasSuffix(err.Error(), "differ in shape: "+want) {
 			t.Errorf("error %v, want ErrShapeMismatch that ends in %q", err, want)
 		}
 	}
 	for want, items := range map[string][]int{"2 of them have a number": {0, 1}, "begin from row 4": {0, 1, 2, 4}} {
-		err := inherit(testConfig(20, 0, 3), RowMapping{Users: []int{0}, Items: items})
+		err := warmStart(testConfig(20, 0, 3), RowMapping{Users: []int{0}, Items: items})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("items %v: error %v, want one with %q", items, err, want)
 		}
 	}
 }
 
-func TestSmoothMovesItemsToTheMiddleOfTheirNeighbors(t *testing.T) {
+func TestSmoothItems(t *testing.T) {
 	ownThread(t)
 	m, err := New(testConfig(20, 0, 4), 1, testDevice(t))
 	if err != nil {
@@ -143,7 +143,7 @@ func TestSmoothMovesItemsToTheMiddleOfTheirNeighbors(t *testing.T) {
 			t.Fatalf("element %d of item 1 is %.7f, want %.7f", d, x, want)
 		}
 	}
-	// Its neighbor's place is that of before, though it moved, too.
+	// Item 1 counts with its embedding before it moved.
 	for d, x := range after[2] {
 		if want := (1-share)*before[2][d] + share*before[1][d]; math.Abs(float64(x-want)) > 1e-6 {
 			t.Fatalf("element %d of item 2 is %.7f, want %.7f", d, x, want)
