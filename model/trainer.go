@@ -214,7 +214,7 @@ func split(batch []examples.Example, workers int) [][]examples.Example {
 	return append(parts, batch[from:])
 }
 
-// Rate is the learning rate of the next step: linear warm-up, linear decay.
+// LearningRate is that of the next step: linear warm-up, linear decay.
 func (t *Trainer) LearningRate() float64 {
 	warmUp := max(1, t.config.WarmUp*float64(t.config.Steps))
 	done := float64(t.step)
@@ -222,7 +222,7 @@ func (t *Trainer) LearningRate() float64 {
 	return t.config.LearningRate * min((done+1)/warmUp, max(0, left)/max(1, float64(t.config.Steps)-warmUp))
 }
 
-// Plan changes the number of steps that the learning rate is planned for.
+// SetSteps changes TrainerConfig.Steps, and so the schedule of the learning rate.
 func (t *Trainer) SetSteps(steps int) { t.config.Steps = steps }
 
 // Prefixes of the names of the optimizer's moments in a checkpoint, beside those of the weights.
@@ -268,7 +268,7 @@ func (t *Trainer) Resume(path string, steps int) (err error) {
 	return nil
 }
 
-// Share gives all ranks the state of rank 0, as it was after a number of steps.
+// Broadcast copies the state of rank 0, after a number of steps, to all ranks.
 func (t *Trainer) Broadcast(steps int) (err error) {
 	defer tensor.Catch(&err)
 	var all []*tensor.Tensor

@@ -1,4 +1,4 @@
-"""What each parity case consists of: its model's shape, its catalog, its requests."""
+"""The parity cases: the shapes of models, catalogs, and requests."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from genrec import IGNORED_LABEL, PAD
 
 BEGIN, END, MASK, USER, ITEM, UNDERSCORE = 0, 2, 4, 5, 6, 7
 DIGITS, PAIRS = range(8, 18), range(18, 118)
-FORCED = (ITEM, UNDERSCORE)  # every text begins with them
+FORCED = (ITEM, UNDERSCORE)  # the beginning of every text
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Case:
     users: int
     items: int
     lengths: tuple  # of each request's input, in tokens
-    requested: tuple  # each request's user, 0 for an unknown one
-    pieces: tuple = ()  # of an even text, place by place; empty for uneven texts
+    requested: tuple  # the user of each request, 0 if unknown
+    pieces: tuple = ()  # tokens at each position of even texts; empty for uneven texts
     uneven_pieces: range = PAIRS
-    longest: int = 0  # of the uneven texts, in tokens behind FORCED
-    margin: float = 1e-3  # by which scores that decide a search have to differ, in nats
+    longest: int = 0  # uneven text, in tokens behind FORCED
+    margin: float = 1e-3  # least difference of scores that decide a search, in nats
 
 
 def square(width, layers, heads, ffn):
@@ -75,7 +75,7 @@ CASES = SMALL | BIG
 class Requests:
     """A batch of inputs and labels, and the catalog's texts."""
 
-    texts: list  # tuples, FORCED among them
+    texts: list  # tuples, including FORCED
     tokens: torch.Tensor  # (B, S)
     users: torch.Tensor  # (B, S)
     items: torch.Tensor  # (B, S)
@@ -98,7 +98,7 @@ def draw_requests(case, rng):
 
 
 def draw_texts(case, rng):
-    """Distinct texts, some of them the beginning of another where lengths differ."""
+    """Distinct texts; of different lengths, some are prefixes of others."""
     texts = {}  # keeps the order
     while len(texts) < case.items:
         if case.pieces:
@@ -112,7 +112,7 @@ def draw_texts(case, rng):
 
 
 def draw_input(length, user, texts, rng):
-    """Tokens, users and items of a history whose oldest tokens are cut off to fit."""
+    """Tokens, users and items of a history, without the oldest tokens that do not fit."""
     head = [(BEGIN, 0, 0), *((token, user, 0) for token in (USER, UNDERSCORE, PAIRS[user // 100], PAIRS[user % 100]))]
     tail = [(MASK, 0, 0), (END, 0, 0)]
     body = []

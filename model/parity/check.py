@@ -1,9 +1,9 @@
-"""Reads models that genrec saved back into transformers, for `make parity`.
+"""Checks that transformers reads the models that genrec saves, for `make parity`.
 
     python model/parity/check.py OUT
 
 compares, for each OUT/CASE that make.py wrote, the logits of the model in
-OUT/CASE/saved with the expected ones, and fails where they differ by more than 1e-4.
+OUT/CASE/saved with the expected ones, and fails if they differ by more than 1e-4.
 """
 
 import argparse
@@ -24,19 +24,19 @@ def main():
     out = parser.parse_args().out
     expected = sorted(out.glob("*/expected.safetensors"))
     if not expected:
-        sys.exit(f"{out} holds no case: run make.py {out} first")
+        sys.exit(f"no cases in {out}: run make.py {out} first")
     failed = False
     for path in expected:
         case = path.parent
         try:
             difference = compare(load(case / "saved"), load_file(path))
-        except Exception as e:  # bad files make transformers raise whatever it likes
+        except Exception as e:  # transformers raises many types for invalid files
             print(f"{case.name}: transformers cannot read {case / 'saved'}: {e}")
             failed = True
             continue
         close = difference <= TOLERANCE  # not so for NaN
         print(f"{case.name}: logits of the saved model differ by up to {difference:.2g}", end="")
-        print("" if close else f", allowed are {TOLERANCE:.0e}: the saved weights or configuration are wrong")
+        print("" if close else f", at most {TOLERANCE:.0e} is allowed: the saved weights or configuration are wrong")
         failed |= not close
     sys.exit(failed)
 

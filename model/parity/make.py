@@ -1,4 +1,4 @@
-"""Makes models and what transformers computes with them, for `make parity`.
+"""Generates models and the results of transformers for them, for `make parity`.
 
     python model/parity/make.py OUT [CASE ...]
 
@@ -14,8 +14,8 @@ pytorch_model.bin (even alone): the weights as facebook/bart-base has them, thos
 expected.safetensors: float32 throughout.
     tokens, users, items (B, S), lengths (B): the encoder's input.
     labels (B, T): with -100 for padding.
-    logits (B, T, V), loss (1), grad.NAME: what the model makes of them without
-        dropout; the loss is the mean over the labels, in nats.
+    logits (B, T, V), loss (1), grad.NAME: results without dropout; the loss is the mean
+        over the labels, in nats.
     texts (N, L): the items' tokens, padded with -1.
     beams (B, 20), scores (B, 20): the texts found, best first; see search.py.
 """
@@ -43,9 +43,9 @@ def main():
     arguments = parser.parse_args()
     for name in arguments.cases:
         if name not in CASES:
-            parser.error(f"there is no case {name!r}: choose from {', '.join(CASES)}")
+            parser.error(f"unknown case {name!r}: choose from {', '.join(CASES)}")
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums depend on how they are shared out
+    torch.set_num_threads(1)  # sums depend on the number of threads
     for name in arguments.cases or CASES:
         make(CASES[name], arguments.out / name)
 
@@ -75,7 +75,7 @@ def make(case, folder):
 
 
 def draw_model(case, rng):
-    """A model whose every weight counts, with logits that differ by some units."""
+    """A random model in which every weight affects the logits, which spread by some units."""
     config = BartConfig(
         **case.shape,
         **dict(zip(TABLES.values(), (case.users, case.items))),
@@ -89,7 +89,7 @@ def draw_model(case, rng):
             values = rng.standard_normal(weight.shape, np.float32)
             if weight.dim() == 2 and name != "final_logits_bias":
                 weight.copy_(torch.from_numpy(values) * std)
-            else:  # biases, and the norms' factors
+            else:  # biases, and weights of layer norms
                 weight.copy_(torch.from_numpy(values) * 0.1 + ("norm" in name and name.endswith(".weight")))
         for name in TABLES:
             model.get_submodule(name).weight[0] = 0

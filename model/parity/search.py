@@ -1,4 +1,4 @@
-"""transformers' beam search over a catalog, and by how much its decisions were clear."""
+"""transformers' beam search over a catalog, and the margin of its decisions."""
 
 import math
 from itertools import pairwise
@@ -18,10 +18,10 @@ def search(model, r):
     """Returns beams (B, BEAMS), indices of texts, their scores, and the margin.
 
     A score is the sum of the log-probabilities of the tokens behind FORCED, and of
-    </s> where texts differ in length. Where they do, a step ranks the continuations
-    of all beams together: a </s> among the best BEAMS ends its text there, and the
-    best BEAMS others go on. The margin is the least difference, in nats, between two
-    scores of which the search had to prefer one.
+    </s> if texts differ in length. If they do, a step ranks the continuations of all
+    beams together: a </s> among the best BEAMS ends its text, and the best BEAMS
+    others continue. The margin is the least difference, in nats, between two scores
+    that the search had to choose between.
     """
     free = [text[len(FORCED) :] for text in r.texts]
     uneven = len(set(map(len, free))) > 1
@@ -33,7 +33,7 @@ def search(model, r):
     children = {start: sorted(tokens) for start, tokens in children.items()}
 
     def allowed(_, ids):
-        # A beam that nothing is left for has no score; its token does not matter.
+        # A beam without continuations has no score; its token does not matter.
         return children.get(tuple(ids[len(PROMPT) :].tolist()), [END])
 
     log = StepLog()
@@ -58,7 +58,7 @@ def search(model, r):
     for row in range(rows):
         ranked, clear = log.replay(row, ends)
         if [ends[text] for _, text in ranked[:BEAMS]] != beams[row].tolist():
-            raise AssertionError(f"request {row}: the search does not follow the rules that its docstring gives")
+            raise AssertionError(f"request {row}: the search does not follow the rules in its docstring")
         margin = min(margin, clear, *(a[0] - b[0] for a, b in pairwise(ranked)))
         check_scores(model, r, row, [list(ends)[i] for i in beams[row]], scores[row])
     return beams, scores, margin
@@ -89,7 +89,7 @@ def check_scores(model, r, row, texts, scores):
 
 
 class StepLog(LogitsProcessor):
-    """Notes what each beam could go on with; it stands behind the catalog's mask."""
+    """Records the continuations of each beam; runs after the catalog's mask."""
 
     def __init__(self):
         self.steps = []  # each a list of (text so far, {token: log-probability}), by beam
@@ -103,8 +103,8 @@ class StepLog(LogitsProcessor):
         return scores
 
     def replay(self, row, ends):
-        """Searches again for one request: all finished texts with their scores, best
-        first, and the least difference at the border between kept and dropped."""
+        """Repeats the search for one request: all finished texts with their scores, best
+        first, and the least difference between a kept and a dropped text."""
         running, finished, margin = {(): 0.0}, [], math.inf
         for step in self.steps:
             offered = {}
