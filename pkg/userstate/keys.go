@@ -45,7 +45,7 @@ type Keys struct {
 }
 
 // Sequence is the key of a user's sequence.
-func (k Keys) Sequence(user string) string { return k.sequencePrefix() + user + "}" }
+func (k Keys) Sequence(user string) string { return k.Prefix + ":seq:{" + user + "}" }
 
 func (k Keys) sequencePrefix() string { return k.Prefix + ":seq:{" }
 
