@@ -21,9 +21,14 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultPrefix      = userstate.DefaultPrefix
-	DefaultCacheFor    = 5 * time.Second
-	DefaultCachedItems = 100_000
+	DefaultPrefix   = userstate.DefaultPrefix
+	DefaultCacheFor = 5 * time.Second
+)
+
+// Sizes of the caches in items.
+const (
+	maxCachedItems   = 100_000
+	maxCachedSimilar = maxCachedItems / userstate.MaxSimilar
 )
 
 // Values of Answer.Source and Item.Source.
@@ -45,9 +50,8 @@ var ErrNotFound = errors.New("no recommendations")
 
 // Options configures a Client.
 type Options struct {
-	Prefix      string        // of all keys; default DefaultPrefix
-	CacheFor    time.Duration // maximum age of cached popular items, item metadata and similar items; default DefaultCacheFor
-	CachedItems int           // maximum number of cached items; default DefaultCachedItems
+	Prefix   string        // of all keys; default DefaultPrefix
+	CacheFor time.Duration // maximum age of cached popular items, item metadata and similar items; default DefaultCacheFor
 }
 
 // Client reads recommendations. It is safe for concurrent use.
@@ -65,11 +69,8 @@ type Client struct {
 func New(rdb redis.Cmdable, o Options) *Client {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.CacheFor = cmp.Or(o.CacheFor, DefaultCacheFor)
-	if o.CachedItems < 1 {
-		o.CachedItems = DefaultCachedItems
-	}
-	items, _ := lru.New[string, cachedItem](o.CachedItems) // fails only for a size below 1
-	similar, _ := lru.New[string, cachedSimilar](max(1, o.CachedItems/userstate.MaxSimilar))
+	items, _ := lru.New[string, cachedItem](maxCachedItems) // fails only for a size below 1
+	similar, _ := lru.New[string, cachedSimilar](maxCachedSimilar)
 	return &Client{rdb: rdb, keys: userstate.Keys{Prefix: o.Prefix}, opts: o, items: items, similar: similar}
 }
 
