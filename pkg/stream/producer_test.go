@@ -244,3 +244,58 @@ func TestReplaySkipsRejectedMessages(t *testing.T) {
 	}
 	wantKeys(t, servers, "interactions", "a1")
 }
+
+func TestMessagesOfOneKeyArriveInOrder(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Interactions
+	w := stream.NewWriter(servers.Cluster(), topic)
+	defer w.Close()
+	const n = 300
+	for i := range n / 10 {
+		var messages []kafka.Message
+		for j := range 10 {
+			messages = append(messages, kafka.Message{Key: []byte("user"), Value: []byte(strconv.Itoa(10*i + j))})
+		}
+		if err := stream.Publish(t.Context(), quiet, w, messages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	messages := servers.Messages(topic)
+	if len(messages) != n {
+		t.Fatalf("the topic has %d messages, want %d", len(messages), n)
+	}
+	for i, m := range messages {
+		if string(m.Value) != strconv.Itoa(i) {
+			t.Fatalf("message %d is %s", i, m.Value)
+		}
+	}
+}
+
+func TestPublishRetriesOnlyWhatFailed(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Refreshes
+	// Partition 0 fails more often than the writer retries in one call.
+	fault := servers.Faults().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: 4,
+	})
+	w := stream.NewWriter(servers.Cluster(), topic)
+	defer w.Close()
+	const n = 20
+	var messages []kafka.Message
+	for i := range n {
+		messages = append(messages, kafka.Message{Key: []byte(strconv.Itoa(i)), Value: []byte("value")})
+	}
+	if err := stream.Publish(t.Context(), quiet, w, messages...); err != nil {
+		t.Fatal(err)
+	}
+	if fault.Hits() != 4 {
+		t.Fatalf("partition 0 failed %d requests, want 4", fault.Hits())
+	}
+	var written int64
+	for _, end := range servers.Ends(topic) {
+		written += end
+	}
+	if written != n {
+		t.Errorf("%d messages were written, want each of the %d once", written, n)
+	}
+}

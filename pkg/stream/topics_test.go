@@ -1,15 +1,62 @@
 package stream_test
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"genrec/pkg/embedded/embeddedtest"
 	"genrec/pkg/stream"
 )
+
+func TestEnsureTopicsCreatesMissingTopics(t *testing.T) {
+	servers := embeddedtest.StartEmpty(t)
+	topics := stream.DefaultTopics()
+	created, err := servers.Client().CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: topics.Interactions, NumPartitions: 7, ReplicationFactor: 1}},
+	})
+	if err = errors.Join(err, created.Errors[topics.Interactions]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time, nothing is missing
+		if err := stream.EnsureTopics(t.Context(), servers.Cluster(), topics, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for topic, partitions := range map[string]int{topics.Interactions: 7, topics.DeadLetters: 3, topics.Refreshes: 3} {
+		if got := len(servers.Ends(topic)); got != partitions {
+			t.Errorf("topic %s has %d partitions, want %d", topic, got, partitions)
+		}
+	}
+	described, err := servers.Client().DescribeConfigs(t.Context(), &kafka.DescribeConfigsRequest{
+		Resources: []kafka.DescribeConfigRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topics.DeadLetters, ConfigNames: []string{"max.message.bytes"},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := described.Resources[0].ConfigEntries
+	if len(limit) != 1 || limit[0].ConfigValue != strconv.Itoa(stream.MaxDeadLetterBytes) {
+		t.Errorf("the dead-letter topic's limit is %v, want max.message.bytes of %d", limit, stream.MaxDeadLetterBytes)
+	}
+}
+
+func TestEnsureTopicsNamesTheFailedTopic(t *testing.T) {
+	servers := embeddedtest.StartEmpty(t)
+	servers.Faults().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "refreshes", Err: kerr.PolicyViolation})
+	err := stream.EnsureTopics(t.Context(), servers.Cluster(), stream.DefaultTopics(), 1)
+	if err == nil || !bytes.Contains([]byte(err.Error()), []byte(`"refreshes"`)) {
+		t.Errorf("got error %v, want one that names the topic refreshes", err)
+	}
+}
 
 func TestInspectTopics(t *testing.T) {
 	servers, topics := embeddedtest.StartEmpty(t), stream.DefaultTopics()

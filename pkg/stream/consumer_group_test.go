@@ -1,11 +1,14 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -140,4 +143,50 @@ func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
 	got.await(t, want...)
 	awaitLag(0)
 	wantScan(want...)
+}
+
+// A member that reads an empty topic gets the first message, and reports no lost messages.
+func TestConsumeFromEmptyTopic(t *testing.T) {
+	servers := startWithTopics(t)
+	topic := stream.DefaultTopics().Interactions
+	var logged bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	received := make(chan []kafka.Message)
+	done := make(chan error, 1)
+	go func() {
+		done <- stream.Consume(ctx, stream.GroupConfig{
+			Kafka: servers.Cluster(), Group: "group", Topic: topic,
+			Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelError})),
+		}, func(ctx context.Context, p *stream.Partition) error {
+			for {
+				messages, err := p.FetchBatch(ctx)
+				if err != nil {
+					return err
+				}
+				select {
+				case received <- messages:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}()
+	time.Sleep(4 * time.Second) // until each partition has had an empty fetch response
+	writer := stream.NewWriter(servers.Cluster(), topic)
+	defer writer.Close()
+	if err := stream.Publish(t.Context(), quiet, writer, kafka.Message{Key: []byte("ann"), Value: []byte("first")}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case messages := <-received:
+		if len(messages) != 1 || string(messages[0].Value) != "first" {
+			t.Errorf("received %v", messages)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the first message of the topic was skipped")
+	}
+	stop()
+	<-done
+	if logged.Len() > 0 {
+		t.Errorf("logged %s", logged.String())
+	}
 }
