@@ -136,7 +136,7 @@ func TestInvalidCredentialFlags(t *testing.T) {
 		"--redis redis://ann:hunter3@h:1":                                                     "the URL contains a password",
 		"--redis redis://h:1,h:2":                                                             "a URL names a single Redis",
 		"--redis http://hunter3":                                                              "neither HOST:PORT",
-		"--redis h:1 --redis-ca " + text:                                                      "no certificate in PEM",
+		"--redis h:1 --redis-ca " + text:                                                      "contains no PEM certificate",
 		"--redis h:1 --redis-cert " + text:                                                    "needed together",
 		"--redis h:1 --redis-cert " + text + " --redis-key " + text:                           "read the client certificate",
 		"--redis h:1 --kafka h:1 --kafka-user ann":                                            "--kafka-user: a password is required",

@@ -243,22 +243,22 @@ func TestRealCredentials(t *testing.T) {
 		{name: "PLAIN", changes: []string{"--kafka-sasl=plain"}},
 		{name: "certificate", changes: withCertificate},
 
-		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password"},
-		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password"},
-		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check user and password"},
+		{"Kafka: wrong password", []string{"--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password, and that the broker has credentials of that user"},
+		{"Kafka: wrong password, PLAIN", []string{"--kafka-sasl=plain", "--kafka-password-file=" + s.passwordFile(badPassword)}, "check user and password, and that the broker has credentials of that user"},
+		{"Kafka: unknown user", []string{"--kafka-user=stranger"}, "check user and password, and that the broker has credentials of that user"},
 		{"Kafka: wrong CA", []string{"--kafka-ca=" + s.stranger.CA}, "specify the CA that signed the server's certificate"},
 		{"Kafka: wrong certificate", append(withCertificate, "--kafka-cert="+s.stranger.Cert, "--kafka-key="+s.stranger.Key), "present a client certificate"},
 		{"Kafka: no certificate", append(withCertificate, "--kafka-cert=", "--kafka-key="), "present a client certificate"},
-		{"Kafka: no rights", []string{"--kafka-user=nobody"}, "grant this user Describe, Read and Write"},
-		{"Kafka: no right to write", []string{"--kafka-user=reader"}, `write to topic "refreshes"`},
-		{"Kafka: no right to the group", []string{"--kafka-user=groupless"}, "grant this user Read on the consumer group"},
+		{"Kafka: no permissions", []string{"--kafka-user=nobody"}, "grant this user Describe, Read and Write"},
+		{"Kafka: no permission to write", []string{"--kafka-user=reader"}, `write to topic "refreshes"`},
+		{"Kafka: no permission for the group", []string{"--kafka-user=groupless"}, "grant this user Read on the consumer group"},
 
 		{"Redis: wrong password", []string{"--redis-password-file=" + s.passwordFile(badPassword)}, "check the user and the password"},
 		{"Redis: no password", []string{"--redis-user=", "--redis-password-file="}, "check the user and the password"},
 		{"Redis: wrong CA", []string{"--redis-ca=" + s.stranger.CA}, "specify the CA that signed the server's certificate"},
 		{"Redis: wrong certificate", []string{"--redis-cert=" + s.stranger.Cert, "--redis-key=" + s.stranger.Key}, "present a client certificate"},
-		{"Redis: no right to write", []string{"--redis-user=reader"}, "grant this user read and write access to all keys"},
-		{"Redis: no right to the keys", []string{"--redis-user=other"}, "grant this user read and write access to all keys"},
+		{"Redis: no permission to write", []string{"--redis-user=reader"}, "grant this user read and write access to all keys"},
+		{"Redis: no permission for the keys", []string{"--redis-user=other"}, "grant this user read and write access to all keys"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := runCommand(t, append([]string{"config", "check"}, s.flags(test.changes...)...)...)

@@ -186,16 +186,16 @@ func TestDoctorUsesRedisAsServicesDo(t *testing.T) {
 		hint  string
 		clock string // in the finding on the clock, if it is unchecked
 	}{
-		"documented rights":     {cfg: testservers.RedisConfig{Users: without()}},
-		"no CONFIG":             {cfg: testservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
-		"no INFO and no TIME":   {testservers.RedisConfig{Users: without("+info", "+time")}, "not checked: eviction of keys", "+info", "not compared"},
-		"INFO disabled":         {testservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: eviction of keys", "", ""},
-		"no transactions":       {testservers.RedisConfig{Users: without("+@transaction")}, "transactions are not permitted", "+@transaction", ""},
-		"no scripts":            {testservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
-		"no writes":             {testservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
-		"a replica":             {testservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
-		"no memory":             {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
-		"a limit that is close": {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
+		"documented permissions": {cfg: testservers.RedisConfig{Users: without()}},
+		"no CONFIG":              {cfg: testservers.RedisConfig{Users: without(), Lines: []string{`rename-command CONFIG ""`}}},
+		"no INFO and no TIME":    {testservers.RedisConfig{Users: without("+info", "+time")}, "not checked: eviction of keys", "+info", "not compared"},
+		"INFO disabled":          {testservers.RedisConfig{Users: without(), Lines: []string{`rename-command INFO ""`}}, "not checked: eviction of keys", "", ""},
+		"no transactions":        {testservers.RedisConfig{Users: without("+@transaction")}, "transactions are not permitted", "+@transaction", ""},
+		"no scripts":             {testservers.RedisConfig{Users: without("+@scripting")}, "NOPERM", "docs/SECURITY.md", ""},
+		"no writes":              {testservers.RedisConfig{Users: without("+@write")}, "The user executing the script can't", "docs/SECURITY.md", ""},
+		"a replica":              {testservers.RedisConfig{Users: without(), Lines: []string{"replicaof " + strings.ReplaceAll(master, ":", " ")}}, "READONLY", "connect to the master", ""},
+		"no memory":              {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb"}}, "OOM", "maxmemory", ""},
+		"a limit that is close":  {testservers.RedisConfig{Users: without(), Lines: []string{"maxmemory 1mb", "maxmemory-policy allkeys-lru"}}, "evicts user sequences", "noeviction", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := embeddedtest.StartRedisServer(t, c.cfg)
