@@ -43,7 +43,7 @@ func (s *story) demonstration() {
 	s.check("the demonstration trains again", s.tab.await(demoTime, `document.querySelector("#train").disabled && `+outcome+`.startsWith("Training: ")`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(3) button") })
 	s.check("its verdict is told", s.tab.await(demoTime, `/\bv000002\b/.test(`+outcome+`)`))
-	s.check("the page closes with the figures", s.tab.await(demoTime, `/^The replay is over: `+demoLive+` live events, hit rate at 10 of \d+\.\d %, .* You can go on\.$/.test(`+status+`)`))
+	s.check("the page closes with the figures", s.tab.await(demoTime, `/^The replay is over: `+demoLive+` live events, hit rate at 10 of \d+\.\d %, .* You can continue to use this page\.$/.test(`+status+`)`))
 	s.check("with a picture", s.tab.shoot(s.shots, "desktop-demo.png"))
 	s.check("as the terminal does", printed(demo, `(?m)^demo events=\d+ users=\d+ hr10=0\.\d+ popularity_hr10=0\.\d+ freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })

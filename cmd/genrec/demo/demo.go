@@ -130,7 +130,7 @@ func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
 	summary := d.summary()
 	d.OnSummary(summary)
 	if d.Stay {
-		d.Page.SetStatus("The replay is over: " + summary.sentence() + ". You can go on.")
+		d.Page.SetStatus("The replay is over: " + summary.sentence() + ". You can continue to use this page.")
 		<-ctx.Done()
 	}
 	return nil
