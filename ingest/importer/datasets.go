@@ -164,11 +164,8 @@ func (r review) interaction() interaction {
 
 // isReview reports whether a line is a review rather than an event, by its fields.
 func isReview(line []byte) bool {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(line, &fields) != nil || fields["event_id"] != nil {
-		return false
-	}
-	return fields["reviewerID"] != nil || fields["parent_asin"] != nil
+	fields := fieldsOfObject(line)
+	return fields["event_id"] == nil && (fields["reviewerID"] != nil || fields["parent_asin"] != nil)
 }
 
 func (r reviewReader) next() (row, error) {
