@@ -31,7 +31,7 @@ func TestRedisAddresses(t *testing.T) {
 		client := redis.NewUniversalClient(options)
 		defer client.Close()
 		if _, isCluster := client.(*redis.ClusterClient); isCluster != c.cluster {
-			t.Errorf("%s is taken for a %T", c.address, client)
+			t.Errorf("%s gives a %T", c.address, client)
 		}
 		for _, address := range options.Addrs {
 			if strings.TrimSpace(address) != address {

@@ -111,14 +111,14 @@ func (d *demo) replayLive(ctx context.Context, live []event.Event) error {
 	if err := d.awaitIngested(ctx, d.produced); err != nil {
 		return err
 	}
-	taken, sequences, err := d.snapshot(ctx)
+	data, sequences, err := d.snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	d.say("  retraining on %d events while the stream goes on", d.produced)
 	trained := make(chan error, 1)
 	go func() {
-		trained <- d.Page.Train(ctx, func(ctx context.Context) (string, error) { return d.trainOn(ctx, taken, sequences, d.Background) })
+		trained <- d.Page.Train(ctx, func(ctx context.Context) (string, error) { return d.trainOn(ctx, data, sequences, d.Background) })
 	}()
 	err = d.send(ctx, d.rateDuringTraining(last-first), live[first:last])
 	if err := errors.Join(err, <-trained); err != nil {
@@ -154,9 +154,9 @@ func (d *demo) settle(ctx context.Context) error {
 	})
 }
 
-func (d *demo) trainOn(ctx context.Context, taken *snapshot.Snapshot, sequences []catalog.Sequence, progress retrain.Progress) (outcome string, err error) {
+func (d *demo) trainOn(ctx context.Context, data *snapshot.Snapshot, sequences []catalog.Sequence, progress retrain.Progress) (outcome string, err error) {
 	config := d.Retrain
-	config.Snapshot, config.Progress = taken, progress
+	config.Snapshot, config.Progress = data, progress
 	started := time.Now()
 	report, err := retrain.Run(ctx, config, sequences, d.Models)
 	if err != nil {
