@@ -146,7 +146,7 @@ func scoreAll(t *testing.T, m *Model, in examples.Input, texts [][]int64) []floa
 	targets := examples.NewTargets(all)
 	ids := p.Ints(targets.Inputs, int64(len(texts)), int64(targets.Length))
 	states, _, _ := m.network.decode(p, ids, encodePadded(p, m.network, repeated))
-	logProbs := p.LogSoftmax(m.network.logits(p, states)).Floats() // (items, T, V)
+	logProbs := logSoftmax(m.network.logits(p, states).Floats(), m.Config.Vocabulary) // (items, T, V)
 	scores := make([]float64, len(texts))
 	for i, text := range texts {
 		const forced = 2 // `item` and `_` begin every text: the search does not score them
@@ -289,5 +289,19 @@ func nextToken(m *Model, in examples.Input, text []int64) []float32 {
 	defer p.Free()
 	read := append([]int64{tokens.End, tokens.Begin}, text...)
 	states, _, _ := m.network.decode(p, p.Ints(read, 1, int64(len(read))), encodePadded(p, m.network, []examples.Input{in}))
-	return p.LogSoftmax(m.network.logits(p, p.Select(states, 1, int64(len(read)-1)))).Floats()
+	return logSoftmax(m.network.logits(p, p.Select(states, 1, int64(len(read)-1))).Floats(), m.Config.Vocabulary)
+}
+
+// logSoftmax replaces each row of logits by its log-probabilities.
+func logSoftmax(logits []float32, width int) []float32 {
+	for row := range slices.Chunk(logits, width) {
+		sum := 0.0
+		for _, x := range row {
+			sum += math.Exp(float64(x))
+		}
+		for i, x := range row {
+			row[i] = float32(float64(x) - math.Log(sum))
+		}
+	}
+	return logits
 }

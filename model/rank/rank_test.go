@@ -255,8 +255,8 @@ func TestRankMatchesReference(t *testing.T) {
 	}
 }
 
-// ComponentScores that was found once is ranked by other weights as if it had been found by them.
-func TestFoundRanksByOtherWeights(t *testing.T) {
+// Candidates that were retrieved once are ranked by different weights as if retrieved by them.
+func TestRetrievedRanksByDifferentWeights(t *testing.T) {
 	s := newShop(t)
 	r := s.ranker(&fakeNetwork{beams: 20}, false)
 	retrieved, err := r.Retrieve(t.Context(), s.queries, EnsembleWeights{Dense: .25, Sequential: .25, Association: .25})

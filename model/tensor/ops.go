@@ -117,16 +117,9 @@ func (s *Scope) AddNorm(x, sublayer, weight, bias *Tensor, width int64, epsilon 
 
 // LogProbs returns the log-probabilities of some columns (R, A) of logits (R, V), as float32.
 func (s *Scope) LogProbs(logits, columns *Tensor) *Tensor {
-	all := logSoftmax(logits)
+	all := call(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, logits.c, -1, gotch.Float.CInt()) })
 	defer all.Drop()
 	return s.Gather(all, 1, columns)
-}
-
-// LogSoftmax is the log-probability over the last dimension, as float32.
-func (s *Scope) LogSoftmax(x *Tensor) *Tensor { return s.own(logSoftmax(x)) }
-
-func logSoftmax(x *Tensor) *Tensor {
-	return call(func(out *lib.Ctensor) { lib.AtgLogSoftmax(out, x.c, -1, gotch.Float.CInt()) })
 }
 
 // Add is a + b, broadcasting.
