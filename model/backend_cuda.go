@@ -42,7 +42,7 @@ func (b *cudaBackend) close() {
 	}
 }
 
-// outputAlignment is what the columns of a matrix in bfloat16 should be a multiple of.
+// outputAlignment divides the number of columns for which matrix products in bfloat16 are fast.
 const outputAlignment = 8
 
 // alignOutput copies the projection with enough columns for fast matrix products in bfloat16. Weights of

@@ -290,10 +290,10 @@ func (b plainBackend) expandBeams(p *pass, from *beams, logits *tensor.Tensor, c
 	nodes := p.View(from.nodes, -1) // (B*K)
 	children := func(table *tensor.Tensor) *tensor.Tensor { return p.IndexSelect(table, 0, nodes) }
 
-	allowed := children(c.tokens)                      // (B*K, A)
-	scores := b.logProbs(p, logits, allowed)           // (B*K, A)
-	scores = p.Add(scores, children(c.bias))           //
-	scores = p.Add(scores, p.View(from.scores, -1, 1)) //
+	allowed := children(c.tokens)            // (B*K, A)
+	scores := b.logProbs(p, logits, allowed) // (B*K, A)
+	scores = p.Add(scores, children(c.bias))
+	scores = p.Add(scores, p.View(from.scores, -1, 1))
 	perRow := func(x *tensor.Tensor) *tensor.Tensor { return p.View(x, rows, width*fanOut) }
 	best, index := p.TopK(perRow(scores), min(keep, width*fanOut)) // (B, K')
 	pick := func(x *tensor.Tensor) *tensor.Tensor { return p.Gather(perRow(x), 1, index) }
@@ -309,7 +309,7 @@ func (b plainBackend) expandBeams(p *pass, from *beams, logits *tensor.Tensor, c
 func (s *Searcher) continuing(p *pass, e expansion) expansion {
 	leaf := p.GreaterEqual(e.nodes, int64(s.trie.InnerNodes))
 	scores, columns := p.TopK(p.MaskedFill(e.scores, leaf, math.Inf(-1)), min(s.beamWidth, e.scores.Shape()[1]))
-	// Where there are too few, leaves fill up, with no score, and with an inner node, as all beams have.
+	// If too few continue, the score -inf and the root fill the rest: a beam must be at an inner node.
 	e.nodes = p.MaskedFill(e.nodes, leaf, 0)
 	pick := func(x *tensor.Tensor) *tensor.Tensor { return p.Gather(x, 1, columns) }
 	return expansion{scores: scores, tokens: pick(e.tokens), nodes: pick(e.nodes), parents: pick(e.parents)}
