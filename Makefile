@@ -186,7 +186,7 @@ accuracy: build ## Reproduce a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, ST
 
 .PHONY: peer
 peer: ## Train a baseline of docs/ACCURACY.md; DATA= dataset, ARGS= flags
-	@$(peers) "$$python" retrain/peers/next_item.py "$(DATA)" $(ARGS)
+	@$(peers) "$$python" retrain/baselines/next_item.py "$(DATA)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove bin/; libtorch stays in the cache folder

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -88,47 +89,6 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 	return metrics, err
 }
 
-// weigh measures mixtures of the parts, each of which is asked once. The gains are those of
-// each mixture's answers to the questions: [mixture][question].
-func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weighed, gains [][]float32, err error) {
-	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
-	needed := needs(mixtures)
-	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
-		found, err := ranker.Retrieve(ctx, queries, needed)
-		if err != nil {
-			return err
-		}
-		answers := make([]string, len(batch))
-		for i, q := range batch {
-			answers[i] = q.answer
-		}
-		for i, weights := range mixtures {
-			tried[i].EnsembleWeights = weights
-			for _, place := range found.Positions(weights, answers) {
-				tried[i].add(place)
-				gains[i] = append(gains[i], float32(gain10(place)))
-			}
-		}
-		return nil
-	})
-	for i := range tried {
-		tried[i].mean()
-	}
-	return tried, gains, err
-}
-
-// needs has a weight for every part that has one in a mixture.
-func needs(mixtures []model.EnsembleWeights) model.EnsembleWeights {
-	var needed model.EnsembleWeights
-	for _, w := range mixtures {
-		needed = model.EnsembleWeights{
-			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
-		}
-	}
-	const parts = 4 // so that the search is left a weight, too
-	return model.EnsembleWeights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
-}
-
 func inBatches(ctx context.Context, questions []question, stage string, progress Progress, each func([]question, []model.Query) error) error {
 	progress.Start(stage, (len(questions)+evaluateBatch-1)/evaluateBatch, 0)
 	defer progress.Finish()
@@ -146,4 +106,57 @@ func inBatches(ctx context.Context, questions []question, stage string, progress
 		progress.Step(0)
 	}
 	return nil
+}
+
+// Metrics of rankings under leave-one-out with all items as candidates: hit ratio
+// and normalized discounted cumulative gain at cut-offs (paper, section 7.2).
+type Metrics struct {
+	Users  int     `json:"users"`
+	HR1    float64 `json:"hr@1"`
+	HR5    float64 `json:"hr@5"`
+	HR10   float64 `json:"hr@10"`
+	NDCG5  float64 `json:"ndcg@5"`
+	NDCG10 float64 `json:"ndcg@10"`
+}
+
+// add counts a user whose held-out item stands at a rank, from 0; a negative rank
+// says that it was not found.
+func (m *Metrics) add(rank int) {
+	m.Users++
+	if rank < 0 {
+		return
+	}
+	gain := discounted(rank)
+	if rank < 1 {
+		m.HR1++
+	}
+	if rank < 5 {
+		m.HR5++
+		m.NDCG5 += gain
+	}
+	if rank < 10 {
+		m.HR10++
+		m.NDCG10 += gain
+	}
+}
+
+// discounted is the gain of a hit at a rank.
+func discounted(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
+
+// gain10 is what a user adds to NDCG@10.
+func gain10(rank int) float64 {
+	if rank < 0 || rank >= 10 {
+		return 0
+	}
+	return discounted(rank)
+}
+
+// mean turns the sums of add into means over the users.
+func (m *Metrics) mean() {
+	if m.Users == 0 {
+		return
+	}
+	for _, sum := range []*float64{&m.HR1, &m.HR5, &m.HR10, &m.NDCG5, &m.NDCG10} {
+		*sum /= float64(m.Users)
+	}
 }

@@ -1,5 +1,11 @@
 package retrain
 
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
 // Progress shows how far a run is. Calls come from one goroutine.
 type Progress interface {
 	// Start begins a stage of a number of steps, some of which a run that was
@@ -16,3 +22,89 @@ type silent struct{}
 func (silent) Start(string, int, int) {}
 func (silent) Step(float64)           {}
 func (silent) Finish()                {}
+
+// Watch is a Progress that tells Prometheus how far a run is, and how runs have ended.
+type Watch struct {
+	shown         Progress
+	stage         string
+	done, steps   int
+	progress      *prometheus.GaugeVec
+	loss, lastEnd prometheus.Gauge
+	ended         *prometheus.CounterVec
+}
+
+// NewWatch returns a Watch that goes on to tell shown.
+func NewWatch(shown Progress) *Watch {
+	w := &Watch{
+		shown: shown,
+		progress: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "genrec_retrain_progress_ratio", Help: "How much of a training's stage is done; nothing while there is none.",
+		}, []string{"stage"}),
+		loss: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "genrec_retrain_loss_nats", Help: "Loss of the training's newest step.",
+		}),
+		lastEnd: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "genrec_retrain_last_success_timestamp_seconds", Help: "When a training ended with a version, whether the gate let it pass or not; 0: none has yet.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "genrec_retrain_runs_total", Help: "Trainings that have ended, by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.",
+		}, []string{"outcome"}),
+	}
+	for _, outcome := range []string{"promoted", "waiting", "refused", "no_data", "failed"} {
+		w.ended.WithLabelValues(outcome)
+	}
+	return w
+}
+
+// Metrics returns what Prometheus may collect.
+func (w *Watch) Metrics() []prometheus.Collector {
+	return []prometheus.Collector{w.progress, w.loss, w.lastEnd, w.ended}
+}
+
+// Start implements Progress.
+func (w *Watch) Start(stage string, steps, done int) {
+	w.stage, w.steps, w.done = stage, steps, done
+	w.tell()
+	w.shown.Start(stage, steps, done)
+}
+
+// Step implements Progress.
+func (w *Watch) Step(loss float64) {
+	w.done++
+	w.tell()
+	if loss > 0 {
+		w.loss.Set(loss)
+	}
+	w.shown.Step(loss)
+}
+
+// Finish implements Progress.
+func (w *Watch) Finish() {
+	w.progress.Reset()
+	w.shown.Finish()
+}
+
+// tell has one stage at a time: their names hold versions, and would become ever more.
+func (w *Watch) tell() {
+	w.progress.Reset()
+	w.progress.WithLabelValues(w.stage).Set(float64(w.done) / float64(max(w.steps, 1)))
+}
+
+// Ended counts a run by what Run returned.
+func (w *Watch) Ended(r Report, err error) {
+	outcome := "promoted"
+	switch {
+	case errors.Is(err, ErrNoData):
+		outcome = "no_data"
+	case err != nil:
+		outcome = "failed"
+	case !r.Gate.Promoted:
+		outcome = "refused"
+	case !r.Serves():
+		outcome = "waiting"
+	}
+	w.ended.WithLabelValues(outcome).Inc()
+	if err == nil {
+		w.lastEnd.SetToCurrentTime()
+	}
+}

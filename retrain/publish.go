@@ -11,7 +11,6 @@ import (
 
 	"genrec/model"
 	"genrec/pkg/registry"
-	"genrec/retrain/gate"
 )
 
 // published is what an attempt of the same run has published, which ended before it was
@@ -79,21 +78,4 @@ func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (
 		options = append(options, registry.Refused(report.Gate.Reason))
 	}
 	return draft.Publish(ctx, options...)
-}
-
-// Serves says whether the version is the current one.
-func (r Report) Serves() bool { return r.Gate.Promoted && len(r.Split) == 0 }
-
-// Outcome says in words what became of the version.
-func (r Report) Outcome() string {
-	switch {
-	case len(r.Split) > 0:
-		return fmt.Sprintf("%s passed the gate and waits, because the users are divided among %s: genrec models promote %s makes it serve; %s",
-			r.Version, registry.FormatShares(r.Split), r.Version, r.Gate.Reason)
-	case r.Gate.Promoted:
-		return fmt.Sprintf("%s is the current version: %s", r.Version, r.Gate.Reason)
-	case r.Gate.Rival == gate.Popularity:
-		return fmt.Sprintf("%s was refused: %s", r.Version, r.Gate.Reason)
-	}
-	return fmt.Sprintf("kept %s, %s was refused: %s", r.Gate.Rival, r.Version, r.Gate.Reason)
 }

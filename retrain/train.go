@@ -3,6 +3,8 @@ package retrain
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -266,4 +268,102 @@ func (t *training) plot(p point) error {
 // interrupted run finds it again.
 func (t *training) random(use, epoch int) *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(t.config.Seed), uint64(use)<<48|uint64(t.at.Stage)<<32|uint64(epoch)))
+}
+
+// stage is one of the paper's two ways to make examples of histories.
+type stage struct {
+	name      string
+	epochs    int // the last of which the steps may cut off
+	steps     int
+	rate      float64            // of learning, at its peak
+	histories []examples.History // one example of each an epoch
+	example   func(examples.History, *rand.Rand) examples.Example
+	losses    *[]float64
+}
+
+// plan lists the stages. A warm start is finetuned alone, and for a shorter time.
+func (t *training) plan(builder *examples.Builder) []stage {
+	builder = builder.WithIDDropout(t.config.UnknownUser, t.config.HiddenItems)
+	pretrain := stage{"pretrain", t.config.PretrainEpochs, 0, t.config.LearningRate, t.histories, builder.Pretrain, &t.at.PretrainLoss}
+	finetune := stage{"finetune", t.config.FinetuneEpochs, 0, t.config.LearningRate, t.histories, builder.Finetune, &t.at.FinetuneLoss}
+	if t.config.EveryPrefix {
+		finetune.histories, finetune.example = beginnings(t.histories), builder.PredictLast
+	}
+	if finetune.epochs > 0 {
+		perEpoch := t.perEpoch(finetune)
+		finetune.epochs = max(finetune.epochs, (t.config.LeastSteps+perEpoch-1)/perEpoch)
+	}
+	if t.at.WarmStart != nil {
+		pretrain.epochs = 0
+		finetune.epochs = int(math.Ceil(t.config.WarmStart.Share * float64(finetune.epochs)))
+		finetune.rate = t.config.WarmStart.LearningRate
+	}
+	stages := []stage{pretrain, finetune}
+	for i, s := range stages {
+		stages[i].steps = s.epochs * t.perEpoch(s)
+	}
+	t.config.Budget.share(stages)
+	return stages
+}
+
+func (t *training) perEpoch(s stage) int {
+	return examples.BatchesPerEpoch(len(s.histories), t.config.BatchSize)
+}
+
+// runStages goes through what is left of the stages, from a checkpoint's file of weights and
+// moments if there is one.
+func (t *training) runStages(ctx context.Context, resumed string) error {
+	for ; t.at.Stage < len(t.stages); t.at.Stage++ {
+		if t.stages[t.at.Stage].steps > 0 {
+			if err := t.runStage(ctx, resumed); err != nil {
+				return fmt.Errorf("%s: %w", t.stages[t.at.Stage].name, err)
+			}
+		}
+		t.at.Epoch, resumed = 0, ""
+	}
+	return nil
+}
+
+// CurvesFile holds the course of a training beside the model, one JSON object a line.
+const CurvesFile = "curves.jsonl"
+
+// point is a line of the curves: a stretch of a stage, or the validation after an
+// epoch.
+type point struct {
+	Stage           string   `json:"stage"`
+	Epoch           int      `json:"epoch"`
+	Batch           int      `json:"batch,omitempty"`
+	Seconds         float64  `json:"seconds"`        // of training until then
+	Loss            float64  `json:"loss,omitempty"` // mean of the stretch, nats per token
+	LearningRate    float64  `json:"learning_rate,omitempty"`
+	TokensPerSecond float64  `json:"tokens_per_s,omitempty"`
+	Validation      *Metrics `json:"validation,omitempty"`
+}
+
+// stretch is how many steps a point stands for.
+const stretch = 20
+
+// meter sums up steps until they make a point.
+type meter struct {
+	steps, tokens int
+	loss          float64
+	since         time.Time
+}
+
+func (m *meter) add(loss float64, tokens int) (p point, full bool) {
+	if m.since.IsZero() {
+		m.since = time.Now()
+	}
+	m.steps++
+	m.tokens += tokens
+	m.loss += loss
+	if m.steps < stretch {
+		return p, false
+	}
+	p = point{
+		Loss:            m.loss / float64(m.steps),
+		TokensPerSecond: float64(m.tokens) / time.Since(m.since).Seconds(),
+	}
+	*m = meter{since: time.Now()}
+	return p, true
 }

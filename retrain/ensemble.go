@@ -106,3 +106,44 @@ func mostGains(gains [][]float32, drawn []float32) (best int) {
 func apart(a, b model.EnsembleWeights) float64 {
 	return math.Hypot(math.Hypot(a.Dense-b.Dense, a.Sequential-b.Sequential), a.Association-b.Association)
 }
+
+// weigh measures mixtures of the parts, each of which is asked once. The gains are those of
+// each mixture's answers to the questions: [mixture][question].
+func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weighed, gains [][]float32, err error) {
+	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
+	needed := needs(mixtures)
+	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
+		found, err := ranker.Retrieve(ctx, queries, needed)
+		if err != nil {
+			return err
+		}
+		answers := make([]string, len(batch))
+		for i, q := range batch {
+			answers[i] = q.answer
+		}
+		for i, weights := range mixtures {
+			tried[i].EnsembleWeights = weights
+			for _, place := range found.Positions(weights, answers) {
+				tried[i].add(place)
+				gains[i] = append(gains[i], float32(gain10(place)))
+			}
+		}
+		return nil
+	})
+	for i := range tried {
+		tried[i].mean()
+	}
+	return tried, gains, err
+}
+
+// needs has a weight for every part that has one in a mixture.
+func needs(mixtures []model.EnsembleWeights) model.EnsembleWeights {
+	var needed model.EnsembleWeights
+	for _, w := range mixtures {
+		needed = model.EnsembleWeights{
+			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
+		}
+	}
+	const parts = 4 // so that the search is left a weight, too
+	return model.EnsembleWeights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
+}
