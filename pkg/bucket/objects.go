@@ -117,14 +117,14 @@ func (b *Bucket) Download(ctx context.Context, name, path string) (err error) {
 	return file.Sync()
 }
 
-// Object is one in the list.
+// Object describes a stored object.
 type Object struct {
-	Name    string // below the prefix
-	Bytes   int64
-	Changed time.Time
+	Name    string    // below the prefix
+	Bytes   int64     // size
+	Changed time.Time // last modification
 }
 
-// List lists the objects whose names begin with one, in the order of their names.
+// List returns the objects whose names begin with a prefix, sorted by name.
 func (b *Bucket) List(ctx context.Context, beginning string) (objects []Object, err error) {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
