@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Authority is a CA for servers on this machine and their clients.
+// Authority is a certificate authority for servers on this machine and their clients.
 type Authority struct {
 	folder string
 	cert   *x509.Certificate
 	key    *ecdsa.PrivateKey
 }
 
-// NewAuthority makes a CA that keeps its files in a folder.
+// NewAuthority creates a CA with its files in a folder.
 func NewAuthority(folder string) (*Authority, error) {
 	a := &Authority{folder: folder}
 	cert, key, err := a.issue("ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
@@ -33,7 +33,7 @@ func NewAuthority(folder string) (*Authority, error) {
 	return a, nil
 }
 
-// Issue makes a certificate for a name and for 127.0.0.1, good for servers and
+// Issue creates a certificate with a common name, valid for servers at localhost and 127.0.0.1 and for
 // clients.
 func (a *Authority) Issue(name string) (TLS, error) {
 	_, _, err := a.issue(name, &x509.Certificate{
@@ -48,11 +48,11 @@ func (a *Authority) file(name, kind string) string {
 	return filepath.Join(a.folder, name+"-"+kind+".pem")
 }
 
-// issue signs a certificate, the first by its own key.
+// issue signs a certificate; the first one, of the CA, is self-signed.
 func (a *Authority) issue(name string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a key for %q: %w", name, err)
+		return nil, nil, fmt.Errorf("generate the key of %q: %w", name, err)
 	}
 	template.Subject = pkix.Name{CommonName: name}
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
@@ -63,7 +63,7 @@ func (a *Authority) issue(name string, template *x509.Certificate) (*x509.Certif
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign a certificate for %q: %w", name, err)
+		return nil, nil, fmt.Errorf("sign the certificate of %q: %w", name, err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *Authority) issue(name string, template *x509.Certificate) (*x509.Certif
 	}
 	for kind, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: der}, "key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
 		if err := os.WriteFile(a.file(name, kind), pem.EncodeToMemory(block), 0o600); err != nil {
-			return nil, nil, fmt.Errorf("keep the %s of %q: %w", kind, name, err)
+			return nil, nil, fmt.Errorf("write the %s of %q: %w", kind, name, err)
 		}
 	}
 	cert, err := x509.ParseCertificate(der)

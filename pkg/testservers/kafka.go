@@ -14,39 +14,39 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// KafkaConfig configures a Kafka.
+// KafkaConfig configures a Kafka broker.
 type KafkaConfig struct {
 	Jars   string  // folder that deploy/kafka/setup.sh prints
-	Folder string  // where it keeps its data
-	Secure *Secure // nil: only the address without TLS
-	// Advertised is where clients without TLS are told to connect, such as a proxy's
-	// HOST:PORT; empty: to the Kafka itself.
+	Folder string  // data and configuration
+	Secure *Secure // nil: only the plaintext listener
+	// Advertised is the plaintext listener's advertised address, such as that of a proxy, HOST:PORT.
+	// Empty means the address of the broker.
 	Advertised string
-	// Optimized lets the JVM compile and collect as in production. Without it, Kafka starts
-	// sooner and takes about twice the processor time for a request.
+	// Optimized selects the JIT compiler and garbage collector of production. Without it, Kafka
+	// starts sooner and needs about twice the CPU time per request.
 	Optimized bool
 }
 
-// Secure adds addresses with TLS to a Kafka, and lets its users do only what they are
-// allowed to do. The address without TLS keeps all rights.
+// Secure adds TLS listeners, whose users have only the permissions granted by ACLs. Clients of the
+// plaintext listener are superusers.
 type Secure struct {
-	TLS   TLS
+	TLS   TLS               // certificate of the broker and CA of client certificates
 	Users map[string]string // passwords by name, for PLAIN and SCRAM
 }
 
-// Kafka is a broker that is its own controller, and keeps its data over restarts.
+// Kafka is a single broker in KRaft combined mode. It keeps its data when it is restarted.
 type Kafka struct {
 	cfg                                 KafkaConfig
 	plain, controller, login, encrypted string // addresses
-	process                             *process
+	server                              *server
 }
 
-// StartKafka starts a Kafka. It runs until Close.
+// StartKafka starts a Kafka broker. The caller must Close it.
 func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 	k := &Kafka{cfg: cfg}
 	for _, a := range []*string{&k.plain, &k.controller, &k.login, &k.encrypted} {
 		var err error
-		if *a, err = address(); err != nil {
+		if *a, err = FreeAddress(); err != nil {
 			return nil, err
 		}
 	}
@@ -62,13 +62,13 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 	return k, nil
 }
 
-// Address returns HOST:PORT without TLS.
+// Address returns the plaintext listener, HOST:PORT.
 func (k *Kafka) Address() string { return k.plain }
 
-// LoginAddress returns HOST:PORT with TLS, for users with a password.
+// LoginAddress returns the SASL_SSL listener, for users with a password, HOST:PORT.
 func (k *Kafka) LoginAddress() string { return k.login }
 
-// CertificateAddress returns HOST:PORT with TLS, for clients with a certificate.
+// CertificateAddress returns the SSL listener, for clients with a certificate, HOST:PORT.
 func (k *Kafka) CertificateAddress() string { return k.encrypted }
 
 func (k *Kafka) configFile() string { return filepath.Join(k.cfg.Folder, "server.properties") }
@@ -112,11 +112,11 @@ func (k *Kafka) properties() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// coresForJIT is from when on the optimizing JIT compiler does not slow down what it compiles: for
-// minutes it takes up to a core.
+// coresForJIT is the number of cores from which on the optimizing JIT compiler is enabled: it uses up
+// to one core for minutes, which would slow down a broker on a smaller machine.
 const coresForJIT = 8
 
-// java returns a command that runs a class of Kafka.
+// java returns a command that runs a Kafka class.
 func (k *Kafka) java(class string, args ...string) []string {
 	const quickJIT = "-XX:TieredStopAtLevel=1"
 	command := []string{"java", "-Xmx320m", "-XX:+UseSerialGC", quickJIT} // starts quickly
@@ -130,12 +130,12 @@ func (k *Kafka) java(class string, args ...string) []string {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.cfg.Jars, "*"), class), args...)
 }
 
-// format prepares the folder, with the keystore and the users.
+// format formats the data folder and creates the keystore and the SCRAM users.
 func (k *Kafka) format(ctx context.Context) error {
 	args := []string{"format", "--cluster-id", "Z2VucmVjLXRlc3RzLTAwMA", "--config", k.configFile()}
 	if s := k.cfg.Secure; s != nil {
 		if err := k.writeKeystore(s.TLS); err != nil {
-			return fmt.Errorf("prepare Kafka's certificate: %w", err)
+			return fmt.Errorf("write the keystore of Kafka: %w", err)
 		}
 		for name, password := range s.Users {
 			for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
@@ -143,12 +143,12 @@ func (k *Kafka) format(ctx context.Context) error {
 			}
 		}
 	}
-	if err := need("java"); err != nil {
+	if err := requireProgram("java"); err != nil {
 		return err
 	}
 	command := k.java("kafka.tools.StorageTool", args...)
 	if output, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("prepare Kafka's folder with the jars in %s: %w\n%s", k.cfg.Jars, err, output)
+		return fmt.Errorf("format the data folder of Kafka with the jars in %s: %w\n%s", k.cfg.Jars, err, output)
 	}
 	return nil
 }
@@ -165,17 +165,17 @@ func (k *Kafka) writeKeystore(t TLS) error {
 	return os.WriteFile(filepath.Join(k.cfg.Folder, "keystore.pem"), append(key, cert...), 0o600)
 }
 
-// Start starts it again after Kill, at the same addresses and with what it held.
+// Start restarts the server after Kill, with the same addresses and data.
 func (k *Kafka) Start(ctx context.Context) (err error) {
 	log := filepath.Join(k.cfg.Folder, "kafka.log")
-	if k.process, err = startProcess(log, k.java("kafka.Kafka", k.configFile())...); err != nil {
+	if k.server, err = startServer(log, k.java("kafka.Kafka", k.configFile())...); err != nil {
 		return err
 	}
-	return k.process.await(ctx, "Kafka", k.answers)
+	return k.server.awaitReady(ctx, "Kafka", k.ready)
 }
 
-// answers tells whether the broker is registered, which is later than it listens.
-func (k *Kafka) answers(ctx context.Context) error {
+// ready fails until the broker is registered with the controller, which happens after it listens.
+func (k *Kafka) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	conn, err := kafka.DialContext(ctx, "tcp", k.plain)
@@ -190,7 +190,7 @@ func (k *Kafka) answers(ctx context.Context) error {
 	return err
 }
 
-// Wipe takes everything from it, after Kill and before Start, as a disk that was replaced does.
+// Wipe deletes all data, as replacing the disk would. Call it between Kill and Start.
 func (k *Kafka) Wipe(ctx context.Context) error {
 	if err := os.RemoveAll(filepath.Join(k.cfg.Folder, "data")); err != nil {
 		return fmt.Errorf("wipe Kafka: %w", err)
@@ -198,11 +198,11 @@ func (k *Kafka) Wipe(ctx context.Context) error {
 	return k.format(ctx)
 }
 
-// Process returns its process id.
-func (k *Kafka) Process() int { return k.process.cmd.Process.Pid }
+// Process returns the process ID.
+func (k *Kafka) Process() int { return k.server.ID() }
 
-// Kill ends it as a crash does.
-func (k *Kafka) Kill() { k.process.kill() }
+// Kill sends SIGKILL, as a crash would.
+func (k *Kafka) Kill() { k.server.Kill() }
 
-// Close ends it.
-func (k *Kafka) Close() { k.process.kill() }
+// Close ends the server.
+func (k *Kafka) Close() { k.server.Kill() }

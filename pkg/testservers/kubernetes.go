@@ -16,38 +16,38 @@ import (
 	"strings"
 )
 
-// KubernetesConfig configures a control plane of Kubernetes.
+// KubernetesConfig configures a Kubernetes control plane.
 type KubernetesConfig struct {
 	Programs string // folder that deploy/kubernetes/setup.sh prints
-	Folder   string // where it keeps its data and certificates
-	Logs     string // folder for what its servers log
+	Folder   string // data and certificates
+	Logs     string // folder for the log of each program
 }
 
-// Kubernetes is a control plane: etcd, API server, controllers and scheduler, and kwok in place
-// of the nodes, which says of each pod that it runs, and of a job's that it has ended well. In
-// every namespace, pods have to keep to the restricted Pod Security Standard.
+// Kubernetes is a control plane: etcd, API server, controller manager and scheduler. kwok simulates
+// the nodes: it reports pods as running, and pods of jobs as succeeded, without running containers.
+// Every namespace enforces the restricted Pod Security Standard.
 type Kubernetes struct {
 	cfg       KubernetesConfig
 	etcd, api string // addresses
 	tls       TLS
-	servers   []*process
+	servers   []*server
 }
 
-// Users of the API; Kubernetes knows the rights of the last two.
+// Users of the API. Kubernetes has built-in roles for the last two.
 const (
 	admin     = "admin"
 	manager   = "system:kube-controller-manager"
 	scheduler = "system:kube-scheduler"
 )
 
-// StartKubernetes starts a control plane. It runs until Close.
+// StartKubernetes starts a control plane. The caller must Close it.
 func StartKubernetes(ctx context.Context, cfg KubernetesConfig) (*Kubernetes, error) {
 	k := &Kubernetes{cfg: cfg}
 	var err error
-	if k.etcd, err = address(); err != nil {
+	if k.etcd, err = FreeAddress(); err != nil {
 		return nil, err
 	}
-	if k.api, err = address(); err != nil {
+	if k.api, err = FreeAddress(); err != nil {
 		return nil, err
 	}
 	if err := k.configure(); err != nil {
@@ -62,7 +62,7 @@ func StartKubernetes(ctx context.Context, cfg KubernetesConfig) (*Kubernetes, er
 
 func (k *Kubernetes) file(name string) string { return filepath.Join(k.cfg.Folder, name) }
 
-// configure writes certificates, tokens and the settings that no flags have.
+// configure writes certificates, tokens, kubeconfigs and the admission configuration.
 func (k *Kubernetes) configure() error {
 	authority, err := NewAuthority(k.cfg.Folder)
 	if err != nil {
@@ -75,11 +75,11 @@ func (k *Kubernetes) configure() error {
 	for user, group := range map[string]string{admin: "system:masters", manager: "", scheduler: ""} {
 		token := rand.Text()
 		fmt.Fprintf(&tokens, "%s,%s,%s,%s\n", token, user, user, group)
-		access, err := k.access(user, token)
+		config, err := k.encodeKubeconfig(user, token)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(k.kubeconfig(user), access, 0o600); err != nil {
+		if err := os.WriteFile(k.kubeconfig(user), config, 0o600); err != nil {
 			return err
 		}
 	}
@@ -99,15 +99,15 @@ plugins:
       defaults: {enforce: restricted, enforce-version: latest, warn: restricted, warn-version: latest}
 `
 
-// Kubeconfig returns the file by which clients get all rights.
+// Kubeconfig returns the file of the cluster administrator.
 func (k *Kubernetes) Kubeconfig() string { return k.kubeconfig(admin) }
 
 func (k *Kubernetes) kubeconfig(user string) string {
 	return k.file(strings.TrimPrefix(user, "system:") + ".kubeconfig")
 }
 
-// access is the text of a kubeconfig.
-func (k *Kubernetes) access(user, token string) ([]byte, error) {
+// encodeKubeconfig returns the content of a user's kubeconfig.
+func (k *Kubernetes) encodeKubeconfig(user, token string) ([]byte, error) {
 	type object map[string]any
 	return json.Marshal(object{
 		"apiVersion": "v1", "kind": "Config", "current-context": "test",
@@ -136,7 +136,7 @@ func (k *Kubernetes) start(ctx context.Context) error {
 		"--service-cluster-ip-range", "10.96.0.0/16", "--endpoint-reconciler-type", "none"); err != nil {
 		return err
 	}
-	if err := k.servers[len(k.servers)-1].await(ctx, "the API server of Kubernetes", k.answers); err != nil {
+	if err := k.servers[len(k.servers)-1].awaitReady(ctx, "the API server of Kubernetes", k.ready); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -148,16 +148,16 @@ func (k *Kubernetes) start(ctx context.Context) error {
 	)
 }
 
-// run starts one of its servers.
+// run starts a program of the control plane.
 func (k *Kubernetes) run(name string, flags ...string) error {
-	server, err := startProcess(filepath.Join(k.cfg.Logs, name+".log"), append([]string{filepath.Join(k.cfg.Programs, name)}, flags...)...)
+	server, err := startServer(filepath.Join(k.cfg.Logs, name+".log"), append([]string{filepath.Join(k.cfg.Programs, name)}, flags...)...)
 	if err == nil {
 		k.servers = append(k.servers, server)
 	}
 	return err
 }
 
-func (k *Kubernetes) answers(ctx context.Context) error {
+func (k *Kubernetes) ready(ctx context.Context) error {
 	ca, err := os.ReadFile(k.tls.CA)
 	if err != nil {
 		return err
@@ -181,21 +181,19 @@ func (k *Kubernetes) answers(ctx context.Context) error {
 	return nil
 }
 
-// Ended is an error that names the servers that have ended by themselves.
-func (k *Kubernetes) Ended() (err error) {
+// Failed returns an error with the programs that have ended and the end of their logs.
+func (k *Kubernetes) Failed() (err error) {
 	for _, server := range k.servers {
-		select {
-		case <-server.ended:
-			err = errors.Join(err, fmt.Errorf("%s has ended:\n%s", server.cmd.Path, server.lastOutput()))
-		default:
+		if ended := server.Failed(); ended != nil {
+			err = errors.Join(err, fmt.Errorf("%w\n%s", ended, server.lastOutput()))
 		}
 	}
 	return err
 }
 
-// Close ends it.
+// Close ends the control plane.
 func (k *Kubernetes) Close() {
 	for _, server := range slices.Backward(k.servers) {
-		server.kill()
+		server.Kill()
 	}
 }

@@ -11,37 +11,40 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisConfig configures a Redis.
+// RedisConfig configures a Redis server.
 type RedisConfig struct {
-	Folder string    // where it keeps its data
-	TLS    *TLS      // nil: not encrypted
-	Users  []ACLUser // with any, the default user is off
-	Lines  []string  // further ones of its configuration, such as maxmemory 1mb
+	Folder string    // data and configuration
+	TLS    *TLS      // nil: no TLS
+	Users  []ACLUser // if there are any, the default user is disabled
+	Lines  []string  // more lines of redis.conf, such as "maxmemory 1mb"
 
-	bus string // port where the other nodes of a Redis Cluster reach it; empty: no cluster
+	bus string // cluster bus port; empty: not a node of a Redis Cluster
 }
 
-// ACLUser is a user of Redis.
+// ACLUser is a Redis user.
 type ACLUser struct {
-	Name, Password string
-	Rules          string // as for ACL SETUSER
+	Name     string // user name
+	Password string // in plain text
+	Rules    string // in the syntax of ACL SETUSER
 }
 
-// TLS is how a server shows who it is, and the CA of the clients that it accepts.
+// TLS has the PEM files of a server or client.
 type TLS struct {
-	CA, Cert, Key string // PEM files
+	CA   string // CA that signed the certificates of both sides
+	Cert string // certificate
+	Key  string // private key of Cert
 }
 
-// Redis is a redis-server that keeps its data over restarts.
+// Redis is a redis-server. It keeps its data, in an append-only file, when it is restarted.
 type Redis struct {
 	cfg     RedisConfig
 	address string
-	process *process
+	server  *server
 }
 
-// StartRedis starts a Redis. It runs until Close.
+// StartRedis starts a Redis server. The caller must Close it.
 func StartRedis(ctx context.Context, cfg RedisConfig) (*Redis, error) {
-	free, err := address()
+	free, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -84,18 +87,18 @@ func (r *Redis) writeConfig() error {
 	return os.WriteFile(r.configFile(), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// Start starts it again after Kill, at the same address and with what it held.
+// Start restarts the server after Kill, with the same address and data.
 func (r *Redis) Start(ctx context.Context) (err error) {
-	r.process, err = startProcess(filepath.Join(r.cfg.Folder, "redis.log"), "redis-server", r.configFile())
+	r.server, err = startServer(filepath.Join(r.cfg.Folder, "redis.log"), "redis-server", r.configFile())
 	if err != nil {
 		return err
 	}
-	return r.process.await(ctx, "redis-server", r.answers)
+	return r.server.awaitReady(ctx, "redis-server", r.ready)
 }
 
-// answers tells whether Redis has loaded its data; one that wants to know who asks has
-// no other way to tell than to listen.
-func (r *Redis) answers(ctx context.Context) error {
+// ready fails until Redis has loaded its data. With TLS or users, only the connection is checked,
+// because there are no credentials to send a command with.
+func (r *Redis) ready(ctx context.Context) error {
 	if r.cfg.TLS != nil || len(r.cfg.Users) > 0 {
 		return reach(ctx, r.address)
 	}
@@ -113,11 +116,11 @@ func reach(ctx context.Context, address string) error {
 	return conn.Close()
 }
 
-// Process returns its process id.
-func (r *Redis) Process() int { return r.process.cmd.Process.Pid }
+// Process returns the process ID.
+func (r *Redis) Process() int { return r.server.ID() }
 
-// Kill ends it as a crash does.
-func (r *Redis) Kill() { r.process.kill() }
+// Kill sends SIGKILL, as a crash would.
+func (r *Redis) Kill() { r.server.Kill() }
 
-// Close ends it.
-func (r *Redis) Close() { r.process.kill() }
+// Close ends the server.
+func (r *Redis) Close() { r.server.Kill() }

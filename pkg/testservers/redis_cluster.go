@@ -17,15 +17,15 @@ const clusterSlots = 16384
 
 // RedisClusterConfig configures a Redis Cluster.
 type RedisClusterConfig struct {
-	Folder  string // where the masters keep their data, each in a folder of its own
-	Masters int    // without replicas
+	Folder  string // data, one subfolder per master
+	Masters int    // number of masters; there are no replicas
 }
 
-// RedisCluster is a Redis Cluster of masters that share the hash slots evenly.
+// RedisCluster is a Redis Cluster whose masters have equal shares of the hash slots.
 type RedisCluster struct{ masters []*Redis }
 
-// StartRedisCluster starts a Redis Cluster and waits until all masters serve. It runs until
-// Close.
+// StartRedisCluster starts a Redis Cluster and waits until all masters serve. The caller must Close
+// it.
 func StartRedisCluster(ctx context.Context, cfg RedisClusterConfig) (c *RedisCluster, err error) {
 	c = &RedisCluster{}
 	defer func() {
@@ -40,7 +40,7 @@ func StartRedisCluster(ctx context.Context, cfg RedisClusterConfig) (c *RedisClu
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return c, err
 		}
-		free, err := address()
+		free, err := FreeAddress()
 		if err != nil {
 			return c, err
 		}
@@ -65,7 +65,7 @@ func StartRedisCluster(ctx context.Context, cfg RedisClusterConfig) (c *RedisClu
 		}
 	}
 	for _, master := range c.masters {
-		if err := master.process.await(ctx, "the Redis Cluster", func(ctx context.Context) error { return master.joined(ctx, cfg.Masters) }); err != nil {
+		if err := master.server.awaitReady(ctx, "the Redis Cluster", func(ctx context.Context) error { return master.joined(ctx, cfg.Masters) }); err != nil {
 			return c, err
 		}
 	}
@@ -84,7 +84,7 @@ func (r *Redis) do(ctx context.Context, commands ...[]any) error {
 	return nil
 }
 
-// joined tells whether a master serves and knows all others.
+// joined fails until a master serves and knows all others.
 func (r *Redis) joined(ctx context.Context, masters int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -108,7 +108,7 @@ func (c *RedisCluster) Addresses() (all []string) {
 	return all
 }
 
-// Processes returns the process id of each master.
+// Processes returns the process ID of each master.
 func (c *RedisCluster) Processes() (all []int) {
 	for _, master := range c.masters {
 		all = append(all, master.Process())
@@ -116,7 +116,7 @@ func (c *RedisCluster) Processes() (all []int) {
 	return all
 }
 
-// Close ends it.
+// Close ends all masters.
 func (c *RedisCluster) Close() {
 	for _, master := range c.masters {
 		master.Close()

@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,7 +21,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"genrec/pkg/recs"
+	"genrec/pkg/stream"
 	"genrec/pkg/testservers"
+	"genrec/pkg/userstate"
+	"genrec/sessions"
 	"genrec/test/harness"
 )
 
@@ -34,32 +41,27 @@ func main() {
 	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
 	flag.StringVar(&s.clients, "clients", "", "`FOLDER` that deploy/clients/setup.sh prints")
-	flag.StringVar(&s.log, "log", "bin/api.log", "`FILE` for what genrec logs")
-	flag.IntVar(&s.seed, "seed", 1, "of the requests")
-	flag.IntVar(&s.examples, "examples", 100, "random requests for each operation, beside those for each keyword of its schema")
+	flag.StringVar(&s.log, "log", "bin/api.log", "`FILE` for the log of genrec")
+	flag.IntVar(&s.seed, "seed", 1, "seed of the requests")
+	flag.IntVar(&s.examples, "examples", 100, "random requests per operation, in addition to those for each keyword of its schema")
 	harness.Main("test-api", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) (err error) {
 	if s.jars == "" || s.clients == "" {
-		return errors.New("-kafka-jars and -clients are needed: make test-api gives them")
+		return errors.New("-kafka-jars and -clients are required; make test-api sets them")
 	}
 	folder, err := os.MkdirTemp("", "genrec-api-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	kafka, err := testservers.StartKafka(ctx, testservers.KafkaConfig{Jars: s.jars, Folder: folder})
+	servers, err := harness.StartServers(ctx, folder, testservers.KafkaConfig{Jars: s.jars})
+	defer servers.Close()
 	if err != nil {
 		return err
 	}
-	defer kafka.Close()
-	redis, err := testservers.StartRedis(ctx, testservers.RedisConfig{Folder: folder})
-	if err != nil {
-		return err
-	}
-	defer redis.Close()
-	if err := fill(ctx, kafka.Address(), redis.Address()); err != nil {
+	if err := fill(ctx, servers.Kafka.Address(), servers.Redis.Address()); err != nil {
 		return err
 	}
 	log, err := os.Create(s.log)
@@ -67,17 +69,17 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	address, err := freeAddress(ctx)
+	address, err := testservers.FreeAddress()
 	if err != nil {
 		return err
 	}
-	server, err := harness.StartPrinting(log, log, s.genrec, "serve", "--kafka", kafka.Address(), "--redis", redis.Address(), "--listen", address)
+	server, err := harness.Start(log, log, s.genrec, append([]string{"serve", "--listen", address}, servers.Flags()...)...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Stop() }()
 	file := filepath.Join(folder, "report.json")
-	tried := tryAll(ctx, s, "http://"+address, file)
+	tried := runSchemathesis(ctx, s, "http://"+address, file)
 	if ended := server.Failed(); ended != nil {
 		return fmt.Errorf("see %s: %w", s.log, ended)
 	}
@@ -92,8 +94,8 @@ func run(ctx context.Context, s settings) (err error) {
 //go:embed schemathesis.toml
 var config []byte
 
-// tryAll lets schemathesis try every operation.
-func tryAll(ctx context.Context, s settings, url, report string) error {
+// runSchemathesis generates requests for every operation and writes a report.
+func runSchemathesis(ctx context.Context, s settings, url, report string) error {
 	configFile := filepath.Join(filepath.Dir(report), "schemathesis.toml")
 	if err := os.WriteFile(configFile, config, 0o600); err != nil {
 		return err
@@ -103,12 +105,81 @@ func tryAll(ctx context.Context, s settings, url, report string) error {
 		"--seed", strconv.Itoa(s.seed), "--max-examples", strconv.Itoa(s.examples), "--generation-database", "none",
 		"--report-json-path", report)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+s.clients)
-	cmd.Dir = filepath.Dir(report) // where it leaves nothing behind
+	cmd.Dir = filepath.Dir(report) // for its temporary files
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("schemathesis: %w", err)
+	}
+	return nil
+}
+
+// fill creates the topics, and popular items with categories so that every user gets recommendations.
+func fill(ctx context.Context, kafka, redisAddress string) error {
+	if err := stream.EnsureTopics(ctx, stream.Cluster{Brokers: []string{kafka}}, stream.DefaultTopics(), 1); err != nil {
+		return err
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: redisAddress})
+	defer rdb.Close()
+	store, err := sessions.Open(ctx, rdb, sessions.Options{})
+	if err != nil {
+		return err
+	}
+	popular := recs.List{GeneratedAt: time.Now(), Source: recs.SourcePopular}
+	keys := userstate.Keys{Prefix: recs.DefaultPrefix}
+	pipe := rdb.Pipeline()
+	for i := range 200 {
+		item := fmt.Sprintf("item-%03d", i)
+		popular.Items = append(popular.Items, recs.ScoredItem{Item: item, Score: 1 / float64(i+1)})
+		pipe.HSet(ctx, keys.Categories(), item, fmt.Sprint("category-", i%7))
+	}
+	_, err = pipe.Exec(ctx)
+	return errors.Join(err, store.PutPopular(ctx, popular))
+}
+
+// report has the needed part of the report of schemathesis.
+type report struct {
+	Operations struct {
+		Total, Tested int
+	}
+	Cases struct {
+		Generated, Errored int
+		Failed             int `json:"with_failures"`
+	} `json:"test_cases"`
+	// Rates counts valid requests by operation and phase.
+	Rates map[string]map[string]struct {
+		Accepted int
+	} `json:"valid_rates"`
+}
+
+func readReport(path string) (r report, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("decode the schemathesis report: %w", err)
+	}
+	return r, nil
+}
+
+// check fails after failed cases, and if an operation was not tested or never accepted.
+func (r report) check() error {
+	if r.Cases.Failed+r.Cases.Errored > 0 {
+		return fmt.Errorf("%d cases failed, see above", r.Cases.Failed+r.Cases.Errored)
+	}
+	if r.Operations.Total == 0 || r.Operations.Tested != r.Operations.Total {
+		return fmt.Errorf("%d of %d operations were tried", r.Operations.Tested, r.Operations.Total)
+	}
+	for _, operation := range []string{"GET /v1/users/{id}/recommendations", "POST /v1/recommendations", "POST /v1/events"} {
+		accepted := 0
+		for _, phase := range r.Rates[operation] {
+			accepted += phase.Accepted
+		}
+		if accepted == 0 {
+			return fmt.Errorf("no request of %s was accepted", operation)
+		}
 	}
 	return nil
 }

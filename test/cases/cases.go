@@ -2,30 +2,30 @@ package main
 
 import "time"
 
-// trial is what to do with a file. Each has a Redis and a folder of its own.
+// trial has the steps for a file. Each trial has its own Redis and temporary folder.
 type trial struct {
-	given map[string]string // files that are there before, by name in $TMP
+	given map[string]string // contents of files to create in $TMP, by name
 	steps []step
 }
 
-// step is a command, and what must come of it. The commands are
+// step is a command with its expected result. The commands are
 //
-//	genrec ARGUMENT...         runs to its end
+//	genrec ARGUMENT...         wait for genrec to exit
 //	python3 ARGUMENT...        likewise
-//	start genrec ARGUMENT...   runs until the trial ends; the step ends when $READY answers
-//	get PATH [TOKEN]           asks genrec serve at $ADDRESS; the output is the status and the body
-//	produce                    sends an event of user after-N to each partition N of the topic
+//	start genrec ARGUMENT...   run until the trial ends; the step ends when $ADDRESS/readyz returns 200
+//	get PATH [TOKEN]           GET from $ADDRESS; the output is the status and the body
+//	produce                    append an event of user after-N to each partition N of the topic
 //
-// $FILE is the case, $TMP the folder, $REDIS, $KAFKA and $ADDRESS are HOST:PORT.
+// $FILE is the input, $TMP the folder of the trial; $REDIS, $KAFKA and $ADDRESS are HOST:PORT.
 type step struct {
 	run   string
-	exit  int
-	says  []string      // regular expressions that the output matches
-	never []string      // and those that it does not
-	until time.Duration // how long to repeat it until all is so
+	exit  int           // exit code
+	says  []string      // regular expressions that the output must match
+	never []string      // regular expressions that the output must not match
+	until time.Duration // how long to retry until the result is as expected
 }
 
-// load imports a file. Kafka has no part in it, so that no dead letters are left to other cases.
+// load imports a file without Kafka, so that no dead letters are left for other cases.
 const load = "genrec import --redis $REDIS --no-refresh --rejects $TMP/rejects "
 
 var cases = map[string]trial{
@@ -114,7 +114,7 @@ frank,i1,2026-01-01T00:00:00Z
 		{run: "start genrec ingest --kafka $KAFKA --redis $REDIS --partitions 4 --metrics $ADDRESS"},
 		{run: "python3 $FILE $KAFKA"},
 		{run: "produce"},
-		{ // What stands before these events is ingested when they are.
+		{ // All earlier records of a partition have been ingested when this event has.
 			run: "genrec export --redis $REDIS -", until: 30 * time.Second,
 			says:  []string{`"after-0"`, `"after-1"`, `"after-2"`, `"after-3"`, `"tx_commit"`, `users=5 events=5\b`},
 			never: []string{`tx_abort`, `tx_open`},

@@ -1,10 +1,9 @@
 // Command cases runs genrec on each file of a folder of inputs that once failed, with a real Kafka and
-// Redis, and compares the outcome with the table in cases.go.
+// Redis, and compares the results with the table in cases.go.
 //
 //	cases tried=… right=…
 //
-// It fails unless all are right. A file that is missing in the table is tried and counts as wrong, as
-// does one that is missing in the folder.
+// It fails unless all are right. A case that is missing in the table or in the folder counts as wrong.
 package main
 
 import (
@@ -36,7 +35,7 @@ func main() {
 
 func run(ctx context.Context, s settings) (err error) {
 	if s.jars == "" || s.clients == "" {
-		return errors.New("-kafka-jars and -clients are needed: make try-cases gives them")
+		return errors.New("-kafka-jars and -clients are required; make try-cases sets them")
 	}
 	for _, path := range []*string{&s.genrec, &s.folder} {
 		if *path, err = filepath.Abs(*path); err != nil {
@@ -47,14 +46,14 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, s)
+	env, err := newEnvironment(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
+	defer func() { err = errors.Join(err, env.close()) }()
 	right := 0
 	for _, name := range names {
-		ok, err := w.try(ctx, name)
+		ok, err := env.try(ctx, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -64,12 +63,12 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	fmt.Printf("cases tried=%d right=%d\n", len(names), right)
 	if right < len(names) {
-		return fmt.Errorf("%d of %d cases are not right, see above", len(names)-right, len(names))
+		return fmt.Errorf("%d of %d cases failed, see above", len(names)-right, len(names))
 	}
 	return nil
 }
 
-// readme of the folder tells people what is in it.
+// readme describes the folder; it is not a case.
 const readme = "README.md"
 
 // namesOf lists the cases of the folder and those of the table.

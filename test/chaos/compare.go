@@ -12,22 +12,22 @@ import (
 	"genrec/sessions"
 )
 
-// faultsFound counts what is in the end not as it has to be.
-type faultsFound struct{ lost, duplicated, misordered, stale, unexplained int }
+// differences counts deviations from the expected state.
+type differences struct{ lost, duplicated, misordered, stale, unexplained int }
 
-// compare holds what is in Redis and in the dead letters against the events.
-func (w *world) compare(ctx context.Context, l *load) (found faultsFound, err error) {
+// compare compares Redis and the dead letters with the events.
+func (env *environment) compare(ctx context.Context, l *load) (found differences, err error) {
 	expected := sequences(l.sent)
 	var users []string
 	for user := range expected {
 		users = append(users, user)
 	}
 	slices.Sort(users)
-	actual, err := w.store.Sequences(ctx, users)
+	actual, err := env.store.Sequences(ctx, users)
 	if err != nil {
 		return found, err
 	}
-	recommended, err := w.store.Lists(ctx, users)
+	recommended, err := env.store.Lists(ctx, users)
 	if err != nil {
 		return found, err
 	}
@@ -37,10 +37,10 @@ func (w *world) compare(ctx context.Context, l *load) (found faultsFound, err er
 			found.stale++
 		}
 	}
-	return found, w.compareLetters(ctx, l, &found)
+	return found, env.compareDeadLetters(ctx, l, &found)
 }
 
-// sequences is the oracle: the events of each user, sorted, the newest few.
+// sequences is the oracle: the newest events of each user, sorted by time.
 func sequences(events []event.Event) map[string][]event.Event {
 	of := make(map[string][]event.Event)
 	for _, e := range events {
@@ -53,7 +53,7 @@ func sequences(events []event.Event) map[string][]event.Event {
 	return of
 }
 
-func (f *faultsFound) compareSequence(want []event.Event, got sessions.Sequence) {
+func (f *differences) compareSequence(want []event.Event, got sessions.Sequence) {
 	times := make(map[string]int)
 	for _, in := range got.Interactions {
 		times[in.EventID]++
@@ -74,7 +74,7 @@ func (f *faultsFound) compareSequence(want []event.Event, got sessions.Sequence)
 	}
 }
 
-// upToDate tells whether a user's recommendations belong to the sequence.
+// upToDate reports whether a user's recommendations were generated from the sequence.
 func upToDate(r userstate.List, want []event.Event, got sessions.Sequence) bool {
 	items := make([]string, len(want))
 	for i, e := range want {
@@ -83,12 +83,12 @@ func upToDate(r userstate.List, want []event.Event, got sessions.Sequence) bool 
 	return r.SequenceVersion == got.Version && slices.Equal(r.Items, echoOf(items))
 }
 
-func (w *world) compareLetters(ctx context.Context, l *load, found *faultsFound) error {
-	buried := make(map[string]bool)
-	foreign, err := stream.ScanDeadLetters(ctx, w.cluster, w.topics.DeadLetters, stream.Earliest, func(letter stream.DeadLetter) error {
-		value := string(letter.Original.Value)
+func (env *environment) compareDeadLetters(ctx context.Context, l *load, found *differences) error {
+	deadLettered := make(map[string]bool)
+	foreign, err := stream.ScanDeadLetters(ctx, env.cluster, env.topics.DeadLetters, stream.Earliest, func(d stream.DeadLetter) error {
+		value := string(d.Original.Value)
 		if _, refused := l.refused[value]; refused {
-			buried[value] = true
+			deadLettered[value] = true
 		} else {
 			found.unexplained++
 		}
@@ -98,6 +98,6 @@ func (w *world) compareLetters(ctx context.Context, l *load, found *faultsFound)
 		return fmt.Errorf("read the dead letters: %w", err)
 	}
 	found.unexplained += foreign
-	found.lost += len(l.refused) - len(buried)
+	found.lost += len(l.refused) - len(deadLettered)
 	return nil
 }

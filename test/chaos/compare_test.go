@@ -25,21 +25,21 @@ func TestCompareSequenceCountsFaults(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		got  []userstate.Interaction
-		want faultsFound
+		want differences
 	}{
-		{"as sent", right, faultsFound{}},
-		{"one missing", right[:2], faultsFound{lost: 1, misordered: 1}},
-		{"one twice", append(slices.Clone(right), right[2]), faultsFound{duplicated: 1, misordered: 1}},
+		{"as sent", right, differences{}},
+		{"one missing", right[:2], differences{lost: 1, misordered: 1}},
+		{"one twice", append(slices.Clone(right), right[2]), differences{duplicated: 1, misordered: 1}},
 		{"two exchanged", changed(func(s []userstate.Interaction) []userstate.Interaction {
 			s[0], s[1] = s[1], s[0]
 			return s
-		}), faultsFound{misordered: 1}},
+		}), differences{misordered: 1}},
 		{"another item", changed(func(s []userstate.Interaction) []userstate.Interaction {
 			s[1].Item = "other"
 			return s
-		}), faultsFound{misordered: 1}},
+		}), differences{misordered: 1}},
 	} {
-		var found faultsFound
+		var found differences
 		found.compareSequence(events, sessions.Sequence{Interactions: c.got})
 		if found != c.want {
 			t.Errorf("%s: found %+v, want %+v", c.name, found, c.want)

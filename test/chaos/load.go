@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -12,23 +11,23 @@ import (
 
 	"genrec/pkg/event"
 	"genrec/pkg/stream"
+	"genrec/test/harness"
 )
 
-// load are the events that are sent: most in order, some late, some twice, some that are
-// none.
+// load sends events: most in order, some late, some twice, some invalid.
 type load struct {
 	s       settings
 	random  *rand.Rand
 	began   time.Time
-	sent    []event.Event       // each once
-	refused map[string]struct{} // values that are no events
-	later   map[int][]kafka.Message
+	sent    []event.Event           // valid events, without duplicates
+	refused map[string]struct{}     // values of invalid events
+	later   map[int][]kafka.Message // postponed messages by tick
 	tick    int
 }
 
 const (
 	ticksPerSecond = 20
-	mostLater      = 10 * ticksPerSecond // ticks that an event may come late
+	mostLater      = 10 * ticksPerSecond // ticks by which an event is late, at most
 )
 
 func newLoad(s settings, random *rand.Rand) *load {
@@ -38,13 +37,13 @@ func newLoad(s settings, random *rand.Rand) *load {
 	}
 }
 
-// run sends until the duration is over, and then what is still late.
+// run sends events until the duration is over, and then those that are late.
 func (l *load) run(ctx context.Context, cluster stream.Cluster) error {
 	writer := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
 	defer writer.Close()
 	ticker := time.NewTicker(time.Second / ticksPerSecond)
 	defer ticker.Stop()
-	quiet := slog.New(slog.DiscardHandler) // that Kafka is away is what is wanted
+	quiet := slog.New(slog.DiscardHandler) // Kafka is expected to be down at times
 	for end := time.Now().Add(l.s.duration); time.Now().Before(end) || len(l.later) > 0; l.tick++ {
 		messages := l.later[l.tick]
 		delete(l.later, l.tick)
@@ -67,10 +66,10 @@ func (l *load) run(ctx context.Context, cluster stream.Cluster) error {
 	return nil
 }
 
-// next makes an event, and returns what of it is sent at once.
+// next generates an event and returns the messages to send immediately.
 func (l *load) next() []kafka.Message {
 	number := len(l.sent) + len(l.refused)
-	// The square makes a few users busy and most of them rare.
+	// The square makes a few users much more active than the others.
 	rank := l.random.Float64()
 	user := fmt.Sprintf("user-%d", int(rank*rank*float64(l.s.users)))
 	if l.random.IntN(50) == 0 {
@@ -78,19 +77,15 @@ func (l *load) next() []kafka.Message {
 		l.refused[value] = struct{}{}
 		return []kafka.Message{{Key: []byte(user), Value: []byte(value)}}
 	}
-	// No two at the same time: their order would be that of their arrival.
+	// Times are distinct: events with equal times would be ordered by arrival.
 	e := event.Event{
 		ID: fmt.Sprintf("event-%d", number), User: user, Item: fmt.Sprintf("item-%d", l.random.IntN(1000)),
 		Type: event.DefaultType, Time: l.began.Add(time.Duration(number) * time.Millisecond).UTC(),
 	}
 	l.sent = append(l.sent, e)
-	value, err := json.Marshal(e)
-	if err != nil {
-		panic(err) // strings and a time
-	}
-	m := kafka.Message{Key: []byte(user), Value: value}
+	m := harness.Message(e)
 	if l.random.IntN(10) == 0 {
-		l.postpone(m) // twice, or late in place of now
+		l.postpone(m) // a duplicate, or the only message, late
 		if l.random.IntN(2) == 0 {
 			return nil
 		}

@@ -31,20 +31,20 @@ type settings struct {
 	members    int
 	verbose    bool
 
-	work, kafka, redis string // of a process that is started
+	work, kafka, redis string // of a child process
 }
 
 func main() {
 	var s settings
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
 	flag.DurationVar(&s.duration, "duration", 5*time.Minute, "of the load")
-	flag.Uint64Var(&s.seed, "seed", 1, "of what happens when")
+	flag.Uint64Var(&s.seed, "seed", 1, "seed of the events and faults")
 	flag.IntVar(&s.rate, "rate", 500, "events a second")
 	flag.IntVar(&s.users, "users", 400, "users; some of them have far more events than a sequence keeps")
 	flag.IntVar(&s.partitions, "partitions", 6, "of each topic")
 	flag.IntVar(&s.members, "members", 3, "processes of each service")
 	flag.BoolVar(&s.verbose, "v", false, "show what the services log")
-	flag.StringVar(&s.work, "work", "", "ingest or inference: be a process of that service, which chaos starts itself")
+	flag.StringVar(&s.work, "work", "", "ingest or inference: run as a process of that service; for internal use")
 	flag.StringVar(&s.kafka, "kafka", "", "address for -work")
 	flag.StringVar(&s.redis, "redis", "", "address for -work")
 	harness.Main("chaos", func(ctx context.Context) error { return run(ctx, s) })
@@ -52,60 +52,60 @@ func main() {
 
 func run(ctx context.Context, s settings) error {
 	if s.work != "" {
-		return work(ctx, s)
+		return runService(ctx, s)
 	}
 	if s.jars == "" {
-		return errors.New("-kafka-jars is needed: make chaos gives it")
+		return errors.New("-kafka-jars is required; make chaos sets it")
 	}
 	if s.duration < minDuration {
-		return fmt.Errorf("-duration %v is too short for %d kills and %d restarts: take %v at least", s.duration, leastKills, restarts, minDuration)
+		return fmt.Errorf("-duration %v is too short for %d kills and %d restarts: it must be at least %v", s.duration, leastKills, restarts, minDuration)
 	}
 	folder, err := os.MkdirTemp("", "genrec-chaos-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	w, err := newWorld(ctx, s, folder)
+	env, err := newEnvironment(ctx, s, folder)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	return w.live(ctx)
+	defer env.close()
+	return env.run(ctx)
 }
 
-// live lets the load and the faults run, waits until all is worked off, and compares.
-func (w *world) live(ctx context.Context) error {
-	random := rand.New(rand.NewPCG(w.s.seed, 1))
-	load := newLoad(w.s, rand.New(rand.NewPCG(w.s.seed, 2)))
+// run sends the load while it injects faults, waits until everything is processed, and compares the
+// result with the events.
+func (env *environment) run(ctx context.Context) error {
+	random := rand.New(rand.NewPCG(env.s.seed, 1))
+	load := newLoad(env.s, rand.New(rand.NewPCG(env.s.seed, 2)))
 	faults := make(chan error, 1)
-	go func() { faults <- w.rage(ctx, random) }()
-	err := load.run(ctx, w.cluster)
+	go func() { faults <- env.injectFaults(ctx, random) }()
+	err := load.run(ctx, env.cluster)
 	if err := errors.Join(err, <-faults); err != nil {
 		return err
 	}
-	slog.Info("the load is over, and nothing is killed any more", "events", len(load.sent), "kills", w.kills, "restarts", w.restarts)
-	if err := w.settle(ctx); err != nil {
+	slog.Info("load and faults are over", "events", len(load.sent), "kills", env.kills, "restarts", env.restarts)
+	if err := env.settle(ctx); err != nil {
 		return err
 	}
-	found, err := w.compare(ctx, load)
+	found, err := env.compare(ctx, load)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("chaos events=%d kills=%d restarts=%d lost=%d duplicated=%d misordered=%d stale=%d dead_unexplained=%d\n",
-		len(load.sent)+len(load.refused), w.kills, w.restarts, found.lost, found.duplicated, found.misordered, found.stale, found.unexplained)
-	if found != (faultsFound{}) {
-		return fmt.Errorf("seed %d: what is in Redis and in the dead letters is not what was sent", w.s.seed)
+		len(load.sent)+len(load.refused), env.kills, env.restarts, found.lost, found.duplicated, found.misordered, found.stale, found.unexplained)
+	if found != (differences{}) {
+		return fmt.Errorf("seed %d: Redis and the dead letters do not match the events", env.s.seed)
 	}
 	return nil
 }
 
-// settle waits until both groups have worked off what there is, however long it takes, as
-// long as they get on.
-func (w *world) settle(ctx context.Context) error {
+// settle waits until both consumer groups have no lag. It fails when the lag stops shrinking.
+func (env *environment) settle(ctx context.Context) error {
 	const patience = 3 * time.Minute
 	least, since := int64(-1), time.Now()
 	for calm := 0; calm < 3; { // a refresh may be on its way from one topic to the other
-		lag, err := w.lag(ctx)
+		lag, err := env.lag(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -118,7 +118,7 @@ func (w *world) settle(ctx context.Context) error {
 			least, since = lag, time.Now()
 		}
 		if time.Since(since) > patience {
-			return errors.Join(fmt.Errorf("nothing was worked off for %v, and %d messages are left", patience, lag), err)
+			return errors.Join(fmt.Errorf("no progress for %v, with a lag of %d messages", patience, lag), err)
 		}
 		select {
 		case <-ctx.Done():
@@ -128,13 +128,13 @@ func (w *world) settle(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) lag(ctx context.Context) (int64, error) {
+func (env *environment) lag(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	interactions, err := stream.Lag(ctx, w.cluster, ingestGroup, w.topics.Interactions)
+	interactions, err := stream.Lag(ctx, env.cluster, ingestGroup, env.topics.Interactions)
 	if err != nil {
 		return 0, err
 	}
-	refreshes, err := stream.Lag(ctx, w.cluster, inferenceGroup, w.topics.Refreshes)
+	refreshes, err := stream.Lag(ctx, env.cluster, inferenceGroup, env.topics.Refreshes)
 	return interactions + refreshes, err
 }

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// proxy stands between the services and a server, to cut their connections and to stall them.
+// proxy forwards connections from the services to a server. It can close and stall them.
 type proxy struct {
 	listener net.Listener
 	target   string
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
-	until time.Time // when bytes go on to flow
+	until time.Time // end of the stall
 }
 
 func newProxy() (*proxy, error) {
@@ -29,7 +29,7 @@ func newProxy() (*proxy, error) {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// serve passes connections on to the target until close.
+// serve forwards connections to the target until close.
 func (p *proxy) serve(target string) {
 	p.target = target
 	for {
@@ -37,11 +37,11 @@ func (p *proxy) serve(target string) {
 		if err != nil {
 			return
 		}
-		go p.pass(client)
+		go p.forward(client)
 	}
 }
 
-func (p *proxy) pass(client net.Conn) {
+func (p *proxy) forward(client net.Conn) {
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		_ = client.Close()
@@ -98,7 +98,7 @@ func (p *proxy) drop(conns ...net.Conn) {
 	}
 }
 
-// cut ends all connections that there are.
+// cut closes all open connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,7 +108,7 @@ func (p *proxy) cut() {
 	}
 }
 
-// stall lets no byte through for a while.
+// stall forwards no bytes for a duration.
 func (p *proxy) stall(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

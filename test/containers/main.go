@@ -30,8 +30,8 @@ type settings struct {
 func main() {
 	var s settings
 	flag.StringVar(&s.page, "page", "docs/DEPLOY.md", "`FILE` whose commands are run")
-	flag.StringVar(&s.logs, "logs", "bin/containers", "`FOLDER` for what commands and services say")
-	flag.BoolVar(&s.cuda, "cuda", false, "build the image for GPUs, too, for which 2 GB are downloaded")
+	flag.StringVar(&s.logs, "logs", "bin/containers", "`FOLDER` for the output of commands and services")
+	flag.BoolVar(&s.cuda, "cuda", false, "also build the CUDA image, which downloads 2 GB")
 	harness.Main("test-containers", func(ctx context.Context) error { return run(ctx, s) })
 }
 
@@ -49,13 +49,13 @@ func run(ctx context.Context, s settings) error {
 	}
 	sh := &shell{logs: s.logs}
 	st := &stack{shell: sh, compose: commands.compose}
-	if err := st.takePlace(ctx); err != nil {
+	if err := st.checkPrerequisites(ctx); err != nil {
 		return err
 	}
 	started := time.Now()
 	for _, line := range commands.builds {
 		if strings.Contains(line, "--target cuda") && !s.cuda {
-			fmt.Printf("not run, without -cuda: %s\n", line)
+			fmt.Printf("skipped without -cuda: %s\n", line)
 			continue
 		}
 		if err := sh.run(ctx, line); err != nil {
@@ -63,12 +63,12 @@ func run(ctx context.Context, s settings) error {
 		}
 	}
 	built := time.Since(started)
-	if s.cuda { // which is to run without a GPU, too
-		if _, err := sh.ask(ctx, "docker", "run", "--rm", "genrec:latest-cuda", "doctor"); err != nil {
+	if s.cuda { // the image must also run without a GPU
+		if _, err := sh.output(ctx, "docker", "run", "--rm", "genrec:latest-cuda", "doctor"); err != nil {
 			return err
 		}
 	}
-	if err := st.live(ctx, commands); err != nil {
+	if err := st.test(ctx, commands); err != nil {
 		return err
 	}
 	standIns, err := standIns(ctx, sh)
@@ -80,20 +80,20 @@ func run(ctx context.Context, s settings) error {
 	return nil
 }
 
-// standIns counts the images that stand in for those of a registry.
+// standIns counts the locally built images that replace those of a registry.
 func standIns(ctx context.Context, sh *shell) (int, error) {
-	out, err := sh.ask(ctx, "docker", "image", "ls", "--filter", "label=genrec.stand-in", "--format", "{{.Repository}}")
-	names := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return name == "genrec" || name == "<none>" }) // built on them
+	out, err := sh.output(ctx, "docker", "image", "ls", "--filter", "label=genrec.stand-in", "--format", "{{.Repository}}")
+	names := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return name == "genrec" || name == "<none>" }) // built on such images
 	return len(names), err
 }
 
-// shell runs commands, and keeps what they print.
+// shell runs commands and stores their output.
 type shell struct {
 	logs  string
-	lines int // how many of the page's were run
+	lines int // lines of the page that were run
 }
 
-// run does a line of the page as somebody would who copies it.
+// run runs a line of the page.
 func (s *shell) run(ctx context.Context, line string) error {
 	started := time.Now()
 	s.lines++
@@ -110,20 +110,20 @@ func (s *shell) run(ctx context.Context, line string) error {
 	err = errors.Join(cmd.Run(), log.Sync())
 	fmt.Printf("%6.1f s  %s\n", time.Since(started).Seconds(), line)
 	if err != nil {
-		said, _ := os.ReadFile(path)
-		return fmt.Errorf("%q: %w; all that it said is in %s, the end of it:\n%s", line, err, path, lastLines(string(said), 30))
+		output, _ := os.ReadFile(path)
+		return fmt.Errorf("%q: %w; the output is in %s and ends with:\n%s", line, err, path, lastLines(string(output), 30))
 	}
 	return nil
 }
 
-// ask runs a program for what it prints.
-func (s *shell) ask(ctx context.Context, name string, args ...string) (string, error) {
+// output runs a program and returns its standard output.
+func (s *shell) output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	var complaint strings.Builder
-	cmd.Stderr = &complaint
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(complaint.String(), 5))
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(stderr.String(), 5))
 	}
 	return string(out), nil
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// commands are those of a page, by when they can run.
+// commands are the commands of a page, by phase.
 type commands struct {
-	builds  []string // before anything is up
+	builds  []string // before the services start
 	up      string   // starts all services
-	compose []string // up's beginning, with which other questions about the services begin
-	later   []string // while all is up; NAME is any container of genrec
+	compose []string // the part of up before its subcommand
+	later   []string // while the services run; NAME is any container of genrec
 }
 
 var (
@@ -20,13 +20,13 @@ var (
 	inText     = regexp.MustCompile("`(docker [^`]+)`")
 )
 
-// readPage finds the commands in sections of a page, in blocks for a shell and in sentences.
+// readPage finds the commands in shell blocks and sentences of sections.
 func readPage(page string, sections ...string) (commands, error) {
 	var c commands
 	for _, section := range sections {
 		_, text, found := strings.Cut(page, "\n## "+section+"\n")
 		if !found {
-			return c, fmt.Errorf("there is no section %q", section)
+			return c, fmt.Errorf("no section %q", section)
 		}
 		text, _, _ = strings.Cut(text, "\n## ")
 		var lines []string
@@ -40,7 +40,7 @@ func readPage(page string, sections ...string) (commands, error) {
 			beginning, _, isUp := strings.Cut(line, " up ")
 			switch {
 			case isUp && c.up != "":
-				return c, fmt.Errorf("both %q and %q start all services, and this test knows one", c.up, line)
+				return c, fmt.Errorf("both %q and %q start all services: want one", c.up, line)
 			case isUp:
 				c.up, c.compose = line, strings.Fields(beginning)
 			case strings.HasPrefix(line, "docker build "):
@@ -51,14 +51,14 @@ func readPage(page string, sections ...string) (commands, error) {
 		}
 	}
 	if c.up == "" || len(c.builds) == 0 || len(c.later) == 0 {
-		return c, errors.New("a line is missing that builds, one that starts all services with up, or one that asks them")
+		return c, errors.New("a line is missing: want one with docker build, one with up, and others")
 	}
 	return c, nil
 }
 
-// typed is a line as somebody types it who has a terminal; in the shell that it opens, the user
-// is the one whom the page promises.
-func typed(line, container string) string {
+// interactive replaces NAME. A line with -it runs in a pseudo-terminal, with a command that checks the
+// user ID in the shell that it opens.
+func interactive(line, container string) string {
 	line = strings.Replace(line, " NAME ", " "+container+" ", 1)
 	if !strings.Contains(line, " -it ") {
 		return line

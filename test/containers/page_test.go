@@ -23,7 +23,7 @@ func TestReadPage(t *testing.T) {
 		t.Errorf("got %+v (error %v), want %+v", got, err, want)
 	}
 	for remove, says := range map[string]string{
-		"## Images":                "no section",
+		"## Images":                `no section "Images"`,
 		"docker build -t genrec .": "a line is missing",
 		" up --detach":             "a line is missing",
 	} {
@@ -32,7 +32,7 @@ func TestReadPage(t *testing.T) {
 		}
 	}
 	twice := strings.Replace(page, "curl localhost", want.up, 1)
-	if _, err := readPage(twice, "Images", "On one machine"); err == nil || !strings.Contains(err.Error(), "knows one") {
+	if _, err := readPage(twice, "Images", "On one machine"); err == nil || !strings.Contains(err.Error(), "want one") {
 		t.Errorf("with two lines that start all services, the error is %v", err)
 	}
 }
@@ -48,11 +48,11 @@ func TestReadDeployPage(t *testing.T) {
 	}
 }
 
-func TestTyped(t *testing.T) {
-	if got, want := typed("docker compose run --rm infer doctor", "genrec-infer-1"), "docker compose run --rm infer doctor"; got != want {
+func TestInteractive(t *testing.T) {
+	if got, want := interactive("docker compose run --rm infer doctor", "genrec-infer-1"), "docker compose run --rm infer doctor"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	got := typed("docker exec -it NAME busybox sh", "genrec-infer-1")
+	got := interactive("docker exec -it NAME busybox sh", "genrec-infer-1")
 	if !strings.Contains(got, "script ") || !strings.Contains(got, "'docker exec -it genrec-infer-1 busybox sh'") {
 		t.Errorf("got %q, want the line with the container's name, in a terminal", got)
 	}

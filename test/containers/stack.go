@@ -15,26 +15,26 @@ import (
 	"genrec/test/harness"
 )
 
-// gpuFile comes behind the first one where there is a GPU; here it is only read.
+// gpuFile extends the Compose file on machines with a GPU; here it is only validated.
 const gpuFile = "deploy/compose/compose.gpu.yaml"
 
-// stack is what docker compose runs.
+// stack is the Compose project.
 type stack struct {
 	*shell
 	compose         []string
 	services        []string
 	healthy         int
-	up              time.Duration // until all was healthy
-	recommendations time.Duration // from the first event to a list by a model
+	up              time.Duration // until all services were healthy
+	recommendations time.Duration // from the first event to recommendations by a model
 }
 
 func (s *stack) docker(ctx context.Context, args ...string) (string, error) {
 	args = append(slices.Clone(s.compose), args...)
-	return s.ask(ctx, args[0], args[1:]...)
+	return s.output(ctx, args[0], args[1:]...)
 }
 
-// takePlace makes sure that nothing is in the way, and nothing of somebody else is taken down at the end.
-func (s *stack) takePlace(ctx context.Context) error {
+// checkPrerequisites fails if the project has volumes, which the test would remove, or if a port is in use.
+func (s *stack) checkPrerequisites(ctx context.Context) error {
 	out, err := s.docker(ctx, "config", "--format", "json")
 	if err != nil {
 		return err
@@ -49,24 +49,24 @@ func (s *stack) takePlace(ctx context.Context) error {
 		} `json:"services"`
 	}
 	if err := json.Unmarshal([]byte(out), &project); err != nil {
-		return fmt.Errorf("what docker compose config prints: %w", err)
+		return fmt.Errorf("decode the output of docker compose config: %w", err)
 	}
 	if _, err := s.docker(ctx, "--file", gpuFile, "config", "--quiet"); err != nil {
 		return err
 	}
-	volumes, err := s.ask(ctx, "docker", "volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project="+project.Name)
+	volumes, err := s.output(ctx, "docker", "volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project="+project.Name)
 	if err != nil {
 		return err
 	}
 	if volumes != "" {
-		return fmt.Errorf("there are volumes of the project %s already, which this test would remove: if nobody needs them: %s down --volumes", project.Name, strings.Join(s.compose, " "))
+		return fmt.Errorf("project %s has volumes, which this test would remove; if they are not needed, run: %s down --volumes", project.Name, strings.Join(s.compose, " "))
 	}
 	for name, service := range project.Services {
 		s.services = append(s.services, name)
 		for _, port := range service.Ports {
 			listener, err := net.Listen("tcp", net.JoinHostPort(port.HostIP, port.Published))
 			if err != nil {
-				return fmt.Errorf("%s is to have port %s of this machine: %w: stop what has it", name, port.Published, err)
+				return fmt.Errorf("service %s needs port %s: %w; stop the program that uses it", name, port.Published, err)
 			}
 			if err := listener.Close(); err != nil {
 				return err
@@ -77,13 +77,13 @@ func (s *stack) takePlace(ctx context.Context) error {
 	return nil
 }
 
-// live starts the services, uses them, and takes them down.
-func (s *stack) live(ctx context.Context, c commands) (err error) {
+// test starts the services, uses them, and removes them.
+func (s *stack) test(ctx context.Context, c commands) (err error) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 		defer cancel()
 		if err != nil {
-			err = errors.Join(err, s.keepLogs(ctx))
+			err = errors.Join(err, s.saveLogs(ctx))
 		}
 		_, downErr := s.docker(ctx, "down", "--volumes", "--remove-orphans")
 		err = errors.Join(err, downErr)
@@ -99,14 +99,14 @@ func (s *stack) live(ctx context.Context, c commands) (err error) {
 		return err
 	}
 	for _, line := range c.later {
-		if err := s.run(ctx, typed(line, strings.TrimSpace(container))); err != nil {
+		if err := s.run(ctx, interactive(line, strings.TrimSpace(container))); err != nil {
 			return err
 		}
 	}
-	return s.outlast(ctx, c.up)
+	return s.restart(ctx, c.up)
 }
 
-// start runs the line that starts all services, and waits until all are well.
+// start starts all services and waits until they are healthy.
 func (s *stack) start(ctx context.Context, line string) error {
 	started := time.Now()
 	if err := s.run(ctx, line); err != nil {
@@ -130,7 +130,7 @@ func (s *stack) checkHealth(ctx context.Context) error {
 	for line := range strings.Lines(out) {
 		var container struct{ Service, State, Health string }
 		if err := json.Unmarshal([]byte(line), &container); err != nil {
-			return fmt.Errorf("what docker compose ps prints: %w", err)
+			return fmt.Errorf("decode the output of docker compose ps: %w", err)
 		}
 		missing = slices.DeleteFunc(missing, func(name string) bool { return name == container.Service })
 		switch {
@@ -141,40 +141,39 @@ func (s *stack) checkHealth(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		problems = append(problems, fmt.Errorf("there are no containers of %v", missing))
+		problems = append(problems, fmt.Errorf("no containers of %v", missing))
 	}
 	return errors.Join(problems...)
 }
 
-func (s *stack) keepLogs(ctx context.Context) error {
+func (s *stack) saveLogs(ctx context.Context) error {
 	path := s.logs + "/services.log"
 	out, err := s.docker(ctx, "logs", "--no-color", "--timestamps")
 	if err == nil {
 		err = os.WriteFile(path, []byte(out), 0o644)
 	}
 	if err != nil {
-		return fmt.Errorf("keep the services' logs: %w", err)
+		return fmt.Errorf("save the logs of the services: %w", err)
 	}
-	return fmt.Errorf("what the services logged is in %s", path)
+	return fmt.Errorf("the logs of the services are in %s", path)
 }
 
-// outlast looks whether all but what was started anew is as before, after the containers were
-// removed and made again.
-func (s *stack) outlast(ctx context.Context, up string) error {
+// restart removes and recreates the containers and checks that the data in the volumes was kept.
+func (s *stack) restart(ctx context.Context, up string) error {
 	if _, err := s.docker(ctx, "down"); err != nil {
 		return err
 	}
 	first := s.up
 	if err := s.start(ctx, up); err != nil {
-		return fmt.Errorf("on the volumes of before: %w", err)
+		return fmt.Errorf("with existing volumes: %w", err)
 	}
 	s.up = first
 	answer, err := recommended(ctx)
 	if err == nil && answer.Source != recs.SourceModel {
-		err = fmt.Errorf("user %s has recommendations of the source %q", reader, answer.Source)
+		err = fmt.Errorf("user %s has recommendations of source %q", reader, answer.Source)
 	}
 	if err != nil {
-		return fmt.Errorf("after the containers were made anew on their volumes: %w", err)
+		return fmt.Errorf("after the containers were recreated with their volumes: %w", err)
 	}
 	return nil
 }

@@ -1,14 +1,27 @@
-// Package harness has what end-to-end tests and benchmarks share: the main function with flags and
-// signals, child processes and the resources that they use, and polling for an effect.
+// Package harness is the shared part of end-to-end tests and benchmarks: a main function that handles
+// flags and signals, servers and child processes, waiting for an effect, Kafka messages of events, and
+// the CPU time and memory of processes.
 package harness
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"genrec/pkg/event"
+	"genrec/pkg/testservers"
 )
 
 // Main parses the command line and calls Run.
@@ -18,7 +31,7 @@ func Main(name string, run func(context.Context) error) {
 }
 
 // Run calls run with a context that SIGINT and SIGTERM cancel. If run fails, it prints the error
-// and ends the program with exit code 1.
+// and exits with code 1.
 func Run(name string, run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
@@ -27,4 +40,119 @@ func Run(name string, run func(context.Context) error) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
+}
+
+// Start starts a program. stdout and stderr may be nil.
+func Start(stdout, stderr io.Writer, program string, args ...string) (*testservers.Process, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return testservers.StartProcess(cmd)
+}
+
+// Servers are a Kafka and a Redis with their data below one folder.
+type Servers struct {
+	Kafka *testservers.Kafka // nil if it could not be started
+	Redis *testservers.Redis // nil if it could not be started
+}
+
+// StartServers starts Redis and Kafka, which cfg configures except for the folder. The caller must
+// Close the servers also after an error.
+func StartServers(ctx context.Context, folder string, cfg testservers.KafkaConfig) (s Servers, err error) {
+	cfg.Folder = filepath.Join(folder, "kafka")
+	redis := testservers.RedisConfig{Folder: filepath.Join(folder, "redis")}
+	if err := errors.Join(os.Mkdir(cfg.Folder, 0o700), os.Mkdir(redis.Folder, 0o700)); err != nil {
+		return s, err
+	}
+	if s.Redis, err = testservers.StartRedis(ctx, redis); err != nil {
+		return s, err
+	}
+	s.Kafka, err = testservers.StartKafka(ctx, cfg)
+	return s, err
+}
+
+// Flags returns the flags of genrec for the addresses of the servers.
+func (s Servers) Flags() []string {
+	return []string{"--kafka", s.Kafka.Address(), "--redis", s.Redis.Address()}
+}
+
+// Close stops the servers.
+func (s Servers) Close() {
+	if s.Kafka != nil {
+		s.Kafka.Close()
+	}
+	if s.Redis != nil {
+		s.Redis.Close()
+	}
+}
+
+// permanent is an error after which Eventually does not retry.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Permanent marks an error after which Eventually must not retry. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanent{err}
+}
+
+const pollInterval = 200 * time.Millisecond
+
+// Eventually calls try until it succeeds or returns a Permanent error. After the timeout it returns
+// the last error; what says in messages what was waited for.
+func Eventually(ctx context.Context, what string, timeout time.Duration, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s: not within %v", what, timeout))
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil || errors.As(err, new(permanent)) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// AwaitReady waits until a process returns status 200 for a URL. It fails when the process ends.
+func AwaitReady(ctx context.Context, p *testservers.Process, url string, timeout time.Duration) error {
+	return Eventually(ctx, url+" returns 200", timeout, func(ctx context.Context) error {
+		if err := p.Failed(); err != nil {
+			return Permanent(err)
+		}
+		body, err := Get(ctx, url)
+		if err != nil {
+			return err
+		}
+		return body.Close()
+	})
+}
+
+// Get returns the body of a response with status 200, which the caller must close.
+func Get(ctx context.Context, url string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("GET %s: %s", url, response.Status), response.Body.Close())
+	}
+	return response.Body, nil
+}
+
+// Message returns the Kafka message of an event, keyed by user.
+func Message(e event.Event) kafka.Message {
+	value, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // only a year above 9999 cannot be encoded
+	}
+	return kafka.Message{Key: []byte(e.User), Value: value}
 }

@@ -26,13 +26,13 @@ func main() {
 	var s settings
 	flag.StringVar(&s.programs, "programs", "", "`FOLDER` that deploy/kubernetes/setup.sh prints")
 	flag.StringVar(&s.tools, "tools", "", "`FOLDER` that deploy/check/setup.sh prints")
-	flag.StringVar(&s.logs, "logs", "bin/kubernetes", "`FOLDER` for what the servers log")
+	flag.StringVar(&s.logs, "logs", "bin/kubernetes", "`FOLDER` for the logs of the servers")
 	harness.Main("test-kubernetes", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) (err error) {
 	if s.programs == "" || s.tools == "" {
-		return errors.New("-programs and -tools are needed: make test-kubernetes gives them")
+		return errors.New("-programs and -tools are required; make test-kubernetes sets them")
 	}
 	pages, err := readPages()
 	if err != nil {
@@ -43,16 +43,16 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	w, err := newWorld(ctx, s, folder)
+	env, err := newEnvironment(ctx, s, folder)
 	if err != nil {
 		return err
 	}
-	defer w.cluster.Close()
-	story := &story{world: w}
-	if err := story.tell(ctx, pages); err != nil {
-		return fmt.Errorf("%w\nthe logs of Kubernetes are in %s", errors.Join(err, w.cluster.Ended()), s.logs)
+	defer env.cluster.Close()
+	scenario := &scenario{environment: env}
+	if err := scenario.execute(ctx, pages); err != nil {
+		return fmt.Errorf("%w\nsee the logs of Kubernetes in %s", errors.Join(err, env.cluster.Failed()), s.logs)
 	}
-	figures := story.figures
+	figures := scenario.figures
 	fmt.Printf("helm installs=%d upgrades=%d objects=%d pods_admitted=%d refused=%d\n",
 		figures.installs, figures.upgrades, figures.objects, figures.admitted, figures.refused)
 	if figures.refused > 0 {

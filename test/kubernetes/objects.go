@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// objects are some that the API server holds.
+// objects are Kubernetes objects.
 type objects []object
 
-// object is one of them, as far as docs/DEPLOY.md promises something of it.
+// object has the fields that the test checks.
 type object struct {
 	Kind     string
 	Metadata struct {
@@ -68,7 +68,7 @@ type pod struct {
 	}
 }
 
-// secrets are the keys of Secrets that the pod cannot start without.
+// secrets returns the keys of Secrets that the pod requires.
 func (p pod) secrets() (keys []secretKey) {
 	for _, s := range p.ImagePullSecrets {
 		keys = append(keys, secretKey{s.Name, ".dockerconfigjson"})
@@ -92,7 +92,7 @@ func (p pod) secrets() (keys []secretKey) {
 
 func (o object) String() string { return strings.ToLower(o.Kind) + "/" + o.Metadata.Name }
 
-// is tells whether a condition of the object holds.
+// is reports whether a condition of the object is true.
 func (o object) is(condition string) bool {
 	return o.condition(condition).Status == "True"
 }
@@ -106,17 +106,17 @@ func (o object) condition(name string) (c condition) {
 	return c
 }
 
-// of returns those of a kind.
+// of returns the objects of a kind.
 func (os objects) of(kind string) objects {
 	return slices.DeleteFunc(slices.Clone(os), func(o object) bool { return o.Kind != kind })
 }
 
-// with returns those that have a label.
+// with returns the objects with a label.
 func (os objects) with(label, value string) objects {
 	return slices.DeleteFunc(slices.Clone(os), func(o object) bool { return o.Metadata.Labels[label] != value })
 }
 
-// named finds one of a kind.
+// named finds an object by kind and name.
 func (os objects) named(kind, name string) (object, bool) {
 	for _, o := range os {
 		if o.Kind == kind && o.Metadata.Name == name {

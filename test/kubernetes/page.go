@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// pages are what docs/DEPLOY.md and docs/TRAINING.md tell people to type for Kubernetes.
+// pages has the commands and files of docs/DEPLOY.md and docs/TRAINING.md for Kubernetes.
 type pages struct {
-	values string   // the text of values.yaml
-	lines  []string // that begin with helm or kubectl
-	job    string   // docs/TRAINING.md's training in several pods
+	values string   // content of values.yaml
+	lines  []string // commands of helm and kubectl
+	job    string   // manifest of the distributed training job
 }
 
 var blocks = regexp.MustCompile("(?s)```(yaml|sh)\n(.*?)```")
@@ -20,11 +20,11 @@ var blocks = regexp.MustCompile("(?s)```(yaml|sh)\n(.*?)```")
 func readPages() (p pages, err error) {
 	deploy, err := os.ReadFile("docs/DEPLOY.md")
 	if err != nil {
-		return p, fmt.Errorf("read the page whose lines are to be run: %w", err)
+		return p, fmt.Errorf("read the commands to run: %w", err)
 	}
 	training, err := os.ReadFile("docs/TRAINING.md")
 	if err != nil {
-		return p, fmt.Errorf("read the page that has a job of several pods: %w", err)
+		return p, fmt.Errorf("read the training job: %w", err)
 	}
 	for _, block := range blocks.FindAllStringSubmatch(string(training), -1) {
 		if strings.HasPrefix(block[2], "apiVersion:") {
@@ -43,7 +43,7 @@ func readPages() (p pages, err error) {
 		}
 	}
 	if p.values == "" || len(p.lines) == 0 || p.job == "" {
-		return p, errors.New("docs/DEPLOY.md shows no values or no lines of helm, or docs/TRAINING.md no job: what is to be tried?")
+		return p, errors.New("docs/DEPLOY.md must contain values and commands, and docs/TRAINING.md a job")
 	}
 	return p, nil
 }

@@ -1,6 +1,6 @@
-// Package scenarios tells in testdata what users of the whole stream can rely on, and
-// tests that it is so: events go in through Kafka, ingest and inference work, and what is
-// then in Redis and Kafka is compared.
+// Package scenarios tests the whole stream with scripts in testdata: events are sent to Kafka, ingest and
+// inference run, and the contents of Redis and Kafka are compared with the expected ones. The scripts
+// document the guarantees of the stream.
 package scenarios
 
 import (
@@ -18,27 +18,26 @@ func TestMain(m *testing.M) { embeddedtest.Main(m) }
 // TestScenarios runs the scripts in testdata. A script has a block per step, blank lines
 // between them, and comments that start with #. A step is
 //
-//	start ingest, start infer    one more of them
-//	stop ingest, stop infer      the one that has run for longest
-//	redeliver                    Kafka will deliver all events again to the next ingest
+//	start ingest, start infer    start one more process
+//	stop ingest, stop infer      stop the oldest process
+//	redeliver                    reset the offsets of ingest, so that all events are delivered again
 //	redis away, redis back
-//	model NAME…                  let a version of the model serve, or several, NAME:PERCENT
-//	send                         the events of the following lines, in that order:
-//	                             an id, a time, a user, an item and perhaps a rec_id, or
-//	                             "raw" and any text
+//	model NAME…                  set the serving set: a version, or several as NAME:PERCENT
+//	send                         send the events of the following lines in order: an id, a time, a
+//	                             user, an item and optionally a rec_id; or "raw" and any text
 //
-// or one that asks, once all that runs has finished its work. After the line ---- comes
-// the answer that is expected:
+// or a query, which waits until the running services have no lag. The expected result follows the line
+// ----:
 //
 //	sequence USER
 //	refreshed USER               the sequence version in the newest refresh
-//	recommendations USER         the model version, whether they belong to the sequence
-//	                             as it is, and the items
-//	hits VERSION                 what came of its recommendations: stop infer before
+//	recommendations USER         the model version, whether they were generated from the newest
+//	                             sequence, and the items
+//	hits VERSION                 online counts of its recommendations; stop infer first
 //	dead letters                 reason and value, sorted
 //
-// The model recommends something like each of a user's items, like the newest one first,
-// and fails for a user who has the item "poison".
+// The model recommends one similar item for each item of the user, the newest first. It fails for users
+// with the item "poison".
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -50,22 +49,22 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newWorld(t)
+			env := newEnvironment(t)
 			for block := range strings.SplitSeq(string(script), "\n\n") {
-				runStep(t, w, withoutComments(block))
+				runStep(t, env, withoutComments(block))
 			}
 		})
 	}
 }
 
-func runStep(t *testing.T, w *world, block string) {
+func runStep(t *testing.T, env *environment, block string) {
 	t.Helper()
-	input, want, asks := strings.Cut(block, "----\n")
+	input, want, isQuery := strings.Cut(block, "----\n")
 	input = strings.TrimSpace(input)
 	step, lines, _ := strings.Cut(input, "\n")
 	verb, object, _ := strings.Cut(step, " ")
-	if asks {
-		if got := w.ask(verb, object); got != want {
+	if isQuery {
+		if got := env.query(verb, object); got != want {
 			t.Errorf("%s: got\n%swant\n%s", step, got, want)
 		}
 		return
@@ -73,21 +72,21 @@ func runStep(t *testing.T, w *world, block string) {
 	switch verb {
 	case "": // comments alone
 	case "start":
-		w.start(object)
+		env.start(object)
 	case "stop":
-		w.stop(object)
+		env.stop(object)
 	case "redeliver":
-		w.redeliver()
+		env.redeliver()
 	case "redis":
-		w.redis(object)
+		env.redis(object)
 	case "model":
 		shares, err := registry.ParseShares(strings.Fields(object))
 		if err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
-		w.models.serve(shares)
+		env.models.serve(shares)
 	case "send":
-		w.send(strings.Split(lines, "\n"))
+		env.send(strings.Split(lines, "\n"))
 	default:
 		t.Fatalf("unknown step %q", step)
 	}

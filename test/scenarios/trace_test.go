@@ -21,18 +21,18 @@ const (
 	producerSpan = "b7ad6b7169203331"
 )
 
-// One trace tells what became of one event, from its producer to the recommendations.
+// One trace covers an event from its producer to the recommendations.
 func TestOneEventIsOneTrace(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	exporter := tracetest.NewInMemoryExporter()
-	w.tracing = trace.NewTracerProvider(trace.WithSyncer(exporter))
-	w.models.serve([]registry.Share{{Version: "v1", Percent: 100}})
-	w.start("ingest")
-	w.start("infer")
-	w.produce(event.Event{ID: "1", Time: time.Now(), User: "ann", Item: "boots", Type: event.DefaultType},
+	env.tracing = trace.NewTracerProvider(trace.WithSyncer(exporter))
+	env.models.serve([]registry.Share{{Version: "v1", Percent: 100}})
+	env.start("ingest")
+	env.start("infer")
+	env.produce(event.Event{ID: "1", Time: time.Now(), User: "ann", Item: "boots", Type: event.DefaultType},
 		kafka.Header{Key: "traceparent", Value: []byte("00-" + traceID + "-" + producerSpan + "-01")})
 
-	want := map[string]string{ // by span, that above it
+	want := map[string]string{ // parents by span
 		"process interactions": producerSpan,
 		"decode":               "process interactions", "append": "process interactions", "send refreshes": "process interactions",
 		"process refreshes": "send refreshes",
@@ -42,12 +42,12 @@ func TestOneEventIsOneTrace(t *testing.T) {
 	var spans tracetest.SpanStubs
 	embeddedtest.Eventually(t, func() string {
 		if spans = exporter.GetSpans(); len(spans) < len(want) {
-			return "the trace of the event is not complete: look for spans that are begun and not ended"
+			return "the trace of the event is incomplete: look for spans that have not ended"
 		}
 		return ""
 	})
-	w.stop("ingest")
-	w.stop("infer")
+	env.stop("ingest")
+	env.stop("infer")
 
 	ids := make(map[string]string)
 	for _, span := range spans {
@@ -59,7 +59,7 @@ func TestOneEventIsOneTrace(t *testing.T) {
 			above = name
 		}
 		if span.SpanContext.TraceID().String() != traceID || above != want[span.Name] {
-			t.Errorf("span %q of trace %s is below %q, want it of the event's trace and below %q", span.Name, span.SpanContext.TraceID(), above, want[span.Name])
+			t.Errorf("span %q of trace %s has parent %q, want the trace of the event and parent %q", span.Name, span.SpanContext.TraceID(), above, want[span.Name])
 		}
 		delete(want, span.Name)
 	}
@@ -68,19 +68,19 @@ func TestOneEventIsOneTrace(t *testing.T) {
 	}
 	generate := spans[slices.IndexFunc(spans, func(s tracetest.SpanStub) bool { return s.Name == "generate" })]
 	if len(generate.Links) != 1 || ids[generate.Links[0].SpanContext.SpanID().String()] != "batch" {
-		t.Errorf("generating is linked with %v, want the batch", generate.Links)
+		t.Errorf("generate has the links %v, want the batch", generate.Links)
 	}
 }
 
-func (w *world) produce(e event.Event, headers ...kafka.Header) {
-	w.t.Helper()
+func (env *environment) produce(e event.Event, headers ...kafka.Header) {
+	env.t.Helper()
 	value, err := json.Marshal(e)
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
-	writer := stream.NewWriter(w.servers.Cluster(), w.topics.Interactions)
+	writer := stream.NewWriter(env.servers.Cluster(), env.topics.Interactions)
 	defer writer.Close()
-	if err := writer.WriteMessages(w.t.Context(), kafka.Message{Key: []byte(e.User), Value: value, Headers: headers}); err != nil {
-		w.t.Fatal(err)
+	if err := writer.WriteMessages(env.t.Context(), kafka.Message{Key: []byte(e.User), Value: value, Headers: headers}); err != nil {
+		env.t.Fatal(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"genrec/cmd/genrec/demo/shop"
+	"genrec/pkg/testservers"
 )
 
 // Of the replay, of a shop with as many customers as the other one: as many events as let a
@@ -23,7 +24,7 @@ const (
 )
 
 // demonstration clicks while genrec demo replays its shop, and ends it by Ctrl-C.
-func (s *story) demonstration() {
+func (s *scenario) demonstration() {
 	demo, err := s.startDemo(s.tab.ctx)
 	s.check("genrec demo starts, and its page can be asked for", err)
 	if err != nil {
@@ -55,13 +56,13 @@ func (s *story) demonstration() {
 
 const status = `document.querySelector("#status").textContent`
 
-func (s *story) startDemo(ctx context.Context) (instance, error) {
+func (s *scenario) startDemo(ctx context.Context) (instance, error) {
 	log, err := os.Create(filepath.Join(s.shots, "demo.log"))
 	if err != nil {
 		return instance{}, err
 	}
 	data := filepath.Join(s.shots, "demo.txt")
-	address, err := freeAddress(ctx)
+	address, err := testservers.FreeAddress()
 	if err := errors.Join(err, writeHistories(data, s.seed)); err != nil {
 		return instance{}, errors.Join(err, log.Close())
 	}

@@ -49,21 +49,21 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(models)) }()
-	w, err := newWorld(ctx, s, models)
+	env, err := newEnvironment(ctx, s, models)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
+	defer func() { err = errors.Join(err, env.close()) }()
 	tab, closeTab, err := openTab(ctx, s.chromium)
 	if err != nil {
 		return err
 	}
 	defer closeTab()
-	story := &story{settings: s, world: w, tab: tab}
-	story.tell() //nolint:contextcheck // the tab's context is of ctx
-	fmt.Printf("ui checks=%d failed=%d update_p95_ms=%.0f\n", story.checks, story.failed, story.updateP95())
-	if story.failed > 0 {
-		return fmt.Errorf("%d of %d checks failed, see above; pictures and the log are in %s", story.failed, story.checks, s.shots)
+	scenario := &scenario{settings: s, env: env, tab: tab}
+	scenario.run() //nolint:contextcheck // the tab's context is of ctx
+	fmt.Printf("ui checks=%d failed=%d update_p95_ms=%.0f\n", scenario.checks, scenario.failed, scenario.updateP95())
+	if scenario.failed > 0 {
+		return fmt.Errorf("%d of %d checks failed, see above; pictures and the log are in %s", scenario.failed, scenario.checks, s.shots)
 	}
 	return nil
 }

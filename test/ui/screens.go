@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-func (s *story) trainAgain() {
+func (s *scenario) trainAgain() {
 	s.check("the button starts another training", s.tab.click("#train"))
 	s.check("which is shown", s.tab.await(soon, `document.querySelector("#train").disabled`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(2) button") })
@@ -18,7 +18,7 @@ func (s *story) trainAgain() {
 }
 
 // screens looks at desktop, tablet and phone, in light and dark, and takes pictures.
-func (s *story) screens() {
+func (s *scenario) screens() {
 	top := map[string]string{"desktop": "scrollTo(0, 0)", "tablet": "scrollTo(0, 0)", "phone": `document.querySelector(".you").scrollIntoView()`}
 	for _, screen := range []struct {
 		name  string
@@ -53,7 +53,7 @@ func (s *story) screens() {
 }
 
 // none wants an expression to give an empty list of words.
-func (s *story) none(expression string) error {
+func (s *scenario) none(expression string) error {
 	list, err := evaluate[[]string](s.tab, expression)
 	if err != nil {
 		return err

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"genrec/model"
 	"genrec/model/examples"
 	"genrec/model/itemstats"
+	"genrec/model/libtorch"
 	"genrec/model/tokens"
 	"genrec/test/harness"
 )
@@ -232,4 +235,14 @@ func (b *bencher) draw(p point) []examples.Input {
 		}
 	}
 	return inputs
+}
+
+// settledMB releases unused memory, resets the peak, and returns the resident memory in MiB.
+func settledMB() (float64, error) {
+	debug.FreeOSMemory()
+	libtorch.ReleaseMemory()
+	if err := harness.ResetPeakMemory(); err != nil {
+		return 0, err
+	}
+	return harness.ResidentMemory(os.Getpid())
 }

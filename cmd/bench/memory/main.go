@@ -1,5 +1,5 @@
-// Package memory measures the memory that users take in a real Redis, all keys included, and the
-// rate of appends. Its last line is
+// Package memory measures the memory of a real Redis per user, including all keys, and the rate of
+// appends. Its last line is
 //
 //	memory users=… events=… bytes_per_event=… …
 package memory
@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,55 +19,59 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"genrec/pkg/event"
+	"genrec/pkg/testservers"
 	"genrec/sessions"
 )
 
-// Flags.
-var (
-	users     int
-	events    int
-	idBytes   int
-	atOnce    int
-	appends   int
-	timeBatch int
-)
+type settings struct {
+	users   int
+	events  int // per user
+	idBytes int // length of event IDs
+	atOnce  int // events per user and append
+	appends int // to measure
+	batch   int // users per call
+}
 
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
-	flags.IntVar(&users, "users", 1_000_000, "users")
-	flags.IntVar(&events, "events", 20, "events of each")
-	flags.IntVar(&idBytes, "id-bytes", 36, "length of event ids: 36 for UUIDs, or up to 32")
-	flags.IntVar(&atOnce, "at-once", 10, "events of a user that arrive together")
-	flags.IntVar(&appends, "appends", 200_000, "appends that are timed")
-	flags.IntVar(&timeBatch, "batch", 500, "users in a batch")
-	return run
+	var s settings
+	flags.IntVar(&s.users, "users", 1_000_000, "users")
+	flags.IntVar(&s.events, "events", 20, "events per user")
+	flags.IntVar(&s.idBytes, "id-bytes", 36, "length of event IDs: 36 for UUIDs, or at most 32")
+	flags.IntVar(&s.atOnce, "at-once", 10, "events per user and append")
+	flags.IntVar(&s.appends, "appends", 200_000, "appends to measure")
+	flags.IntVar(&s.batch, "batch", 500, "users per batch")
+	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, s settings) error {
 	folder, err := os.MkdirTemp("", "genrec-bench-memory-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	rdb, stop, err := startRedis(ctx, folder)
+	socket := filepath.Join(folder, "redis.sock")
+	server, err := testservers.StartRedis(ctx, testservers.RedisConfig{Folder: folder, Lines: []string{"appendonly no", "unixsocket " + socket}})
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer server.Close()
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true, ReadTimeout: time.Minute})
+	defer rdb.Close()
 	store, err := sessions.Open(ctx, rdb, sessions.Options{SequenceTTL: sessions.DefaultSequenceTTL})
 	if err != nil {
 		return err
 	}
-	b := &bench{store: store, rdb: rdb, random: rand.New(rand.NewPCG(1, 2))}
+	b := &bench{settings: s, store: store, rdb: rdb, random: rand.New(rand.NewPCG(1, 2))}
 	empty, err := b.info(ctx, "memory", "used_memory")
 	if err != nil {
 		return err
 	}
-	for done := 0; done < events; done += atOnce {
-		if err := b.fill(ctx, users, min(atOnce, events-done)); err != nil {
+	for done := 0; done < s.events; done += s.atOnce {
+		if err := b.fill(ctx, s.users, min(s.atOnce, s.events-done)); err != nil {
 			return err
 		}
-		fmt.Printf("%d of %d events a user\n", min(done+atOnce, events), events)
+		fmt.Printf("%d of %d events a user\n", min(done+s.atOnce, s.events), s.events)
 	}
 	full, err := b.info(ctx, "memory", "used_memory")
 	if err != nil {
@@ -79,7 +82,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	began, n := time.Now(), min(appends, users)
+	began, n := time.Now(), min(s.appends, s.users)
 	if err := b.fill(ctx, n, 1); err != nil {
 		return err
 	}
@@ -88,23 +91,24 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	total := users * events
+	total := s.users * s.events
 	fmt.Printf("memory users=%d events=%d id_bytes=%d bytes=%.0f bytes_per_event=%.1f appends_per_s=%.0f redis_us_per_append=%.1f\n",
-		users, total, idBytes, full-empty, (full-empty)/float64(total), float64(n)/took.Seconds(), (after-before)/float64(n)*1e6)
+		s.users, total, s.idBytes, full-empty, (full-empty)/float64(total), float64(n)/took.Seconds(), (after-before)/float64(n)*1e6)
 	return nil
 }
 
 type bench struct {
+	settings
 	store  *sessions.Store
 	rdb    *redis.Client
 	random *rand.Rand
 	hours  int64
 }
 
-// fill appends so many events to each of the first users, an hour later than the last.
+// fill appends events to each of the first users, one per hour.
 func (b *bench) fill(ctx context.Context, users, each int) error {
-	for first := 0; first < users; first += timeBatch {
-		batch := make([]sessions.UserEvents, min(timeBatch, users-first))
+	for first := 0; first < users; first += b.batch {
+		batch := make([]sessions.UserEvents, min(b.batch, users-first))
 		for i := range batch {
 			batch[i].User = fmt.Sprintf("user-%07d", first+i)
 			for k := range each {
@@ -128,13 +132,13 @@ func (b *bench) eventID() string {
 		bytes[i] = byte(b.random.IntN(256))
 	}
 	id := hex.EncodeToString(bytes[:])
-	if idBytes < 36 {
-		return id[:min(idBytes, len(id))]
+	if b.idBytes < 36 {
+		return id[:min(b.idBytes, len(id))]
 	}
 	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")
 }
 
-// info returns a number that Redis tells of itself.
+// info returns a number from the INFO command.
 func (b *bench) info(ctx context.Context, section, name string) (float64, error) {
 	text, err := b.rdb.Info(ctx, section).Result()
 	if err != nil {
@@ -145,28 +149,5 @@ func (b *bench) info(ctx context.Context, section, name string) (float64, error)
 			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("redis does not tell %s", name)
-}
-
-// startRedis starts a Redis of its own that keeps nothing on disk.
-func startRedis(ctx context.Context, folder string) (*redis.Client, func(), error) {
-	socket := filepath.Join(folder, "redis.sock")
-	server := exec.CommandContext(ctx, "redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder)
-	if err := server.Start(); err != nil {
-		return nil, nil, fmt.Errorf("%w: install it, for instance with: apt install redis-server", err)
-	}
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true, ReadTimeout: time.Minute})
-	stop := func() {
-		_ = rdb.Close()
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	}
-	const patience = 10 * time.Second
-	for began := time.Now(); rdb.Ping(ctx).Err() != nil; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > patience || ctx.Err() != nil {
-			stop()
-			return nil, nil, fmt.Errorf("redis-server does not answer within %v", patience)
-		}
-	}
-	return rdb, stop, nil
+	return 0, fmt.Errorf("redis INFO has no %s", name)
 }

@@ -1,5 +1,5 @@
 // Package serve sends requests to "genrec serve" at a fixed rate, by vegeta, with a real Redis whose
-// users all have 20 events and a list of 20 items. Its last line is
+// users have 20 events and 20 recommendations each. Its last line is
 //
 //	serve rps=… p50_ms=… p99_ms=… errors=…
 package serve
@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,32 +21,29 @@ import (
 	"genrec/test/harness"
 )
 
-// Flags.
-var (
-	genrec   string
-	vegeta   string
-	users    int
-	items    int
-	perSec   int
-	duration time.Duration
-	warmUp   time.Duration
-	filters  bool
-)
+type settings struct {
+	genrec, vegeta   string // programs
+	users, items     int
+	rate             int // requests per second
+	duration, warmUp time.Duration
+	filters          bool
+}
 
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
-	flags.StringVar(&genrec, "genrec", "bin/genrec", "the program")
-	flags.StringVar(&vegeta, "vegeta", "vegeta", "the load generator, github.com/tsenart/vegeta")
-	flags.IntVar(&users, "users", 50_000, "users, and a tenth as many strangers")
-	flags.IntVar(&items, "items", 12_000, "items in the catalog")
-	flags.IntVar(&perSec, "rate", 5_000, "requests a second")
-	flags.DurationVar(&duration, "duration", 30*time.Second, "for how long, after warming up")
-	flags.DurationVar(&warmUp, "warm-up", 10*time.Second, "for how long")
-	flags.BoolVar(&filters, "filters", true, "ask every second time without seen items and for 3 of a category")
-	return run
+	var s settings
+	flags.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
+	flags.StringVar(&s.vegeta, "vegeta", "vegeta", "the load generator, github.com/tsenart/vegeta")
+	flags.IntVar(&s.users, "users", 50_000, "users with recommendations; a tenth as many are unknown")
+	flags.IntVar(&s.items, "items", 12_000, "items in the catalog")
+	flags.IntVar(&s.rate, "rate", 5_000, "requests per second")
+	flags.DurationVar(&s.duration, "duration", 30*time.Second, "of the measurement, after the warm-up")
+	flags.DurationVar(&s.warmUp, "warm-up", 10*time.Second, "duration of the warm-up")
+	flags.BoolVar(&s.filters, "filters", true, "send every other request with exclude_seen=true and diversity=3")
+	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, s settings) error {
 	folder, err := os.MkdirTemp("", "genrec-bench-serve-")
 	if err != nil {
 		return err
@@ -58,45 +54,45 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer redis.Close()
-	if err := fill(ctx, redis.Address()); err != nil {
+	if err := s.fill(ctx, redis.Address()); err != nil {
 		return fmt.Errorf("fill Redis: %w", err)
 	}
-	fmt.Printf("%d users have 20 events and 20 of %d items\n", users, items)
+	fmt.Printf("%d users have 20 events and 20 of %d items\n", s.users, s.items)
 
 	const address = "127.0.0.1:18080"
-	server, err := harness.Start(os.Stderr, genrec, "serve", "--redis", redis.Address(), "--listen", address)
+	server, err := harness.Start(nil, os.Stderr, s.genrec, "serve", "--redis", redis.Address(), "--listen", address)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Stop() }()
-	if err := awaitReady(ctx, "http://"+address+"/readyz"); err != nil {
+	if err := harness.AwaitReady(ctx, server, "http://"+address+"/readyz", 30*time.Second); err != nil {
 		return err
 	}
-	// What the generator and HTTP alone come to on this machine.
+	// The latency of the load generator and HTTP alone.
 	idle := filepath.Join(folder, "idle")
 	if err := os.WriteFile(idle, []byte("GET http://"+address+"/healthz\n"), 0o600); err != nil {
 		return err
 	}
-	least, err := attack(ctx, idle, warmUp)
+	least, err := s.attack(ctx, idle, s.warmUp)
 	if err != nil {
-		return fmt.Errorf("ask for nothing: %w", err)
+		return fmt.Errorf("request /healthz: %w", err)
 	}
 	targets := filepath.Join(folder, "targets")
-	if err := os.WriteFile(targets, questions("http://"+address), 0o600); err != nil {
+	if err := os.WriteFile(targets, s.targets("http://"+address), 0o600); err != nil {
 		return err
 	}
-	if _, err := attack(ctx, targets, warmUp); err != nil {
+	if _, err := s.attack(ctx, targets, s.warmUp); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	before, err := timesOf(server.ID(), redis.Process())
+	before, err := cpuTimes(server.ID(), redis.Process())
 	if err != nil {
 		return err
 	}
-	r, err := attack(ctx, targets, duration)
+	r, err := s.attack(ctx, targets, s.duration)
 	if err != nil {
 		return err
 	}
-	after, err := timesOf(server.ID(), redis.Process())
+	after, err := cpuTimes(server.ID(), redis.Process())
 	if err != nil {
 		return err
 	}
@@ -104,44 +100,23 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("stop genrec serve: %w", err)
 	}
 	each := func(t time.Duration) float64 { return float64(t.Microseconds()) / float64(r.Requests) }
-	fmt.Printf("%d requests, p95 %.2f ms, longest %.2f ms; processor time of each: %.0f µs in genrec, %.0f in Redis, %.0f in vegeta\n",
+	fmt.Printf("%d requests, p95 %.2f ms, longest %.2f ms; CPU time per request: %.0f µs in genrec, %.0f in Redis, %.0f in vegeta\n",
 		r.Requests, ms(r.Latencies.P95), ms(r.Latencies.Max), each(after[0]-before[0]), each(after[1]-before[1]), each(r.took))
 	fmt.Printf("/healthz, which reads nothing, at the same rate: p50 %.2f ms, p99 %.2f ms\n", ms(least.Latencies.P50), ms(least.Latencies.P99))
-	for _, what := range r.Errors {
-		fmt.Println("error:", what)
+	for _, message := range r.Errors {
+		fmt.Println("error:", message)
 	}
 	fmt.Printf("serve rps=%.0f p50_ms=%.2f p99_ms=%.2f errors=%d\n", r.Throughput, ms(r.Latencies.P50), ms(r.Latencies.P99), r.Requests-r.StatusCodes["200"])
 	return nil
 }
 
-// awaitReady waits until the server answers 200.
-func awaitReady(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for ; ; time.Sleep(20 * time.Millisecond) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("genrec serve is not ready within 30 s: %w", err)
-		}
-	}
-}
-
-// questions are targets as vegeta reads them: users by turns, and after each ten a stranger.
-func questions(base string) []byte {
+// targets returns the requests in the format of vegeta: one for each user, and one for an unknown user
+// after every tenth.
+func (s settings) targets(base string) []byte {
 	var text bytes.Buffer
-	for i := range users {
+	for i := range s.users {
 		query := ""
-		if filters && i%2 == 1 {
+		if s.filters && i%2 == 1 {
 			query = "?exclude_seen=true&diversity=3"
 		}
 		fmt.Fprintf(&text, "GET %s/v1/users/%s/recommendations%s\n\n", base, userID(i), query)
@@ -152,7 +127,7 @@ func questions(base string) []byte {
 	return text.Bytes()
 }
 
-// report is what vegeta report says, times in nanoseconds.
+// report is the JSON output of vegeta report; times are in nanoseconds.
 type report struct {
 	Latencies struct {
 		P50 time.Duration `json:"50th"`
@@ -165,28 +140,29 @@ type report struct {
 	StatusCodes map[string]int `json:"status_codes"`
 	Errors      []string       `json:"errors"`
 
-	took time.Duration // of the generator's processor time
+	took time.Duration // CPU time of vegeta
 }
 
-func attack(ctx context.Context, targets string, d time.Duration) (r report, err error) {
+// attack sends requests at the configured rate.
+func (s settings) attack(ctx context.Context, targets string, d time.Duration) (r report, err error) {
 	results := targets + ".results"
-	took, err := vegetaRun(ctx, io.Discard, "attack", "-targets", targets, "-rate", strconv.Itoa(perSec), "-duration", d.String(),
+	took, err := s.runVegeta(ctx, io.Discard, "attack", "-targets", targets, "-rate", strconv.Itoa(s.rate), "-duration", d.String(),
 		"-max-body", "0", "-output", results)
 	if err != nil {
 		return r, err
 	}
 	r.took = took
 	var out bytes.Buffer
-	if _, err := vegetaRun(ctx, &out, "report", "-type", "json", results); err != nil {
+	if _, err := s.runVegeta(ctx, &out, "report", "-type", "json", results); err != nil {
 		return r, err
 	}
 	err = json.Unmarshal(out.Bytes(), &r)
 	return r, err
 }
 
-// vegetaRun returns the processor time that it took.
-func vegetaRun(ctx context.Context, out io.Writer, arguments ...string) (time.Duration, error) {
-	cmd := exec.CommandContext(ctx, vegeta, arguments...)
+// runVegeta runs vegeta and returns its CPU time.
+func (s settings) runVegeta(ctx context.Context, out io.Writer, arguments ...string) (time.Duration, error) {
+	cmd := exec.CommandContext(ctx, s.vegeta, arguments...)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return 0, fmt.Errorf("vegeta %s: %w", arguments[0], err)
@@ -194,8 +170,8 @@ func vegetaRun(ctx context.Context, out io.Writer, arguments ...string) (time.Du
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// timesOf is the processor time that each of the processes has taken.
-func timesOf(ids ...int) ([]time.Duration, error) {
+// cpuTimes returns the CPU time of each process.
+func cpuTimes(ids ...int) ([]time.Duration, error) {
 	times := make([]time.Duration, len(ids))
 	for i, id := range ids {
 		var err error

@@ -15,34 +15,36 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"genrec/pkg/event"
 	"genrec/pkg/history"
 	"genrec/retrain/snapshot"
+	"genrec/test/harness"
 )
 
-// Flags.
-var (
-	events int
-	each   int
+type settings struct {
+	events int // of the first snapshot
+	each   int // events per user
 	items  int
 	folder string
-)
+}
 
 const segmentEvents = 1_000_000
 
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
-	flags.IntVar(&events, "events", 10_000_000, "events of the first snapshot")
-	flags.IntVar(&each, "each", 20, "events of a user")
-	flags.IntVar(&items, "items", 100_000, "items")
-	flags.StringVar(&folder, "folder", "", "where to write; a temporary folder if empty")
-	return run
+	var s settings
+	flags.IntVar(&s.events, "events", 10_000_000, "events of the first snapshot")
+	flags.IntVar(&s.each, "each", 20, "events per user")
+	flags.IntVar(&s.items, "items", 100_000, "items")
+	flags.StringVar(&s.folder, "folder", "", "parent `FOLDER` of the history; default is the temporary folder")
+	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
-func run(ctx context.Context) error {
-	root, err := os.MkdirTemp(folder, "genrec-bench-snapshot-")
+func run(ctx context.Context, s settings) error {
+	root, err := os.MkdirTemp(s.folder, "genrec-bench-snapshot-")
 	if err != nil {
 		return err
 	}
@@ -51,11 +53,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{archive: archive, random: rand.New(rand.NewPCG(1, 2)), users: max(1, events/each), at: time.UnixMilli(1_700_000_000_000)}
-	if err := b.fill(ctx, events); err != nil {
+	b := &bench{archive: archive, random: rand.New(rand.NewPCG(1, 2)), users: max(1, s.events/s.each), items: s.items, at: time.UnixMilli(1_700_000_000_000)}
+	if err := b.fill(ctx, s.events); err != nil {
 		return err
 	}
-	fmt.Printf("%d events of %d users are in segments\n", events, b.users)
+	fmt.Printf("%d events of %d users are in segments\n", s.events, b.users)
 
 	var first *snapshot.Snapshot
 	write, err := measure(func() (err error) {
@@ -76,7 +78,7 @@ func run(ctx context.Context) error {
 	}
 	fmt.Printf("read it in %.1f s with %d MB\n", read.seconds, read.peakMB)
 
-	if err := b.fill(ctx, events/10); err != nil {
+	if err := b.fill(ctx, s.events/10); err != nil {
 		return err
 	}
 	next, err := measure(func() error {
@@ -96,11 +98,12 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// bench makes events of users at random, in the order of their times.
+// bench generates random events in the order of their times.
 type bench struct {
 	archive *history.Dir
 	random  *rand.Rand
 	users   int
+	items   int
 	at      time.Time
 	offset  int64
 }
@@ -132,7 +135,7 @@ func (b *bench) segment(size int) error {
 	for range size {
 		b.at = b.at.Add(time.Second)
 		e := event.Event{
-			ID: b.eventID(), User: fmt.Sprintf("user-%07d", b.random.IntN(b.users)), Item: fmt.Sprintf("B%09d", b.random.IntN(items)),
+			ID: b.eventID(), User: fmt.Sprintf("user-%07d", b.random.IntN(b.users)), Item: fmt.Sprintf("B%09d", b.random.IntN(b.items)),
 			Type: event.DefaultType, Time: b.at,
 		}
 		if err := draft.Add(e); err != nil {
@@ -142,8 +145,29 @@ func (b *bench) segment(size int) error {
 	return draft.Publish()
 }
 
-// eventID is as long and as random as a UUID.
+// eventID returns a random UUID.
 func (b *bench) eventID() string {
 	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x",
 		b.random.Uint32(), b.random.Uint32N(1<<16), b.random.Uint32N(1<<12), b.random.Uint32N(1<<12), b.random.Uint64N(1<<48))
+}
+
+// measured has the time and memory of an operation.
+type measured struct {
+	seconds float64
+	peakMB  int // peak resident memory of the process
+}
+
+func measure(work func() error) (m measured, err error) {
+	debug.FreeOSMemory()
+	if err := harness.ResetPeakMemory(); err != nil {
+		return m, err
+	}
+	began := time.Now()
+	if err := work(); err != nil {
+		return m, err
+	}
+	m.seconds = time.Since(began).Seconds()
+	peak, err := harness.PeakMemory()
+	m.peakMB = int(peak)
+	return m, err
 }

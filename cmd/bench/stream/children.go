@@ -3,26 +3,24 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	"genrec/pkg/testservers"
 	"genrec/test/harness"
 )
 
 // startGenrec starts a service of a genrec binary, with env added to the environment. What it
 // logs is dropped once ctx has ended.
-func (r *rig) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*harness.Child, error) {
+func (r *rig) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*testservers.Process, error) {
 	cmd := exec.Command(binary, append([]string{"--log-level", "error", service, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = untilDone{ctx, os.Stderr}
-	return harness.StartCommand(cmd)
+	return testservers.StartProcess(cmd)
 }
 
 // untilDone drops what is written after the context has ended: services that are
@@ -41,13 +39,13 @@ func (w untilDone) Write(p []byte) (int, error) {
 	}
 }
 
-func stopAll(children []*harness.Child) {
+func stopAll(children []*testservers.Process) {
 	for _, c := range children {
 		slog.Debug("genrec ended", "cause", c.Stop())
 	}
 }
 
-func failed(children []*harness.Child) error {
+func failed(children []*testservers.Process) error {
 	for _, c := range children {
 		if err := c.Failed(); err != nil {
 			return err
@@ -58,9 +56,9 @@ func failed(children []*harness.Child) error {
 
 // services are the processes of one genrec build while it is measured.
 type services struct {
-	children []*harness.Child // ingest, then the infer processes
-	infer    []int            // process ids
-	metrics  []string         // HOST:PORT of each infer process
+	children []*testservers.Process // ingest, then the infer processes
+	infer    []int                  // process ids
+	metrics  []string               // HOST:PORT of each infer process
 	usage    processors
 }
 
@@ -80,7 +78,7 @@ func (r *rig) startServices(ctx context.Context, binary, models string) (*servic
 	devices := r.deviceNames()
 	for i := range r.workers {
 		flags, env := deviceFlags(binary, devices[i%len(devices)])
-		metrics, err := freeAddress()
+		metrics, err := testservers.FreeAddress()
 		if err != nil {
 			return s, err
 		}
@@ -94,28 +92,12 @@ func (r *rig) startServices(ctx context.Context, binary, models string) (*servic
 		s.usage.add("infer", c.ID())
 	}
 	s.usage.add("benchmark", os.Getpid())
-	for _, address := range s.metrics {
-		if err := s.awaitReady(ctx, address); err != nil {
-			return s, err
+	for i, address := range s.metrics {
+		if err := harness.AwaitReady(ctx, s.children[i+1], "http://"+address+"/readyz", loadTimeout); err != nil {
+			return s, errors.Join(err, failed(s.children))
 		}
 	}
 	return s, nil
-}
-
-func (s *services) awaitReady(ctx context.Context, address string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	return harness.Eventually(ctx, "infer to be ready", loadTimeout, func(ctx context.Context) error {
-		if err := failed(s.children); err != nil {
-			cancel(err)
-			return err
-		}
-		body, err := get(ctx, "http://"+address+"/readyz")
-		if err != nil {
-			return err
-		}
-		return body.Close()
-	})
 }
 
 func (s *services) stop() { stopAll(s.children) }
@@ -136,27 +118,3 @@ func takesGPUNumbers(binary string) bool {
 
 // visibleGPU hides all GPUs but one, which is number 0 then.
 func visibleGPU(number string) []string { return []string{"CUDA_VISIBLE_DEVICES=" + number} }
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-// get returns the body of a successful response, for the caller to close.
-func get(ctx context.Context, url string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("GET %s: %s", url, response.Status), response.Body.Close())
-	}
-	return response.Body, nil
-}

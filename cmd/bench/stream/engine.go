@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"genrec/test/harness"
+	"genrec/pkg/testservers"
 )
 
 // engineRate measures the engine alone, on all devices at once, and returns the sum.
@@ -24,10 +24,10 @@ func (r *rig) engineRate(ctx context.Context, binary string, m servedModel, a *a
 	}
 	devices := slices.Compact(slices.Sorted(slices.Values(r.deviceNames())))
 	outputs := make([]bytes.Buffer, len(devices))
-	var children []*harness.Child
+	var children []*testservers.Process
 	defer func() { stopAll(children) }()
 	for i, device := range devices {
-		c, err := harness.StartCommand(r.engineCommand(ctx, binary, m, device, requests, &outputs[i]))
+		c, err := testservers.StartProcess(r.engineCommand(ctx, binary, m, device, requests, &outputs[i]))
 		if err != nil {
 			return 0, err
 		}

@@ -14,13 +14,13 @@ import (
 	"syscall"
 	"time"
 
-	"genrec/test/harness"
+	"genrec/pkg/testservers"
 )
 
 // gpuSampler observes the mean utilization of GPUs, as nvidia-smi tells it.
 type gpuSampler struct {
 	numbers []string
-	child   *harness.Child
+	child   *testservers.Process
 	output  bytes.Buffer
 	busy    float64 // 0 to 1
 }
@@ -45,7 +45,7 @@ func (g *gpuSampler) begin(context.Context) (err error) {
 	g.output.Reset()
 	cmd.Stdout = &g.output
 	cmd.WaitDelay = time.Second
-	if g.child, err = harness.StartCommand(cmd); err != nil {
+	if g.child, err = testservers.StartProcess(cmd); err != nil {
 		return fmt.Errorf("sample the GPU's utilization: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"genrec/ingest"
 	"genrec/pkg/stream"
+	"genrec/pkg/testservers"
 	"genrec/test/harness"
 )
 
@@ -32,7 +33,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 	if err := r.produce(ctx, events); err != nil {
 		return worked{}, err
 	}
-	var children []*harness.Child
+	var children []*testservers.Process
 	defer func() { stopAll(children) }()
 	times := processors{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
 	for range processes {

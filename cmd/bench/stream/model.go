@@ -167,7 +167,7 @@ func cacheFolder() (string, error) {
 
 // runProgram runs a program until it or the context ends; its output goes to stderr.
 func runProgram(ctx context.Context, program string, args ...string) error {
-	c, err := harness.StartPrinting(os.Stderr, untilDone{ctx, os.Stderr}, program, args...)
+	c, err := harness.Start(os.Stderr, untilDone{ctx, os.Stderr}, program, args...)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"genrec/test/harness"
 )
 
 const (
@@ -90,7 +92,7 @@ func (b *breakdown) end(ctx context.Context) (err error) {
 func scrape(ctx context.Context, addresses []string) (histograms, error) {
 	h := make(histograms)
 	for _, address := range addresses {
-		body, err := get(ctx, "http://"+address+"/metrics")
+		body, err := harness.Get(ctx, "http://"+address+"/metrics")
 		if err != nil {
 			return nil, err
 		}

@@ -13,17 +13,17 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// outcome is what came of a step.
-type outcome struct {
+// result is the exit code and the output of a command.
+type result struct {
 	exit   int
 	output string
 }
 
-// try runs the trial of a case and prints what was expected and what came of it. Its error is
-// one that says nothing of the case.
-func (w *world) try(ctx context.Context, name string) (right bool, err error) {
+// try runs a case and prints the expected and the actual results. It returns an error if the case could
+// not be run.
+func (env *environment) try(ctx context.Context, name string) (right bool, err error) {
 	t, known := cases[name]
-	file := filepath.Join(w.settings.folder, name)
+	file := filepath.Join(env.settings.folder, name)
 	_, missing := os.Stat(file)
 	switch {
 	case !known:
@@ -34,29 +34,29 @@ func (w *world) try(ctx context.Context, name string) (right bool, err error) {
 		return false, nil
 	}
 	began, title := time.Now(), "right"
-	s, err := w.open(ctx, file, t)
+	s, err := env.open(ctx, file, t)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err != nil {
 		return false, err
 	}
 	var report strings.Builder
 	for _, step := range t.steps {
-		got, wrong, err := s.take(ctx, step)
+		got, wrong, err := s.runStep(ctx, step)
 		if err != nil {
 			return false, err
 		}
 		report.WriteString(step.report(s.fill(step.run), got, wrong))
 		if wrong != "" {
 			title = "WRONG"
-			break // what follows builds on it
+			break // the following steps depend on it
 		}
 	}
 	fmt.Printf("%s %s (%.1f s)\n%s", title, name, time.Since(began).Seconds(), report.String())
 	return title == "right", nil
 }
 
-// take runs a step until all is as expected, or its time is up.
-func (s *scene) take(ctx context.Context, st step) (got outcome, wrong string, err error) {
+// runStep repeats a step until the result is as expected or its time is up.
+func (s *caseRun) runStep(ctx context.Context, st step) (got result, wrong string, err error) {
 	for deadline := time.Now().Add(st.until); ; {
 		if got, err = s.run(ctx, s.fill(st.run)); err != nil {
 			return got, "", err
@@ -71,8 +71,8 @@ func (s *scene) take(ctx context.Context, st step) (got outcome, wrong string, e
 	}
 }
 
-// check says what of the outcome is not as expected.
-func (st step) check(got outcome) string {
+// check describes the differences between the expected and the actual result.
+func (st step) check(got result) string {
 	var wrong []string
 	if got.exit != st.exit {
 		wrong = append(wrong, fmt.Sprintf("the exit code is %d", got.exit))
@@ -90,8 +90,8 @@ func (st step) check(got outcome) string {
 	return strings.Join(wrong, ", ")
 }
 
-// report is for people. Of what is right, the lines that were looked for suffice.
-func (st step) report(command string, got outcome, wrong string) string {
+// report describes a step. If it passed, only the output lines that match are shown.
+func (st step) report(command string, got result, wrong string) string {
 	expected := []string{fmt.Sprintf("exit code %d", st.exit)}
 	for _, pattern := range st.says {
 		expected = append(expected, fmt.Sprintf("%q", pattern))

@@ -10,17 +10,17 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// story is what a person does with the page.
-type story struct {
+// scenario is what a person does with the page.
+type scenario struct {
 	settings
-	world          *world
+	env            *environment
 	tab            *tab
 	checks, failed int
 	updates        []float64 // ms from a click to another list
 }
 
 // check counts what was looked at. The story goes on, so that all failures are seen.
-func (s *story) check(what string, err error) {
+func (s *scenario) check(what string, err error) {
 	s.checks++
 	if err != nil {
 		s.failed++
@@ -36,10 +36,10 @@ const (
 	trainingTime = 90 * time.Second
 )
 
-func (s *story) tell() {
+func (s *scenario) run() {
 	s.open()
 	s.trainFirst()
-	s.world.goOn(s.tab.ctx)
+	s.env.sendLive(s.tab.ctx)
 	s.pickUser()
 	s.clickItems()
 	s.keyboard()
@@ -65,10 +65,10 @@ func (t *tab) recorded(list *[]string) []string {
 	return slices.Clone(*list)
 }
 
-func (s *story) open() {
+func (s *scenario) open() {
 	s.check("the page opens on a desktop", s.tab.desktop())
 	s.check("in light colors", s.tab.scheme("light"))
-	s.check("from the server", s.tab.visit(s.world.url()))
+	s.check("from the server", s.tab.visit(s.env.url()))
 	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
 	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^(Select a user or create a new one|Create a new user) first\.$/.test(document.querySelector("#list").textContent)`))
 	s.check("in a line that can be read", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
@@ -79,7 +79,7 @@ func (s *story) open() {
 
 const outcome = `document.querySelector("#train-note").textContent`
 
-func (s *story) trainFirst() {
+func (s *scenario) trainFirst() {
 	s.check("the button starts a training", s.tab.click("#train"))
 	s.check("which is shown, and the button is out of use", s.tab.await(soon, `document.querySelector("#train").disabled && !document.querySelector("#train-progress").hidden`))
 	s.tab.expect(true)
@@ -99,7 +99,7 @@ const popularShown = `document.querySelector("#list-note").textContent.startsWit
 
 const ownList = `document.querySelectorAll("#list [data-item]").length === 12 && document.querySelector("#list-note").textContent.startsWith("by v")`
 
-func (s *story) pickUser() {
+func (s *scenario) pickUser() {
 	s.check("there are users to become", s.tab.await(soon, `document.querySelectorAll("#people button").length >= 2`))
 	s.check("one is picked", s.tab.click("#people button:nth-child(2)"))
 	s.check("who has a list by the model", s.tab.await(2*soon, ownList))
@@ -108,7 +108,7 @@ func (s *story) pickUser() {
 }
 
 // clickItems times how long the list takes to change, by the page's own clock.
-func (s *story) clickItems() {
+func (s *scenario) clickItems() {
 	const users = 6
 	for i := range s.clicks {
 		if i%max(1, s.clicks/users) == 0 {
@@ -145,7 +145,7 @@ const watchList = `(() => {
 })()`
 
 // update does what changes the list, and times it.
-func (s *story) update(act func() error) {
+func (s *scenario) update(act func() error) {
 	_, err := evaluate[bool](s.tab, watchList)
 	if err == nil {
 		err = act()
@@ -163,7 +163,7 @@ func (s *story) update(act func() error) {
 	s.check(fmt.Sprintf("the list changes, %.0f ms after a click", ms), err)
 }
 
-func (s *story) updateP95() float64 {
+func (s *scenario) updateP95() float64 {
 	if len(s.updates) == 0 {
 		return math.NaN()
 	}
@@ -172,8 +172,8 @@ func (s *story) updateP95() float64 {
 }
 
 // keyboard does all without a mouse.
-func (s *story) keyboard() {
-	s.check("the page is opened again", s.tab.do(chromedp.Navigate(s.world.url())))
+func (s *scenario) keyboard() {
+	s.check("the page is opened again", s.tab.do(chromedp.Navigate(s.env.url())))
 	s.check("the user is the same as before", s.tab.await(2*soon, ownList))
 	s.check("Tab comes to the new user's button", s.tabTo(`document.activeElement.id === "new-user"`))
 	s.check("Enter becomes one", s.press(kb.Enter))
@@ -187,9 +187,9 @@ func (s *story) keyboard() {
 	s.check("the news are read out", s.tab.await(soon, `document.querySelector("#news").ariaLive === "polite" && document.querySelector("#trouble").role === "alert"`))
 }
 
-func (s *story) press(keys string) error { return s.tab.do(chromedp.KeyEvent(keys)) }
+func (s *scenario) press(keys string) error { return s.tab.do(chromedp.KeyEvent(keys)) }
 
-func (s *story) tabTo(there string) error {
+func (s *scenario) tabTo(there string) error {
 	const most = 60
 	for range most {
 		if err := s.press(kb.Tab); err != nil {
@@ -202,7 +202,7 @@ func (s *story) tabTo(there string) error {
 	return fmt.Errorf("%d times Tab do not lead where this holds: %s", most, there)
 }
 
-func (s *story) watchOthers() {
+func (s *scenario) watchOthers() {
 	s.check("others' events are seen, with their times", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#rows li:not(.mine) .took")?.textContent)`))
 	s.check("the freshness is shown", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#fresh").textContent)`))
 	s.check("lists are compared with the popular items", s.tab.await(10*soon, `document.querySelector("#hits-text").textContent.endsWith("%") && document.querySelectorAll("#rates polyline").length === 2`))
@@ -216,4 +216,33 @@ func (s *story) watchOthers() {
 	}
 	s.check("and then stands still", err)
 	s.check("and goes on", s.tab.click("#pause"))
+}
+
+const away = `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("is not responding")`
+
+// outage kills genrec and starts it again.
+func (s *scenario) outage() {
+	past, err := evaluate[int](s.tab, `document.querySelectorAll("#history li").length`)
+	s.check("the user has a past", err)
+	s.tab.expect(true)
+	s.env.kill()
+	s.check("the page says that the server is away", s.tab.await(2*soon, away))
+	s.check("an item is clicked all the same", s.tab.click("#list li:nth-child(1) button"))
+	s.check("and the page says that it was not taken", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not recorded: The server is not responding.")`))
+	s.check("where it is seen, wherever the page is scrolled to", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
+	s.check("with a picture", s.tab.shoot(s.shots, "desktop-away.png"))
+	s.check("genrec starts again", s.env.start(s.tab.ctx))
+	s.check("the page comes back by itself, and says so", s.tab.await(2*soon, `document.querySelector("#connection").textContent === "reconnected" && document.querySelector("#trouble").hidden`))
+	s.tab.expect(false)
+	s.check("the user has the same past", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
+	s.check("the model answers again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
+	s.awaitAnswers()
+	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
+}
+
+// awaitAnswers waits until others' events are answered: Kafka gives the new process its
+// partitions when the session of the one that was killed has ended.
+func (s *scenario) awaitAnswers() {
+	const session = 6 * time.Second
+	s.check("events are answered after the restart", s.tab.await(session+soon, `Number(document.querySelector("#rate").textContent) > 0`))
 }

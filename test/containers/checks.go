@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/segmentio/kafka-go"
 
 	"genrec/pkg/event"
 	"genrec/pkg/recs"
@@ -21,7 +20,7 @@ import (
 	"genrec/test/harness"
 )
 
-// Where the page says that programs on this machine find them.
+// Published addresses according to docs/DEPLOY.md.
 const (
 	kafkaAddress = "localhost:9092"
 	redisAddress = "localhost:6379"
@@ -32,21 +31,21 @@ const (
 )
 
 const (
-	users, items, eventsPerUser = 40, 25, 10 // who go around a ring of items
+	users, items, eventsPerUser = 40, 25, 10 // each user takes consecutive items of a cycle
 	reader                      = "user-0"
-	parts                       = 4 // of genrec: ingest, infer, serve, retrain
+	components                  = 4 // ingest, infer, serve, retrain
 )
 
-// use does with the services what they are there for, at their ports.
+// use sends events and checks every service at its published port.
 func (s *stack) use(ctx context.Context) error {
 	started := time.Now()
 	if err := postEvents(ctx); err != nil {
 		return err
 	}
-	err := harness.Eventually(ctx, "a first model answers", 4*time.Minute, func(ctx context.Context) error {
+	err := harness.Eventually(ctx, "recommendations by a model", 4*time.Minute, func(ctx context.Context) error {
 		answer, err := recommended(ctx)
 		if err == nil && answer.Source != recs.SourceModel {
-			err = fmt.Errorf("user %s has recommendations of the source %q", reader, answer.Source)
+			err = fmt.Errorf("user %s has recommendations of source %q", reader, answer.Source)
 		}
 		return err
 	})
@@ -58,10 +57,10 @@ func (s *stack) use(ctx context.Context) error {
 		what  string
 		check func(context.Context) error
 	}{
-		{"an event at Kafka's port changes a list at Redis's port", followEvent},
-		{"Prometheus has all of genrec as targets that are up", checkPrometheus},
+		{"an event sent to Kafka changes the list in Redis", followEvent},
+		{"Prometheus scrapes all components", checkPrometheus},
 		{"Grafana has the dashboard and reaches Prometheus", checkGrafana},
-		{"Jaeger has a trace of an event through the services", checkJaeger},
+		{"Jaeger has a trace of an event through all services", checkJaeger},
 	} {
 		if err := harness.Eventually(ctx, check.what, time.Minute, check.check); err != nil {
 			return err
@@ -98,7 +97,7 @@ func recommended(ctx context.Context) (answer recs.Answer, err error) {
 	return answer, fetch(ctx, http.MethodGet, servePort+"/v1/users/"+reader+"/recommendations", nil, &answer)
 }
 
-// followEvent sends one that is new to the reader each time, and reads what came of it.
+// followEvent sends a new event of the reader and waits for an updated list.
 func followEvent(ctx context.Context) error {
 	rdb := redis.NewClient(&redis.Options{Addr: redisAddress, ContextTimeoutEnabled: true})
 	defer rdb.Close()
@@ -109,19 +108,15 @@ func followEvent(ctx context.Context) error {
 	}
 	e := eventOf(0, eventsPerUser)
 	e.ID = e.Time.String()
-	value, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
 	writer := stream.NewWriter(stream.Cluster{Brokers: []string{kafkaAddress}}, stream.DefaultTopics().Interactions)
-	err = writer.WriteMessages(ctx, kafka.Message{Key: []byte(reader), Value: value})
+	err = writer.WriteMessages(ctx, harness.Message(e))
 	if err := errors.Join(err, writer.Close()); err != nil {
 		return fmt.Errorf("write to Kafka at %s: %w", kafkaAddress, err)
 	}
 	return harness.Eventually(ctx, "the list is newer", 10*time.Second, func(ctx context.Context) error {
 		after, err := client.Read(ctx, []string{reader}, recs.Query{})
 		if err == nil && after[0].SequenceVersion <= before[0].SequenceVersion {
-			err = fmt.Errorf("the list of %s in Redis at %s is of version %d of the sequence, as it was", reader, redisAddress, after[0].SequenceVersion)
+			err = fmt.Errorf("the list of %s in Redis at %s is still of sequence version %d", reader, redisAddress, after[0].SequenceVersion)
 		}
 		return err
 	})
@@ -144,15 +139,15 @@ func checkPrometheus(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("%s is %s: %s", target.ScrapeURL, target.Health, target.LastError))
 		}
 	}
-	if len(targets.Data.ActiveTargets) != parts {
-		problems = append(problems, fmt.Errorf("there are %d targets, want %d", len(targets.Data.ActiveTargets), parts))
+	if len(targets.Data.ActiveTargets) != components {
+		problems = append(problems, fmt.Errorf("%d targets, want %d", len(targets.Data.ActiveTargets), components))
 	}
 	var rules struct{ Data struct{ Groups []any } }
 	if err := fetch(ctx, http.MethodGet, prometheus+"/api/v1/rules", nil, &rules); err != nil {
 		return err
 	}
 	if len(rules.Data.Groups) == 0 {
-		problems = append(problems, errors.New("there are no rules"))
+		problems = append(problems, errors.New("no rules"))
 	}
 	return errors.Join(problems...)
 }
@@ -163,14 +158,14 @@ func checkGrafana(ctx context.Context) error {
 		return err
 	}
 	if len(dashboards) == 0 {
-		return errors.New("there is no dashboard")
+		return errors.New("no dashboard")
 	}
 	var answer struct{ Data struct{ Result []any } }
 	if err := fetch(ctx, http.MethodGet, grafana+"/api/datasources/proxy/uid/prometheus/api/v1/query?query=up", nil, &answer); err != nil {
 		return err
 	}
 	if len(answer.Data.Result) == 0 {
-		return errors.New("through Grafana, Prometheus knows of nothing")
+		return errors.New("the Prometheus data source of Grafana returns no series")
 	}
 	return nil
 }
@@ -197,12 +192,12 @@ func checkJaeger(ctx context.Context) error {
 		}
 	}
 	if want := []string{"genrec infer", "genrec ingest", "genrec serve"}; !slices.Equal(longest, want) {
-		return fmt.Errorf("of %d traces, the one of most services is of %q, want %q", len(traces.Data), longest, want)
+		return fmt.Errorf("the longest of %d traces has services %q, want %q", len(traces.Data), longest, want)
 	}
 	return nil
 }
 
-// fetch asks a service, and decodes its JSON unless answer is nil.
+// fetch sends a request and decodes the JSON response unless answer is nil.
 func fetch(ctx context.Context, method, address string, body []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

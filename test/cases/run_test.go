@@ -9,13 +9,13 @@ import (
 func TestCheck(t *testing.T) {
 	st := step{exit: 1, says: []string{`rows=\d+`, `--column`}, never: []string{`event_id`}}
 	for _, c := range []struct {
-		got   outcome
+		got   result
 		wrong []string
 	}{
-		{outcome{1, "rows=2\nuse --column"}, nil},
-		{outcome{0, "rows=2\nuse --column"}, []string{"the exit code is 0"}},
-		{outcome{1, "rows=2"}, []string{`nothing matches "--column"`}},
-		{outcome{-1, "event_id"}, []string{"the exit code is -1", "nothing matches", `"event_id" matches`}},
+		{result{1, "rows=2\nuse --column"}, nil},
+		{result{0, "rows=2\nuse --column"}, []string{"the exit code is 0"}},
+		{result{1, "rows=2"}, []string{`nothing matches "--column"`}},
+		{result{-1, "event_id"}, []string{"the exit code is -1", "nothing matches", `"event_id" matches`}},
 	} {
 		got := st.check(c.got)
 		if (got == "") != (c.wrong == nil) {

@@ -3,41 +3,42 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
-// ending is how a training's pod ends, and what is to become of the job.
-type ending struct {
+// podEnding is how the pod of a training job ends, with the expected state of the job.
+type podEnding struct {
 	job     string
 	code    int
-	drained bool // its node
-	again   bool // there is to be another pod
-	failed  int  // that are to count against the limit
+	drained bool // with its node
+	again   bool // the job must create another pod
+	failed  int  // pods that must count against the backoff limit
 }
 
-var endings = []ending{
+var podEndings = []podEnding{
 	{job: "refused", code: 3, failed: 1},
 	{job: "without-data", code: 5, failed: 1},
 	{job: "crashed", code: 137, again: true, failed: 1},
 	{job: "drained", code: 137, drained: true, again: true},
 }
 
-// endTrainings lets the pods of trainings end, in the place of the nodes, which are kept from
-// running them, and waits for what the controllers make of it.
-func (s *story) endTrainings(ctx context.Context) error {
+// endTrainingJobs sets the status of the pods of training jobs, while all nodes are cordoned so that kwok
+// does not, and waits for the reaction of the job controller.
+func (s *scenario) endTrainingJobs(ctx context.Context) error {
 	kubectl := "kubectl --namespace " + s.r.namespace + " "
 	if err := s.runAll(ctx, "kubectl cordon --selector kubernetes.io/os=linux"); err != nil {
 		return err
 	}
-	for _, e := range endings {
-		if _, err := s.run(ctx, kubectl+"create job "+e.job+" --from=cronjob/"+s.r.part("retrain")); err != nil {
+	for _, e := range podEndings {
+		if _, err := s.run(ctx, kubectl+"create job "+e.job+" --from=cronjob/"+s.r.resource("retrain")); err != nil {
 			return err
 		}
-		if err := await(ctx, "job "+e.job, func(ctx context.Context) error { return s.end(ctx, e) }); err != nil {
+		if err := await(ctx, "job "+e.job, func(ctx context.Context) error { return s.endPod(ctx, e) }); err != nil {
 			return err
 		}
 	}
-	for _, e := range endings {
+	for _, e := range podEndings {
 		if err := await(ctx, "job "+e.job, func(ctx context.Context) error { return s.missingAfter(ctx, e) }); err != nil {
 			return err
 		}
@@ -45,8 +46,8 @@ func (s *story) endTrainings(ctx context.Context) error {
 	if err := s.runAll(ctx, "kubectl uncordon --selector kubernetes.io/os=linux"); err != nil {
 		return err
 	}
-	for _, e := range endings {
-		if e.again { // and is not killed this time
+	for _, e := range podEndings {
+		if e.again { // the second pod succeeds
 			if _, err := s.run(ctx, kubectl+"wait --for=condition=Complete --timeout=60s job/"+e.job); err != nil {
 				return err
 			}
@@ -55,15 +56,15 @@ func (s *story) endTrainings(ctx context.Context) error {
 	return s.runAll(ctx, kubectl+"delete jobs --all")
 }
 
-// end says of the job's pod, once there is one, that it has ended.
-func (s *story) end(ctx context.Context, e ending) error {
+// endPod sets the status of the job's pod to failed.
+func (s *scenario) endPod(ctx context.Context, e podEnding) error {
 	all, err := s.get(ctx, s.r.namespace, "pods")
 	if err != nil {
 		return err
 	}
 	pods := all.with("batch.kubernetes.io/job-name", e.job)
 	if len(pods) == 0 {
-		return fmt.Errorf("it has no pod")
+		return errors.New("it has no pod")
 	}
 	type object map[string]any
 	c := pods[0].Spec.Containers[0]
@@ -82,8 +83,8 @@ func (s *story) end(ctx context.Context, e ending) error {
 	return err
 }
 
-// missingAfter tells what has not become of the job yet.
-func (s *story) missingAfter(ctx context.Context, e ending) error {
+// missingAfter returns an error unless the job is in the expected state.
+func (s *scenario) missingAfter(ctx context.Context, e podEnding) error {
 	all, err := s.get(ctx, s.r.namespace, "jobs,pods")
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func (s *story) missingAfter(ctx context.Context, e ending) error {
 		wanted = 2
 	}
 	if len(pods) != wanted || job.Status.Failed != e.failed || job.is("Failed") != ended {
-		return fmt.Errorf("a training that ends with exit code %d has %d pods, %d of them failed, and its job has ended: %t; want %d, %d, %t",
+		return fmt.Errorf("after exit code %d, the job has %d pods, %d of them failed, and has ended: %t; want %d, %d, %t",
 			e.code, len(pods), job.Status.Failed, job.is("Failed"), wanted, e.failed, ended)
 	}
 	return nil

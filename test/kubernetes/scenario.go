@@ -14,36 +14,36 @@ type figures struct {
 	installs, upgrades, objects, admitted, refused int
 }
 
-// story is what happens to the chart.
-type story struct {
-	*world
+// scenario installs, changes and uninstalls the chart.
+type scenario struct {
+	*environment
 	figures figures
-	r       release  // what there is now
-	before  []string // what the namespace held before it
+	r       release  // installed now
+	before  []string // resources in the namespace before the installation
 }
 
-// tell installs the chart with the values beside it, and then as the page says.
-func (s *story) tell(ctx context.Context, p pages) error {
+// execute tests the chart with the values in its ci folder, the training job, and docs/DEPLOY.md.
+func (s *scenario) execute(ctx context.Context, p pages) error {
 	for _, name := range []string{"least", "most"} {
-		if err := s.install(ctx, name); err != nil {
+		if err := s.testValues(ctx, name); err != nil {
 			return fmt.Errorf("with %s: %w", valuesOf(name), err)
 		}
 	}
 	if err := s.train(ctx, p.job); err != nil {
 		return fmt.Errorf("docs/TRAINING.md: %w", err)
 	}
-	return s.follow(ctx, p)
+	return s.followPage(ctx, p)
 }
 
 func valuesOf(name string) string { return chart + "/ci/" + name + "-values.yaml" }
 
-// install tries the values beside the chart, in a cluster that has what they name.
-func (s *story) install(ctx context.Context, name string) error {
+// testValues tests a values file of the chart, in a namespace with the resources that it references.
+func (s *scenario) testValues(ctx context.Context, name string) error {
 	if _, err := s.run(ctx, "kubectl create -f "+s.fixtures(name)); err != nil {
 		return err
 	}
 	flags := "shop " + chart + " --namespace " + name + " --values " + valuesOf(name)
-	if err := s.installed(ctx, "helm install "+flags, tagOf(name)); err != nil {
+	if err := s.helmInstall(ctx, "helm install "+flags, tagOf(name)); err != nil {
 		return err
 	}
 	if name == "least" {
@@ -51,40 +51,40 @@ func (s *story) install(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := s.uninstalled(ctx, "helm uninstall shop --namespace "+name); err != nil {
+	if err := s.helmUninstall(ctx, "helm uninstall shop --namespace "+name); err != nil {
 		return err
 	}
 	_, err := s.run(ctx, "kubectl delete -f "+s.fixtures(name))
 	return err
 }
 
-// tagOf returns the image's tag that the values beside the chart lead to.
+// tagOf returns the image tag that results from a values file of the chart.
 func tagOf(name string) string {
 	return map[string]string{"least": "latest", "most": "1.0"}[name]
 }
 
-// scaleByHand changes the number of pods behind helm's back, for which an upgrade has to be told
-// to have its own way, and then leaves it to an autoscaler.
-func (s *story) scaleByHand(ctx context.Context, upgrade string) error {
-	if _, err := s.run(ctx, "kubectl --namespace "+s.r.namespace+" scale deployment "+s.r.part("serve")+" --replicas 3"); err != nil {
+// scaleByHand runs kubectl scale, after which an upgrade needs --force-conflicts, and then enables
+// autoscaling.
+func (s *scenario) scaleByHand(ctx context.Context, upgrade string) error {
+	if _, err := s.run(ctx, "kubectl --namespace "+s.r.namespace+" scale deployment "+s.r.resource("serve")+" --replicas 3"); err != nil {
 		return err
 	}
 	if _, err := s.run(ctx, upgrade); err == nil {
-		return errors.New("an upgrade after kubectl scale goes through: docs/DEPLOY.md says that it ends with a conflict")
+		return errors.New("an upgrade after kubectl scale succeeded: docs/DEPLOY.md says that it fails with a conflict")
 	} else if !strings.Contains(err.Error(), "conflict") {
 		return err
 	}
 	for _, flags := range []string{" --force-conflicts", " --set serve.autoscaling.enabled=true"} {
 		s.figures.upgrades++
-		if err := s.changed(ctx, upgrade+flags, s.r.tag); err != nil {
+		if err := s.helmUpgrade(ctx, upgrade+flags, s.r.tag); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// train runs docs/TRAINING.md's training in several pods.
-func (s *story) train(ctx context.Context, job string) error {
+// train runs the distributed training job of docs/TRAINING.md.
+func (s *scenario) train(ctx context.Context, job string) error {
 	s.r = release{namespace: "training"}
 	if err := s.write("training.yaml", job); err != nil {
 		return err
@@ -100,14 +100,14 @@ func (s *story) train(ctx context.Context, job string) error {
 	}
 	for _, p := range all.of("Pod") {
 		if !slices.ContainsFunc(all.of("Service"), func(o object) bool { return isSubset(o.Spec.Selector, p.Metadata.Labels) }) {
-			return fmt.Errorf("%s is of no service, so that the others cannot find it", p)
+			return fmt.Errorf("no service selects %s: the other pods cannot find it", p)
 		}
 	}
-	return s.count(ctx)
+	return s.countPods(ctx)
 }
 
-// follow does what the page says, line by line, in a cluster where nothing is prepared.
-func (s *story) follow(ctx context.Context, p pages) error {
+// followPage runs the lines of docs/DEPLOY.md in a cluster without prepared resources.
+func (s *scenario) followPage(ctx context.Context, p pages) error {
 	files := map[string]string{
 		"values.yaml": p.values, "ca.crt": "certificate\n",
 		"kafka-password": "secret", "redis-password": "secret", "tokens": "0123456789abcdef\n",
@@ -118,37 +118,37 @@ func (s *story) follow(ctx context.Context, p pages) error {
 		}
 	}
 	for _, line := range p.lines {
-		if err := s.do(ctx, line, p); err != nil {
+		if err := s.runLine(ctx, line, p); err != nil {
 			return fmt.Errorf("docs/DEPLOY.md: %w", err)
 		}
 	}
 	if s.figures.upgrades == 0 {
-		return errors.New("docs/DEPLOY.md upgrades nothing")
+		return errors.New("docs/DEPLOY.md has no upgrade")
 	}
 	return nil
 }
 
-// do does what one line of the page says.
-func (s *story) do(ctx context.Context, line string, p pages) error {
+// runLine runs a line of docs/DEPLOY.md and checks its effect.
+func (s *scenario) runLine(ctx context.Context, line string, p pages) error {
 	switch words := strings.Fields(line); words[0] + " " + words[1] {
 	case "helm install":
-		if err := s.installed(ctx, line, "1.0"); err != nil {
+		if err := s.helmInstall(ctx, line, "1.0"); err != nil {
 			return err
 		}
-		return s.endTrainings(ctx)
+		return s.endTrainingJobs(ctx)
 	case "helm upgrade":
 		if err := s.write("values.yaml", strings.Replace(p.values, `tag: "1.0"`, `tag: "1.1"`, 1)); err != nil {
 			return err
 		}
 		s.figures.upgrades++
-		return s.changed(ctx, line, "1.1")
+		return s.helmUpgrade(ctx, line, "1.1")
 	case "helm rollback":
-		return s.changed(ctx, line, "1.0")
+		return s.helmUpgrade(ctx, line, "1.0")
 	case "helm uninstall":
-		return s.uninstalled(ctx, line)
+		return s.helmUninstall(ctx, line)
 	default:
 		if words[0] != "kubectl" {
-			return fmt.Errorf("%q is a line that this test does not know: teach it", line)
+			return fmt.Errorf("this test does not support the line %q", line)
 		}
 		_, err := s.run(ctx, line)
 		return err
