@@ -68,17 +68,17 @@ func (b Budget) share(stages []stage) {
 	}
 }
 
-// pace says how many steps a stage has time for.
-type pace struct {
+// timeBudget says how many steps a stage has time for.
+type timeBudget struct {
 	until   time.Time // the end of its time; zero if there is none
 	from    int       // the step from which on its steps are timed
 	since   time.Time // of that step
 	reserve time.Duration
 }
 
-// pace gives the stage that the training is in a part of the time that is left, by the steps
+// timeBudget gives the stage that the training is in a part of the time that is left, by the steps
 // that are left to it and to those after it.
-func (t *training) pace(done int) (p pace) {
+func (t *training) timeBudget(done int) (p timeBudget) {
 	if t.config.Budget.Time == 0 {
 		return p
 	}
@@ -94,7 +94,7 @@ func (t *training) pace(done int) (p pace) {
 }
 
 // steps of the stage there is time for, of those planned: one at least.
-func (p *pace) steps(done, planned int, now time.Time) int {
+func (p *timeBudget) steps(done, planned int, now time.Time) int {
 	switch {
 	case p.until.IsZero() || done < p.from:
 		return planned
@@ -103,14 +103,14 @@ func (p *pace) steps(done, planned int, now time.Time) int {
 	case done == p.from:
 		p.since = now
 		return planned
-	case done < p.from+stretch-1: // too few to tell
+	case done < p.from+stepsPerPoint-1: // too few to tell
 		return planned
 	}
 	each := now.Sub(p.since).Seconds() / float64(done-p.from)
 	return min(planned, done+max(1, int(p.until.Add(-p.reserve).Sub(now).Seconds()/each)))
 }
 
-// cutShort notes and says that a stage has ended before its time.
+// cutShort records and logs that a stage has ended early.
 func (t *training) cutShort(ctx context.Context, s stage, done int) {
 	if t.isWorker() {
 		return
@@ -152,11 +152,11 @@ func residentMemory() (uint64, error) {
 	return resident * uint64(os.Getpagesize()), nil
 }
 
-// affords says whether the stage has a step left, and lets the learning rate fall over those
+// hasStepLeft says whether the stage has a step left, and lets the learning rate fall over those
 // that it has.
-func (t *training) affords(trainer *model.Trainer, s stage, p *pace, done int) bool {
+func (t *training) hasStepLeft(trainer *model.Trainer, s stage, p *timeBudget, done int) bool {
 	steps := p.steps(done, s.steps, time.Now())
-	if done%stretch == 0 || steps <= done {
+	if done%stepsPerPoint == 0 || steps <= done {
 		trainer.SetSteps(steps)
 	}
 	return done < steps

@@ -48,7 +48,7 @@ func TestPaceFollowsTheClock(t *testing.T) {
 	const planned = 1000
 	start := time.Unix(1_000_000, 0)
 	after := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
-	p := pace{until: after(100), from: 1, reserve: 10 * time.Second}
+	p := timeBudget{until: after(100), from: 1, reserve: 10 * time.Second}
 	for _, c := range []struct {
 		done    int
 		seconds float64
@@ -68,7 +68,7 @@ func TestPaceFollowsTheClock(t *testing.T) {
 			t.Errorf("after %d steps in %v s there is time for %d, want %d", c.done, c.seconds, got, c.want)
 		}
 	}
-	if got := (&pace{}).steps(5, planned, start); got != planned {
+	if got := (&timeBudget{}).steps(5, planned, start); got != planned {
 		t.Errorf("without a bound there is time for %d steps, want all %d", got, planned)
 	}
 }
@@ -196,7 +196,7 @@ func TestMaxMemoryStopsWithACheckpoint(t *testing.T) {
 	if !bytes.Equal(weights(t, models, c, ring(90)), want) {
 		t.Error("the training that went on came to another model than the one that had the memory")
 	}
-	if resumed.before != stretch {
-		t.Errorf("the training went on from step %d, want %d", resumed.before, stretch)
+	if resumed.before != stepsPerPoint {
+		t.Errorf("the training went on from step %d, want %d", resumed.before, stepsPerPoint)
 	}
 }

@@ -1,5 +1,12 @@
-// Package retrain makes a new model version of everything that has accumulated:
-// snapshot, masked pretraining, finetuning, evaluation, publication.
+// Package retrain trains a new model version on all events so far. A run (Run) goes through
+// stages, each in a file of this name: snapshot (collect the sequences), initialize (catalog,
+// vocabulary and model, from random weights or by a warm start from the current version), split
+// (training and validation), train (pretrain, finetune, tune the ensemble weights), evaluate
+// (leave-one-out HR@k and NDCG@k), gate (compare with the current version) and publish.
+//
+// The workspace keeps checkpoints, so that a run that was stopped or killed is resumed by the next
+// run of the same configuration on the same snapshot. All random numbers derive from the seed:
+// one seed, snapshot and device give one model, resumed or not, unless the time budget ends a stage.
 package retrain
 
 import (

@@ -157,7 +157,7 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	for _, s := range sequences {
 		questions = append(questions, ask(s, 1))
 	}
-	tried, gains, err := weigh(t.Context(), ranker, questions, mixtures(start), silent{})
+	tried, gains, err := evaluateWeights(t.Context(), ranker, questions, weightGrid(start), noProgress{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 			t.Errorf("weights %+v: the gains' mean is %v, NDCG@10 %v", got.EnsembleWeights, mean, got.NDCG10)
 		}
 		bundle.Model.SetEnsembleWeights(got.EnsembleWeights)
-		want, err := evaluate(t.Context(), ranker, questions, "evaluate", silent{})
+		want, err := evaluate(t.Context(), ranker, questions, "evaluate", noProgress{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestMixturesLeaveOutWhatHasNoWeight(t *testing.T) {
 	for start, want := range map[model.EnsembleWeights]int{
 		{}: 1, {Dense: 0.2}: weightSteps + 1, {Sequential: 1}: weightSteps, {Sequential: 0.5, Association: 0.5}: 66 - 11,
 	} {
-		all := mixtures(start)
+		all := weightGrid(start)
 		if len(all) != want {
 			t.Errorf("from %+v: %d mixtures, want %d", start, len(all), want)
 		}

@@ -175,8 +175,8 @@ func (t *training) saveOnPeerLoss(err error, trainer *model.Trainer) error {
 // RunWorker trains as a worker of the group until the coordinator's Run has ended. It returns nil, or
 // the reason why the coordinator has failed. It needs no data and publishes nothing.
 func RunWorker(ctx context.Context, g *dist.Group, device model.Device, cores int, logger *slog.Logger) error {
-	r := &run{config: Config{Device: device, Group: g, Cores: cores, Logger: logger}, progress: silent{}}
-	return r.inOwnThread(func() error {
+	r := &run{config: Config{Device: device, Group: g, Cores: cores, Logger: logger}, progress: noProgress{}}
+	return r.onOwnThread(func() error {
 		for {
 			err := r.runJob(ctx)
 			if errors.Is(err, dist.ErrDone) {

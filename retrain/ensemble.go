@@ -13,16 +13,16 @@ import (
 // weightSteps is how many steps there are from one part alone to another one alone.
 const weightSteps = 10
 
-// weighed is what the validation says of weights of the parts.
-type weighed struct {
+// weightResult is what the validation says of weights of the parts.
+type weightResult struct {
 	model.EnsembleWeights
 	Metrics
 }
 
-// mixtures lists the weights to try, those nearest to w first: all steps of the parts
+// weightGrid lists the weights to try, those nearest to w first: all steps of the parts
 // that have a weight in w, but never rules alone, which say nothing about a user whose
 // items lead nowhere.
-func mixtures(w model.EnsembleWeights) []model.EnsembleWeights {
+func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
 	steps := func(weight float64) int { // from which on a part is not tried
 		if weight > 0 {
 			return weightSteps + 1
@@ -43,13 +43,13 @@ func mixtures(w model.EnsembleWeights) []model.EnsembleWeights {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b model.EnsembleWeights) int { return cmp.Compare(apart(a, w), apart(b, w)) })
+	slices.SortStableFunc(all, func(a, b model.EnsembleWeights) int { return cmp.Compare(distance(a, w), distance(b, w)) })
 	return all
 }
 
-// chooseWeights gives the model the weights that answer the validation's questions best.
-func (t *training) chooseWeights(ctx context.Context) error {
-	tried, gains, err := weigh(ctx, t.ranker, t.questions, mixtures(t.bundle.Model.Config.EnsembleWeights), t.progress)
+// tuneWeights gives the model the weights that answer the validation's questions best.
+func (t *training) tuneWeights(ctx context.Context) error {
+	tried, gains, err := evaluateWeights(ctx, t.ranker, t.questions, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.progress)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ const resamples = 100
 // bagged finds the mixture nearest to the mean of those that are best in resamples of the
 // users (bagging, Breiman 1996). Few users tell mixtures apart, so that the one with the best
 // NDCG@10 of them all is as far from the best for everyone as their luck takes it. The gains are
-// those of weigh.
-func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
+// those of evaluateWeights.
+func bagged(tried []weightResult, gains [][]float32, rng *rand.Rand) weightResult {
 	var mean model.EnsembleWeights
 	drawn, users := make([]float32, len(gains[0])), len(gains[0])
 	for range resamples {
@@ -81,8 +81,8 @@ func bagged(tried []weighed, gains [][]float32, rng *rand.Rand) weighed {
 		mean.Sequential += w.Sequential / resamples
 		mean.Association += w.Association / resamples
 	}
-	return slices.MinFunc(tried, func(a, b weighed) int {
-		return cmp.Compare(apart(a.EnsembleWeights, mean), apart(b.EnsembleWeights, mean))
+	return slices.MinFunc(tried, func(a, b weightResult) int {
+		return cmp.Compare(distance(a.EnsembleWeights, mean), distance(b.EnsembleWeights, mean))
 	})
 }
 
@@ -102,16 +102,16 @@ func mostGains(gains [][]float32, drawn []float32) (best int) {
 	return best
 }
 
-// apart is how far mixtures are from each other.
-func apart(a, b model.EnsembleWeights) float64 {
+// distance is the Euclidean distance between two sets of weights.
+func distance(a, b model.EnsembleWeights) float64 {
 	return math.Hypot(math.Hypot(a.Dense-b.Dense, a.Sequential-b.Sequential), a.Association-b.Association)
 }
 
-// weigh measures mixtures of the parts, each of which is asked once. The gains are those of
+// evaluateWeights measures mixtures of the parts, each of which is asked once. The gains are those of
 // each mixture's answers to the questions: [mixture][question].
-func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weighed, gains [][]float32, err error) {
-	tried, gains = make([]weighed, len(mixtures)), make([][]float32, len(mixtures))
-	needed := needs(mixtures)
+func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weightResult, gains [][]float32, err error) {
+	tried, gains = make([]weightResult, len(mixtures)), make([][]float32, len(mixtures))
+	needed := requiredWeights(mixtures)
 	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
 		found, err := ranker.Retrieve(ctx, queries, needed)
 		if err != nil {
@@ -125,7 +125,7 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 			tried[i].EnsembleWeights = weights
 			for _, place := range found.Positions(weights, answers) {
 				tried[i].add(place)
-				gains[i] = append(gains[i], float32(gain10(place)))
+				gains[i] = append(gains[i], float32(ndcgAt10(place)))
 			}
 		}
 		return nil
@@ -136,8 +136,8 @@ func weigh(ctx context.Context, ranker *model.Ranker, questions []question, mixt
 	return tried, gains, err
 }
 
-// needs has a weight for every part that has one in a mixture.
-func needs(mixtures []model.EnsembleWeights) model.EnsembleWeights {
+// requiredWeights has a weight for every part that has one in a mixture.
+func requiredWeights(mixtures []model.EnsembleWeights) model.EnsembleWeights {
 	var needed model.EnsembleWeights
 	for _, w := range mixtures {
 		needed = model.EnsembleWeights{

@@ -10,7 +10,7 @@ import (
 
 // answers are those to users who each like the mixtures near to a point of their own, around
 // the best one.
-func answers(rng *rand.Rand, tried []weighed, best model.EnsembleWeights, users int) [][]float32 {
+func answers(rng *rand.Rand, tried []weightResult, best model.EnsembleWeights, users int) [][]float32 {
 	gains := make([][]float32, len(tried))
 	for i := range gains {
 		gains[i] = make([]float32, users)
@@ -21,7 +21,7 @@ func answers(rng *rand.Rand, tried []weighed, best model.EnsembleWeights, users 
 		}
 		reach := 0.9 * rng.Float64()
 		for i, w := range tried {
-			if apart(w.EnsembleWeights, likes) < reach {
+			if distance(w.EnsembleWeights, likes) < reach {
 				gains[i][user] = 1
 			}
 		}
@@ -29,9 +29,9 @@ func answers(rng *rand.Rand, tried []weighed, best model.EnsembleWeights, users 
 	return gains
 }
 
-func mixed(of model.EnsembleWeights) (tried []weighed) {
-	for _, w := range mixtures(of) {
-		tried = append(tried, weighed{EnsembleWeights: w})
+func mixed(of model.EnsembleWeights) (tried []weightResult) {
+	for _, w := range weightGrid(of) {
+		tried = append(tried, weightResult{EnsembleWeights: w})
 	}
 	return tried
 }
@@ -44,8 +44,8 @@ func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
 		rng := rand.New(rand.NewPCG(uint64(trial), 1))
 		gains := answers(rng, tried, best, 300)
 		luckiest := mostGains(gains, slices.Repeat([]float32{1}, 300))
-		ofLuckiest += apart(tried[luckiest].EnsembleWeights, best) / trials
-		ofBagged += apart(bagged(tried, gains, rng).EnsembleWeights, best) / trials
+		ofLuckiest += distance(tried[luckiest].EnsembleWeights, best) / trials
+		ofBagged += distance(bagged(tried, gains, rng).EnsembleWeights, best) / trials
 	}
 	t.Logf("mean distance from the best mixture: %.3f bagged, %.3f the luckiest", ofBagged, ofLuckiest)
 	if ofBagged > 0.8*ofLuckiest {

@@ -41,10 +41,10 @@ func ask(s catalog.Sequence, fromEnd int) question {
 func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
 	questions, _ := draw(leaveOneOut(sequences), limit, seed)
 	if len(questions) == 0 {
-		return Metrics{}, fmt.Errorf("nobody can be evaluated: none of %d users has %d items", len(sequences), leastItems)
+		return Metrics{}, fmt.Errorf("nobody can be evaluated: none of %d users has %d items", len(sequences), minEvaluationItems)
 	}
 	if progress == nil {
-		progress = silent{}
+		progress = noProgress{}
 	}
 	return evaluate(ctx, ranker, questions, "evaluate", progress)
 }
@@ -108,8 +108,10 @@ func inBatches(ctx context.Context, questions []question, stage string, progress
 	return nil
 }
 
-// Metrics of rankings under leave-one-out with all items as candidates: hit ratio
-// and normalized discounted cumulative gain at cut-offs (paper, section 7.2).
+// Metrics are ranking metrics under leave-one-out with all items as candidates (paper, section
+// 7.2): each user has one held-out item, at rank r (from 1) of the list. HR@k, the hit ratio, is
+// the share of users with r <= k. NDCG@k, the normalized discounted cumulative gain, is the mean
+// over users of 1/log2(r+1) where r <= k, and of 0 elsewhere.
 type Metrics struct {
 	Users  int     `json:"users"`
 	HR1    float64 `json:"hr@1"`
@@ -126,7 +128,7 @@ func (m *Metrics) add(rank int) {
 	if rank < 0 {
 		return
 	}
-	gain := discounted(rank)
+	gain := discountedGain(rank)
 	if rank < 1 {
 		m.HR1++
 	}
@@ -140,15 +142,15 @@ func (m *Metrics) add(rank int) {
 	}
 }
 
-// discounted is the gain of a hit at a rank.
-func discounted(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
+// discountedGain is the gain of a hit at a rank.
+func discountedGain(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
 
-// gain10 is what a user adds to NDCG@10.
-func gain10(rank int) float64 {
+// ndcgAt10 is what a user adds to NDCG@10.
+func ndcgAt10(rank int) float64 {
 	if rank < 0 || rank >= 10 {
 		return 0
 	}
-	return discounted(rank)
+	return discountedGain(rank)
 }
 
 // mean turns the sums of add into means over the users.

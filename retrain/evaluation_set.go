@@ -14,15 +14,15 @@ import (
 	"genrec/retrain/gate"
 )
 
-// leastItems is how many a history has of which the last is held out.
-const leastItems = 3
+// minEvaluationItems is how many a history has of which the last is held out.
+const minEvaluationItems = 3
 
 // leaveOneOut asks each user for the last item, given the others. Histories of fewer than
 // three items have no held-out part and are left out.
 func leaveOneOut(sequences []catalog.Sequence) []question {
 	var questions []question
 	for _, s := range sequences {
-		if len(s.Items) >= leastItems {
+		if len(s.Items) >= minEvaluationItems {
 			questions = append(questions, ask(s, 1))
 		}
 	}
@@ -39,9 +39,9 @@ func draw(questions []question, limit int, seed int64) (drawn, left []question) 
 	return questions[:limit], questions[limit:]
 }
 
-// exam is what a new model and the current one are asked: the same questions, to which
+// evaluationSet is what a new model and the current one are evaluated on: the same questions, to which
 // neither has seen the answers.
-type exam struct {
+type evaluationSet struct {
 	questions []question // the leave-one-out ones first
 	drawn     int        // how many those are
 	since     time.Time  // news are later; zero if there are none
@@ -52,9 +52,9 @@ type exam struct {
 // popularPart of a catalog are its popular items.
 const popularPart = 0.01
 
-// newExam draws at most so many questions that leave one out, and as many about news.
-func newExam(c Config, sequences []catalog.Sequence, items *catalog.Catalog, since time.Time) exam {
-	e := exam{since: since, popular: make(map[string]bool), search: c.Ranker}
+// newEvaluationSet draws at most so many questions that leave one out, and as many about news.
+func newEvaluationSet(c Config, sequences []catalog.Sequence, items *catalog.Catalog, since time.Time) evaluationSet {
+	e := evaluationSet{since: since, popular: make(map[string]bool), search: c.Ranker}
 	drawn, left := draw(leaveOneOut(sequences), c.EvaluateUsers, c.Seed)
 	e.questions, e.drawn = slices.Clip(drawn), len(drawn)
 	news := 0
@@ -76,11 +76,11 @@ func newExam(c Config, sequences []catalog.Sequence, items *catalog.Catalog, sin
 	return e
 }
 
-func (e exam) news(q question) bool { return !e.since.IsZero() && q.at.After(e.since) }
+func (e evaluationSet) news(q question) bool { return !e.since.IsZero() && q.at.After(e.since) }
 
 // grade is what the answer to question i is worth: the place of the item, -1 for none.
-func (e exam) grade(answers *gate.Answers, i, place int) {
-	gain := gain10(place)
+func (e evaluationSet) record(answers *gate.Answers, i, place int) {
+	gain := ndcgAt10(place)
 	if i < e.drawn {
 		answers.LeaveOneOut = append(answers.LeaveOneOut, gain)
 	}
@@ -90,7 +90,7 @@ func (e exam) grade(answers *gate.Answers, i, place int) {
 }
 
 // sit asks a ranker over the items of a catalog.
-func (e exam) sit(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, answers gate.Answers, err error) {
+func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, answers gate.Answers, err error) {
 	tally, i, started := gate.NewTally(e.popular), 0, time.Now()
 	err = inBatches(ctx, e.questions, stage, progress, func(batch []question, queries []model.Query) error {
 		ranked, err := ranker.Rank(ctx, queries)
@@ -105,7 +105,7 @@ func (e exam) sit(ctx context.Context, ranker *model.Ranker, over *catalog.Catal
 			if i < e.drawn {
 				metrics.add(place)
 			}
-			e.grade(&answers, i, place)
+			e.record(&answers, i, place)
 			items, scores := columns(list)
 			tally.Add(items, scores, e.full(batch[j], over))
 			i++
@@ -119,7 +119,7 @@ func (e exam) sit(ctx context.Context, ranker *model.Ranker, over *catalog.Catal
 }
 
 // full is how many items a list has that lacks none.
-func (e exam) full(q question, over *catalog.Catalog) int {
+func (e evaluationSet) full(q question, over *catalog.Catalog) int {
 	left := over.Items()
 	if !e.search.AllowSeen {
 		seen := over.ItemIndices(q.Items)
@@ -136,8 +136,8 @@ func columns(list []model.Ranked) (items []string, scores []float64) {
 	return items, scores
 }
 
-// taken is the share of popular items among the answers.
-func (e exam) taken() float64 {
+// popularShare is the share of popular items among the answers.
+func (e evaluationSet) popularShare() float64 {
 	count := 0
 	for _, q := range e.questions {
 		if e.popular[q.answer] {
@@ -149,7 +149,7 @@ func (e exam) taken() float64 {
 
 // popularity answers with the items that most users have, but for those that the user
 // has. The answers are not counted.
-func (e exam) popularity(sequences []catalog.Sequence, allowSeen bool) []float64 {
+func (e evaluationSet) popularity(sequences []catalog.Sequence, allowSeen bool) []float64 {
 	counts := make(map[string]int)
 	for _, s := range sequences {
 		for _, item := range catalog.WithoutHeldOut(s.Items, 1) {
@@ -161,13 +161,13 @@ func (e exam) popularity(sequences []catalog.Sequence, allowSeen bool) []float64
 	})
 	var answers gate.Answers
 	for i, q := range e.questions[:e.drawn] {
-		e.grade(&answers, i, placeAmong(order, q, allowSeen))
+		e.record(&answers, i, rankAmong(order, q, allowSeen))
 	}
 	return answers.LeaveOneOut
 }
 
-// placeAmong is the place of the answer among the first places of a list for everybody.
-func placeAmong(order []string, q question, allowSeen bool) int {
+// rankAmong is the place of the answer among the first places of a list for everybody.
+func rankAmong(order []string, q question, allowSeen bool) int {
 	place := 0
 	for _, item := range order {
 		switch {

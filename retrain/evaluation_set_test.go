@@ -27,12 +27,12 @@ func TestPopularityAnswersWithoutWhatUsersHave(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newExam(config, sequences, items, sequences[0].Newest)
+		e := newEvaluationSet(config, sequences, items, sequences[0].Newest)
 		var want []float64
 		for _, place := range c.want {
 			gain := 0.0
 			if place >= 0 {
-				gain = discounted(place)
+				gain = discountedGain(place)
 			}
 			want = append(want, gain)
 		}
@@ -55,11 +55,11 @@ func TestPopularItemsOfAnExam(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newExam(quick(), sequences, items, sequences[0].Newest)
+	e := newEvaluationSet(quick(), sequences, items, sequences[0].Newest)
 	if len(e.popular) != 4 || !e.popular["hit"] {
 		t.Errorf("of %d items, %v are popular; want a hundredth, with the one that all have", items.Items(), e.popular)
 	}
-	if got := e.taken(); got < 0.5 || got > 0.52 {
+	if got := e.popularShare(); got < 0.5 || got > 0.52 {
 		t.Errorf("the users took popular items at a share of %.2f, want half, and hardly more", got)
 	}
 }
@@ -80,7 +80,7 @@ func TestFullList(t *testing.T) {
 	}{{question{}, false, 20}, {long, false, 15}, {long, true, 20}} {
 		search := model.DefaultRankerConfig()
 		search.AllowSeen = c.allowSeen
-		if got := (exam{search: search}).full(c.q, items); got != c.want {
+		if got := (evaluationSet{search: search}).full(c.q, items); got != c.want {
 			t.Errorf("of 30 items, after %d: %d are a full list, want %d", len(c.q.Items), got, c.want)
 		}
 	}

@@ -13,32 +13,32 @@ import (
 	"genrec/retrain/gate"
 )
 
-// trial is a candidate's, with what it answered.
-type trial struct {
-	rival   rival
-	exam    exam
-	answers gate.Answers
+// evaluation is a candidate's outputs on the evaluation set, and the baseline to compare them with.
+type evaluation struct {
+	baseline baseline
+	set      evaluationSet
+	answers  gate.Answers
 }
 
-// rival is the current version.
-type rival struct {
+// baseline is the current version, which the gate compares the candidate with.
+type baseline struct {
 	version, folder string
 	watermark       time.Time // of the newest interaction that it was made of
 	missing         string    // why there is none
 }
 
-// findRival fetches the current version. A broken one does not stand in the way of the
+// findBaseline fetches the current version. A broken one does not stand in the way of the
 // next.
-func (r *run) findRival(ctx context.Context) (found rival, err error) {
+func (r *run) findBaseline(ctx context.Context) (found baseline, err error) {
 	found.version, err = r.models.Current(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
-		return rival{missing: "there is no current version"}, nil
+		return baseline{missing: "there is no current version"}, nil
 	}
 	if err != nil {
-		return rival{}, err
+		return baseline{}, err
 	}
 	if found.folder, err = r.models.Fetch(ctx, found.version); err != nil {
-		return r.without(ctx, found, err)
+		return r.withoutBaseline(ctx, found, err)
 	}
 	var report Report
 	if err := readJSON(filepath.Join(found.folder, MetricsFile), &report); err != nil {
@@ -48,34 +48,34 @@ func (r *run) findRival(ctx context.Context) (found rival, err error) {
 	return found, nil
 }
 
-// without says that a version is no rival, unless the run was stopped.
-func (r *run) without(ctx context.Context, broken rival, err error) (rival, error) {
+// withoutBaseline replaces a version that cannot be evaluated by the popular items, unless the run was stopped.
+func (r *run) withoutBaseline(ctx context.Context, broken baseline, err error) (baseline, error) {
 	if ctx.Err() != nil {
-		return rival{}, err
+		return baseline{}, err
 	}
 	r.config.Logger.WarnContext(ctx, "the current version is broken, the new one competes with the popular items", "version", broken.version, "err", err)
-	return rival{missing: fmt.Sprintf("the current version %s is broken (%v)", broken.version, err)}, nil
+	return baseline{missing: fmt.Sprintf("the current version %s is broken (%v)", broken.version, err)}, nil
 }
 
-// judge lets the rival sit the exam, too, and asks the gate.
-func (r *run) judge(ctx context.Context, t trial, items *catalog.Catalog) (v gate.Verdict, err error) {
-	c := gate.Candidate{Answers: t.answers, Taken: t.exam.taken(), Seed: r.config.Seed}
-	if t.rival.missing == "" {
-		err := withStored(t.rival.folder, r.config.Device, r.search(), func(ranker *model.Ranker, theirs *catalog.Catalog) error {
-			_, answers, err := t.exam.sit(ctx, ranker, theirs, "evaluate "+t.rival.version, r.progress)
+// evaluateGate evaluates the baseline on the same set and compares the candidate with it.
+func (r *run) evaluateGate(ctx context.Context, t evaluation, items *catalog.Catalog) (v gate.Verdict, err error) {
+	c := gate.Candidate{Answers: t.answers, Taken: t.set.popularShare(), Seed: r.config.Seed}
+	if t.baseline.missing == "" {
+		err := withStored(t.baseline.folder, r.config.Device, r.search(), func(ranker *model.Ranker, theirs *catalog.Catalog) error {
+			_, answers, err := t.set.evaluate(ctx, ranker, theirs, "evaluate "+t.baseline.version, r.progress)
 			if err == nil {
-				v = c.Against(t.rival.version, answers, gains(items, theirs))
+				v = c.Against(t.baseline.version, answers, gains(items, theirs))
 			}
 			return err
 		})
 		if err == nil {
 			return v, nil
 		}
-		if t.rival, err = r.without(ctx, t.rival, err); err != nil {
+		if t.baseline, err = r.withoutBaseline(ctx, t.baseline, err); err != nil {
 			return v, err
 		}
 	}
-	return c.Alone(t.rival.missing, t.exam.popularity(r.sequences, r.config.Ranker.AllowSeen)), nil
+	return c.Alone(t.baseline.missing, t.set.popularity(r.sequences, r.config.Ranker.AllowSeen)), nil
 }
 
 // gains are those of a catalog over an older one.

@@ -10,14 +10,14 @@ import (
 	"genrec/model/tokens"
 )
 
-// begin makes the model that the training begins from, with what belongs to it: random, or
+// initialize makes the model that the training begins from, with what belongs to it: random, or
 // with what an earlier one has learned. It also draws the users of the validation.
-func (r *run) begin(ctx context.Context) (b model.Bundle, err error) {
+func (r *run) initialize(ctx context.Context) (b model.Bundle, err error) {
 	var previous *catalog.Catalog
 	if r.before != nil {
 		previous = r.before.catalog
 	}
-	if b, err = r.writeIDs(ctx, catalog.Options{
+	if b, err = r.buildCatalog(ctx, catalog.Options{
 		Text: r.config.Text, WithoutUsers: r.config.UnknownUser == 1, Previous: previous, Seed: r.config.Seed,
 	}); err != nil {
 		return b, err
@@ -26,8 +26,8 @@ func (r *run) begin(ctx context.Context) (b model.Bundle, err error) {
 		return b, err
 	}
 	r.heldBack = r.holdBack(b.Catalog, 1)
-	if r.cold = r.config.whyCold(r.before); r.cold == "" {
-		if err := r.goOn(b); err != nil {
+	if r.cold = r.config.scratchReason(r.before); r.cold == "" {
+		if err := r.warmStart(b); err != nil {
 			r.cold = err.Error()
 			b.Model.Drop() // of which some weights may have been taken over
 			if b, err = r.newModel(b); err != nil {
@@ -63,10 +63,10 @@ func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	return b, nil
 }
 
-// writeIDs builds the catalog, and the vocabulary that its ids are written in. Literal and
+// buildCatalog builds the catalog, and the vocabulary that its ids are written in. Literal and
 // padded ids are for vocabularies that have their characters, and for models with enough
 // positions: other ids are written as dense numbers, which any model can read.
-func (r *run) writeIDs(ctx context.Context, settings catalog.Options) (b model.Bundle, err error) {
+func (r *run) buildCatalog(ctx context.Context, settings catalog.Options) (b model.Bundle, err error) {
 	if b, err = r.config.written(r.sequences, settings); err != nil {
 		return b, err
 	}
@@ -128,7 +128,7 @@ func (c Config) Preflight() error {
 	if err != nil || c.Pretrained == "" {
 		return err
 	}
-	return (&run{config: c}).inOwnThread(func() error {
+	return (&run{config: c}).onOwnThread(func() error {
 		m, err := model.LoadPretrained(c.Pretrained, 1, 1, c.Seed, model.CPU)
 		if err == nil {
 			m.Drop()

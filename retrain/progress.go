@@ -17,11 +17,11 @@ type Progress interface {
 	Finish()
 }
 
-type silent struct{}
+type noProgress struct{}
 
-func (silent) Start(string, int, int) {}
-func (silent) Step(float64)           {}
-func (silent) Finish()                {}
+func (noProgress) Start(string, int, int) {}
+func (noProgress) Step(float64)           {}
+func (noProgress) Finish()                {}
 
 // Watch is a Progress that tells Prometheus how far a run is, and how runs have ended.
 type Watch struct {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestWatchTellsPrometheus(t *testing.T) {
-	w := NewWatch(silent{})
+	w := NewWatch(noProgress{})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(w.Metrics()...)
 	w.Start("pretrain", 10, 0)

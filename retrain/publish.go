@@ -16,14 +16,14 @@ import (
 // published is what an attempt of the same run has published, which ended before it was
 // promoted; without a version, if there is none.
 func (r *run) published(ctx context.Context) (report Report, err error) {
-	if !r.work.goesOn {
+	if !r.work.resumed {
 		return report, nil
 	}
 	version, err := r.models.FindRun(ctx, r.work.run)
 	if err == nil && version != "" {
 		if report, err = ReadReport(ctx, r.models, version); err == nil {
 			report.Version = version
-			return report, r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt())
+			return report, r.config.checkErasures(ctx, r.sequences, r.config.takenAt())
 		}
 	}
 	if err != nil && ctx.Err() == nil {

@@ -43,18 +43,18 @@ func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *re
 	}
 	r := &run{config: c, sequences: sequences, models: models, progress: c.Progress}
 	if r.progress == nil {
-		r.progress = silent{}
+		r.progress = noProgress{}
 	}
 	var report Report
-	err := r.inOwnThread(func() (err error) {
+	err := r.onOwnThread(func() (err error) {
 		report, err = r.do(ctx)
 		return err
 	})
 	return report, err
 }
 
-// inOwnThread runs f at a lower priority.
-func (r *run) inOwnThread(f func() error) error {
+// onOwnThread runs f at a lower priority.
+func (r *run) onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread and its niceness end with the goroutine
@@ -70,7 +70,7 @@ type run struct {
 	models    *registry.Registry
 	progress  Progress
 	work      *workspace
-	before    *predecessor
+	before    *previousVersion
 	heldBack  heldBack
 	start     *WarmStart // nil from scratch
 	near      [][]int    // by item number, in a warm start
@@ -88,7 +88,7 @@ func (r *run) lowerPriority() {
 }
 
 func (r *run) do(ctx context.Context) (report Report, err error) {
-	if r.before, err = r.config.predecessor(ctx, r.models); err != nil {
+	if r.before, err = r.config.previousVersion(ctx, r.models); err != nil {
 		return report, err
 	}
 	if r.work, err = openWorkspace(r.models, identify(r.config, r.sequences, r.before)); err != nil {
@@ -98,13 +98,13 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 		over := err == nil || errors.Is(err, ErrForgotten) || errors.Is(err, ErrNoData)
 		err = errors.Join(err, r.work.close(over))
 	}()
-	if err := learnable(r.sequences, r.config.Ranker.AllowSeen); err != nil {
+	if err := checkData(r.sequences, r.config.Ranker.AllowSeen); err != nil {
 		return report, err
 	}
 
 	report, err = r.published(ctx)
 	if err == nil && report.Version == "" {
-		report, err = r.makeVersion(ctx)
+		report, err = r.trainVersion(ctx)
 	}
 	if err != nil {
 		return report, err
@@ -113,15 +113,15 @@ func (r *run) do(ctx context.Context) (report Report, err error) {
 	return report, err
 }
 
-// makeVersion trains a model and publishes it.
-func (r *run) makeVersion(ctx context.Context) (report Report, err error) {
+// trainVersion trains a model and publishes it.
+func (r *run) trainVersion(ctx context.Context) (report Report, err error) {
 	report = Report{
 		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
 	}
 	if r.config.Snapshot != nil {
 		report.SkippedUsers = r.config.Snapshot.Skipped
 	}
-	bundle, err := r.begin(ctx)
+	bundle, err := r.initialize(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -143,27 +143,27 @@ func (r *run) makeVersion(ctx context.Context) (report Report, err error) {
 	if err := r.config.checkMemory(); err != nil {
 		return report, err
 	}
-	t, err := r.learn(ctx, bundle, p, &report)
+	t, err := r.trainAndEvaluate(ctx, bundle, p, &report)
 	if err != nil {
 		return report, err
 	}
 	started := time.Now()
-	if report.Gate, err = r.judge(ctx, t, bundle.Catalog); err != nil {
+	if report.Gate, err = r.evaluateGate(ctx, t, bundle.Catalog); err != nil {
 		return report, err
 	}
 	report.EvaluateSeconds += time.Since(started).Seconds()
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
-	if err := r.config.refuseForgotten(ctx, r.sequences, r.config.takenAt()); err != nil {
+	if err := r.config.checkErasures(ctx, r.sequences, r.config.takenAt()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
 	report.Version, err = r.publish(ctx, bundle, report)
 	return report, err
 }
 
-// learn trains the model and lets it sit the exam.
-func (r *run) learn(ctx context.Context, bundle model.Bundle, p parts, report *Report) (t trial, err error) {
+// trainAndEvaluate trains the model and evaluates it.
+func (r *run) trainAndEvaluate(ctx context.Context, bundle model.Bundle, p parts, report *Report) (t evaluation, err error) {
 	ranker, err := model.NewRanker(bundle, r.search())
 	if err != nil {
 		return t, err
@@ -173,11 +173,11 @@ func (r *run) learn(ctx context.Context, bundle model.Bundle, p parts, report *R
 		return t, err
 	}
 	started := time.Now()
-	if t.rival, err = r.findRival(ctx); err != nil { // now: it may have changed while the model trained
+	if t.baseline, err = r.findBaseline(ctx); err != nil { // now: it may have changed while the model trained
 		return t, err
 	}
-	t.exam = newExam(r.config, r.sequences, bundle.Catalog, t.rival.watermark)
-	report.LeaveOneOut, t.answers, err = t.exam.sit(ctx, ranker, bundle.Catalog, "evaluate", r.progress)
+	t.set = newEvaluationSet(r.config, r.sequences, bundle.Catalog, t.baseline.watermark)
+	report.LeaveOneOut, t.answers, err = t.set.evaluate(ctx, ranker, bundle.Catalog, "evaluate", r.progress)
 	report.EvaluateSeconds = time.Since(started).Seconds()
 	return t, err
 }

@@ -68,9 +68,9 @@ func latestSnapshot(ctx context.Context, c Config, sources snapshot.Config, mode
 	return Collect(ctx, sources, models)
 }
 
-// worthFinishing is how old an interrupted run may be: after a day there is enough
+// maxInterruptedAge is how old an interrupted run may be: after a day there is enough
 // news to begin anew.
-const worthFinishing = 24 * time.Hour
+const maxInterruptedAge = 24 * time.Hour
 
 // Interrupted returns the snapshot of a run of the same configuration that was stopped
 // or killed within the last day, and what it holds; Run goes on with them. Without such a
@@ -86,13 +86,13 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
 		return nil, nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
-	before, err := c.predecessor(ctx, models)
+	before, err := c.previousVersion(ctx, models)
 	if err != nil {
 		return nil, nil, err
 	}
 	mine := identify(c, nil, before)
 	mine.Snapshot, mine.SnapshotDir, mine.Started = theirs.Snapshot, theirs.SnapshotDir, theirs.Started
-	if theirs != mine || theirs.SnapshotDir == "" || time.Since(theirs.Started) > worthFinishing {
+	if theirs != mine || theirs.SnapshotDir == "" || time.Since(theirs.Started) > maxInterruptedAge {
 		return nil, nil, nil
 	}
 	taken, err := snapshot.Open(theirs.SnapshotDir)
@@ -106,21 +106,21 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 	if err != nil {
 		return nil, nil, fmt.Errorf("go on with an interrupted run: %w", err)
 	}
-	err = c.refuseForgotten(ctx, sequences, taken.Watermark)
+	err = c.checkErasures(ctx, sequences, taken.Watermark)
 	if errors.Is(err, ErrForgotten) {
 		return nil, nil, nil
 	}
 	return taken, sequences, err
 }
 
-// learnable is ErrNoData, with the reason, unless something can be learned of the sequences and
+// checkData returns ErrNoData, with the reason, unless something can be learned of the sequences and
 // somebody be asked for what comes next.
-func learnable(sequences []catalog.Sequence, allowSeen bool) error {
+func checkData(sequences []catalog.Sequence, allowSeen bool) error {
 	long, answerable, changing := 0, false, false
 	for _, s := range sequences {
 		known := catalog.WithoutHeldOut(s.Items, 1)
 		changing = changing || slices.ContainsFunc(known, func(item string) bool { return item != known[0] })
-		if len(s.Items) >= leastItems {
+		if len(s.Items) >= minEvaluationItems {
 			long++
 			answerable = answerable || allowSeen || !slices.Contains(known, s.Items[len(s.Items)-1])
 		}
@@ -129,12 +129,12 @@ func learnable(sequences []catalog.Sequence, allowSeen bool) error {
 	case len(sequences) == 0:
 		return fmt.Errorf("%w: there are no interactions: produce events first, and let ingest run", ErrNoData)
 	case long == 0:
-		return fmt.Errorf("%w: none of %d users has %d events, so that nobody can be evaluated", ErrNoData, len(sequences), leastItems)
+		return fmt.Errorf("%w: none of %d users has %d events, so that nobody can be evaluated", ErrNoData, len(sequences), minEvaluationItems)
 	case !changing:
 		return fmt.Errorf("%w: before the last event, which is kept for the evaluation, none of %d users has events of two different items", ErrNoData, len(sequences))
 	case !answerable:
 		return fmt.Errorf("%w: the last item of each of the %d users with %d events is one that the user had before, so that nobody can be evaluated; --allow-seen recommends those, too",
-			ErrNoData, long, leastItems)
+			ErrNoData, long, minEvaluationItems)
 	}
 	return nil
 }
@@ -162,9 +162,9 @@ func (c Config) takenAt() time.Time {
 	return c.Snapshot.Watermark
 }
 
-// refuseForgotten returns ErrForgotten if it applies. It waits for an answer as long as
+// checkErasures returns ErrForgotten if it applies. It waits for an answer as long as
 // it takes: a training is at stake.
-func (c Config) refuseForgotten(ctx context.Context, sequences []catalog.Sequence, since time.Time) error {
+func (c Config) checkErasures(ctx context.Context, sequences []catalog.Sequence, since time.Time) error {
 	if c.Erasures == nil {
 		return nil
 	}

@@ -183,7 +183,7 @@ func TestNothingToLearn(t *testing.T) {
 		{"pairs, and somebody to ask", users([]string{"a", "b"}, []string{"a", "a", "b"}), false, ""},
 		{"three items", users([]string{"a", "b", "c"}), false, ""},
 	} {
-		err := learnable(c.sequences, c.allowSeen)
+		err := checkData(c.sequences, c.allowSeen)
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrNoData) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}

@@ -26,9 +26,9 @@ type learned struct {
 	FromScratch string     `json:"from_scratch,omitempty"`
 	// Weights are those of the parts that were tried on that epoch, and Chosen those that the
 	// model has.
-	Weights      []weighed `json:"weights,omitempty"`
-	Chosen       *weighed  `json:"chosen,omitempty"`
-	TrainSeconds float64   `json:"train_seconds"`
+	Weights      []weightResult `json:"weights,omitempty"`
+	Chosen       *weightResult  `json:"chosen,omitempty"`
+	TrainSeconds float64        `json:"train_seconds"`
 	// CutShort are the stages that ended because their time was used up.
 	CutShort []string `json:"cut_short,omitempty"`
 }
@@ -59,13 +59,13 @@ type training struct {
 // A kill loses at most what was done in two minutes, and of a small model less: checkpoints
 // may take a hundredth of the time, but not come more often than each second.
 const (
-	mostBetweenCheckpoints  = 2 * time.Minute
-	leastBetweenCheckpoints = time.Second
-	checkpointsShare        = 100
+	maxCheckpointInterval = 2 * time.Minute
+	minCheckpointInterval = time.Second
+	checkpointsShare      = 100
 )
 
 func (t *training) checkpointDue() bool {
-	return time.Since(t.saved) > min(mostBetweenCheckpoints, max(leastBetweenCheckpoints, checkpointsShare*t.saving))
+	return time.Since(t.saved) > min(maxCheckpointInterval, max(minCheckpointInterval, checkpointsShare*t.saving))
 }
 
 func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
@@ -85,7 +85,7 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 	}
 	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
 	if resumed == "" && r.start != nil {
-		if err := t.loosen(ctx); err != nil {
+		if err := t.smoothEmbeddings(ctx); err != nil {
 			return t.at.learned, err
 		}
 	}
@@ -102,13 +102,13 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 			return t.at.learned, err
 		}
 		if r.config.ChooseWeights {
-			if err := t.chooseWeights(ctx); err != nil {
+			if err := t.tuneWeights(ctx); err != nil {
 				return t.at.learned, err
 			}
 		}
 	}
 	t.at.TrainSeconds = time.Since(t.since).Seconds()
-	t.compare(ctx)
+	t.warnIfWorse(ctx)
 	return t.at.learned, nil
 }
 
@@ -139,9 +139,9 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	}
 	t.progress.Start(s.name, s.steps, done)
 	defer t.progress.Finish()
-	pace := t.pace(done)
+	budget := t.timeBudget(done)
 	for enough := false; !enough && t.at.Epoch < s.epochs; t.at.Epoch++ {
-		if enough, err = t.runEpoch(ctx, trainer, s, &pace); err != nil {
+		if enough, err = t.runEpoch(ctx, trainer, s, &budget); err != nil {
 			return err
 		}
 		if t.at.Batch == 0 { // the budget ended with the epoch before
@@ -154,7 +154,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 			if stop, err := t.stopEarly(ctx); err != nil || stop {
 				return err
 			}
-			pace.reserve = time.Since(started)
+			budget.reserve = time.Since(started)
 		}
 	}
 	return nil
@@ -162,7 +162,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 
 // runEpoch goes through what is left of an epoch; enough says that the budget of the stage
 // has ended it.
-func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage, pace *pace) (enough bool, err error) {
+func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage, budget *timeBudget) (enough bool, err error) {
 	skip, before := t.at.Batch, t.at.Epoch*t.perEpoch(s)
 	var curve meter
 	for batch := range examples.Epoch(s.histories, s.example, t.config.BatchSize, t.random(trainingStream, t.at.Epoch)) {
@@ -170,7 +170,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 			skip--
 			continue
 		}
-		if !t.affords(trainer, s, pace, before+t.at.Batch) {
+		if !t.hasStepLeft(trainer, s, budget, before+t.at.Batch) {
 			if done := before + t.at.Batch; done < s.steps {
 				t.cutShort(ctx, s, done)
 			}
@@ -196,7 +196,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 				return false, err
 			}
 		}
-		if (before+t.at.Batch)%stretch == 0 {
+		if (before+t.at.Batch)%stepsPerPoint == 0 {
 			if err := t.config.checkMemory(); err != nil {
 				return false, errors.Join(err, t.checkpoint(trainer))
 			}
@@ -228,7 +228,7 @@ func (t *training) validate(ctx context.Context) (stop bool, err error) {
 	if len(t.questions) == 0 {
 		return false, nil
 	}
-	metrics, err := evaluate(ctx, t.ranker, t.questions, "validate", silent{})
+	metrics, err := evaluate(ctx, t.ranker, t.questions, "validate", noProgress{})
 	if err != nil {
 		return false, err
 	}
@@ -247,8 +247,8 @@ func (t *training) validate(ctx context.Context) (stop bool, err error) {
 	return epoch-t.at.BestEpoch >= t.config.Patience, nil
 }
 
-// compare says what to do about a warm start that led nowhere.
-func (t *training) compare(ctx context.Context) {
+// warnIfWorse logs a warning if a warm start is worse than the version that it started from.
+func (t *training) warnIfWorse(ctx context.Context) {
 	if t.at.WarmStart == nil || t.at.BestEpoch == 0 {
 		return
 	}
@@ -340,8 +340,8 @@ type point struct {
 	Validation      *Metrics `json:"validation,omitempty"`
 }
 
-// stretch is how many steps a point stands for.
-const stretch = 20
+// stepsPerPoint is how many steps a point stands for.
+const stepsPerPoint = 20
 
 // meter sums up steps until they make a point.
 type meter struct {
@@ -357,7 +357,7 @@ func (m *meter) add(loss float64, tokens int) (p point, full bool) {
 	m.steps++
 	m.tokens += tokens
 	m.loss += loss
-	if m.steps < stretch {
+	if m.steps < stepsPerPoint {
 		return p, false
 	}
 	p = point{

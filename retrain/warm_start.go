@@ -13,9 +13,9 @@ import (
 	"genrec/pkg/registry"
 )
 
-// predecessor is the current version, as far as the next one builds on it: items keep
+// previousVersion is the current version, as far as the next one builds on it: items keep
 // their codes, and a warm start goes on from the weights.
-type predecessor struct {
+type previousVersion struct {
 	version string
 	dir     string
 	catalog *catalog.Catalog
@@ -23,8 +23,8 @@ type predecessor struct {
 	newest  *WarmStart // of the newest version, which may have been refused
 }
 
-// predecessor is nil where nothing of the current version goes into the next one.
-func (c Config) predecessor(ctx context.Context, models *registry.Registry) (*predecessor, error) {
+// previousVersion is nil where nothing of the current version goes into the next one.
+func (c Config) previousVersion(ctx context.Context, models *registry.Registry) (*previousVersion, error) {
 	if c.Text != catalog.Codes && c.WarmStart.Share == 0 {
 		return nil, nil
 	}
@@ -35,7 +35,7 @@ func (c Config) predecessor(ctx context.Context, models *registry.Registry) (*pr
 	if err != nil {
 		return nil, fmt.Errorf("look for the version that this one follows: %w", err)
 	}
-	p, err := readPredecessor(ctx, models, version)
+	p, err := readPreviousVersion(ctx, models, version)
 	if err != nil && ctx.Err() == nil {
 		c.Logger.WarnContext(ctx, "nothing is taken over from the current version, which cannot be read", "version", version, "err", err)
 		return nil, nil
@@ -63,8 +63,8 @@ func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, er
 	return report.WarmStart, err
 }
 
-func readPredecessor(ctx context.Context, models *registry.Registry, version string) (p *predecessor, err error) {
-	p = &predecessor{version: version}
+func readPreviousVersion(ctx context.Context, models *registry.Registry, version string) (p *previousVersion, err error) {
+	p = &previousVersion{version: version}
 	if p.dir, err = models.Fetch(ctx, version); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func readPredecessor(ctx context.Context, models *registry.Registry, version str
 	return p, nil
 }
 
-func (p *predecessor) name() string {
+func (p *previousVersion) name() string {
 	if p == nil {
 		return ""
 	}
@@ -85,7 +85,7 @@ func (p *predecessor) name() string {
 }
 
 // inARow is how many versions in a row would be warm starts with one more.
-func (p *predecessor) inARow() int {
+func (p *previousVersion) inARow() int {
 	if before := p.report.WarmStart; before != nil {
 		return before.InARow + 1
 	}
@@ -95,7 +95,7 @@ func (p *predecessor) inARow() int {
 // runs is how many trainings in a row would be warm starts with one more. The gate may have
 // refused some, which the current version knows nothing of: they count, or else a gate that
 // refuses every warm start would keep the training from scratch from coming.
-func (p *predecessor) runs() int {
+func (p *previousVersion) runs() int {
 	if p.newest != nil {
 		return p.newest.Runs + 1
 	}
@@ -116,12 +116,12 @@ type WarmStart struct {
 // the others move.
 const neighbors = 5
 
-// errSeen keeps a validation from asking for what the weights have learned.
-var errSeen = errors.New("the versions before have learned from most users of the validation")
+// errValidationSeen keeps a validation from asking for what the weights have learned.
+var errValidationSeen = errors.New("the versions before have learned from most users of the validation")
 
-// whyCold says why a training begins from scratch, as far as that can be told without its
+// scratchReason says why a training begins from scratch, as far as that can be told without its
 // data; "" if it does not.
-func (c Config) whyCold(p *predecessor) string {
+func (c Config) scratchReason(p *previousVersion) string {
 	switch {
 	case c.FromScratch:
 		return "it was asked for"
@@ -135,13 +135,13 @@ func (c Config) whyCold(p *predecessor) string {
 	return ""
 }
 
-// goOn gives the bundle's model the weights of the version before.
-func (r *run) goOn(b model.Bundle) error {
+// warmStart gives the bundle's model the weights of the version before.
+func (r *run) warmStart(b model.Bundle) error {
 	heldBack := r.holdBack(b.Catalog, r.before.report.HeldBack)
 	if 2*len(heldBack.users) < len(r.heldBack.users) {
-		return errSeen
+		return errValidationSeen
 	}
-	if err := r.before.writesAlike(b); err != nil {
+	if err := r.before.sameTokens(b); err != nil {
 		return err
 	}
 	users, items := b.Catalog.RowMapping(r.before.catalog)
@@ -159,10 +159,10 @@ func (r *run) goOn(b model.Bundle) error {
 	return nil
 }
 
-// loosen measures the weights as they were taken over, and lets them forget what they learned
+// smoothEmbeddings measures the weights as they were taken over, and lets them forget what they learned
 // of single items by heart, which the validation's users have nothing of.
-func (t *training) loosen(ctx context.Context) (err error) {
-	if t.start.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", silent{}); err != nil {
+func (t *training) smoothEmbeddings(ctx context.Context) (err error) {
+	if t.start.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", noProgress{}); err != nil {
 		return err
 	}
 	if share := t.config.WarmStart.Smoothing; share > 0 {
@@ -171,9 +171,9 @@ func (t *training) loosen(ctx context.Context) (err error) {
 	return nil
 }
 
-// writesAlike says whether the items that both know are the same tokens to both: weights
+// sameTokens says whether the items that both know are the same tokens to both: weights
 // have learned these and no others.
-func (p *predecessor) writesAlike(b model.Bundle) error {
+func (p *previousVersion) sameTokens(b model.Bundle) error {
 	vocabulary, err := tokens.Load(p.dir)
 	if err != nil {
 		return err

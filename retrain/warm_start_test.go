@@ -205,7 +205,7 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 		"no warm_start":          {second: func(c *Config) { c.WarmStart = WarmStartRecipe{} }},
 		"one training in 1 does": {second: func(c *Config) { c.ScratchEvery = 1 }},
 		"differ in shape: encoder_ffn_dim is 512 there and 64 here": {second: func(c *Config) { c.Model.EncoderFFN = 64 }},
-		errSeen.Error(): {first: func(c *Config) { c.ValidationUsers = 2 }},
+		errValidationSeen.Error():                                   {first: func(c *Config) { c.ValidationUsers = 2 }},
 		"was written": {
 			first:     func(c *Config) { c.Text, c.StartFromUse = catalog.Numbered, false },
 			sequences: append(ring(90), catalog.Sequence{User: "zoe", Items: wide(100)}),
@@ -257,11 +257,11 @@ func wide(items int) (all []string) {
 func TestEverySoOftenATrainingIsFromScratch(t *testing.T) {
 	c := DefaultConfig()
 	c.ScratchEvery = 3
-	p := &predecessor{}
+	p := &previousVersion{}
 	var inARow []int
 	for range 5 {
 		n := 0
-		if c.whyCold(p) == "" {
+		if c.scratchReason(p) == "" {
 			n = p.inARow()
 		}
 		inARow = append(inARow, n)
@@ -272,7 +272,7 @@ func TestEverySoOftenATrainingIsFromScratch(t *testing.T) {
 	}
 	c.ScratchEvery = 0
 	p.report.WarmStart.InARow = 1000
-	if why := c.whyCold(p); why != "" {
+	if why := c.scratchReason(p); why != "" {
 		t.Errorf("a training is from scratch because %q, though that is never wanted", why)
 	}
 }

@@ -32,11 +32,11 @@ import (
 //	curves.jsonl     the curves
 //	snapshots/       what it is trained on, where there is no history
 type workspace struct {
-	dir    string
-	lock   *os.File
-	curves *os.File
-	run    string // a name that no other run has
-	goesOn bool   // the run had begun before
+	dir     string
+	lock    *os.File
+	curves  *os.File
+	run     string // a name that no other run has
+	resumed bool   // the run had begun before
 }
 
 const (
@@ -66,10 +66,10 @@ type identity struct {
 	Started     time.Time `json:"started"` // of the first of the attempts
 }
 
-func identify(c Config, sequences []catalog.Sequence, before *predecessor) identity {
+func identify(c Config, sequences []catalog.Sequence, before *previousVersion) identity {
 	who := identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, MaxSteps: c.Budget.Steps, Previous: before.name(), FromScratch: c.whyCold(before) != "",
+		AllowSeen: c.Ranker.AllowSeen, MaxSteps: c.Budget.Steps, Previous: before.name(), FromScratch: c.scratchReason(before) != "",
 	}
 	if c.Snapshot != nil {
 		who.Snapshot, who.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir
@@ -119,9 +119,9 @@ func (w *workspace) prepare(mine identity) error {
 	var theirs identity
 	err := readJSON(w.path(runFile), &theirs)
 	mine.Started = theirs.Started
-	w.goesOn = err == nil && theirs == mine
-	if !w.goesOn {
-		if err := w.keep("*", lockFile, snapshotsFolder); err != nil {
+	w.resumed = err == nil && theirs == mine
+	if !w.resumed {
+		if err := w.removeExcept("*", lockFile, snapshotsFolder); err != nil {
 			return err
 		}
 		mine.Started = time.Now().UTC()
@@ -157,8 +157,8 @@ func bestFile(epoch int) string { return fmt.Sprintf("best-%d.safetensors", epoc
 // bestWeights is where the weights of the best epoch are.
 func (w *workspace) bestWeights(epoch int) string { return w.path(bestFile(epoch)) }
 
-// keep removes all files of a kind but those named.
-func (w *workspace) keep(pattern string, names ...string) error {
+// removeExcept removes all files of a kind but those named.
+func (w *workspace) removeExcept(pattern string, names ...string) error {
 	found, err := filepath.Glob(w.path(pattern))
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (w *workspace) save(at position, trainer *model.Trainer) error {
 	if err := writeJSON(w.path(stateFile), next); err != nil {
 		return fmt.Errorf("save a checkpoint: %w", err)
 	}
-	return w.keep("*.safetensors", next.Weights, bestFile(at.BestEpoch))
+	return w.removeExcept("*.safetensors", next.Weights, bestFile(at.BestEpoch))
 }
 
 // restore reads the newest checkpoint, if there is one, and returns its file of
@@ -237,7 +237,7 @@ func (w *workspace) copyCurves(dir string) error {
 func (w *workspace) close(finished bool) error {
 	err := w.curves.Close()
 	if finished {
-		err = errors.Join(err, w.keep("*", lockFile))
+		err = errors.Join(err, w.removeExcept("*", lockFile))
 	}
 	return errors.Join(err, w.lock.Close())
 }

@@ -1,6 +1,6 @@
 """Turns RecBole's atomic files of interactions into `user item item ...` lines.
 
-    python retrain/peers/atomic.py < ml-100k.inter > ml-100k.txt
+    python retrain/baselines/atomic.py < ml-100k.inter > ml-100k.txt
 
 The columns that are read are user_id, item_id and timestamp. A user's items stand in
 order of time, those of one time in order of their ids; ids are numbers from 1 in order of

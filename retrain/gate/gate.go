@@ -1,5 +1,13 @@
-// Package gate decides whether a new model takes the place of the current one, from
-// what both answered to the same questions.
+// Package gate decides whether a candidate model replaces the current one.
+//
+// Both models are evaluated on the same users. The gate compares NDCG@10 on two hold-outs: the
+// last item of each user (leave-one-out) and the items that came after the current version's
+// snapshot (newest). A paired bootstrap over users gives a confidence interval of each
+// difference, at 97.5 % so that both hold together at 95 %: a candidate whose interval excludes
+// zero is better or worse, and one with new items may also be promoted if it is shown to lose at
+// most a tenth. Independent checks reject candidates with invalid lists, low coverage, too many
+// popular items or high latency, whatever their NDCG@10. Without a current version the baseline
+// is a list of the most popular items.
 package gate
 
 import (

@@ -11,8 +11,8 @@ import (
 
 // gather divides all rows but those of the base by the hash of their users, in the order of
 // arrival: what the base keeps for later, the segments, what Redis has beyond them.
-func (t *taking) gather(ctx context.Context, segments []history.Segment) (*spools, error) {
-	s, err := newSpools(t.dir, t.limits.fanOut, 0)
+func (t *builder) gather(ctx context.Context, segments []history.Segment) (*shuffleFiles, error) {
+	s, err := newShuffleFiles(t.dir, t.limits.fanOut, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (t *taking) gather(ctx context.Context, segments []history.Segment) (*spool
 	return s, nil
 }
 
-func (t *taking) gatherAll(ctx context.Context, s *spools, segments []history.Segment) error {
+func (t *builder) gatherAll(ctx context.Context, s *shuffleFiles, segments []history.Segment) error {
 	if t.base != nil {
 		for _, file := range t.base.Later {
 			if err := t.gatherFile(ctx, s, func() (*history.Reader[history.Row], error) { return openFile(t.base.Dir, file) }); err != nil {
@@ -43,7 +43,7 @@ func (t *taking) gatherAll(ctx context.Context, s *spools, segments []history.Se
 	return s.flush()
 }
 
-func (t *taking) gatherFile(ctx context.Context, s *spools, open func() (*history.Reader[history.Row], error)) (err error) {
+func (t *builder) gatherFile(ctx context.Context, s *shuffleFiles, open func() (*history.Reader[history.Row], error)) (err error) {
 	rows, err := open()
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (t *taking) gatherFile(ctx context.Context, s *spools, open func() (*histor
 	}
 }
 
-func (t *taking) gatherHot(ctx context.Context, s *spools) error {
+func (t *builder) gatherHot(ctx context.Context, s *shuffleFiles) error {
 	var err error
 	t.skipped, err = t.Hot.Walk(ctx, func(sequence sessions.Sequence) error {
 		for _, i := range sequence.Interactions {

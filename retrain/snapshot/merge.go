@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// merge writes the rows of the base and of the spools, user by user.
-func (t *taking) merge(ctx context.Context, s *spools) error {
+// merge writes the rows of the base and of the shuffle files, user by user.
+func (t *builder) merge(ctx context.Context, s *shuffleFiles) error {
 	return t.mergeAll(ctx, s, 0, 0)
 }
 
-// mergeAll merges spools of users whose hashes have the same so many bits at the beginning.
-func (t *taking) mergeAll(ctx context.Context, s *spools, beginning uint64, divided int) (err error) {
+// mergeAll merges shuffle files of users whose hashes have the same so many bits at the beginning.
+func (t *builder) mergeAll(ctx context.Context, s *shuffleFiles, beginning uint64, divided int) (err error) {
 	defer func() { err = errors.Join(err, s.remove()) }()
 	for i, one := range s.all {
 		if err := ctx.Err(); err != nil {
@@ -28,13 +28,13 @@ func (t *taking) mergeAll(ctx context.Context, s *spools, beginning uint64, divi
 	return nil
 }
 
-func (t *taking) mergeOne(ctx context.Context, s *spool, beginning uint64, divided int) error {
+func (t *builder) mergeOne(ctx context.Context, s *shuffleFile, beginning uint64, divided int) error {
 	var old int64 // rows that the base will add, about
 	if t.base != nil {
 		old = t.base.Events >> divided
 	}
 	if s.rows+old > t.limits.rows && divided < t.limits.deepest*t.limits.fanOut {
-		parts, err := newSpools(t.dir, t.limits.fanOut, divided)
+		parts, err := newShuffleFiles(t.dir, t.limits.fanOut, divided)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (t *taking) mergeOne(ctx context.Context, s *spool, beginning uint64, divid
 
 // tidy returns the rows, which are in the order of arrival, in the order of users and time;
 // each event once, and of each user the newest, up to the watermark and after it.
-func (t *taking) tidy(rows []row) []row {
+func (t *builder) tidy(rows []row) []row {
 	slices.SortStableFunc(rows, byUser)
 	tidied := rows[:0]
 	known := make(map[string]struct{})
@@ -111,7 +111,7 @@ func byUsers(rows []row) func(yield func([]row) bool) {
 }
 
 // divide finds where a user's events pass the watermark.
-func (t *taking) divide(user []row) (now, later []row) {
+func (t *builder) divide(user []row) (now, later []row) {
 	at := after(user, t.Watermark)
 	return user[:at], user[at:]
 }
@@ -128,7 +128,7 @@ func newest(user []row) []row { return user[max(0, len(user)-MaxEvents):] }
 const erasuresPage = 1000
 
 // write puts tidy rows into the files, without those of forgotten users.
-func (t *taking) write(ctx context.Context, rows []row) error {
+func (t *builder) write(ctx context.Context, rows []row) error {
 	users := slices.Collect(byUsers(rows))
 	for page := range slices.Chunk(users, erasuresPage) {
 		erased, err := t.erasures(ctx, page)
@@ -149,7 +149,7 @@ func (t *taking) write(ctx context.Context, rows []row) error {
 	return nil
 }
 
-func (t *taking) erasures(ctx context.Context, page [][]row) ([]time.Time, error) {
+func (t *builder) erasures(ctx context.Context, page [][]row) ([]time.Time, error) {
 	if t.Erasures == nil {
 		return make([]time.Time, len(page)), nil
 	}
@@ -160,13 +160,13 @@ func (t *taking) erasures(ctx context.Context, page [][]row) ([]time.Time, error
 	return t.Erasures.Erasures(ctx, names)
 }
 
-func (t *taking) writeUser(user []row) error {
+func (t *builder) writeUser(user []row) error {
 	now, later := t.divide(user)
 	t.count(now)
 	return errors.Join(t.users.write(now), t.later.write(later))
 }
 
-func (t *taking) count(user []row) {
+func (t *builder) count(user []row) {
 	if len(user) == 0 {
 		return
 	}

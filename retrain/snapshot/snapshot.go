@@ -1,13 +1,18 @@
-// Package snapshot makes datasets of what all users did up to a time, from the history and
-// from what Redis holds, and reads them:
+// Package snapshot builds and reads training datasets: the events of all users up to a
+// watermark, merged from the history and from the user sequences in Redis.
 //
-//	FOLDER/000001/manifest.json             what it is made of
-//	FOLDER/000001/users-00000.parquet ...   the events, user by user
-//	FOLDER/000001/later-00000.parquet ...   events with a later time, kept for the next one
+//	FOLDER/000001/manifest.json             counts and sources
+//	FOLDER/000001/users-00000.parquet ...   the events, grouped by user
+//	FOLDER/000001/later-00000.parquet ...   events after the watermark, kept for the next snapshot
 //
-// A snapshot is immutable and appears when it is complete. Users are in the order of a hash
-// of their ids, and the events of each in the order of their sequence in Redis: by time,
-// ties by arrival. The same events give the same bytes.
+// A snapshot is immutable and appears once it is complete. Users are ordered by a hash of their
+// ids, and the events of a user as in Redis: by time, ties by arrival. The same events give the
+// same bytes.
+//
+// The builder sorts any number of events in bounded memory: it first partitions the new events
+// by a prefix of the user hash into shuffle files, then reads one shuffle file after the other,
+// in hash order, and merges it with the previous snapshot. A shuffle file that is too large for
+// memory is partitioned again by the next bits of the hash.
 package snapshot
 
 import (

@@ -62,8 +62,8 @@ var (
 // keep is how many snapshots a history keeps.
 const keep = 2
 
-// taking is a snapshot in the making.
-type taking struct {
+// builder is a snapshot in the making.
+type builder struct {
 	Config
 	limits limits
 	number int       // of the new snapshot
@@ -93,7 +93,7 @@ func Take(ctx context.Context, c Config) (*Snapshot, error) {
 	}
 	c.Folder = folder
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	t := &taking{Config: c, limits: cmp.Or(c.limits, defaultLimits), items: make(map[string]struct{})}
+	t := &builder{Config: c, limits: cmp.Or(c.limits, defaultLimits), items: make(map[string]struct{})}
 	s, err := t.take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take a snapshot in %s: %w", c.Folder, err)
@@ -101,7 +101,7 @@ func Take(ctx context.Context, c Config) (*Snapshot, error) {
 	return s, nil
 }
 
-func (t *taking) take(ctx context.Context) (s *Snapshot, err error) {
+func (t *builder) take(ctx context.Context) (s *Snapshot, err error) {
 	started := time.Now()
 	if err := os.MkdirAll(t.Folder, 0o755); err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ const draftPrefix = ".draft-"
 
 // begin finds the base and makes a folder for the draft. Other drafts are of processes that
 // were killed, because nobody else has the lock.
-func (t *taking) begin() error {
+func (t *builder) begin() error {
 	abandoned, err := filepath.Glob(filepath.Join(t.Folder, draftPrefix+"*"))
 	if err != nil {
 		return err
@@ -186,18 +186,18 @@ func (t *taking) begin() error {
 }
 
 // fill writes the files of the draft.
-func (t *taking) fill(ctx context.Context, segments []history.Segment) (err error) {
+func (t *builder) fill(ctx context.Context, segments []history.Segment) (err error) {
 	t.users, t.later = newFiles(t.dir, "users", t.limits.file), newFiles(t.dir, "later", t.limits.file)
 	defer func() { err = errors.Join(err, t.users.discard(), t.later.discard()) }()
 	if t.base != nil {
 		t.old = &sorted{snapshot: t.base}
 		defer func() { err = errors.Join(err, t.old.close()) }()
 	}
-	spools, err := t.gather(ctx, segments)
+	shuffleFiles, err := t.gather(ctx, segments)
 	if err != nil {
 		return err
 	}
-	if err := t.merge(ctx, spools); err != nil {
+	if err := t.merge(ctx, shuffleFiles); err != nil {
 		return err
 	}
 	if t.manifest.Files, err = t.users.end(); err != nil {
@@ -208,7 +208,7 @@ func (t *taking) fill(ctx context.Context, segments []history.Segment) (err erro
 }
 
 // publish completes the draft and gives it its name.
-func (t *taking) publish() (*Snapshot, error) {
+func (t *builder) publish() (*Snapshot, error) {
 	m := &t.manifest
 	if m.Events == 0 {
 		return nil, fmt.Errorf("%w: there are no interactions: produce events first, and let ingest run", ErrNoData)
@@ -232,7 +232,7 @@ func (t *taking) publish() (*Snapshot, error) {
 }
 
 // prune removes what the new snapshot makes superfluous.
-func (t *taking) prune() error {
+func (t *builder) prune() error {
 	numbers, err := list(t.Folder)
 	if err != nil {
 		return err

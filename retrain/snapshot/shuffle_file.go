@@ -22,39 +22,39 @@ type row struct {
 
 func newRow(r history.Row) row { return row{r, xxhash.Sum64String(r.User)} }
 
-// spool is a file of rows in the order of their arrival, of users whose hashes begin alike.
-type spool struct {
+// shuffleFile is a file of rows in the order of their arrival, of users whose hashes begin alike.
+type shuffleFile struct {
 	path string // until it is removed
 	rows int64
 	file *os.File // while rows are added
 	out  *bufio.Writer
 }
 
-// spools divide rows by some bits of their users' hash, behind those that are divided
+// shuffleFiles divide rows by some bits of their users' hash, behind those that are divided
 // already.
-type spools struct {
-	all   []*spool
+type shuffleFiles struct {
+	all   []*shuffleFile
 	shift int
 	buf   []byte
 }
 
-const spoolBuffer = 16 << 10 // bytes
+const shuffleBuffer = 16 << 10 // bytes
 
-func newSpools(dir string, bits, divided int) (*spools, error) {
-	s := &spools{all: make([]*spool, 1<<bits), shift: 64 - divided - bits}
+func newShuffleFiles(dir string, bits, divided int) (*shuffleFiles, error) {
+	s := &shuffleFiles{all: make([]*shuffleFile, 1<<bits), shift: 64 - divided - bits}
 	for i := range s.all {
 		path := filepath.Join(dir, fmt.Sprintf("spool-%02d-%04d", divided, i))
 		file, err := os.Create(path)
 		if err != nil {
 			return nil, errors.Join(err, s.remove())
 		}
-		s.all[i] = &spool{path: path, file: file, out: bufio.NewWriterSize(file, spoolBuffer)}
+		s.all[i] = &shuffleFile{path: path, file: file, out: bufio.NewWriterSize(file, shuffleBuffer)}
 	}
 	return s, nil
 }
 
 // add writes a row: its time, the lengths of its texts, and the texts.
-func (s *spools) add(r row) error {
+func (s *shuffleFiles) add(r row) error {
 	b := binary.AppendVarint(s.buf[:0], r.Time)
 	for _, text := range r.texts() {
 		b = binary.AppendUvarint(b, uint64(len(*text)))
@@ -72,7 +72,7 @@ func (s *spools) add(r row) error {
 func (r *row) texts() [4]*string { return [4]*string{&r.User, &r.ID, &r.Item, &r.Type} }
 
 // flush ends the adding.
-func (s *spools) flush() error {
+func (s *shuffleFiles) flush() error {
 	for _, one := range s.all {
 		if err := errors.Join(one.out.Flush(), one.file.Close()); err != nil {
 			return err
@@ -83,7 +83,7 @@ func (s *spools) flush() error {
 }
 
 // remove removes what read has not.
-func (s *spools) remove() (err error) {
+func (s *shuffleFiles) remove() (err error) {
 	for _, one := range s.all {
 		if one != nil && one.path != "" {
 			err = errors.Join(err, one.remove())
@@ -92,7 +92,7 @@ func (s *spools) remove() (err error) {
 	return err
 }
 
-func (s *spool) remove() (err error) {
+func (s *shuffleFile) remove() (err error) {
 	if s.file != nil {
 		err = s.file.Close()
 	}
@@ -102,14 +102,14 @@ func (s *spool) remove() (err error) {
 }
 
 // read calls each with the rows, and removes the file.
-func (s *spool) read(each func(row) error) (err error) {
+func (s *shuffleFile) read(each func(row) error) (err error) {
 	defer func() { err = errors.Join(err, s.remove()) }()
 	file, err := os.Open(s.path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	in := bufio.NewReaderSize(file, 4*spoolBuffer)
+	in := bufio.NewReaderSize(file, 4*shuffleBuffer)
 	var buf []byte
 	for range s.rows {
 		r, err := readRow(in, &buf)
