@@ -16,7 +16,7 @@ import (
 
 // startGenrec starts a service of a genrec binary, with env added to the environment. What it
 // logs is dropped once ctx has ended.
-func (r *rig) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*testservers.Process, error) {
+func (r *environment) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*testservers.Process, error) {
 	cmd := exec.Command(binary, append([]string{"--log-level", "error", service, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = untilDone{ctx, os.Stderr}
@@ -67,7 +67,7 @@ const loadTimeout = 3 * time.Minute
 
 // startServices starts ingest and the infer processes and waits until the latter are ready.
 // The services must be stopped also after an error.
-func (r *rig) startServices(ctx context.Context, binary, models string) (*services, error) {
+func (r *environment) startServices(ctx context.Context, binary, models string) (*services, error) {
 	s := &services{usage: processors{names: r.servers.names, ids: r.servers.ids}}
 	c, err := r.startGenrec(ctx, binary, "ingest", nil)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // engineRate measures the engine alone, on all devices at once, and returns the sum.
-func (r *rig) engineRate(ctx context.Context, binary string, m servedModel, a *audience) (float64, error) {
+func (r *environment) engineRate(ctx context.Context, binary string, m servedModel, a *workload) (float64, error) {
 	requests := filepath.Join(r.folder, "requests.txt")
 	if err := a.writeDataset(requests); err != nil {
 		return 0, err
@@ -54,7 +54,7 @@ func (r *rig) engineRate(ctx context.Context, binary string, m servedModel, a *a
 	return sum, nil
 }
 
-func (r *rig) engineCommand(ctx context.Context, binary string, m servedModel, device, requests string, output *bytes.Buffer) *exec.Cmd {
+func (r *environment) engineCommand(ctx context.Context, binary string, m servedModel, device, requests string, output *bytes.Buffer) *exec.Cmd {
 	name, number, _ := strings.Cut(device, ":")
 	duration := min(5*time.Second, r.window)
 	args := []string{"engine", "-version", m.folder, "-device", name, "-requests", requests, "-duration", duration.String()}

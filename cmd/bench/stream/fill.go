@@ -24,15 +24,15 @@ const (
 // history and a list. Measurements append to the histories, which would make later ones
 // slower than earlier ones.
 type baseline struct {
-	rig       *rig
-	audience  *audience
+	env       *environment
+	workload  *workload
 	model     string   // version that the lists are of
 	sequences []string // encoded, by user
 	versions  []int64
 }
 
 // fill empties Redis and appends all histories by a Store.
-func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, error) {
+func (r *environment) fill(ctx context.Context, a *workload, model string) (*baseline, error) {
 	if err := r.flushRedis(ctx); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (r *rig) fill(ctx context.Context, a *audience, model string) (*baseline, e
 	if err := store.ClaimFormat(ctx); err != nil {
 		return nil, err
 	}
-	b := &baseline{rig: r, audience: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}
+	b := &baseline{env: r, workload: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}
 	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	err = eachBatch(ctx, len(a.users), func(ctx context.Context, from, to int) error {
 		var batch []sessions.UserEvents
@@ -79,10 +79,10 @@ func (b *baseline) restore(ctx context.Context) error {
 	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	err := eachBatch(ctx, len(b.sequences), func(ctx context.Context, from, to int) error {
 		rng := rand.New(rand.NewPCG(2, uint64(from)))
-		pipe := b.rig.rdb.Pipeline()
+		pipe := b.env.rdb.Pipeline()
 		for user := from; user < to; user++ {
-			id := b.audience.users[user].ID
-			list, err := b.audience.list(user, b.model, b.versions[user], rng).Encode()
+			id := b.workload.users[user].ID
+			list, err := b.workload.list(user, b.model, b.versions[user], rng).Encode()
 			if err != nil {
 				return err
 			}
@@ -95,8 +95,8 @@ func (b *baseline) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("restore the histories of %d users: %w", len(b.sequences), err)
 	}
-	copy(b.audience.versions, b.versions)
-	return b.rig.compactAOF(ctx)
+	copy(b.workload.versions, b.versions)
+	return b.env.compactAOF(ctx)
 }
 
 // eachBatch calls f for consecutive ranges of n users, several at a time.
@@ -111,7 +111,7 @@ func eachBatch(ctx context.Context, n int, f func(ctx context.Context, from, to 
 
 // compactAOF rewrites the append-only files of servers that have one, so that they do not begin
 // to do so during a measurement.
-func (r *rig) compactAOF(ctx context.Context) error {
+func (r *environment) compactAOF(ctx context.Context) error {
 	var mu sync.Mutex // ForEachMaster is concurrent
 	var masters []*redis.Client
 	err := r.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error {

@@ -23,7 +23,7 @@ const (
 // for anything.
 type generator struct {
 	client   *kgo.Client
-	audience *audience
+	workload *workload
 	rate     float64 // events a second
 	// probed, unless it is nil, is called for each event with the time when it is due, the
 	// number of its user, and the version of the user's sequence once it is appended.
@@ -67,14 +67,14 @@ func (g *generator) dueAt(now time.Time) int64 { return int64(now.Sub(g.start).S
 
 // produce sends an event without waiting for it.
 func (g *generator) produce(ctx context.Context, due time.Time) {
-	e, user := g.audience.next(due)
+	e, user := g.workload.next(due)
 	value, err := json.Marshal(e)
 	if err != nil {
 		g.err.CompareAndSwap(nil, &err)
 		return
 	}
 	if g.probed != nil {
-		g.probed(due, user, g.audience.versions[user])
+		g.probed(due, user, g.workload.versions[user])
 	}
 	g.client.TryProduce(ctx, &kgo.Record{Key: []byte(e.User), Value: value}, func(_ *kgo.Record, err error) {
 		if err != nil {

@@ -34,7 +34,7 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAudience(s)
+	a, err := newWorkload(s)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 	if err := r.measureEngines(ctx, builds, model, a); err != nil {
 		return err
 	}
-	if err := r.measureByTurns(ctx, builds, model, b); err != nil {
+	if err := r.measureRounds(ctx, builds, model, b); err != nil {
 		return err
 	}
 	// Cores of a shared host become faster and slower within minutes.
@@ -83,7 +83,7 @@ func measureInfer(ctx context.Context, s settings, folder string) error {
 }
 
 // builds returns the builds to measure, the one of -genrec first.
-func (r *rig) builds() []*build {
+func (r *environment) builds() []*build {
 	builds := []*build{{name: "this build", binary: r.genrec, engineBinary: r.engine}}
 	if r.against != "" {
 		builds = append(builds, &build{name: "against " + r.against, binary: r.against, engineBinary: r.againstEngine})
@@ -93,7 +93,7 @@ func (r *rig) builds() []*build {
 
 // measureEngines measures the engine of each build. One whose engine is not given is compared
 // with the first build's.
-func (r *rig) measureEngines(ctx context.Context, builds []*build, model servedModel, a *audience) error {
+func (r *environment) measureEngines(ctx context.Context, builds []*build, model servedModel, a *workload) error {
 	for _, b := range builds {
 		if b.engineBinary == "" {
 			if b != builds[0] {
@@ -111,8 +111,8 @@ func (r *rig) measureEngines(ctx context.Context, builds []*build, model servedM
 	return nil
 }
 
-// measureByTurns measures Redis alone and then all builds, round by round.
-func (r *rig) measureByTurns(ctx context.Context, builds []*build, model servedModel, b *baseline) error {
+// measureRounds measures Redis alone and then all builds, round by round.
+func (r *environment) measureRounds(ctx context.Context, builds []*build, model servedModel, b *baseline) error {
 	redis, err := r.redisRate(ctx, b)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ func measureIngest(ctx context.Context, s settings, folder string) error {
 	if err != nil {
 		return err
 	}
-	typical, err := r.byTurns(ctx)
+	typical, err := r.alternate(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,9 +41,9 @@ type round struct{ rate, ceiling float64 }
 
 func (r round) ratio() float64 { return r.rate / r.ceiling }
 
-// byTurns alternates between the two and returns the round with the median ratio. The first
+// alternate alternates between the two and returns the round with the median ratio. The first
 // backlog is a warm-up: a Kafka that has just started is busy with JIT compilation.
-func (r *rig) byTurns(ctx context.Context) (round, error) {
+func (r *environment) alternate(ctx context.Context) (round, error) {
 	first, err := r.throughput(ctx, r.partitions, 1, r.events)
 	if err != nil {
 		return round{}, err
@@ -67,7 +67,7 @@ func (r *rig) byTurns(ctx context.Context) (round, error) {
 }
 
 // growth prints the throughput with several numbers of partitions and processes.
-func (r *rig) growth(ctx context.Context) error {
+func (r *environment) growth(ctx context.Context) error {
 	fmt.Println("| partitions | processes | events/s | peak memory, MiB |\n| --- | --- | --- | --- |")
 	for _, processes := range []int{1, 2} {
 		for _, partitions := range []int{1, 2, 4, 16} {

@@ -39,7 +39,7 @@ type pipeline struct {
 
 // ceiling measures how many events a second Redis appends when connections replay, byte for
 // byte, the commands of a Store and do nothing else.
-func (r *rig) ceiling(ctx context.Context) (perSecond float64, err error) {
+func (r *environment) ceiling(ctx context.Context) (perSecond float64, err error) {
 	if err := r.flushRedis(ctx); err != nil {
 		return 0, err
 	}

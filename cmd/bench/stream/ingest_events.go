@@ -14,7 +14,7 @@ import (
 )
 
 // nthEvent returns the nth event of a stream that takes one event of each user in turn.
-func (r *rig) nthEvent(n int, began time.Time) event.Event {
+func (r *environment) nthEvent(n int, began time.Time) event.Event {
 	const step = 7919 // users are not neighbors in the topic
 	return event.Event{
 		ID: fmt.Sprintf("e%011d", n), User: fmt.Sprintf("user-%d", n*step%r.users), Item: fmt.Sprintf("B%09d", n%12_101),
@@ -28,7 +28,7 @@ func message(e event.Event) (kafka.Message, error) {
 }
 
 // produce writes n events to the topic of interactions.
-func (r *rig) produce(ctx context.Context, n int) error {
+func (r *environment) produce(ctx context.Context, n int) error {
 	w := stream.NewWriter(r.cluster, stream.DefaultTopics().Interactions)
 	w.BatchSize = 5000
 	defer w.Close()

@@ -10,7 +10,7 @@ import (
 )
 
 func TestEventsAreDistinctAndOfAllUsers(t *testing.T) {
-	r := &rig{settings: settings{users: 1000}}
+	r := &environment{settings: settings{users: 1000}}
 	ids, users := make(map[string]bool), make(map[string]int)
 	const each = 5
 	for n := range each * r.users {

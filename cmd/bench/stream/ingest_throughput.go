@@ -26,7 +26,7 @@ func (w worked) String() string {
 }
 
 // throughput measures ingest processes that work off a backlog of events.
-func (r *rig) throughput(ctx context.Context, partitions, processes, events int) (worked, error) {
+func (r *environment) throughput(ctx context.Context, partitions, processes, events int) (worked, error) {
 	if err := r.emptyServers(ctx, partitions); err != nil {
 		return worked{}, err
 	}
@@ -92,7 +92,7 @@ func (r *rig) throughput(ctx context.Context, partitions, processes, events int)
 
 // lag returns how many events ingest has not committed. A Kafka that has just started may not
 // know the coordinator of a group yet.
-func (r *rig) lag(ctx context.Context) (lag int64, err error) {
+func (r *environment) lag(ctx context.Context) (lag int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err = retry(ctx, "look up the lag of ingest", func() (err error) {

@@ -53,14 +53,14 @@ func (l loaded) String() string {
 }
 
 // run produces at a rate, watches the backlog, and works it off afterwards.
-func (t *turn) run(ctx context.Context, l load) (result loaded, err error) {
-	if users := float64(len(t.baseline.audience.users)); users < recurrence*l.rate {
+func (t *trial) run(ctx context.Context, l load) (result loaded, err error) {
+	if users := float64(len(t.baseline.workload.users)); users < recurrence*l.rate {
 		fmt.Printf("  note: at %.0f events/s a user recurs after %.1f s: refreshes of one user may coalesce; raise -users\n", l.rate, users/l.rate)
 	}
 	if err := t.baseline.restore(ctx); err != nil {
 		return result, err
 	}
-	g := &generator{client: t.producer, audience: t.baseline.audience, rate: l.rate, start: time.Now()}
+	g := &generator{client: t.producer, workload: t.baseline.workload, rate: l.rate, start: time.Now()}
 	stop, stopProbes := make(chan struct{}), make(chan struct{})
 	var producing, probing sync.WaitGroup
 	var probeErr error
@@ -90,7 +90,7 @@ func (t *turn) run(ctx context.Context, l load) (result loaded, err error) {
 }
 
 // watch samples the backlog, first while the system warms up, then in the window.
-func (t *turn) watch(ctx context.Context, g *generator, l load) (result loaded, err error) {
+func (t *trial) watch(ctx context.Context, g *generator, l load) (result loaded, err error) {
 	warm := min(warmUp, l.window/3)
 	samples, err := t.sample(ctx, g, l, warm)
 	if err != nil {
@@ -137,7 +137,7 @@ func (t *turn) watch(ctx context.Context, g *generator, l load) (result loaded, 
 func (l load) exceeded(s sample) bool { return l.giveUp && s.backlog > diverged*l.rate }
 
 // sample returns at least one sample, and stops where the backlog diverges.
-func (t *turn) sample(ctx context.Context, g *generator, l load, window time.Duration) (samples []sample, err error) {
+func (t *trial) sample(ctx context.Context, g *generator, l load, window time.Duration) (samples []sample, err error) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	began := time.Now()

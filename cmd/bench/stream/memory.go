@@ -17,8 +17,8 @@ const (
 
 // watchMemory prints the resident memory of infer while events come at a rate, and the range
 // of what it was after the first minute.
-func (r *rig) watchMemory(ctx context.Context, model servedModel, b *baseline, rate float64) error {
-	t, err := r.startTurn(ctx, r.genrec, model, b)
+func (r *environment) watchMemory(ctx context.Context, model servedModel, b *baseline, rate float64) error {
+	t, err := r.startTrial(ctx, r.genrec, model, b)
 	defer t.end()
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func TestMeanUtilization(t *testing.T) {
 }
 
 func TestSequenceVersion(t *testing.T) {
-	a := &audience{items: []string{"i"}, users: testUsers(1)}
+	a := &workload{items: []string{"i"}, users: testUsers(1)}
 	list, err := a.list(0, "v000001", 42, rand.New(rand.NewPCG(1, 0))).Encode()
 	if err != nil {
 		t.Fatal(err)

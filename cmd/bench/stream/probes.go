@@ -42,7 +42,7 @@ type probe struct {
 	due     time.Time
 }
 
-func newProber(rdb redis.UniversalClient, a *audience, rate float64) *prober {
+func newProber(rdb redis.UniversalClient, a *workload, rate float64) *prober {
 	p := &prober{rdb: rdb, every: max(1, int(rate/probesPerSecond))}
 	for _, u := range a.users {
 		p.users = append(p.users, u.ID)

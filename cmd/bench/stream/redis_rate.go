@@ -16,7 +16,7 @@ const replayDepth = 2 // pipelines in flight on a connection
 
 // redisRate returns how many users a second Redis alone serves, each with one append by ingest
 // and one read and one write by the worker, replayed by connections that do nothing else.
-func (r *rig) redisRate(ctx context.Context, b *baseline) (float64, error) {
+func (r *environment) redisRate(ctx context.Context, b *baseline) (float64, error) {
 	recording, err := b.record(ctx)
 	if err != nil {
 		return 0, err

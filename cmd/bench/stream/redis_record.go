@@ -74,7 +74,7 @@ func (r *recorder) take() map[string][]byte {
 // the commands that were sent. It appends an event to each history.
 func (b *baseline) record(ctx context.Context) (*recording, error) {
 	r := &recorder{sent: make(map[string]*bytes.Buffer)}
-	client := b.rig.newRedisClient(func(o *redis.UniversalOptions) {
+	client := b.env.newRedisClient(func(o *redis.UniversalOptions) {
 		o.PoolSize, o.MaxRetries, o.MaxRedirects = 1, -1, -1 // a retry would be recorded too
 		o.ReadTimeout, o.PoolTimeout = time.Minute, time.Minute
 		o.Dialer = r.dial
@@ -86,7 +86,7 @@ func (b *baseline) record(ctx context.Context) (*recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &recording{users: len(b.audience.users)}
+	result := &recording{users: len(b.workload.users)}
 	for phase := range result.pipelines {
 		result.pipelines[phase] = make(map[string][replayConnections][]pipeline)
 	}
@@ -119,7 +119,7 @@ func (b *baseline) record(ctx context.Context) (*recording, error) {
 
 // send does what ingest or the worker does in a phase.
 func (b *baseline) send(ctx context.Context, store *sessions.Store, phase int, users []int, rng *rand.Rand) error {
-	a := b.audience
+	a := b.workload
 	switch phase {
 	case appendPhase:
 		var events []sessions.UserEvents

@@ -16,8 +16,8 @@ import (
 	"genrec/pkg/testservers"
 )
 
-// rig is the Kafka and the Redis that everything is measured on.
-type rig struct {
+// environment has the Kafka and the Redis that everything is measured on.
+type environment struct {
 	settings
 	folder  string
 	cluster stream.Cluster
@@ -27,9 +27,9 @@ type rig struct {
 	stops   []func()
 }
 
-// startServers starts those that are not given. The rig must be closed also after an error.
-func startServers(ctx context.Context, s settings, folder string) (*rig, error) {
-	r := &rig{settings: s, folder: folder}
+// startServers starts those that are not given. The environment must be closed also after an error.
+func startServers(ctx context.Context, s settings, folder string) (*environment, error) {
+	r := &environment{settings: s, folder: folder}
 	if s.kafka == "" {
 		at, err := r.subfolder("kafka")
 		if err != nil {
@@ -53,7 +53,7 @@ func startServers(ctx context.Context, s settings, folder string) (*rig, error) 
 	return r, nil
 }
 
-func (r *rig) startRedis(ctx context.Context) error {
+func (r *environment) startRedis(ctx context.Context) error {
 	if r.redis != "" {
 		r.nodes = strings.Split(r.redis, ",")
 		return nil
@@ -83,13 +83,13 @@ func (r *rig) startRedis(ctx context.Context) error {
 	return nil
 }
 
-func (r *rig) subfolder(name string) (string, error) {
+func (r *environment) subfolder(name string) (string, error) {
 	path := filepath.Join(r.folder, name)
 	return path, os.Mkdir(path, 0o700)
 }
 
 // newRedisClient returns a client that connects as genrec does; change may be nil.
-func (r *rig) newRedisClient(change func(*redis.UniversalOptions)) redis.UniversalClient {
+func (r *environment) newRedisClient(change func(*redis.UniversalOptions)) redis.UniversalClient {
 	options := &redis.UniversalOptions{
 		Addrs: r.nodes, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -101,7 +101,7 @@ func (r *rig) newRedisClient(change func(*redis.UniversalOptions)) redis.Univers
 }
 
 // eachMaster calls f for each Redis master.
-func (r *rig) eachMaster(ctx context.Context, f func(ctx context.Context, master *redis.Client) error) error {
+func (r *environment) eachMaster(ctx context.Context, f func(ctx context.Context, master *redis.Client) error) error {
 	switch client := r.rdb.(type) {
 	case *redis.ClusterClient:
 		return client.ForEachMaster(ctx, f)
@@ -111,11 +111,11 @@ func (r *rig) eachMaster(ctx context.Context, f func(ctx context.Context, master
 	return errors.New("unknown kind of Redis client")
 }
 
-func (r *rig) flushRedis(ctx context.Context) error {
+func (r *environment) flushRedis(ctx context.Context) error {
 	return r.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return master.FlushAll(ctx).Err() })
 }
 
-func (r *rig) close() {
+func (r *environment) close() {
 	if r.rdb != nil {
 		_ = r.rdb.Close() // nothing is lost
 	}

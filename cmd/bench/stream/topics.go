@@ -14,7 +14,7 @@ import (
 )
 
 // emptyServers recreates the topics and empties Redis.
-func (r *rig) emptyServers(ctx context.Context, partitions int) error {
+func (r *environment) emptyServers(ctx context.Context, partitions int) error {
 	if err := r.recreateTopics(ctx, partitions); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (r *rig) emptyServers(ctx context.Context, partitions int) error {
 }
 
 // recreateTopics deletes what is in the topics, and what groups have committed of it.
-func (r *rig) recreateTopics(ctx context.Context, partitions int) error {
+func (r *environment) recreateTopics(ctx context.Context, partitions int) error {
 	topics := stream.DefaultTopics()
 	client := &kafka.Client{Addr: kafka.TCP(r.cluster.Brokers...)}
 	_, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topics.Interactions, topics.Refreshes, topics.DeadLetters}})

@@ -14,10 +14,10 @@ import (
 	"genrec/sessions"
 )
 
-// audience are the users that events are generated for: those of a dataset, copied under new
+// workload has the users that events are generated for: those of a dataset, copied under new
 // ids until there are enough, in random order. Events take one user after the other, so that
 // no user waits for two lists at once and no refreshes coalesce.
-type audience struct {
+type workload struct {
 	users    []dataset.User
 	items    []string // of all histories: an item as often as it was used
 	versions []int64  // of the users' sequences in Redis, once all events are appended
@@ -25,7 +25,7 @@ type audience struct {
 	rng      *rand.Rand
 }
 
-func newAudience(s settings) (*audience, error) {
+func newWorkload(s settings) (*workload, error) {
 	original, err := dataset.Read(s.data)
 	if err != nil {
 		return nil, fmt.Errorf("-data: %w", err)
@@ -33,7 +33,7 @@ func newAudience(s settings) (*audience, error) {
 	if s.ids == "permuted" {
 		original = dataset.Permute(original)
 	}
-	a := &audience{rng: rand.New(rand.NewPCG(1, 0)), versions: make([]int64, s.users)}
+	a := &workload{rng: rand.New(rand.NewPCG(1, 0)), versions: make([]int64, s.users)}
 	for _, u := range original {
 		a.items = append(a.items, u.Items...)
 	}
@@ -51,7 +51,7 @@ func newAudience(s settings) (*audience, error) {
 }
 
 // meanHistory returns how many events a user has before the measurement.
-func (a *audience) meanHistory() float64 {
+func (a *workload) meanHistory() float64 {
 	sum := 0
 	for _, u := range a.users {
 		sum += len(u.Items)
@@ -60,13 +60,13 @@ func (a *audience) meanHistory() float64 {
 }
 
 // next returns an event of the user whose last one is the longest ago, and the number of that user.
-func (a *audience) next(now time.Time) (e event.Event, user int) {
+func (a *workload) next(now time.Time) (e event.Event, user int) {
 	user = a.produced % len(a.users)
 	return a.eventOf(user, now), user
 }
 
 // eventOf returns a new event of a user.
-func (a *audience) eventOf(user int, now time.Time) event.Event {
+func (a *workload) eventOf(user int, now time.Time) event.Event {
 	a.produced++
 	a.versions[user]++
 	return event.Event{
@@ -76,7 +76,7 @@ func (a *audience) eventOf(user int, now time.Time) event.Event {
 }
 
 // history returns the events of a user before the measurement.
-func (a *audience) history(user int) sessions.UserEvents {
+func (a *workload) history(user int) sessions.UserEvents {
 	u := a.users[user]
 	began := time.Now().Add(-48 * time.Hour).Truncate(time.Millisecond)
 	events := make([]event.Event, len(u.Items))
@@ -90,7 +90,7 @@ func (a *audience) history(user int) sessions.UserEvents {
 }
 
 // list returns recommendations of a user as a worker writes them, with random items.
-func (a *audience) list(user int, model string, version int64, rng *rand.Rand) recs.List {
+func (a *workload) list(user int, model string, version int64, rng *rand.Rand) recs.List {
 	items := make([]recs.ScoredItem, listItems)
 	for i := range items {
 		items[i] = recs.ScoredItem{Item: a.items[rng.IntN(len(a.items))], Score: rng.Float64() / listItems}
@@ -104,7 +104,7 @@ func (a *audience) list(user int, model string, version int64, rng *rand.Rand) r
 const listItems = 20
 
 // writeDataset writes the users, in the order in which events take them.
-func (a *audience) writeDataset(path string) error {
+func (a *workload) writeDataset(path string) error {
 	var text strings.Builder
 	for _, u := range a.users {
 		fmt.Fprintln(&text, u.ID, strings.Join(u.Items, " "))

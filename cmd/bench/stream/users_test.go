@@ -17,13 +17,13 @@ func testUsers(n int) (users []dataset.User) {
 	return users
 }
 
-func TestAudience(t *testing.T) {
+func TestWorkload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data.txt")
 	if err := os.WriteFile(path, []byte("1 10 11\n2 12\n3 10 13 14\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const users = 10
-	a, err := newAudience(settings{data: path, ids: "published", users: users})
+	a, err := newWorkload(settings{data: path, ids: "published", users: users})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const kafkaWarmUp = 10 * time.Second
 // warmKafka keeps Kafka busy with the requests that the services send, until its code is
 // compiled: a server in production has been up for a while. The topics must be recreated
 // afterwards.
-func (r *rig) warmKafka(ctx context.Context) error {
+func (r *environment) warmKafka(ctx context.Context) error {
 	if err := r.recreateTopics(ctx, r.partitions); err != nil {
 		return err
 	}

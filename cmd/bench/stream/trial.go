@@ -14,18 +14,18 @@ import (
 // latencyWindow is how long latency is measured at a rate, at most.
 const latencyWindow = 20 * time.Second
 
-// turn is a genrec build that runs to be measured.
-type turn struct {
-	*rig
+// trial is a running genrec build that is being measured.
+type trial struct {
+	*environment
 	services *services
 	meter    *lagMeter
 	producer *kgo.Client
 	baseline *baseline
 }
 
-// startTurn starts a build on recreated topics. The turn must be ended also after an error.
-func (r *rig) startTurn(ctx context.Context, binary string, model servedModel, b *baseline) (t *turn, err error) {
-	t = &turn{rig: r, baseline: b, services: &services{}}
+// startTrial starts a build on recreated topics. The trial must be ended also after an error.
+func (r *environment) startTrial(ctx context.Context, binary string, model servedModel, b *baseline) (t *trial, err error) {
+	t = &trial{environment: r, baseline: b, services: &services{}}
 	if err := r.recreateTopics(ctx, r.partitions); err != nil {
 		return t, err
 	}
@@ -40,7 +40,7 @@ func (r *rig) startTurn(ctx context.Context, binary string, model servedModel, b
 	return t, err
 }
 
-func (t *turn) end() {
+func (t *trial) end() {
 	t.services.stop()
 	if t.producer != nil {
 		t.producer.Close()
@@ -51,8 +51,8 @@ func (t *turn) end() {
 }
 
 // measureBuild finds the steady capacity of a build, and its latency below it.
-func (r *rig) measureBuild(ctx context.Context, binary string, model servedModel, b *baseline) (o outcome, err error) {
-	t, err := r.startTurn(ctx, binary, model, b)
+func (r *environment) measureBuild(ctx context.Context, binary string, model servedModel, b *baseline) (o outcome, err error) {
+	t, err := r.startTrial(ctx, binary, model, b)
 	defer t.end()
 	if err != nil {
 		return o, err
@@ -84,7 +84,7 @@ func (r *rig) measureBuild(ctx context.Context, binary string, model servedModel
 
 // latencies measures at half and at 90 % of the steady capacity, and where the time goes at
 // the latter.
-func (t *turn) latencies(ctx context.Context, o *outcome) error {
+func (t *trial) latencies(ctx context.Context, o *outcome) error {
 	fmt.Println("  | load | events/s | p50, ms | p99, ms | p99.9, ms | |\n  | --- | --- | --- | --- | --- | --- |")
 	half, _, err := t.latency(ctx, 0.5, o.steady)
 	if err != nil {
@@ -110,9 +110,9 @@ func (t *turn) latencies(ctx context.Context, o *outcome) error {
 
 // latency returns how long events took until their lists could be read, in ms, at a share of
 // the steady capacity.
-func (t *turn) latency(ctx context.Context, share, capacity float64, observed ...observer) ([]float64, loaded, error) {
+func (t *trial) latency(ctx context.Context, share, capacity float64, observed ...observer) ([]float64, loaded, error) {
 	rate := share * capacity
-	probes := newProber(t.rdb, t.baseline.audience, rate)
+	probes := newProber(t.rdb, t.baseline.workload, rate)
 	got, err := t.run(ctx, load{rate: rate, window: min(latencyWindow, t.window), probes: probes, observed: observed})
 	ms := probes.latency
 	if err == nil && len(ms) == 0 {
@@ -139,13 +139,13 @@ func coresText(cores map[string]float64) string {
 
 // burst returns how many users a second are worked off of a backlog, which is an upper
 // estimate of the steady capacity.
-func (t *turn) burst(ctx context.Context) (perSecond float64, err error) {
+func (t *trial) burst(ctx context.Context) (perSecond float64, err error) {
 	const (
 		firstBurst = 2000
 		longEnough = 3 * time.Second
 	)
-	users := len(t.baseline.audience.users)
-	g := &generator{client: t.producer, audience: t.baseline.audience}
+	users := len(t.baseline.workload.users)
+	g := &generator{client: t.producer, workload: t.baseline.workload}
 	work := func(n int) (time.Duration, error) {
 		start := time.Now()
 		if err := g.burst(ctx, n); err != nil {
