@@ -175,10 +175,10 @@ func (t *training) saveOnPeerLoss(err error, trainer *model.Trainer) error {
 // RunWorker trains as a worker of the group until the coordinator's Run has ended. It returns nil, or
 // the reason why the coordinator has failed. It needs no data and publishes nothing.
 func RunWorker(ctx context.Context, g *dist.Group, device model.Device, cores int, logger *slog.Logger) error {
-	r := &run{config: Config{Device: device, Group: g, Cores: cores, Logger: logger}, progress: noProgress{}}
-	return r.onOwnThread(func() error {
+	c := Config{Device: device, Group: g, Cores: cores, Logger: logger, Progress: noProgress{}}
+	return onOwnThread(logger, func() error {
 		for {
-			err := r.runJob(ctx)
+			err := runJob(ctx, c)
 			if errors.Is(err, dist.ErrDone) {
 				return nil
 			}
@@ -190,37 +190,37 @@ func RunWorker(ctx context.Context, g *dist.Group, device model.Device, cores in
 }
 
 // runJob receives one job and trains it.
-func (r *run) runJob(ctx context.Context) error {
-	j, bundle, err := r.receiveJob()
+func runJob(ctx context.Context, c Config) error {
+	j, bundle, err := receiveJob(c)
 	if err != nil {
 		return err
 	}
 	defer bundle.Model.Drop()
-	r.config.Recipe, r.config.Seed, r.config.Budget.Steps = j.Recipe, j.Seed, j.Steps
-	if err := j.verifyEqual(r.config.Group, r.config.Device); err != nil {
+	c.Recipe, c.Seed, c.Budget.Steps = j.Recipe, j.Seed, j.Steps
+	if err := j.verifyEqual(c.Group, c.Device); err != nil {
 		return err
 	}
-	r.config.Logger.InfoContext(ctx, "training as a worker", "rank", r.config.Group.Rank, "users", j.Users)
-	t := &training{run: r, parts: parts{histories: j.histories}, bundle: bundle, at: j.At, saved: time.Now()}
+	c.Logger.InfoContext(ctx, "training as a worker", "rank", c.Group.Rank, "users", j.Users)
+	t := &training{config: c, initialized: initialized{bundle: bundle}, trainingData: trainingData{histories: j.histories}, at: j.At, saved: time.Now()}
 	t.stages = t.plan(bundle.Builder())
 	return t.runStages(ctx, "")
 }
 
 // receiveJob receives a job and loads its bundle.
-func (r *run) receiveJob() (j job, b model.Bundle, err error) {
+func receiveJob(c Config) (j job, b model.Bundle, err error) {
 	dir, err := os.MkdirTemp("", "genrec-bundle-")
 	if err != nil {
 		return j, b, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	from := bufio.NewReader(r.config.Group.Reader())
+	from := bufio.NewReader(c.Group.Reader())
 	if j, err = readJob(from); err != nil {
 		return j, b, fmt.Errorf("receive the job: %w", err)
 	}
 	if err := unpackTar(from, dir); err != nil {
 		return j, b, fmt.Errorf("receive the model of the job: %w", err)
 	}
-	b, err = model.LoadBundle(dir, r.config.Device)
+	b, err = model.LoadBundle(dir, c.Device)
 	return j, b, err
 }
 

@@ -49,7 +49,7 @@ func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
 
 // tuneWeights gives the model the weights that answer the validation's questions best.
 func (t *training) tuneWeights(ctx context.Context) error {
-	tried, gains, err := evaluateWeights(ctx, t.ranker, t.questions, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.progress)
+	tried, gains, err := evaluateWeights(ctx, t.ranker, t.questions, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.config.Progress)
 	if err != nil {
 		return err
 	}

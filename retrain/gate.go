@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -13,72 +14,88 @@ import (
 	"genrec/retrain/gate"
 )
 
-// evaluation is a candidate's outputs on the evaluation set, and the baseline to compare them with.
+// evaluation is the result of evaluating a candidate.
 type evaluation struct {
-	baseline baseline
+	learned  learned
+	metrics  Metrics // leave-one-out
 	set      evaluationSet
-	answers  gate.Answers
+	answers  gate.Answers // of the candidate to the set
+	baseline baseline     // to compare with
+	seconds  float64
 }
 
-// baseline is the current version, which the gate compares the candidate with.
+// evaluateCandidate evaluates the trained model leave-one-out and on interactions that are newer than
+// the current version.
+func evaluateCandidate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, ranker *model.Ranker, items *catalog.Catalog) (e evaluation, err error) {
+	started := time.Now()
+	if e.baseline, err = findBaseline(ctx, c.Logger, models); err != nil { // now: it may have changed during the training
+		return e, err
+	}
+	e.set = newEvaluationSet(c, sequences, items, e.baseline.watermark)
+	e.metrics, e.answers, err = e.set.evaluate(ctx, ranker, items, "evaluate", c.Progress)
+	e.seconds = time.Since(started).Seconds()
+	return e, err
+}
+
+// baseline is the current version, with which the gate compares the candidate.
 type baseline struct {
 	version, folder string
-	watermark       time.Time // of the newest interaction that it was made of
+	watermark       time.Time // of the newest interaction in its snapshot
 	missing         string    // why there is none
 }
 
-// findBaseline fetches the current version. A broken one does not stand in the way of the
-// next.
-func (r *run) findBaseline(ctx context.Context) (found baseline, err error) {
-	found.version, err = r.models.Current(ctx)
+// findBaseline fetches the current version. A damaged one counts as missing.
+func findBaseline(ctx context.Context, logger *slog.Logger, models *registry.Registry) (found baseline, err error) {
+	found.version, err = models.Current(ctx)
 	if errors.Is(err, registry.ErrNoVersion) {
 		return baseline{missing: "there is no current version"}, nil
 	}
 	if err != nil {
 		return baseline{}, err
 	}
-	if found.folder, err = r.models.Fetch(ctx, found.version); err != nil {
-		return r.withoutBaseline(ctx, found, err)
+	if found.folder, err = models.Fetch(ctx, found.version); err != nil {
+		return withoutBaseline(ctx, logger, found.version, err)
 	}
 	var report Report
 	if err := readJSON(filepath.Join(found.folder, MetricsFile), &report); err != nil {
-		r.config.Logger.WarnContext(ctx, "what is new since the current version is not known", "version", found.version, "err", err)
+		logger.WarnContext(ctx, "cannot read the current version's metrics: not evaluating newer interactions", "version", found.version, "err", err)
 	}
 	found.watermark = report.Watermark
 	return found, nil
 }
 
-// withoutBaseline replaces a version that cannot be evaluated by the popular items, unless the run was stopped.
-func (r *run) withoutBaseline(ctx context.Context, broken baseline, err error) (baseline, error) {
+// withoutBaseline makes popular items the baseline instead of a version that cannot be evaluated, unless
+// the run was stopped.
+func withoutBaseline(ctx context.Context, logger *slog.Logger, version string, err error) (baseline, error) {
 	if ctx.Err() != nil {
 		return baseline{}, err
 	}
-	r.config.Logger.WarnContext(ctx, "the current version is broken, the new one competes with the popular items", "version", broken.version, "err", err)
-	return baseline{missing: fmt.Sprintf("the current version %s is broken (%v)", broken.version, err)}, nil
+	logger.WarnContext(ctx, "the current version is broken, comparing the new one with popular items", "version", version, "err", err)
+	return baseline{missing: fmt.Sprintf("the current version %s is broken (%v)", version, err)}, nil
 }
 
-// evaluateGate evaluates the baseline on the same set and compares the candidate with it.
-func (r *run) evaluateGate(ctx context.Context, t evaluation, items *catalog.Catalog) (v gate.Verdict, err error) {
-	c := gate.Candidate{Answers: t.answers, Taken: t.set.popularShare(), Seed: r.config.Seed}
-	if t.baseline.missing == "" {
-		err := withStored(t.baseline.folder, r.config.Device, r.search(), func(ranker *model.Ranker, theirs *catalog.Catalog) error {
-			_, answers, err := t.set.evaluate(ctx, ranker, theirs, "evaluate "+t.baseline.version, r.progress)
+// evaluateGate evaluates the baseline on the candidate's evaluation set and decides between them.
+func evaluateGate(ctx context.Context, c Config, sequences []catalog.Sequence, e evaluation, items *catalog.Catalog) (v gate.Verdict, err error) {
+	candidate := gate.Candidate{Answers: e.answers, Taken: e.set.popularShare(), Seed: c.Seed}
+	if e.baseline.missing == "" {
+		err := withStored(e.baseline.folder, c.Device, c.trainingRanker(), func(ranker *model.Ranker, older *catalog.Catalog) error {
+			_, answers, err := e.set.evaluate(ctx, ranker, older, "evaluate "+e.baseline.version, c.Progress)
 			if err == nil {
-				v = c.Against(t.baseline.version, answers, gains(items, theirs))
+				v = candidate.Against(e.baseline.version, answers, gains(items, older))
 			}
 			return err
 		})
 		if err == nil {
 			return v, nil
 		}
-		if t.baseline, err = r.withoutBaseline(ctx, t.baseline, err); err != nil {
+		if e.baseline, err = withoutBaseline(ctx, c.Logger, e.baseline.version, err); err != nil {
 			return v, err
 		}
 	}
-	return c.Alone(t.baseline.missing, t.set.popularity(r.sequences, r.config.Ranker.AllowSeen)), nil
+	return candidate.Alone(e.baseline.missing, e.set.popularity(sequences, c.Ranker.AllowSeen)), nil
 }
 
-// gains are those of a catalog over an older one.
+// gains returns what a catalog has more than an older one.
 func gains(items, older *catalog.Catalog) gate.Gains {
 	g := gate.Gains{Growth: float64(items.Interactions()) / max(1, float64(older.Interactions()))}
 	for n := 1; n <= items.Items(); n++ {
@@ -87,15 +104,4 @@ func gains(items, older *catalog.Catalog) gate.Gains {
 		}
 	}
 	return g
-}
-
-// watermark is the time of the newest interaction, which in a snapshot is no later than its
-// own.
-func (r *run) watermark() (newest time.Time) {
-	for _, s := range r.sequences {
-		if s.Newest.After(newest) {
-			newest = s.Newest
-		}
-	}
-	return newest
 }

@@ -10,50 +10,57 @@ import (
 	"genrec/model/tokens"
 )
 
-// initialize makes the model that the training begins from, with what belongs to it: random, or
-// with what an earlier one has learned. It also draws the users of the validation.
-func (r *run) initialize(ctx context.Context) (b model.Bundle, err error) {
-	var previous *catalog.Catalog
-	if r.before != nil {
-		previous = r.before.catalog
+// initialized is the result of the first stage.
+type initialized struct {
+	bundle        model.Bundle
+	heldOut       heldOut    // users of the validation
+	warmStart     *WarmStart // nil from scratch
+	similar       [][]int    // by item index, the most similar items; nil from scratch
+	scratchReason string     // why from scratch
+}
+
+// initialize builds the catalog and a model with random weights, or those of the previous version,
+// and selects the users of the validation.
+func initialize(ctx context.Context, c Config, sequences []catalog.Sequence, previous *previousVersion) (start initialized, err error) {
+	options := catalog.Options{Text: c.Text, WithoutUsers: c.UnknownUser == 1, Seed: c.Seed}
+	if previous != nil {
+		options.Previous = previous.catalog
 	}
-	if b, err = r.buildCatalog(ctx, catalog.Options{
-		Text: r.config.Text, WithoutUsers: r.config.UnknownUser == 1, Previous: previous, Seed: r.config.Seed,
-	}); err != nil {
-		return b, err
+	if start.bundle, err = c.buildCatalog(ctx, sequences, options); err != nil {
+		return start, err
 	}
-	if b, err = r.newModel(b); err != nil {
-		return b, err
+	if start.bundle, err = c.newModel(start.bundle); err != nil {
+		return start, err
 	}
-	r.heldBack = r.holdBack(b.Catalog, 1)
-	if r.cold = r.config.scratchReason(r.before); r.cold == "" {
-		if err := r.warmStart(b); err != nil {
-			r.cold = err.Error()
-			b.Model.Drop() // of which some weights may have been taken over
-			if b, err = r.newModel(b); err != nil {
-				return b, err
+	start.heldOut = holdOut(sequences, c.ValidationUsers, start.bundle.Catalog.Interactions(), 1)
+	if start.scratchReason = c.scratchReason(previous); start.scratchReason == "" {
+		if err := start.warmStartFrom(previous, c, sequences); err != nil {
+			start.scratchReason = err.Error()
+			start.bundle.Model.Drop() // it may have some of the previous version's weights
+			if start.bundle, err = c.newModel(start.bundle); err != nil {
+				return start, err
 			}
 		}
 	}
-	if r.start == nil {
-		r.config.Logger.InfoContext(ctx, "training from scratch", "because", r.cold)
+	if start.warmStart == nil {
+		c.Logger.InfoContext(ctx, "training from scratch", "because", start.scratchReason)
 	} else {
-		r.config.Logger.InfoContext(ctx, "training goes on from an earlier version", "from", r.start.From,
-			"in_a_row", r.start.InARow, "new_items", r.start.NewItems)
+		c.Logger.InfoContext(ctx, "training from an earlier version", "from", start.warmStart.From,
+			"in_a_row", start.warmStart.InARow, "new_items", start.warmStart.NewItems)
 	}
-	return b, nil
+	return start, nil
 }
 
-// newModel adds the model to the bundle.
-func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
+// newModel adds a model with initial weights to the bundle.
+func (c Config) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	users, items := b.Catalog.Users(), b.Catalog.Items()
-	if folder := r.config.Pretrained; folder != "" {
-		b.Model, err = model.LoadPretrained(folder, users, items, r.config.Seed, r.config.Device)
+	if c.Pretrained != "" {
+		b.Model, err = model.LoadPretrained(c.Pretrained, users, items, c.Seed, c.Device)
 		return b, err
 	}
-	shape := r.config.Model
+	shape := c.Model
 	shape.Vocabulary, shape.Users, shape.Items = b.Vocabulary.Size(), users, items
-	if b.Model, err = model.New(shape, r.config.Seed, r.config.Device); err != nil || !r.config.StartFromUse {
+	if b.Model, err = model.New(shape, c.Seed, c.Device); err != nil || !c.StartFromUse {
 		return b, err
 	}
 	if err := b.Model.InitItems(b.Catalog.Embeddings()); err != nil {
@@ -63,28 +70,28 @@ func (r *run) newModel(b model.Bundle) (_ model.Bundle, err error) {
 	return b, nil
 }
 
-// buildCatalog builds the catalog, and the vocabulary that its ids are written in. Literal and
-// padded ids are for vocabularies that have their characters, and for models with enough
-// positions: other ids are written as dense numbers, which any model can read.
-func (r *run) buildCatalog(ctx context.Context, settings catalog.Options) (b model.Bundle, err error) {
-	if b, err = r.config.written(r.sequences, settings); err != nil {
+// buildCatalog builds the catalog and the vocabulary in which its ids are written. The text formats
+// Literal and Padded need a vocabulary with the ids' characters and enough positions; ids that they
+// cannot write are replaced by consecutive numbers.
+func (c Config) buildCatalog(ctx context.Context, sequences []catalog.Sequence, options catalog.Options) (b model.Bundle, err error) {
+	if b, err = c.newCatalog(sequences, options); err != nil {
 		return b, err
 	}
-	unwritable := r.config.checkTexts(b)
-	if unwritable == nil || settings.Text == catalog.Codes || settings.Text == catalog.Numbered {
+	unwritable := c.checkTexts(b)
+	if unwritable == nil || options.Text == catalog.Codes || options.Text == catalog.Numbered {
 		return b, unwritable
 	}
-	r.config.Logger.InfoContext(ctx, "ids are written as dense numbers", "instead_of", settings.Text, "because", unwritable)
-	settings.Text = catalog.Numbered
-	if b, err = r.config.written(r.sequences, settings); err != nil {
+	c.Logger.InfoContext(ctx, "ids are written as consecutive numbers", "instead_of", options.Text, "because", unwritable)
+	options.Text = catalog.Numbered
+	if b, err = c.newCatalog(sequences, options); err != nil {
 		return b, err
 	}
-	return b, r.config.checkTexts(b)
+	return b, c.checkTexts(b)
 }
 
-// written is a bundle without a model.
-func (c Config) written(sequences []catalog.Sequence, settings catalog.Options) (b model.Bundle, err error) {
-	if b.Catalog, err = catalog.Build(sequences, settings); err != nil {
+// newCatalog returns a bundle with a catalog and a vocabulary, and without a model.
+func (c Config) newCatalog(sequences []catalog.Sequence, options catalog.Options) (b model.Bundle, err error) {
+	if b.Catalog, err = catalog.Build(sequences, options); err != nil {
 		return b, err
 	}
 	if c.Pretrained != "" {
@@ -114,21 +121,21 @@ func (c Config) checkTexts(b model.Bundle) error {
 	return model.CheckTexts(b.Catalog, b.Vocabulary, shape)
 }
 
-// Preflight reports what would let every training fail, whatever its data: it is asked before
-// a snapshot is taken, which may take long.
+// Preflight returns an error if every training would fail, whatever its data. Call it before taking a
+// snapshot, which may take long.
 func (c Config) Preflight() error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("retrain configuration: %w", err)
 	}
-	// The shortest ids that there are.
-	smallest, err := c.written([]catalog.Sequence{{User: "1", Items: []string{"1", "2", "3"}}}, catalog.Options{Text: c.Text})
+	// The shortest possible ids.
+	smallest, err := c.newCatalog([]catalog.Sequence{{User: "1", Items: []string{"1", "2", "3"}}}, catalog.Options{Text: c.Text})
 	if err == nil {
 		err = c.checkTexts(smallest)
 	}
 	if err != nil || c.Pretrained == "" {
 		return err
 	}
-	return (&run{config: c}).onOwnThread(func() error {
+	return onOwnThread(c.Logger, func() error {
 		m, err := model.LoadPretrained(c.Pretrained, 1, 1, c.Seed, model.CPU)
 		if err == nil {
 			m.Drop()

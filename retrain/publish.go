@@ -10,52 +10,33 @@ import (
 	"path/filepath"
 
 	"genrec/model"
+	"genrec/model/catalog"
 	"genrec/pkg/registry"
 )
 
-// published is what an attempt of the same run has published, which ended before it was
-// promoted; without a version, if there is none.
-func (r *run) published(ctx context.Context) (report Report, err error) {
-	if !r.work.resumed {
+// findPublished returns the report of the version that an earlier attempt of this run published before
+// it ended; without such a version, the report's Version is empty.
+func findPublished(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace) (report Report, err error) {
+	if !work.resumed {
 		return report, nil
 	}
-	version, err := r.models.FindRun(ctx, r.work.run)
+	version, err := models.FindRun(ctx, work.run)
 	if err == nil && version != "" {
-		if report, err = ReadReport(ctx, r.models, version); err == nil {
+		if report, err = ReadReport(ctx, models, version); err == nil {
 			report.Version = version
-			return report, r.config.checkErasures(ctx, r.sequences, r.config.takenAt())
+			return report, c.checkErasures(ctx, sequences, c.takenAt())
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		r.config.Logger.WarnContext(ctx, "the run may publish a version for the second time, since the versions cannot be read", "err", err)
+		c.Logger.WarnContext(ctx, "cannot read the versions: this run may publish a second one", "err", err)
 		err = nil
 	}
 	return Report{}, err
 }
 
-// promote makes the version the current one, or says why not. A split goes on: whoever began
-// it wants to know how it ends.
-func (r *run) promote(ctx context.Context, report *Report) error {
-	if report.Gate.Promoted {
-		err := r.models.Promote(ctx, report.Version)
-		if errors.Is(err, registry.ErrSplit) {
-			report.Split, err = r.models.Serving(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	level := slog.LevelInfo
-	if !report.Serves() {
-		level = slog.LevelWarn
-	}
-	r.config.Logger.Log(ctx, level, report.Outcome())
-	return nil
-}
-
-// publish puts the model among the versions.
-func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (version string, err error) {
-	draft, err := r.models.Draft()
+// publish adds the model to the versions.
+func publish(ctx context.Context, models *registry.Registry, work *workspace, bundle model.Bundle, report Report, previous *previousVersion) (version string, err error) {
+	draft, err := models.Draft()
 	if err != nil {
 		return "", err
 	}
@@ -70,12 +51,32 @@ func (r *run) publish(ctx context.Context, bundle model.Bundle, report Report) (
 	if err := os.WriteFile(filepath.Join(draft.Dir, MetricsFile), append(data, '\n'), 0o644); err != nil {
 		return "", fmt.Errorf("write metrics: %w", err)
 	}
-	if err := r.work.copyCurves(draft.Dir); err != nil {
+	if err := work.copyCurves(draft.Dir); err != nil {
 		return "", err
 	}
-	options := []registry.PublishOption{registry.Parent(r.before.name()), registry.Run(r.work.run)}
+	options := []registry.PublishOption{registry.Parent(previous.name()), registry.Run(work.run)}
 	if !report.Gate.Promoted {
 		options = append(options, registry.Refused(report.Gate.Reason))
 	}
 	return draft.Publish(ctx, options...)
+}
+
+// promote makes the report's version the current one if it passed the gate and no split is active, and
+// logs the outcome.
+func promote(ctx context.Context, logger *slog.Logger, models *registry.Registry, report Report) (Report, error) {
+	if report.Gate.Promoted {
+		err := models.Promote(ctx, report.Version)
+		if errors.Is(err, registry.ErrSplit) {
+			report.Split, err = models.Serving(ctx)
+		}
+		if err != nil {
+			return report, err
+		}
+	}
+	level := slog.LevelInfo
+	if !report.Serves() {
+		level = slog.LevelWarn
+	}
+	logger.Log(ctx, level, report.Outcome())
+	return report, nil
 }

@@ -42,6 +42,29 @@ type Report struct {
 	FinishedAt      time.Time        `json:"finished_at"`
 }
 
+// describe fills in what is known before the training.
+func (r *Report) describe(c Config, sequences []catalog.Sequence, start initialized) {
+	items := start.bundle.Catalog
+	if c.Snapshot != nil {
+		r.SkippedUsers = c.Snapshot.Skipped
+	}
+	r.Users, r.Items, r.Interactions = len(sequences), items.Items(), items.Interactions()
+	r.Watermark, r.HeldBack, r.Parameters = newestInteraction(sequences), start.heldOut.bound, start.bundle.Model.Parameters()
+	if text := items.TextFormat(); text != c.Text {
+		r.ItemText = text
+	}
+}
+
+// newestInteraction returns the time of the newest interaction, zero if times are unknown.
+func newestInteraction(sequences []catalog.Sequence) (newest time.Time) {
+	for _, s := range sequences {
+		if s.Newest.After(newest) {
+			newest = s.Newest
+		}
+	}
+	return newest
+}
+
 // MetricsFile holds the report in a version's folder.
 const MetricsFile = "metrics.json"
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -22,171 +23,153 @@ const (
 	choiceStream
 )
 
-// niceness of the training's threads: serving in the same machine goes first.
+// niceness of the training's threads.
 const niceness = 10
 
-// rawPriority less what Linux returns as a priority is its niceness.
+// rawPriority minus the priority that Linux returns is the niceness.
 const rawPriority = 20
 
-// Run trains on a snapshot and publishes the model, as the current version if the gate
-// lets it pass and no split goes on, and else for the record. It can be stopped at any step
-// through ctx, or killed; then nothing is published, and the
-// next run of the same configuration on the same snapshot goes on where it was and
-// comes to the same model. Nor is anything published that has learned from users who
-// were forgotten meanwhile: the error is ErrForgotten then. Where nothing can be learned or
-// nobody can be evaluated, it is ErrNoData. Items keep the codes that they have in the current
-// version, and where the recipe has a warm start and the shape fits, the training goes on from
-// its weights.
-func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (Report, error) {
+// Run trains a model on the sequences of a snapshot, stage by stage, and publishes a version:
+//
+//	initialize   catalog and vocabulary; random weights, or those of the current version (warm start)
+//	split        the items to train on, and the questions of the validation
+//	train        pretraining and finetuning, with checkpoints; tuning of the ensemble weights
+//	evaluate     leave-one-out, and the interactions that are newer than the current version
+//	gate         whether the candidate is better than the current version on the same users
+//	publish      the version, which is promoted if it passed the gate and no split is active
+//
+// A run can be stopped through ctx, or killed, at any time: nothing is published then, and the next
+// Run of the same configuration on the same snapshot resumes and arrives at the same model. It fails
+// with ErrForgotten, and publishes nothing, if users of the snapshot were erased meanwhile, and with
+// ErrNoData if there is too little data to train or to evaluate on.
+func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (report Report, err error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, fmt.Errorf("retrain configuration: %w", err)
 	}
-	r := &run{config: c, sequences: sequences, models: models, progress: c.Progress}
-	if r.progress == nil {
-		r.progress = noProgress{}
+	if c.Progress == nil {
+		c.Progress = noProgress{}
 	}
-	var report Report
-	err := r.onOwnThread(func() (err error) {
-		report, err = r.do(ctx)
+	err = onOwnThread(c.Logger, func() (err error) {
+		report, err = run(ctx, c, sequences, models)
 		return err
 	})
 	return report, err
 }
 
-// onOwnThread runs f at a lower priority.
-func (r *run) onOwnThread(f func() error) error {
+func run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (report Report, err error) {
+	previous, err := c.previousVersion(ctx, models)
+	if err != nil {
+		return report, err
+	}
+	work, err := openWorkspace(models, identify(c, sequences, previous))
+	if err != nil {
+		return report, err
+	}
+	defer func() {
+		over := err == nil || errors.Is(err, ErrForgotten) || errors.Is(err, ErrNoData)
+		err = errors.Join(err, work.close(over))
+	}()
+	if err := checkData(sequences, c.Ranker.AllowSeen); err != nil {
+		return report, err
+	}
+	report, err = findPublished(ctx, c, sequences, models, work)
+	if err == nil && report.Version == "" {
+		report, err = makeVersion(ctx, c, sequences, models, work, previous)
+	}
+	if err != nil {
+		return report, err
+	}
+	return promote(ctx, c.Logger, models, report)
+}
+
+// makeVersion runs the stages up to publication.
+func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, previous *previousVersion) (report Report, err error) {
+	report = Report{Device: c.Device.String(), Seed: c.Seed, Recipe: c.Recipe, StartedAt: time.Now().UTC()}
+	start, err := initialize(ctx, c, sequences, previous)
+	if err != nil {
+		return report, err
+	}
+	bundle := start.bundle
+	defer bundle.Model.Drop()
+	data := split(sequences, bundle.Catalog, start.heldOut)
+	bundle.Rules = data.learnRules(bundle.Catalog.Items(), bundle.Model.Config.Rules())
+	start.bundle = bundle
+	if err := bundle.Check(); err != nil {
+		return report, err
+	}
+	report.describe(c, sequences, start)
+	c.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
+		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
+	if err := c.checkMemory(); err != nil {
+		return report, err
+	}
+
+	candidate, err := trainAndEvaluate(ctx, c, sequences, models, work, start, data)
+	if err != nil {
+		return report, err
+	}
+	started := time.Now()
+	if report.Gate, err = evaluateGate(ctx, c, sequences, candidate, bundle.Catalog); err != nil {
+		return report, err
+	}
+	report.learned, report.LeaveOneOut = candidate.learned, candidate.metrics
+	report.EvaluateSeconds = candidate.seconds + time.Since(started).Seconds()
+	report.PeakMemoryMB = peakMemoryMB()
+	report.FinishedAt = time.Now().UTC()
+
+	if err := c.checkErasures(ctx, sequences, c.takenAt()); err != nil {
+		return report, fmt.Errorf("the model is not published: %w", err)
+	}
+	report.Version, err = publish(ctx, models, work, bundle, report, previous)
+	return report, err
+}
+
+// trainAndEvaluate trains the model and evaluates it with the ranker that validated it.
+func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, start initialized, data trainingData) (e evaluation, err error) {
+	ranker, err := model.NewRanker(start.bundle, c.trainingRanker())
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, ranker.Close()) }()
+	learned, err := train(ctx, c, work, start, data, ranker)
+	if err != nil {
+		return e, err
+	}
+	if e, err = evaluateCandidate(ctx, c, sequences, models, ranker, start.bundle.Catalog); err != nil {
+		return e, err
+	}
+	e.learned = learned
+	return e, nil
+}
+
+// onOwnThread runs f on an OS thread of its own at low priority: other work on the machine, such as
+// serving, goes first.
+func onOwnThread(logger *slog.Logger, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread and its niceness end with the goroutine
-		r.lowerPriority()
+		runtime.LockOSThread() // never unlocked: the thread and its niceness end with the goroutine
+		lowerPriority(logger)
 		done <- f()
 	}()
 	return <-done
 }
 
-type run struct {
-	config    Config
-	sequences []catalog.Sequence
-	models    *registry.Registry
-	progress  Progress
-	work      *workspace
-	before    *previousVersion
-	heldBack  heldBack
-	start     *WarmStart // nil from scratch
-	near      [][]int    // by item number, in a warm start
-	cold      string     // why from scratch
-}
-
-// lowerPriority makes the calling OS thread give way to others.
-func (r *run) lowerPriority() {
+// lowerPriority sets the niceness of the calling OS thread, unless it is higher already.
+func lowerPriority(logger *slog.Logger) {
 	if at, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err == nil && rawPriority-at >= niceness {
-		return // it gives way more than that already
+		return
 	}
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness); err != nil {
-		r.config.Logger.Warn("training runs at full priority", "err", err)
+		logger.Warn("training runs at full priority", "err", err)
 	}
 }
 
-func (r *run) do(ctx context.Context) (report Report, err error) {
-	if r.before, err = r.config.previousVersion(ctx, r.models); err != nil {
-		return report, err
-	}
-	if r.work, err = openWorkspace(r.models, identify(r.config, r.sequences, r.before)); err != nil {
-		return report, err
-	}
-	defer func() {
-		over := err == nil || errors.Is(err, ErrForgotten) || errors.Is(err, ErrNoData)
-		err = errors.Join(err, r.work.close(over))
-	}()
-	if err := checkData(r.sequences, r.config.Ranker.AllowSeen); err != nil {
-		return report, err
-	}
-
-	report, err = r.published(ctx)
-	if err == nil && report.Version == "" {
-		report, err = r.trainVersion(ctx)
-	}
-	if err != nil {
-		return report, err
-	}
-	err = r.promote(ctx, &report)
-	return report, err
-}
-
-// trainVersion trains a model and publishes it.
-func (r *run) trainVersion(ctx context.Context) (report Report, err error) {
-	report = Report{
-		Device: r.config.Device.String(), Seed: r.config.Seed, Recipe: r.config.Recipe, StartedAt: time.Now().UTC(),
-	}
-	if r.config.Snapshot != nil {
-		report.SkippedUsers = r.config.Snapshot.Skipped
-	}
-	bundle, err := r.initialize(ctx)
-	if err != nil {
-		return report, err
-	}
-	defer bundle.Model.Drop()
-	p := r.split(bundle.Catalog)
-	bundle.Rules = p.rules(bundle.Catalog.Items(), bundle.Model.Config.Rules())
-	if err := bundle.Check(); err != nil {
-		return report, err
-	}
-	report.Users, report.Items, report.Watermark = len(r.sequences), bundle.Catalog.Items(), r.watermark()
-	report.HeldBack = r.heldBack.bound
-	if text := bundle.Catalog.TextFormat(); text != r.config.Text {
-		report.ItemText = text
-	}
-	report.Interactions, report.Parameters = bundle.Catalog.Interactions(), bundle.Model.Parameters()
-	r.config.Logger.InfoContext(ctx, "training", "users", report.Users, "items", report.Items,
-		"interactions", report.Interactions, "parameters", report.Parameters, "device", report.Device)
-
-	if err := r.config.checkMemory(); err != nil {
-		return report, err
-	}
-	t, err := r.trainAndEvaluate(ctx, bundle, p, &report)
-	if err != nil {
-		return report, err
-	}
-	started := time.Now()
-	if report.Gate, err = r.evaluateGate(ctx, t, bundle.Catalog); err != nil {
-		return report, err
-	}
-	report.EvaluateSeconds += time.Since(started).Seconds()
-	report.PeakMemoryMB = peakMemoryMB()
-	report.FinishedAt = time.Now().UTC()
-
-	if err := r.config.checkErasures(ctx, r.sequences, r.config.takenAt()); err != nil {
-		return report, fmt.Errorf("the model is not published: %w", err)
-	}
-	report.Version, err = r.publish(ctx, bundle, report)
-	return report, err
-}
-
-// trainAndEvaluate trains the model and evaluates it.
-func (r *run) trainAndEvaluate(ctx context.Context, bundle model.Bundle, p parts, report *Report) (t evaluation, err error) {
-	ranker, err := model.NewRanker(bundle, r.search())
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, ranker.Close()) }()
-	if report.learned, err = r.train(ctx, bundle, ranker, p); err != nil {
-		return t, err
-	}
-	started := time.Now()
-	if t.baseline, err = r.findBaseline(ctx); err != nil { // now: it may have changed while the model trained
-		return t, err
-	}
-	t.set = newEvaluationSet(r.config, r.sequences, bundle.Catalog, t.baseline.watermark)
-	report.LeaveOneOut, t.answers, err = t.set.evaluate(ctx, ranker, bundle.Catalog, "evaluate", r.progress)
-	report.EvaluateSeconds = time.Since(started).Seconds()
-	return t, err
-}
-
-// search is the configuration of the rankers of a training.
-func (r *run) search() model.RankerConfig {
-	config := r.config.Ranker
-	config.Precision = model.Float32 // a copy in another one would not see what the model learns
-	config.OnThreadStart = r.lowerPriority
+// trainingRanker is the configuration of rankers in a training: float32, since a copy in another
+// precision would not see what the model learns.
+func (c Config) trainingRanker() model.RankerConfig {
+	config := c.Ranker
+	config.Precision = model.Float32
+	config.OnThreadStart = func() { lowerPriority(c.Logger) }
 	return config
 }
 
@@ -195,5 +178,5 @@ func peakMemoryMB() float64 {
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return 0
 	}
-	return float64(usage.Maxrss) / 1024 // Linux counts kilobytes
+	return float64(usage.Maxrss) / 1024 // in kilobytes on Linux
 }

@@ -12,71 +12,74 @@ import (
 	"genrec/model/itemstats"
 )
 
-// heldBack are the users whose last item but one the training does not see.
-type heldBack struct {
-	users map[int]bool // by place in the snapshot
-	bound float64      // of their lots: whoever has a smaller one and enough items is among them
+// heldOut are the users of the validation, whose last item but one the training does not see.
+type heldOut struct {
+	users map[int]bool // by index in the snapshot
+	bound float64      // every user with a smaller hash and enough items is among them
 }
 
-// holdBack sets users aside for the validation, those with the smallest lots below a bound.
-func (r *run) holdBack(numbers *catalog.Catalog, bound float64) heldBack {
-	type drawn struct {
+// minHeldOutItems leaves an item to train on when two are held out and one is predicted.
+const minHeldOutItems = 4
+
+// holdOut selects users for the validation, those with the smallest hashes below bound: a tenth of all
+// users, or one per hundred interactions if that is more, and at most maxUsers.
+func holdOut(sequences []catalog.Sequence, maxUsers int, interactions int64, bound float64) heldOut {
+	type candidate struct {
 		user int
-		lot  float64
+		hash float64
 	}
-	var eligible []drawn
-	for i, s := range r.sequences {
-		// A shorter history would have no item left to learn the next one from.
-		if lot := lot(s.User); lot < bound && len(s.Items) >= 4 {
-			eligible = append(eligible, drawn{i, lot})
+	var eligible []candidate
+	for i, s := range sequences {
+		if hash := userHash(s.User); hash < bound && len(s.Items) >= minHeldOutItems {
+			eligible = append(eligible, candidate{i, hash})
 		}
 	}
-	limit := min(r.config.ValidationUsers, max(len(r.sequences)/10, int(numbers.Interactions()/100)))
+	limit := min(maxUsers, max(len(sequences)/10, int(interactions/100)))
 	if limit < len(eligible) {
-		slices.SortFunc(eligible, func(a, b drawn) int { return cmp.Or(cmp.Compare(a.lot, b.lot), cmp.Compare(a.user, b.user)) })
-		bound, eligible = eligible[limit].lot, eligible[:limit]
+		slices.SortFunc(eligible, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.user, b.user)) })
+		bound, eligible = eligible[limit].hash, eligible[:limit]
 	}
-	h := heldBack{users: make(map[int]bool, len(eligible)), bound: bound}
-	for _, d := range eligible {
-		h.users[d.user] = true
+	h := heldOut{users: make(map[int]bool, len(eligible)), bound: bound}
+	for _, c := range eligible {
+		h.users[c.user] = true
 	}
 	return h
 }
 
-// parts is what a training may see of the snapshot, and what it is validated on.
-type parts struct {
-	histories []examples.History
-	questions []question
-}
-
-// split leaves to the training what comes before the last two items of a user held back,
-// and before the last one of the others.
-func (r *run) split(numbers *catalog.Catalog) (p parts) {
-	for i, s := range r.sequences {
-		items := s.Items
-		if r.heldBack.users[i] {
-			p.questions = append(p.questions, ask(s, 2))
-			items = items[:len(items)-1]
-		}
-		p.histories = append(p.histories, examples.History{User: numbers.UserIndex(s.User), Items: numbers.ItemIndices(items)})
-	}
-	return p
-}
-
-// lot is a number in [0, 1) that each user always has, whatever the seed. A training that
-// goes on from another one is validated on users with lots below the bound of that one: it
-// has held back their last two items, too, and so have all before it. (A history that was
-// too short then has at most two items that were seen, and none of them is asked for.)
-func lot(user string) float64 {
+// userHash is a number in [0, 1) that depends on the user id only. A warm start is validated on users
+// below the bound of the version it starts from, whose last two items no earlier training has seen.
+// (A user whose history was too short then has at most two items that were seen, and none of them is
+// a question.)
+func userHash(user string) float64 {
 	hash := sha256.Sum256([]byte("validation " + user))
 	const bits = 53 // of a float64's fraction
 	return float64(binary.BigEndian.Uint64(hash[:])>>(64-bits)) / (1 << bits)
 }
 
-// rules are those of what the training may see, of the kinds that have a weight.
-func (p parts) rules(items int, weights [itemstats.RuleKinds]float64) (learned [itemstats.RuleKinds]*itemstats.Rules) {
-	seen := make([][]int, len(p.histories))
-	for i, h := range p.histories {
+// trainingData is the part of the snapshot that a training may see, and its validation.
+type trainingData struct {
+	histories []examples.History
+	questions []question // of the validation
+}
+
+// split gives the training all but the last item of each user, and all but the last two of the users
+// held out.
+func split(sequences []catalog.Sequence, items *catalog.Catalog, held heldOut) (d trainingData) {
+	for i, s := range sequences {
+		history := s.Items
+		if held.users[i] {
+			d.questions = append(d.questions, ask(s, 2))
+			history = history[:len(history)-1]
+		}
+		d.histories = append(d.histories, examples.History{User: items.UserIndex(s.User), Items: items.ItemIndices(history)})
+	}
+	return d
+}
+
+// learnRules learns the kinds of rules that have a weight.
+func (d trainingData) learnRules(items int, weights [itemstats.RuleKinds]float64) (learned [itemstats.RuleKinds]*itemstats.Rules) {
+	seen := make([][]int, len(d.histories))
+	for i, h := range d.histories {
 		seen[i] = model.Leaves(catalog.WithoutHeldOut(h.Items, 1))
 	}
 	for kind, weight := range weights {
@@ -87,7 +90,8 @@ func (p parts) rules(items int, weights [itemstats.RuleKinds]float64) (learned [
 	return learned
 }
 
-func beginnings(histories []examples.History) []examples.History {
+// prefixesOf returns every prefix of every history.
+func prefixesOf(histories []examples.History) []examples.History {
 	var all []examples.History
 	for _, h := range histories {
 		all = append(all, examples.Prefixes(h)...)

@@ -33,9 +33,7 @@ func TestValidationUsers(t *testing.T) {
 			}
 			config := quick()
 			config.ValidationUsers = c.atMost
-			r := &run{config: config, sequences: sequences}
-			r.heldBack = r.holdBack(numbers, 1)
-			p := r.split(numbers)
+			p := split(sequences, numbers, holdOut(sequences, config.ValidationUsers, numbers.Interactions(), 1))
 			if len(p.questions) != c.wants {
 				t.Errorf("%d users are validated on, want %d", len(p.questions), c.wants)
 			}

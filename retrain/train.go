@@ -45,9 +45,10 @@ type position struct {
 
 // training is the part of a run between the snapshot and the finished weights.
 type training struct {
-	*run
-	parts
-	bundle model.Bundle
+	initialized
+	trainingData
+	config Config
+	work   *workspace
 	ranker *model.Ranker // with the weights as they are
 	at     position
 	stages []stage
@@ -68,28 +69,31 @@ func (t *training) checkpointDue() bool {
 	return time.Since(t.saved) > min(maxCheckpointInterval, max(minCheckpointInterval, checkpointsShare*t.saving))
 }
 
-func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Ranker, p parts) (learned, error) {
-	t := &training{run: r, parts: p, bundle: bundle, ranker: ranker, saved: time.Now()}
-	t.at.WarmStart, t.at.FromScratch = r.start, r.cold
+// train pretrains and finetunes the model, from the newest checkpoint of the workspace if there is one,
+// loads the weights of the epoch with the best validation, and tunes the ensemble weights. The ranker
+// uses the model's weights as they change.
+func train(ctx context.Context, c Config, work *workspace, start initialized, data trainingData, ranker *model.Ranker) (learned, error) {
+	t := &training{config: c, work: work, initialized: start, trainingData: data, ranker: ranker, saved: time.Now()}
+	t.at.WarmStart, t.at.FromScratch = start.warmStart, start.scratchReason
 	t.stages = t.plan(ranker.Builder())
-	resumed, err := r.work.restore(&t.at)
+	resumed, err := work.restore(&t.at)
 	if err != nil {
 		return t.at.learned, err
 	}
-	if (t.at.WarmStart == nil) != (r.start == nil) {
+	if (t.at.WarmStart == nil) != (start.warmStart == nil) {
 		// The version before has become unreadable, or readable, since the checkpoint.
-		t.at, resumed = position{learned: learned{WarmStart: r.start, FromScratch: r.cold}}, ""
-		if err := r.work.rewind(0); err != nil {
+		t.at, resumed = position{learned: learned{WarmStart: start.warmStart, FromScratch: start.scratchReason}}, ""
+		if err := work.rewind(0); err != nil {
 			return t.at.learned, err
 		}
 	}
 	t.since = time.Now().Add(-time.Duration(t.at.TrainSeconds * float64(time.Second)))
-	if resumed == "" && r.start != nil {
+	if resumed == "" && start.warmStart != nil {
 		if err := t.smoothEmbeddings(ctx); err != nil {
 			return t.at.learned, err
 		}
 	}
-	r.near = nil // of the catalog's size
+	t.similar = nil // as large as the catalog
 	if err := t.broadcastJob(); err != nil {
 		return t.at.learned, err
 	}
@@ -98,10 +102,10 @@ func (r *run) train(ctx context.Context, bundle model.Bundle, ranker *model.Rank
 	}
 	t.holdWorkers()
 	if t.at.BestEpoch > 0 {
-		if err := bundle.Model.LoadWeights(r.work.bestWeights(t.at.BestEpoch)); err != nil {
+		if err := t.bundle.Model.LoadWeights(work.bestWeights(t.at.BestEpoch)); err != nil {
 			return t.at.learned, err
 		}
-		if r.config.ChooseWeights {
+		if c.ChooseWeights {
 			if err := t.tuneWeights(ctx); err != nil {
 				return t.at.learned, err
 			}
@@ -120,7 +124,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.steps, LearningRate: s.rate, WarmUp: warmUp,
 		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
-		Seed: t.random(dropoutStream, 0).Int64(), OnThreadStart: t.lowerPriority,
+		Seed: t.random(dropoutStream, 0).Int64(), OnThreadStart: func() { lowerPriority(t.config.Logger) },
 		Cores: t.config.Cores, Group: t.config.Group,
 	})
 	if err != nil {
@@ -137,8 +141,8 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 			return err
 		}
 	}
-	t.progress.Start(s.name, s.steps, done)
-	defer t.progress.Finish()
+	t.config.Progress.Start(s.name, s.steps, done)
+	defer t.config.Progress.Finish()
 	budget := t.timeBudget(done)
 	for enough := false; !enough && t.at.Epoch < s.epochs; t.at.Epoch++ {
 		if enough, err = t.runEpoch(ctx, trainer, s, &budget); err != nil {
@@ -189,7 +193,7 @@ func (t *training) runEpoch(ctx context.Context, trainer *model.Trainer, s stage
 		if t.isWorker() {
 			continue
 		}
-		t.progress.Step(loss)
+		t.config.Progress.Step(loss)
 		if point, full := curve.add(loss, examples.CountTokens(batch)); full {
 			point.Stage, point.Epoch, point.Batch, point.LearningRate = s.name, t.at.Epoch+1, t.at.Batch, rate
 			if err := t.plot(point); err != nil {
@@ -287,7 +291,7 @@ func (t *training) plan(builder *examples.Builder) []stage {
 	pretrain := stage{"pretrain", t.config.PretrainEpochs, 0, t.config.LearningRate, t.histories, builder.Pretrain, &t.at.PretrainLoss}
 	finetune := stage{"finetune", t.config.FinetuneEpochs, 0, t.config.LearningRate, t.histories, builder.Finetune, &t.at.FinetuneLoss}
 	if t.config.EveryPrefix {
-		finetune.histories, finetune.example = beginnings(t.histories), builder.PredictLast
+		finetune.histories, finetune.example = prefixesOf(t.histories), builder.PredictLast
 	}
 	if finetune.epochs > 0 {
 		perEpoch := t.perEpoch(finetune)

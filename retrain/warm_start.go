@@ -13,17 +13,17 @@ import (
 	"genrec/pkg/registry"
 )
 
-// previousVersion is the current version, as far as the next one builds on it: items keep
-// their codes, and a warm start goes on from the weights.
+// previousVersion is the current version, on which the next one builds: items keep their codes, and a
+// warm start takes over the weights.
 type previousVersion struct {
 	version string
 	dir     string
 	catalog *catalog.Catalog
 	report  Report
-	newest  *WarmStart // of the newest version, which may have been refused
+	newest  *WarmStart // of the newest version, which the gate may have rejected
 }
 
-// previousVersion is nil where nothing of the current version goes into the next one.
+// previousVersion returns nil if the next version takes nothing over from the current one.
 func (c Config) previousVersion(ctx context.Context, models *registry.Registry) (*previousVersion, error) {
 	if c.Text != catalog.Codes && c.WarmStart.Share == 0 {
 		return nil, nil
@@ -33,11 +33,11 @@ func (c Config) previousVersion(ctx context.Context, models *registry.Registry) 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for the version that this one follows: %w", err)
+		return nil, fmt.Errorf("find the current version to build on: %w", err)
 	}
 	p, err := readPreviousVersion(ctx, models, version)
 	if err != nil && ctx.Err() == nil {
-		c.Logger.WarnContext(ctx, "nothing is taken over from the current version, which cannot be read", "version", version, "err", err)
+		c.Logger.WarnContext(ctx, "cannot read the current version, building on none", "version", version, "err", err)
 		return nil, nil
 	}
 	if err != nil {
@@ -47,13 +47,13 @@ func (c Config) previousVersion(ctx context.Context, models *registry.Registry) 
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		c.Logger.WarnContext(ctx, "trainings that were refused do not count among those since one from scratch: the newest version cannot be read", "err", err)
+		c.Logger.WarnContext(ctx, "cannot read the newest version: rejected trainings do not count towards the next one from scratch", "err", err)
 		p.newest = p.report.WarmStart
 	}
 	return p, nil
 }
 
-// newestStart is what the newest version went on from.
+// newestStart returns the warm start of the newest version, nil if it was trained from scratch.
 func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, error) {
 	versions, err := models.Versions(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *previousVersion) name() string {
 	return p.version
 }
 
-// inARow is how many versions in a row would be warm starts with one more.
+// inARow returns the number of consecutive warm-started versions, with the next one.
 func (p *previousVersion) inARow() int {
 	if before := p.report.WarmStart; before != nil {
 		return before.InARow + 1
@@ -92,9 +92,9 @@ func (p *previousVersion) inARow() int {
 	return 1
 }
 
-// runs is how many trainings in a row would be warm starts with one more. The gate may have
-// refused some, which the current version knows nothing of: they count, or else a gate that
-// refuses every warm start would keep the training from scratch from coming.
+// runs returns the number of consecutive warm-started trainings, with the next one. Trainings whose
+// version was rejected count: otherwise a gate that rejects every warm start would prevent the next
+// training from scratch.
 func (p *previousVersion) runs() int {
 	if p.newest != nil {
 		return p.newest.Runs + 1
@@ -102,77 +102,78 @@ func (p *previousVersion) runs() int {
 	return 1
 }
 
-// WarmStart is what a training that did not begin from scratch went on from.
+// WarmStart describes from which version a training started.
 type WarmStart struct {
-	From     string `json:"from"`
-	InARow   int    `json:"in_a_row"` // versions since one from scratch, with this one
-	Runs     int    `json:"runs"`     // trainings since one from scratch, with this one: also those that were refused
-	NewItems int    `json:"new_items"`
-	// Before is the validation of the weights as they were taken over.
+	From     string `json:"from"`      // version
+	InARow   int    `json:"in_a_row"`  // versions since one from scratch, with this one
+	Runs     int    `json:"runs"`      // trainings since one from scratch, with this one and rejected ones
+	NewItems int    `json:"new_items"` // items that the version did not know
+	// Before is the validation of the version's weights before training.
 	Before Metrics `json:"before"`
 }
 
-// neighbors is among how many known items a new one begins, and to the middle of how many
-// the others move.
+// neighbors is the number of most similar items whose mean initializes a new item, and towards which
+// the others are smoothed.
 const neighbors = 5
 
-// errValidationSeen keeps a validation from asking for what the weights have learned.
-var errValidationSeen = errors.New("the versions before have learned from most users of the validation")
+// errValidationSeen prevents validating on items that the weights were trained on.
+var errValidationSeen = errors.New("earlier versions were trained on most users of the validation")
 
-// scratchReason says why a training begins from scratch, as far as that can be told without its
-// data; "" if it does not.
+// scratchReason returns why a training starts from scratch, as far as that does not depend on its data;
+// "" if it does not.
 func (c Config) scratchReason(p *previousVersion) string {
 	switch {
 	case c.FromScratch:
-		return "it was asked for"
+		return "it was requested"
 	case c.WarmStart.Share == 0:
 		return "the recipe has no warm_start"
 	case p == nil:
-		return "there is no version to go on from"
+		return "there is no version to start from"
 	case c.ScratchEvery > 0 && max(p.inARow(), p.runs()) >= c.ScratchEvery:
-		return fmt.Sprintf("one training in %d does", c.ScratchEvery)
+		return fmt.Sprintf("one training in %d is", c.ScratchEvery)
 	}
 	return ""
 }
 
-// warmStart gives the bundle's model the weights of the version before.
-func (r *run) warmStart(b model.Bundle) error {
-	heldBack := r.holdBack(b.Catalog, r.before.report.HeldBack)
-	if 2*len(heldBack.users) < len(r.heldBack.users) {
+// warmStartFrom gives the model the weights of the previous version.
+func (s *initialized) warmStartFrom(previous *previousVersion, c Config, sequences []catalog.Sequence) error {
+	items := s.bundle.Catalog
+	unseen := holdOut(sequences, c.ValidationUsers, items.Interactions(), previous.report.HeldBack)
+	if 2*len(unseen.users) < len(s.heldOut.users) {
 		return errValidationSeen
 	}
-	if err := r.before.sameTokens(b); err != nil {
+	if err := previous.sameTokens(s.bundle); err != nil {
 		return err
 	}
-	users, items := b.Catalog.RowMapping(r.before.catalog)
-	near := b.Catalog.SimilarItems(items, neighbors)
-	if err := b.Model.WarmStart(r.before.dir, model.RowMapping{Users: users, Items: items, Neighbors: near}); err != nil {
+	userRows, itemRows := items.RowMapping(previous.catalog)
+	similar := items.SimilarItems(itemRows, neighbors)
+	if err := s.bundle.Model.WarmStart(previous.dir, model.RowMapping{Users: userRows, Items: itemRows, Neighbors: similar}); err != nil {
 		return err
 	}
-	r.heldBack, r.near = heldBack, near
-	r.start = &WarmStart{From: r.before.version, InARow: r.before.inARow(), Runs: r.before.runs()}
-	for _, before := range items[1:] {
-		if before == catalog.Unknown {
-			r.start.NewItems++
+	s.heldOut, s.similar = unseen, similar
+	s.warmStart = &WarmStart{From: previous.version, InARow: previous.inARow(), Runs: previous.runs()}
+	for _, row := range itemRows[1:] {
+		if row == catalog.Unknown {
+			s.warmStart.NewItems++
 		}
 	}
 	return nil
 }
 
-// smoothEmbeddings measures the weights as they were taken over, and lets them forget what they learned
-// of single items by heart, which the validation's users have nothing of.
+// smoothEmbeddings validates the weights that were taken over, and smooths the item embeddings: what was
+// memorized about single items does not help users whose items were held out.
 func (t *training) smoothEmbeddings(ctx context.Context) (err error) {
-	if t.start.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", noProgress{}); err != nil {
+	if t.warmStart.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", noProgress{}); err != nil {
 		return err
 	}
 	if share := t.config.WarmStart.Smoothing; share > 0 {
-		return t.bundle.Model.SmoothItems(t.near, share)
+		return t.bundle.Model.SmoothItems(t.similar, share)
 	}
 	return nil
 }
 
-// sameTokens says whether the items that both know are the same tokens to both: weights
-// have learned these and no others.
+// sameTokens returns an error if an item that both versions know is written in other tokens than before:
+// the weights would not fit.
 func (p *previousVersion) sameTokens(b model.Bundle) error {
 	vocabulary, err := tokens.Load(p.dir)
 	if err != nil {

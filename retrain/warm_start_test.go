@@ -145,11 +145,10 @@ func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 		before := histories(rng, 0, 20+rng.IntN(200))
 		c := quick()
 		c.ValidationUsers = 1 + rng.IntN(40)
-		first := &run{config: c, sequences: before}
 		numbers := catalogOf(t, before)
-		first.heldBack = first.holdBack(numbers, 1)
+		first := holdOut(before, c.ValidationUsers, numbers.Interactions(), 1)
 		seen := make(map[string]int) // items of the training, by user
-		for i, h := range first.split(numbers).histories {
+		for i, h := range split(before, numbers, first).histories {
 			seen[before[i].User] = len(catalog.WithoutHeldOut(h.Items, 1))
 		}
 
@@ -161,10 +160,9 @@ func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 		}
 		after = append(after, histories(rng, len(before), rng.IntN(50))...)
 		c.ValidationUsers = 1 + rng.IntN(40)
-		second := &run{config: c, sequences: after}
 		numbers = catalogOf(t, after)
-		second.heldBack = second.holdBack(numbers, first.heldBack.bound)
-		for _, q := range second.split(numbers).questions {
+		second := holdOut(after, c.ValidationUsers, numbers.Interactions(), first.bound)
+		for _, q := range split(after, numbers, second).questions {
 			if answer := len(q.Items); answer < seen[q.User] {
 				t.Fatalf("seed %d: %s is asked for item %d, but the version before was trained on the first %d", seed, q.User, answer+1, seen[q.User])
 			}
@@ -201,16 +199,16 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 		sequences     []catalog.Sequence // of the second night
 	}
 	for want, change := range map[string]changes{
-		"asked for":              {second: func(c *Config) { c.FromScratch = true }},
-		"no warm_start":          {second: func(c *Config) { c.WarmStart = WarmStartRecipe{} }},
-		"one training in 1 does": {second: func(c *Config) { c.ScratchEvery = 1 }},
+		"it was requested":     {second: func(c *Config) { c.FromScratch = true }},
+		"no warm_start":        {second: func(c *Config) { c.WarmStart = WarmStartRecipe{} }},
+		"one training in 1 is": {second: func(c *Config) { c.ScratchEvery = 1 }},
 		"differ in shape: encoder_ffn_dim is 512 there and 64 here": {second: func(c *Config) { c.Model.EncoderFFN = 64 }},
 		errValidationSeen.Error():                                   {first: func(c *Config) { c.ValidationUsers = 2 }},
 		"was written": {
 			first:     func(c *Config) { c.Text, c.StartFromUse = catalog.Numbered, false },
 			sequences: append(ring(90), catalog.Sequence{User: "zoe", Items: wide(100)}),
 		},
-		"there is no version to go on from": {damage: func(dir string) error {
+		"there is no version to start from": {damage: func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, model.WeightsFile), []byte("torn"), 0o644)
 		}},
 	} {
