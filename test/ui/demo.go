@@ -23,35 +23,35 @@ const (
 	demoTime = 2 * time.Minute // for one of its steps
 )
 
-// demonstration clicks while genrec demo replays its shop, and ends it by Ctrl-C.
+// demonstration clicks while genrec demo replays its shop, and stops it with Ctrl-C.
 func (s *scenario) demonstration() {
 	demo, err := s.startDemo(s.tab.ctx)
-	s.check("genrec demo starts, and its page can be asked for", err)
+	s.check("genrec demo starts and serves its page", err)
 	if err != nil {
 		return
 	}
-	s.check("it opens before there is a model", s.tab.visit(demo.url()))
-	s.check("and says which step goes on", s.tab.await(5*soon, status+`.startsWith("Step ")`))
+	s.check("the page opens before there is a model", s.tab.visit(demo.url()))
+	s.check("the page shows the current step", s.tab.await(5*soon, status+`.startsWith("Step ")`))
 	s.check("there is a first model", s.tab.await(demoTime, `document.querySelector("#version").textContent === "v000001"`))
-	s.check("the replay goes on, live", s.tab.await(demoTime, status+`.startsWith("Step 4/5")`))
-	s.check("and is seen", s.tab.await(5*soon, `document.querySelectorAll("#rows li .took").length >= 3`))
-	s.check("a new user is become", s.tab.click("#new-user"))
-	s.check("who is shown popular items", s.tab.await(soon, popularShown))
+	s.check("the replay continues with live events", s.tab.await(demoTime, status+`.startsWith("Step 4/5")`))
+	s.check("live events are shown", s.tab.await(5*soon, `document.querySelectorAll("#rows li .took").length >= 3`))
+	s.check("switch to a new user", s.tab.click("#new-user"))
+	s.check("the new user gets popular items", s.tab.await(soon, popularShown))
 	for range 4 {
 		s.update(func() error { return s.tab.click("#list li:nth-child(2) button") })
 	}
-	s.check("by the first model", s.tab.await(soon, `document.querySelector("#list-note").textContent === "by v000001"`))
-	s.check("the demonstration trains again", s.tab.await(demoTime, `document.querySelector("#train").disabled && `+outcome+`.startsWith("Training: ")`))
+	s.check("recommendations are by the first model", s.tab.await(soon, `document.querySelector("#list-note").textContent === "by v000001"`))
+	s.check("the demo starts the second training", s.tab.await(demoTime, `document.querySelector("#train").disabled && `+outcome+`.startsWith("Training: ")`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(3) button") })
-	s.check("its verdict is told", s.tab.await(demoTime, `/\bv000002\b/.test(`+outcome+`)`))
-	s.check("the page closes with the figures", s.tab.await(demoTime, `/^The replay is over: `+demoLive+` live events, hit rate at 10 of \d+\.\d %, .* You can continue to use this page\.$/.test(`+status+`)`))
-	s.check("with a picture", s.tab.shoot(s.shots, "desktop-demo.png"))
-	s.check("as the terminal does", printed(demo, `(?m)^demo events=\d+ users=\d+ hr10=0\.\d+ popularity_hr10=0\.\d+ freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`))
+	s.check("the page reports its result", s.tab.await(demoTime, `/\bv000002\b/.test(`+outcome+`)`))
+	s.check("the page ends with the results", s.tab.await(demoTime, `/^The replay is over: `+demoLive+` live events, hit rate at 10 of \d+\.\d %, .* You can continue to use this page\.$/.test(`+status+`)`))
+	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-demo.png"))
+	s.check("the terminal ends with the results", printed(demo, `(?m)^demo events=\d+ users=\d+ hr10=0\.\d+ popularity_hr10=0\.\d+ freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
 	s.tab.expect(true)
-	s.check("Ctrl-C ends it in good order", interrupt(demo))
-	s.check("which the page says", s.tab.await(2*soon, away))
-	s.check("its log closes", demo.log.Close())
+	s.check("Ctrl-C stops it gracefully", interrupt(demo))
+	s.check("the page reports it", s.tab.await(2*soon, away))
+	s.check("close its log", demo.log.Close())
 }
 
 const status = `document.querySelector("#status").textContent`
@@ -69,7 +69,7 @@ func (s *scenario) startDemo(ctx context.Context) (instance, error) {
 	return startInstance(ctx, log, s.genrec, address, "demo", "--data", data, "--stay", "--live", demoLive, "--rate", demoRate, "--device", "cpu")
 }
 
-// writeHistories is a dataset of what customers take.
+// writeHistories writes a dataset of the shop.
 func writeHistories(path string, seed int64) error {
 	var text strings.Builder
 	s := shop.New(seed, shopItems)
@@ -87,7 +87,7 @@ func printed(i instance, pattern string) error {
 	return err
 }
 
-// interrupt ends a program as Ctrl-C does.
+// interrupt sends SIGINT, as Ctrl-C does.
 func interrupt(i instance) error {
 	const most = 5 * time.Second
 	began := time.Now()

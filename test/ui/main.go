@@ -27,16 +27,16 @@ func main() {
 	var s settings
 	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
 	flag.StringVar(&s.chromium, "chromium", "", "`program` that deploy/chromium/setup.sh prints")
-	flag.StringVar(&s.shots, "shots", "bin/ui", "`FOLDER` for pictures of the page and for what genrec logs")
-	flag.StringVar(&s.docs, "docs", "", "`FOLDER` for the two pictures that README.md shows; empty: they are not made anew")
-	flag.Int64Var(&s.seed, "seed", 1, "of the shop")
-	flag.IntVar(&s.clicks, "clicks", 60, "that are timed")
+	flag.StringVar(&s.shots, "shots", "bin/ui", "`FOLDER` for screenshots and the logs of genrec")
+	flag.StringVar(&s.docs, "docs", "", "`FOLDER` for the two pictures that README.md shows; empty: do not update them")
+	flag.Int64Var(&s.seed, "seed", 1, "seed of the shop")
+	flag.IntVar(&s.clicks, "clicks", 60, "timed clicks")
 	harness.Main("test-ui", func(ctx context.Context) error { return run(ctx, s) })
 }
 
 func run(ctx context.Context, s settings) (err error) {
 	if s.chromium == "" {
-		return errors.New("-chromium is needed: make test-ui gives it")
+		return errors.New("-chromium is required; make test-ui sets it")
 	}
 	if s.genrec, err = filepath.Abs(s.genrec); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// scenario is what a person does with the page.
+// scenario uses the page as a person would.
 type scenario struct {
 	settings
 	env            *environment
@@ -19,7 +19,7 @@ type scenario struct {
 	updates        []float64 // ms from a click to another list
 }
 
-// check counts what was looked at. The story goes on, so that all failures are seen.
+// check counts and prints a result. The test continues after a failure, to report all of them.
 func (s *scenario) check(what string, err error) {
 	s.checks++
 	if err != nil {
@@ -66,15 +66,15 @@ func (t *tab) recorded(list *[]string) []string {
 }
 
 func (s *scenario) open() {
-	s.check("the page opens on a desktop", s.tab.desktop())
-	s.check("in light colors", s.tab.scheme("light"))
+	s.check("desktop viewport", s.tab.desktop())
+	s.check("light color scheme", s.tab.scheme("light"))
 	s.check("from the server", s.tab.visit(s.env.url()))
 	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
 	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^(Select a user or create a new one|Create a new user) first\.$/.test(document.querySelector("#list").textContent)`))
 	s.check("in a line that can be read", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
-	s.check("with a picture", s.tab.shoot(s.shots, "desktop-empty.png"))
+	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-empty.png"))
 	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
-	s.check("who is told that there is no model yet", s.tab.await(soon, `document.querySelector("#list").textContent.includes("train a model first")`))
+	s.check("the page says that there is no model yet", s.tab.await(soon, `document.querySelector("#list").textContent.includes("train a model first")`))
 }
 
 const outcome = `document.querySelector("#train-note").textContent`
@@ -100,11 +100,11 @@ const popularShown = `document.querySelector("#list-note").textContent.startsWit
 const ownList = `document.querySelectorAll("#list [data-item]").length === 12 && document.querySelector("#list-note").textContent.startsWith("by v")`
 
 func (s *scenario) pickUser() {
-	s.check("there are users to become", s.tab.await(soon, `document.querySelectorAll("#people button").length >= 2`))
-	s.check("one is picked", s.tab.click("#people button:nth-child(2)"))
-	s.check("who has a list by the model", s.tab.await(2*soon, ownList))
-	s.check("and a past", s.tab.await(soon, `document.querySelectorAll("#history li").length >= 1`))
-	s.check("and is marked", s.tab.await(soon, `document.querySelector('#people [aria-pressed="true"]')?.textContent === document.querySelector("#me").textContent`))
+	s.check("there are users to select", s.tab.await(soon, `document.querySelectorAll("#people button").length >= 2`))
+	s.check("select a user", s.tab.click("#people button:nth-child(2)"))
+	s.check("the user has recommendations by the model", s.tab.await(2*soon, ownList))
+	s.check("the user has a history", s.tab.await(soon, `document.querySelectorAll("#history li").length >= 1`))
+	s.check("the user is marked in the list of users", s.tab.await(soon, `document.querySelector('#people [aria-pressed="true"]')?.textContent === document.querySelector("#me").textContent`))
 }
 
 // clickItems times how long the list takes to change, by the page's own clock.
@@ -112,21 +112,21 @@ func (s *scenario) clickItems() {
 	const users = 6
 	for i := range s.clicks {
 		if i%max(1, s.clicks/users) == 0 {
-			s.check("a new user is become", s.tab.click("#new-user"))
-			s.check("who is shown popular items", s.tab.await(soon, popularShown))
+			s.check("switch to a new user", s.tab.click("#new-user"))
+			s.check("the new user gets popular items", s.tab.await(soon, popularShown))
 		}
 		s.update(func() error { return s.tab.click(fmt.Sprintf("#list li:nth-child(%d) button", 1+i%4)) })
 	}
-	s.check("the list is the model's, for somebody whom it has never seen", s.tab.await(soon, ownList))
-	s.check("the page says how soon it has answered", s.tab.await(soon, `/on your screen \d+ ms after your click/.test(document.querySelector("#news").textContent)`))
+	s.check("a new user has recommendations by the model", s.tab.await(soon, ownList))
+	s.check("the page shows the latency", s.tab.await(soon, `/on your screen \d+ ms after your click/.test(document.querySelector("#news").textContent)`))
 	err := error(nil)
 	if p95 := s.updateP95(); p95 > float64(soon.Milliseconds()) {
 		err = fmt.Errorf("p95 is %.0f ms", p95)
 	}
-	s.check(fmt.Sprintf("within %v, in 95 of 100 cases", soon), err)
+	s.check(fmt.Sprintf("p95 within %v", soon), err)
 }
 
-// watchList begins to wait for another list, from the next click or key.
+// watchList measures the time from the next click or key until the list changes.
 const watchList = `(() => {
   const list = document.querySelector("#list"), items = () => [...list.querySelectorAll("[data-item]")].map((b) => b.dataset.item).join();
   const before = items();
@@ -144,7 +144,7 @@ const watchList = `(() => {
   return true;
 })()`
 
-// update does what changes the list, and times it.
+// update performs an action that changes the list and measures the latency.
 func (s *scenario) update(act func() error) {
 	_, err := evaluate[bool](s.tab, watchList)
 	if err == nil {
@@ -171,20 +171,20 @@ func (s *scenario) updateP95() float64 {
 	return sorted[int(math.Ceil(.95*float64(len(sorted))))-1]
 }
 
-// keyboard does all without a mouse.
+// keyboard uses the page without a mouse.
 func (s *scenario) keyboard() {
-	s.check("the page is opened again", s.tab.do(chromedp.Navigate(s.env.url())))
-	s.check("the user is the same as before", s.tab.await(2*soon, ownList))
-	s.check("Tab comes to the new user's button", s.tabTo(`document.activeElement.id === "new-user"`))
-	s.check("Enter becomes one", s.press(kb.Enter))
-	s.check("who is shown popular items", s.tab.await(soon, popularShown))
-	s.check("Tab comes to an item", s.tabTo(`document.activeElement.closest("#list") !== null`))
-	s.check("where the focus is seen", s.tab.await(soon, `getComputedStyle(document.activeElement).outlineStyle === "solid" && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2`))
+	s.check("reload the page", s.tab.do(chromedp.Navigate(s.env.url())))
+	s.check("the user is unchanged", s.tab.await(2*soon, ownList))
+	s.check("Tab reaches the button for a new user", s.tabTo(`document.activeElement.id === "new-user"`))
+	s.check("Enter activates it", s.press(kb.Enter))
+	s.check("the new user gets popular items", s.tab.await(soon, popularShown))
+	s.check("Tab reaches an item", s.tabTo(`document.activeElement.closest("#list") !== null`))
+	s.check("the focus is visible", s.tab.await(soon, `getComputedStyle(document.activeElement).outlineStyle === "solid" && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2`))
 	s.update(func() error { return s.press(" ") })
 	s.check("the focus stays in the list", s.tab.await(soon, `document.activeElement.closest("#list") !== null`))
-	s.check("Tab comes to the field for any item", s.tabTo(`document.activeElement.id === "item-id"`))
+	s.check("Tab reaches the item field", s.tabTo(`document.activeElement.id === "item-id"`))
 	s.update(func() error { return s.press("item-0001" + kb.Enter) })
-	s.check("the news are read out", s.tab.await(soon, `document.querySelector("#news").ariaLive === "polite" && document.querySelector("#trouble").role === "alert"`))
+	s.check("messages are announced to screen readers", s.tab.await(soon, `document.querySelector("#news").ariaLive === "polite" && document.querySelector("#trouble").role === "alert"`))
 }
 
 func (s *scenario) press(keys string) error { return s.tab.do(chromedp.KeyEvent(keys)) }
@@ -199,43 +199,43 @@ func (s *scenario) tabTo(there string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%d times Tab do not lead where this holds: %s", most, there)
+	return fmt.Errorf("after %d times Tab, the condition is not met: %s", most, there)
 }
 
 func (s *scenario) watchOthers() {
-	s.check("others' events are seen, with their times", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#rows li:not(.mine) .took")?.textContent)`))
+	s.check("events of other users are shown with their latency", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#rows li:not(.mine) .took")?.textContent)`))
 	s.check("the freshness is shown", s.tab.await(2*soon, `/^\d+ ms$/.test(document.querySelector("#fresh").textContent)`))
 	s.check("lists are compared with the popular items", s.tab.await(10*soon, `document.querySelector("#hits-text").textContent.endsWith("%") && document.querySelectorAll("#rates polyline").length === 2`))
-	s.check("the stream can be paused", s.tab.click("#pause"))
+	s.check("pause the stream", s.tab.click("#pause"))
 	still, err := evaluate[bool](s.tab, `new Promise((resolve) => {
 		const first = document.querySelector("#rows li");
 		setTimeout(() => resolve(first === document.querySelector("#rows li")), 1000);
 	})`)
 	if err == nil && !still {
-		err = fmt.Errorf("rows still come")
+		err = fmt.Errorf("rows are still added")
 	}
-	s.check("and then stands still", err)
-	s.check("and goes on", s.tab.click("#pause"))
+	s.check("no rows are added", err)
+	s.check("resume the stream", s.tab.click("#pause"))
 }
 
 const away = `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("is not responding")`
 
-// outage kills genrec and starts it again.
+// outage kills and restarts genrec.
 func (s *scenario) outage() {
 	past, err := evaluate[int](s.tab, `document.querySelectorAll("#history li").length`)
-	s.check("the user has a past", err)
+	s.check("the user has a history before the outage", err)
 	s.tab.expect(true)
 	s.env.kill()
-	s.check("the page says that the server is away", s.tab.await(2*soon, away))
-	s.check("an item is clicked all the same", s.tab.click("#list li:nth-child(1) button"))
-	s.check("and the page says that it was not taken", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not recorded: The server is not responding.")`))
-	s.check("where it is seen, wherever the page is scrolled to", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
-	s.check("with a picture", s.tab.shoot(s.shots, "desktop-away.png"))
-	s.check("genrec starts again", s.env.start(s.tab.ctx))
-	s.check("the page comes back by itself, and says so", s.tab.await(2*soon, `document.querySelector("#connection").textContent === "reconnected" && document.querySelector("#trouble").hidden`))
+	s.check("the page reports that the server does not respond", s.tab.await(2*soon, away))
+	s.check("click an item", s.tab.click("#list li:nth-child(1) button"))
+	s.check("the page reports that the event was not recorded", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not recorded: The server is not responding.")`))
+	s.check("the message is visible at any scroll position", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
+	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-away.png"))
+	s.check("restart genrec", s.env.start(s.tab.ctx))
+	s.check("the page reconnects and reports it", s.tab.await(2*soon, `document.querySelector("#connection").textContent === "reconnected" && document.querySelector("#trouble").hidden`))
 	s.tab.expect(false)
-	s.check("the user has the same past", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
-	s.check("the model answers again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
+	s.check("the history of the user is unchanged", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
+	s.check("the model is loaded again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
 	s.awaitAnswers()
 	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
 }

@@ -4,20 +4,20 @@ import "fmt"
 
 func (s *scenario) trainAgain() {
 	s.check("the button starts another training", s.tab.click("#train"))
-	s.check("which is shown", s.tab.await(soon, `document.querySelector("#train").disabled`))
+	s.check("the training is shown", s.tab.await(soon, `document.querySelector("#train").disabled`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(2) button") })
-	s.check("it ends in words about a second version", s.tab.await(trainingTime, `/\bv000002\b/.test(`+outcome+`)`))
+	s.check("it ends with a message about the second version", s.tab.await(trainingTime, `/\bv000002\b/.test(`+outcome+`)`))
 	promoted, err := evaluate[bool](s.tab, outcome+`.startsWith("v000002 is the current version")`)
-	s.check("the verdict is read", err)
-	if promoted { // which is the gate's to say
-		s.check("the second version answers", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000002"`))
-		s.check("and has renewed the list", s.tab.await(5*soon, `document.querySelector("#list-note").textContent === "by v000002"`))
+	s.check("read the result", err)
+	if promoted { // by the gate
+		s.check("the second version is served", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000002"`))
+		s.check("the list is refreshed by the second version", s.tab.await(5*soon, `document.querySelector("#list-note").textContent === "by v000002"`))
 	}
-	s.check("with its curve", s.tab.await(soon, `!document.querySelector("#losses").hasAttribute("hidden") && document.querySelector("#losses polyline")?.points.length >= 3`))
-	s.check("the button can be used again", s.tab.await(soon, `!document.querySelector("#train").disabled`))
+	s.check("the loss curve is shown", s.tab.await(soon, `!document.querySelector("#losses").hasAttribute("hidden") && document.querySelector("#losses polyline")?.points.length >= 3`))
+	s.check("the button is enabled again", s.tab.await(soon, `!document.querySelector("#train").disabled`))
 }
 
-// screens looks at desktop, tablet and phone, in light and dark, and takes pictures.
+// screens checks desktop, tablet and phone in light and dark, and takes screenshots.
 func (s *scenario) screens() {
 	top := map[string]string{"desktop": "scrollTo(0, 0)", "tablet": "scrollTo(0, 0)", "phone": `document.querySelector(".you").scrollIntoView()`}
 	for _, screen := range []struct {
@@ -46,13 +46,13 @@ func (s *scenario) screens() {
 	}
 	s.check("each field and button has a name", s.none(nameless))
 	s.check("a new item moves into its place", s.tab.await(soon, motion+` === "arrive"`))
-	s.check("who wants less motion", s.tab.media("prefers-reduced-motion", "reduce"))
-	s.check("sees none", s.tab.await(soon, motion+` === "none"`))
-	s.check("the page is on a desktop again", s.tab.desktop())
-	s.check("in light colors", s.tab.scheme("light"))
+	s.check("emulate prefers-reduced-motion", s.tab.media("prefers-reduced-motion", "reduce"))
+	s.check("there is no animation", s.tab.await(soon, motion+` === "none"`))
+	s.check("switch back to desktop", s.tab.desktop())
+	s.check("light color scheme", s.tab.scheme("light"))
 }
 
-// none wants an expression to give an empty list of words.
+// none fails unless an expression returns an empty list.
 func (s *scenario) none(expression string) error {
 	list, err := evaluate[[]string](s.tab, expression)
 	if err != nil {
@@ -110,7 +110,7 @@ const motion = `(() => {
   return getComputedStyle(tile).animationName;
 })()`
 
-// expect tells whether the console may speak of connections and refusals now.
+// expect sets whether network errors on the console are expected.
 func (t *tab) expect(trouble bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -95,7 +95,7 @@ func (t *tab) visit(server string) error {
 	return t.do(chromedp.Navigate(server))
 }
 
-// patience is how long the page may take for what needs no training.
+// patience is the timeout of browser operations.
 const patience = 10 * time.Second
 
 func (t *tab) do(steps ...chromedp.Action[chromedp.Void]) error {
@@ -104,7 +104,7 @@ func (t *tab) do(steps ...chromedp.Action[chromedp.Void]) error {
 	return chromedp.Do(ctx, steps...)
 }
 
-// evaluate returns what JavaScript comes to, also by a promise.
+// evaluate returns the value of a JavaScript expression, awaiting promises.
 func evaluate[T any](t *tab, expression string) (T, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
@@ -125,7 +125,7 @@ func (t *tab) await(within time.Duration, expression string) error {
 		}
 		if time.Now().After(deadline) {
 			said, failed := evaluate[string](t, `document.querySelector("#trouble").textContent`)
-			return errors.Join(fmt.Errorf("after %v this does not hold: %s; the page complains of %q", within, expression, said), err, failed)
+			return errors.Join(fmt.Errorf("condition not met within %v: %s; the page reports %q", within, expression, said), err, failed)
 		}
 		if err := backoff.Sleep(t.ctx, 20*time.Millisecond); err != nil {
 			return err
@@ -160,10 +160,10 @@ func (t *tab) media(feature, value string) error {
 	return err
 }
 
-// mostBytes of a picture, which README.md may show.
+// mostBytes is the size limit of a screenshot in bytes; README.md shows some.
 const mostBytes = 200 << 10
 
-// shoot writes a picture of what is on the screen.
+// shoot writes a screenshot.
 func (t *tab) shoot(folder, name string) error {
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
@@ -185,8 +185,7 @@ func (t *tab) shoot(folder, name string) error {
 	return os.WriteFile(filepath.Join(folder, name), small.Bytes(), 0o644)
 }
 
-// reduced has the 256 most frequent colors: the page is flat, and what is between them are
-// edges of letters.
+// reduced maps a picture to its 256 most frequent colors.
 func reduced(picture image.Image) *image.Paletted {
 	const colors = 256
 	bounds := picture.Bounds()
