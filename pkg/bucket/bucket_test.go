@@ -25,26 +25,26 @@ import (
 )
 
 func TestLocations(t *testing.T) {
-	for _, c := range []struct{ location, name, prefix, endpoint, region, wrong string }{
+	for _, c := range []struct{ location, name, prefix, endpoint, region, wantErr string }{
 		{location: "s3://b", name: "b"},
 		{location: "s3://b/", name: "b"},
 		{location: "s3://b/a/c/?region=eu-west-1", name: "b", prefix: "a/c", region: "eu-west-1"},
 		{location: "s3://b/a?endpoint=https://host:9000", name: "b", prefix: "a", endpoint: "https://host:9000"},
-		{location: "s3://", wrong: "not like s3://bucket/prefix"},
-		{location: "gs://b", wrong: "not like s3://bucket/prefix"},
-		{location: "s3://b#c", wrong: "not like s3://bucket/prefix"},
-		{location: "s3://id:hunter2@b", wrong: "do not belong into a location"},
-		{location: "s3://id:hunter2@b:x", wrong: "no URL"},
-		{location: "s3://b?endpoint=host:9000", wrong: "endpoint"},
-		{location: "s3://b?endpoint=http://id:hunter2@host", wrong: "endpoint"},
-		{location: "s3://b?endpoint=http://a&endpoint=http://b", wrong: "each once"},
-		{location: "s3://b?secret_key=hunter2", wrong: `"secret_key" cannot`},
+		{location: "s3://", wantErr: "want a location such as s3://bucket/prefix"},
+		{location: "gs://b", wantErr: "want a location such as s3://bucket/prefix"},
+		{location: "s3://b#c", wantErr: "want a location such as s3://bucket/prefix"},
+		{location: "s3://id:hunter2@b", wantErr: "must not contain credentials"},
+		{location: "s3://id:hunter2@b:x", wantErr: "invalid URL"},
+		{location: "s3://b?endpoint=host:9000", wantErr: "want an endpoint such as"},
+		{location: "s3://b?endpoint=http://id:hunter2@host", wantErr: "want an endpoint such as"},
+		{location: "s3://b?endpoint=http://a&endpoint=http://b", wantErr: "each once"},
+		{location: "s3://b?secret_key=hunter2", wantErr: `invalid parameter "secret_key"`},
 	} {
 		b, endpoint, region, err := parse(c.location)
 		switch {
-		case c.wrong != "":
-			if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("%s: error %v, want one with %q, and without the secret", c.location, err, c.wrong)
+		case c.wantErr != "":
+			if err == nil || !strings.Contains(err.Error(), c.wantErr) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s: error %v, want one with %q, and without the secret", c.location, err, c.wantErr)
 			}
 		case err != nil || b.name != c.name || b.prefix != c.prefix || endpoint != c.endpoint || region != c.region:
 			t.Errorf("%s: %+v, endpoint %q, region %q (%v)", c.location, b, endpoint, region, err)
@@ -61,16 +61,16 @@ func open(t *testing.T) *Bucket {
 	return b
 }
 
-func TestReplaceComparesFirst(t *testing.T) {
+func TestReplaceIsConditional(t *testing.T) {
 	b := open(t)
 	if _, _, err := b.Get(t.Context(), "x"); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("nothing there: error %v, want ErrNotExist", err)
+		t.Fatalf("missing object: error %v, want ErrNotExist", err)
 	}
 	if err := b.Replace(t.Context(), "x", []byte("1"), ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Replace(t.Context(), "x", []byte("2"), ""); !errors.Is(err, ErrChanged) {
-		t.Fatalf("a second first one: error %v, want ErrChanged", err)
+		t.Fatalf("existing object: error %v, want ErrChanged", err)
 	}
 	_, old, err := b.Get(t.Context(), "x")
 	if err != nil {
@@ -80,14 +80,14 @@ func TestReplaceComparesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Replace(t.Context(), "x", []byte("4"), old); !errors.Is(err, ErrChanged) {
-		t.Fatalf("with an old tag: error %v, want ErrChanged", err)
+		t.Fatalf("old tag: error %v, want ErrChanged", err)
 	}
 	if data, _, err := b.Get(t.Context(), "x"); err != nil || string(data) != "3" {
 		t.Fatalf("it holds %q (%v), want 3", data, err)
 	}
 }
 
-func TestOneOfManyIsFirst(t *testing.T) {
+func TestConcurrentReplace(t *testing.T) {
 	b := open(t)
 	var won atomic.Int32
 	var wg sync.WaitGroup
@@ -103,30 +103,30 @@ func TestOneOfManyIsFirst(t *testing.T) {
 	}
 	wg.Wait()
 	if won.Load() != 1 {
-		t.Errorf("%d of 16 writers were told that they were first, want 1", won.Load())
+		t.Errorf("%d of 16 writers succeeded, want 1", won.Load())
 	}
 }
 
-// Also a file that takes several parts.
-func TestFilesComeBackAsTheyWere(t *testing.T) {
+// The large file takes several parts.
+func TestUploadAndDownload(t *testing.T) {
 	b := open(t)
 	for name, size := range map[string]int{"empty": 0, "small": 1000, "folder/large": 2*partBytes + 12345} {
 		data := make([]byte, size)
 		if _, err := rand.Read(data); err != nil {
 			t.Fatal(err)
 		}
-		there, back := filepath.Join(t.TempDir(), "there"), filepath.Join(t.TempDir(), "back")
-		if err := os.WriteFile(there, data, 0o644); err != nil {
+		source, target := filepath.Join(t.TempDir(), "source"), filepath.Join(t.TempDir(), "target")
+		if err := os.WriteFile(source, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Upload(t.Context(), name, there); err != nil {
+		if err := b.Upload(t.Context(), name, source); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Download(t.Context(), name, back); err != nil {
+		if err := b.Download(t.Context(), name, target); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, data) {
-			t.Errorf("%s: %d bytes came back as %d others (%v)", name, size, len(got), err)
+		if got, err := os.ReadFile(target); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: uploaded %d bytes, downloaded %d different ones (%v)", name, size, len(got), err)
 		}
 	}
 	objects, err := b.List(t.Context(), "f")
@@ -149,7 +149,7 @@ func names(objects []Object) (names []string) {
 	return names
 }
 
-func TestUploadsThatNeverEndedAreAborted(t *testing.T) {
+func TestAbortUploads(t *testing.T) {
 	b := open(t)
 	if _, err := b.client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &b.name, Key: aws.String(b.key("half"))}); err != nil {
 		t.Fatal(err)
@@ -162,23 +162,23 @@ func TestUploadsThatNeverEndedAreAborted(t *testing.T) {
 		return len(list.Uploads)
 	}
 	if err := b.AbortUploads(t.Context(), "", time.Now().Add(-time.Hour)); err != nil || count() != 1 {
-		t.Fatalf("one that has just begun: %d are left (%v), want 1", count(), err)
+		t.Fatalf("a new upload: %d are left (%v), want 1", count(), err)
 	}
 	if err := b.AbortUploads(t.Context(), "", time.Now().Add(time.Hour)); err != nil || count() != 0 {
 		t.Errorf("%d are left (%v), want none", count(), err)
 	}
 }
 
-func TestRefusalsSayWhatToDo(t *testing.T) {
+func TestRefusedErrorsHaveHints(t *testing.T) {
 	server := testservers.RequireS3(t)
 	for _, c := range []struct {
-		name             string
-		access, secret   string
-		location, remedy string
+		name           string
+		access, secret string
+		location, hint string
 	}{
 		{"wrong secret", testservers.S3AccessKey, "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 		{"unknown user", "somebody", "hunter2", server.Location("a"), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
-		{"no bucket", testservers.S3AccessKey, testservers.S3SecretKey, strings.Replace(server.Location("a"), testservers.S3Bucket, "elsewhere", 1), `there is no bucket "elsewhere"`},
+		{"no bucket", testservers.S3AccessKey, testservers.S3SecretKey, strings.Replace(server.Location("a"), testservers.S3Bucket, "elsewhere", 1), `bucket "elsewhere" does not exist`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", c.access)
@@ -188,22 +188,22 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = b.Put(t.Context(), "x", nil)
-			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.remedy) || strings.Contains(err.Error(), c.secret) {
-				t.Errorf("error %v, want ErrRefused with %q, and without the secret", err, c.remedy)
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.hint) || strings.Contains(err.Error(), c.secret) {
+				t.Errorf("error %v, want ErrRefused with %q, and without the secret", err, c.hint)
 			}
 		})
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if _, err := Open(t.Context(), server.Location("a")); err == nil || !strings.Contains(err.Error(), "there are no credentials: set AWS_ACCESS_KEY_ID") {
-		t.Errorf("without credentials: error %v, want one that says how to give them", err)
+	if _, err := Open(t.Context(), server.Location("a")); err == nil || !strings.Contains(err.Error(), "no credentials: set AWS_ACCESS_KEY_ID") {
+		t.Errorf("without credentials: error %v, want one with a hint", err)
 	}
 }
 
-// openServer opens a bucket of a server that is not like others.
-func openServer(t *testing.T, answer http.HandlerFunc) *Bucket {
+// openServer opens a bucket of a fake server.
+func openServer(t *testing.T, handler http.HandlerFunc) *Bucket {
 	t.Helper()
-	server := httptest.NewServer(answer)
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_ACCESS_KEY_ID", "id")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -214,7 +214,7 @@ func openServer(t *testing.T, answer http.HandlerFunc) *Bucket {
 	return b
 }
 
-// Some servers answer a condition with an error.
+// Some servers reject conditional writes.
 func TestServerWithoutConditionalWrites(t *testing.T) {
 	var stored []byte
 	b := openServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -229,29 +229,29 @@ func TestServerWithoutConditionalWrites(t *testing.T) {
 	for _, tag := range []string{"", `"tag"`} {
 		stored = nil
 		if err := b.Replace(t.Context(), "x", []byte("written"), tag); err != nil || string(stored) != "written" {
-			t.Errorf("with tag %q it holds %q (%v), want what was written", tag, stored, err)
+			t.Errorf("with tag %q the object is %q (%v), want the written data", tag, stored, err)
 		}
 	}
 }
 
-// Some servers answer a read during a write with the old object and the new tag.
-func TestTagsOfOtherContentsAreNotReliedOn(t *testing.T) {
+// Some servers return the old object with the new tag during a write.
+func TestGetForReplaceDetectsTornReads(t *testing.T) {
 	const tag = `"5eb63bbbe01eeed093cb22bb8f5acdc3"` // of "hello world"
 	for _, c := range []struct {
-		name    string
-		answers []string // the last one goes on
-		want    string
-		reads   int
+		name   string
+		bodies []string // the last one repeats
+		want   string
+		reads  int
 	}{
 		{"the object and its tag", []string{"hello world"}, "hello world", 1},
 		{"a read during a write", []string{"old", "old", "hello world"}, "hello world", 3},
-		{"tags that are no MD5", []string{"other"}, "other", tornReads},
+		{"tags that are not MD5", []string{"other"}, "other", tornReads},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reads := 0
 			b := openServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("ETag", tag)
-				fmt.Fprint(w, c.answers[min(reads, len(c.answers)-1)])
+				fmt.Fprint(w, c.bodies[min(reads, len(c.bodies)-1)])
 				reads++
 			})
 			data, got, err := b.GetForReplace(t.Context(), "x")

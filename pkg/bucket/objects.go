@@ -19,7 +19,7 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// Get reads a small object, and its tag. The error is fs.ErrNotExist if there is none.
+// Get reads a small object and its ETag. The error is fs.ErrNotExist if there is none.
 func (b *Bucket) Get(ctx context.Context, name string) (data []byte, tag string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
@@ -29,15 +29,15 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, tag string,
 		data, err = io.ReadAll(got.Body)
 	}
 	if err != nil {
-		return nil, "", b.failed("read", name, err)
+		return nil, "", b.wrap("read", name, err)
 	}
 	return data, aws.ToString(got.ETag), nil
 }
 
-// GetForReplace is Get with a tag that Replace can rely on. Some servers keep the tag beside
-// the object, and answer a read during a write with the old object and the new tag: by that,
-// Replace would undo the write. Most tags are the MD5 of the object, so that this is seen, and
-// soon over. Where tags are something else, as under a key of Amazon's, it costs a moment.
+// GetForReplace is Get with an ETag that is safe to pass to Replace. Some servers store the ETag
+// separately and return the old object with the new ETag during a write; Replace would then revert
+// that write. Most ETags are the MD5 of the object, so that such a torn read is detected and repeated.
+// If the ETag is not an MD5, as with encryption by a KMS key, this costs a short delay.
 func (b *Bucket) GetForReplace(ctx context.Context, name string) (data []byte, tag string, err error) {
 	for range tornReads {
 		data, tag, err = b.Get(ctx, name)
@@ -51,14 +51,14 @@ func (b *Bucket) GetForReplace(ctx context.Context, name string) (data []byte, t
 	return data, tag, err
 }
 
-// Put writes a small object in one step.
+// Put writes a small object atomically.
 func (b *Bucket) Put(ctx context.Context, name string, data []byte) error {
 	return b.put(ctx, name, data, func(*s3.PutObjectInput) {})
 }
 
-// Replace writes a small object in one step if it is still the one that has the tag, or,
-// where the tag is "", if there is none; otherwise the error is ErrChanged. A server that
-// cannot compare is told to write all the same.
+// Replace writes a small object if its ETag is still tag, or, if tag is "", if it does not exist;
+// otherwise the error is ErrChanged. On a server without conditional writes it logs a warning and
+// writes unconditionally.
 func (b *Bucket) Replace(ctx context.Context, name string, data []byte, tag string) error {
 	err := b.put(ctx, name, data, func(in *s3.PutObjectInput) {
 		if tag == "" {
@@ -67,8 +67,8 @@ func (b *Bucket) Replace(ctx context.Context, name string, data []byte, tag stri
 			in.IfMatch = &tag
 		}
 	})
-	if errors.Is(err, errCannotCompare) {
-		slog.WarnContext(ctx, "the object store has no conditional writes: only one at a time may publish", "store", b)
+	if errors.Is(err, errUnconditional) {
+		slog.WarnContext(ctx, "the object store does not support conditional writes: do not publish from several processes at once", "store", b)
 		return b.Put(ctx, name, data)
 	}
 	return err
@@ -80,12 +80,12 @@ func (b *Bucket) put(ctx context.Context, name string, data []byte, condition fu
 	in := &s3.PutObjectInput{Bucket: &b.name, Key: aws.String(b.key(name)), Body: bytes.NewReader(data)}
 	condition(in)
 	if _, err := b.client.PutObject(ctx, in); err != nil {
-		return b.failed("write", name, err)
+		return b.wrap("write", name, err)
 	}
 	return nil
 }
 
-// Upload writes a file of any size; nobody sees a part of it.
+// Upload uploads a file of any size atomically.
 func (b *Bucket) Upload(ctx context.Context, name, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -96,12 +96,12 @@ func (b *Bucket) Upload(ctx context.Context, name, path string) error {
 		Bucket: &b.name, Key: aws.String(b.key(name)), Body: file,
 	})
 	if err != nil {
-		return b.failed("upload "+filepath.Base(path)+" to", name, err)
+		return b.wrap("upload "+filepath.Base(path)+" to", name, err)
 	}
 	return nil
 }
 
-// Download writes an object of any size to a file, and to the disk.
+// Download downloads an object of any size to a file and syncs it to disk.
 func (b *Bucket) Download(ctx context.Context, name, path string) (err error) {
 	file, err := os.Create(path)
 	if err != nil {
@@ -112,29 +112,29 @@ func (b *Bucket) Download(ctx context.Context, name, path string) (err error) {
 		Bucket: &b.name, Key: aws.String(b.key(name)), WriterAt: file,
 	})
 	if err != nil {
-		return b.failed("download", name, err)
+		return b.wrap("download", name, err)
 	}
 	return file.Sync()
 }
 
-// Object describes a stored object.
+// Object is an entry of List.
 type Object struct {
-	Name    string    // below the prefix
+	Name    string    // relative to the prefix
 	Bytes   int64     // size
 	Changed time.Time // last modification
 }
 
-// List returns the objects whose names begin with a prefix, sorted by name.
-func (b *Bucket) List(ctx context.Context, beginning string) (objects []Object, err error) {
+// List lists the objects with a name prefix, ordered by name.
+func (b *Bucket) List(ctx context.Context, namePrefix string) (objects []Object, err error) {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
 	pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{
-		Bucket: &b.name, Prefix: aws.String(b.key(beginning)),
+		Bucket: &b.name, Prefix: aws.String(b.key(namePrefix)),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, b.failed("list", beginning, err)
+			return nil, b.wrap("list", namePrefix, err)
 		}
 		for _, o := range page.Contents {
 			objects = append(objects, Object{
@@ -145,27 +145,27 @@ func (b *Bucket) List(ctx context.Context, beginning string) (objects []Object, 
 	return objects, nil
 }
 
-// Delete removes an object, or does nothing where there is none.
+// Delete deletes an object, if it exists.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
 	if _, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: aws.String(b.key(name))}); err != nil {
-		return b.failed("delete", name, err)
+		return b.wrap("delete", name, err)
 	}
 	return nil
 }
 
-// AbortUploads frees what uploads hold that began before a time and never ended.
-func (b *Bucket) AbortUploads(ctx context.Context, beginning string, before time.Time) error {
+// AbortUploads aborts unfinished multipart uploads that were started before a time.
+func (b *Bucket) AbortUploads(ctx context.Context, namePrefix string, before time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
 	pages := s3.NewListMultipartUploadsPaginator(b.client, &s3.ListMultipartUploadsInput{
-		Bucket: &b.name, Prefix: aws.String(b.key(beginning)),
+		Bucket: &b.name, Prefix: aws.String(b.key(namePrefix)),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return b.failed("list the uploads to", beginning, err)
+			return b.wrap("list uploads to", namePrefix, err)
 		}
 		for _, u := range page.Uploads {
 			if u.Initiated == nil || !u.Initiated.Before(before) {
@@ -173,7 +173,7 @@ func (b *Bucket) AbortUploads(ctx context.Context, beginning string, before time
 			}
 			in := &s3.AbortMultipartUploadInput{Bucket: &b.name, Key: u.Key, UploadId: u.UploadId}
 			if _, err := b.client.AbortMultipartUpload(ctx, in); err != nil {
-				return b.failed("abort the upload of", b.nameOf(aws.ToString(u.Key)), err)
+				return b.wrap("abort upload of", b.nameOf(aws.ToString(u.Key)), err)
 			}
 		}
 	}
