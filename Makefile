@@ -114,11 +114,11 @@ demo: build ## Run the demo; DATA= replays a dataset, ARGS= flags
 	@bin/genrec demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 # PyTorch, transformers and CTranslate2, installed once into the cache.
-peers := python=$$(deploy/peers/setup.sh deploy/peers/requirements.txt);
+baselines := python=$$(deploy/baselines/setup.sh deploy/baselines/requirements.txt);
 
 .PHONY: parity
 parity: setup ## Compare logits, gradients and beams with transformers' BART
-	@$(libtorch) $(peers) cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
+	@$(libtorch) $(baselines) cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
 	"$$python" model/parity/make.py "$$cases"; \
 	GENREC_PARITY="$$cases" go test -count=1 -v -run '^TestParity$$' ./model | tee "$$cases/log"; \
 	"$$python" model/parity/check.py "$$cases"; \
@@ -126,7 +126,7 @@ parity: setup ## Compare logits, gradients and beams with transformers' BART
 
 .PHONY: bench-training
 bench-training: setup ## Benchmark training against transformers; DATA= dataset, ARGS= flags
-	@$(libtorch) $(peers) go run ./cmd/bench training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+	@$(libtorch) $(baselines) go run ./cmd/bench training -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 .PHONY: bench-warm-start
 bench-warm-start: setup ## Benchmark warm starts against training from scratch; DATA= dataset, ARGS= flags
@@ -134,7 +134,7 @@ bench-warm-start: setup ## Benchmark warm starts against training from scratch; 
 
 .PHONY: bench-inference
 bench-inference: setup ## Benchmark inference against transformers and CTranslate2; DATA= dataset, ARGS= flags
-	@$(libtorch) $(peers) go run ./cmd/bench inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
+	@$(libtorch) $(baselines) go run ./cmd/bench inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 .PHONY: bench-growth
 bench-growth: setup ## Benchmark the beam search over growing catalogs, histories, beams and batches; ARGS= flags
@@ -186,7 +186,7 @@ accuracy: build ## Reproduce a row of docs/ACCURACY.md; DATA=, IDS=, CONFIG=, ST
 
 .PHONY: peer
 peer: ## Train a baseline of docs/ACCURACY.md; DATA= dataset, ARGS= flags
-	@$(peers) "$$python" retrain/baselines/next_item.py "$(DATA)" $(ARGS)
+	@$(baselines) "$$python" retrain/baselines/next_item.py "$(DATA)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove bin/; libtorch stays in the cache folder

@@ -36,7 +36,7 @@ type settings struct {
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
 	flags.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
-	flags.StringVar(&s.python, "python", "python3", "with the packages of deploy/peers/requirements.txt")
+	flags.StringVar(&s.python, "python", "python3", "with the packages of deploy/baselines/requirements.txt")
 	flags.StringVar(&s.script, "peer", "cmd/bench/inference/peer.py", "the side of the peers")
 	flags.StringVar(&s.peers, "peers", "transformers,ctranslate2", "to time beside genrec, in another precision than float32 as NAME:PRECISION; may be empty")
 	flags.StringVar(&s.shape, "shape", "paper", "a recipe's model that reads a token a position, or bart-base")

@@ -36,7 +36,7 @@ type settings struct {
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
 	flags.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
-	flags.StringVar(&s.python, "python", "python3", "with the packages of deploy/peers/requirements.txt")
+	flags.StringVar(&s.python, "python", "python3", "with the packages of deploy/baselines/requirements.txt")
 	flags.StringVar(&s.peer, "peer", "cmd/bench/training/peer.py", "the transformers side")
 	flags.StringVar(&s.shape, "shape", "paper", "a recipe's model, or bart-base")
 	flags.IntVar(&s.batch, "batch", 128, "examples in a batch")

@@ -2,7 +2,7 @@
 # Makes a virtual environment with the packages of a requirements file in the
 # cache folder, once, and prints the path of its python:
 #
-#   python=$(deploy/peers/setup.sh deploy/peers/requirements.txt)
+#   python=$(deploy/baselines/setup.sh deploy/baselines/requirements.txt)
 #
 # GENREC_PEERS_PYTHON, a python that has the packages in those versions, is used
 # in place of a download.
