@@ -19,31 +19,30 @@ import (
 	"genrec/retrain/snapshot"
 )
 
-// Config of a run. One seed, one snapshot and one device give one model.
+// Config configures a run. One seed, snapshot, previous version and device give one model.
 type Config struct {
 	Recipe
-	Device model.Device
-	Seed   int64
-	// Pretrained names a Hugging Face folder of BART to start from, with its
-	// vocabulary; without one the weights are random.
+	Device model.Device // to train on
+	Seed   int64        // of all random numbers
+	// Pretrained is a Hugging Face folder with a BART, whose weights and vocabulary the training
+	// starts from; if it is empty, weights are random.
 	Pretrained string
-	// FromScratch takes over no weights of the current version, and ScratchEvery does so
-	// in one training of so many (0: never), so that neither what drifts nor what was
-	// learned from users who were forgotten since lasts.
+	// FromScratch disables the warm start from the current version. ScratchEvery disables it in every
+	// ScratchEvery-th training (0: never), which bounds drift and the influence of erased users.
 	FromScratch  bool
 	ScratchEvery int
 
-	// Snapshot is where the sequences come from: a run that was interrupted finds it there
-	// again. Nil for other data.
+	// Snapshot has the sequences; an interrupted run is resumed from it. It is nil for other data.
 	Snapshot *snapshot.Snapshot
-	// Erasures says who was forgotten since the watermark of the snapshot: no model of their
-	// sequences is published. Nil for data that nobody is erased from.
+	// Erasures reports users erased since the watermark of the snapshot, whose sequences prevent the
+	// publication of the model. It is nil for data without erasures.
 	Erasures Erasures
 
-	// EvaluateUsers bounds the users of the evaluation, drawn by the seed; 0 takes all.
+	// EvaluateUsers limits the number of evaluated users, sampled by the seed; 0 evaluates all.
 	EvaluateUsers int
-	Ranker        model.RankerConfig
-
+	// Ranker configures the ranking of items in validation and evaluation.
+	Ranker model.RankerConfig
+	// Budget limits steps, time and memory.
 	Budget Budget
 
 	// Group connects the ranks of a distributed training. This is rank 0; the other ranks have to call
@@ -52,8 +51,8 @@ type Config struct {
 	// Cores is the number of CPU cores for the training, 0 for all.
 	Cores int
 
-	Progress Progress // nil shows nothing
-	Logger   *slog.Logger
+	Progress Progress     // nil: none
+	Logger   *slog.Logger // required
 }
 
 const (
@@ -61,10 +60,10 @@ const (
 	clipNorm = 1.0
 )
 
-// DefaultScratchEvery is a week of nights.
+// DefaultScratchEvery is once a week for nightly trainings.
 const DefaultScratchEvery = 7
 
-// DefaultConfig trains the default recipe on the CPU.
+// DefaultConfig returns the configuration that trains the default recipe on the CPU.
 func DefaultConfig() Config {
 	recipe, err := LoadRecipe(DefaultRecipe)
 	if err != nil {
@@ -73,7 +72,7 @@ func DefaultConfig() Config {
 	return Config{Recipe: recipe, Device: model.CPU, Seed: 1, ScratchEvery: DefaultScratchEvery, Ranker: model.DefaultRankerConfig(), Logger: slog.Default()}
 }
 
-// Validate names every setting that cannot be used.
+// Validate reports every invalid setting.
 func (c Config) Validate() error {
 	err := c.Recipe.Validate()
 	if c.ScratchEvery < 0 {

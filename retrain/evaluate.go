@@ -113,6 +113,7 @@ func inBatches(ctx context.Context, questions []question, stage string, progress
 // the share of users with r <= k. NDCG@k, the normalized discounted cumulative gain, is the mean
 // over users of 1/log2(r+1) where r <= k, and of 0 elsewhere.
 type Metrics struct {
+	// Users is the number of evaluated users; the other fields are means over them.
 	Users  int     `json:"users"`
 	HR1    float64 `json:"hr@1"`
 	HR5    float64 `json:"hr@5"`

@@ -16,75 +16,71 @@ import (
 	"genrec/model/catalog"
 )
 
-// Recipe is what makes one kind of model out of any dataset.
+// Recipe configures a model and its training, independently of the data.
 type Recipe struct {
-	// Text is what the model reads and writes of an id.
+	// Text is the format in which the model reads and writes ids.
 	Text catalog.TextFormat `json:"item_text"`
-	// Model is the shape; the run fills in the sizes of vocabulary and ID tables. A
-	// pretrained BART brings its own.
+	// Model is the shape; the run fills in the sizes of vocabulary and ID embeddings. A pretrained
+	// BART has its own.
 	Model model.Config `json:"model"`
 
-	// PretrainEpochs and FinetuneEpochs are passes over the users; each pass asks
-	// for another item of every history. With EveryPrefix, a pass of the finetuning
-	// asks for every item of every history.
+	// PretrainEpochs and FinetuneEpochs are passes over the users; each predicts one item per history.
+	// With EveryPrefix, a finetuning epoch predicts every item of every history.
 	EveryPrefix    bool `json:"every_prefix,omitempty"`
 	PretrainEpochs int  `json:"pretrain_epochs"`
 	FinetuneEpochs int  `json:"finetune_epochs"`
-	// LeastSteps is how many optimizer steps the finetuning has at least: on little data
-	// it goes on for more epochs.
+	// LeastSteps is the minimum of optimizer steps in finetuning: little data gets more epochs.
 	LeastSteps   int     `json:"least_steps,omitempty"`
 	BatchSize    int     `json:"batch_size"`
 	LearningRate float64 `json:"learning_rate"`
 	WeightDecay  float64 `json:"weight_decay"`
-	// BFloat16 computes matrix products in bfloat16, which pays for large models.
+	// BFloat16 computes matrix products in bfloat16, which is worthwhile for large models.
 	BFloat16 bool `json:"bfloat16,omitempty"`
-	// StartFromUse starts the ID embeddings of items from the directions that their codes
-	// were learned from, so that items used together begin close to each other.
+	// StartFromUse initializes item ID embeddings from the co-occurrence embeddings from which codes are
+	// learned. It needs item_text codes.
 	StartFromUse bool `json:"start_from_use,omitempty"`
-	// DenseLoss is the weight of the dense head's loss beside that of the text.
+	// DenseLoss is the weight of the dense head's loss relative to that of the generated text.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
-	// ChooseWeights tries weights of the parts on the best epoch and keeps those nearest to
-	// the mean of those with the best NDCG@10 in resamples of the validation's users; until
-	// then they are the model's. A part that has no weight there gets none; rules are learned
-	// where they have one.
+	// ChooseWeights tunes the ensemble weights on the best epoch: the grid point nearest to the mean of
+	// those with the best NDCG@10 in resamples of the validation's users. Components with weight zero in
+	// Model are left out of the grid.
 	ChooseWeights bool `json:"choose_weights,omitempty"`
-	// HiddenItems is the share of examples without the ID embeddings of items, in which
-	// there is but the text to learn from.
+	// HiddenItems is the share of examples without item ID embeddings, from which the model learns to
+	// read the text.
 	HiddenItems float64 `json:"hidden_items,omitempty"`
-	// UnknownUser is the share of examples whose user is hidden. The model needs
-	// them for users who come after the training, and they keep it from learning
-	// users by heart. With 1 it has no table of users at all.
+	// UnknownUser is the share of examples whose user is hidden: they prepare the model for new users and
+	// keep it from memorizing known ones. With 1 there are no user embeddings.
 	UnknownUser float64 `json:"unknown_user"`
 
-	// ValidationUsers bounds the users whose last item but one is kept from the
-	// training to find the best epoch, by NDCG@10. At most one user in ten is taken, or
-	// as many as there are hundreds of interactions: few users with long histories can
-	// spare an item each. With 0 the last epoch is the model.
+	// ValidationUsers limits the users whose last item but one is held out to select the epoch with the
+	// best NDCG@10: at most a tenth of all users, or one per hundred interactions if that is more. With 0
+	// the last epoch is the model.
 	ValidationUsers int `json:"validation_users"`
-	// Patience is how many epochs without a better validation end the finetuning.
+	// Patience is the number of epochs without a better validation after which finetuning stops.
 	Patience int `json:"patience"`
 
+	// WarmStart configures trainings that start from the current version.
 	WarmStart WarmStartRecipe `json:"warm_start"`
 }
 
-// WarmStartRecipe is how to go on from an earlier version, on data of which most is known.
+// WarmStartRecipe configures a training that starts from an earlier version's weights.
 type WarmStartRecipe struct {
-	// Share is that of the finetuning's epochs that it takes, without any pretraining. With
-	// 0 every training begins from scratch.
+	// Share is the share of the finetuning epochs; there is no pretraining. With 0 every training
+	// starts from scratch. LearningRate is the peak.
 	Share        float64 `json:"share"`
 	LearningRate float64 `json:"learning_rate"`
-	// Smoothing is how far each item's ID embedding first moves to the middle of those that
-	// the item is used most like: all the way with 1. The text codes alone tells which they are.
+	// Smoothing moves each item's ID embedding towards the mean of its most similar items before the
+	// training: 0 not at all, 1 all the way. It needs item_text codes.
 	Smoothing float64 `json:"smoothing"`
 }
 
-// DefaultRecipe is the name of the recipe that runs unless another one is asked for.
+// DefaultRecipe is the name of the default recipe.
 const DefaultRecipe = "default"
 
 //go:embed recipes/*.json
 var recipes embed.FS
 
-// Recipes lists the names of the recipes that come with the program.
+// Recipes returns the names of the built-in recipes.
 func Recipes() []string {
 	entries, err := recipes.ReadDir("recipes")
 	if err != nil {
@@ -97,9 +93,8 @@ func Recipes() []string {
 	return names
 }
 
-// LoadRecipe reads a recipe by its name, or from a JSON file. Changes of the form
-// `field=value` or `model.field=value` replace single settings, values being JSON or
-// else strings.
+// LoadRecipe reads a built-in recipe by name, or a JSON file. Changes of the form `field=value` or
+// `model.field=value` override single settings; values are JSON, or else strings.
 func LoadRecipe(nameOrFile string, changes ...string) (Recipe, error) {
 	var r Recipe
 	data, err := readRecipe(nameOrFile)
@@ -163,7 +158,7 @@ func changed(data []byte, changes []string) ([]byte, error) {
 	return json.Marshal(settings)
 }
 
-// Validate names every setting that cannot be used.
+// Validate reports every invalid setting.
 func (r Recipe) Validate() error {
 	var errs []error
 	refuse := func(bad bool, format string, value any) {

@@ -12,8 +12,9 @@ import (
 	"genrec/retrain/gate"
 )
 
-// Report is what a run found, stored beside the model as metrics.json.
+// Report is the result of a run, stored with the model as metrics.json.
 type Report struct {
+	// Version is the published version; not in MetricsFile. What follows is what was trained on what.
 	Version      string `json:"version,omitempty"`
 	Device       string `json:"device"`
 	Seed         int64  `json:"seed"`
@@ -21,20 +22,20 @@ type Report struct {
 	Users        int    `json:"users"`
 	Items        int    `json:"items"`
 	Interactions int64  `json:"interactions"`
-	// ItemText is how the model writes ids, where they cannot be written as the recipe says.
+	// ItemText is the text format of ids, if it is not that of the recipe.
 	ItemText     catalog.TextFormat `json:"item_text,omitempty"`
-	SkippedUsers int64              `json:"skipped_users,omitempty"` // whose sequence in Redis was unreadable
-	// Watermark is the time of the newest interaction, where times are known.
+	SkippedUsers int64              `json:"skipped_users,omitempty"` // with an unreadable sequence in Redis
+	// Watermark is the time of the newest interaction, if times are known.
 	Watermark  time.Time `json:"watermark,omitzero"`
 	Parameters int       `json:"parameters"`
-	// HeldBack bounds the lots of the users of the validation, of whom this version and
-	// those that it goes back to have not seen the last two items.
+	// HeldBack bounds the hashes of the validation's users, whose last two items neither this version
+	// nor those it was warm-started from have seen.
 	HeldBack float64 `json:"held_back"`
 	learned
 	LeaveOneOut Metrics      `json:"leave_one_out"`
 	Gate        gate.Verdict `json:"gate"`
-	// Split is what the users were divided among when the version passed the gate: it does
-	// not serve then. Not in MetricsFile.
+	// Split is the active split that keeps a version which passed the gate from serving; not in
+	// MetricsFile.
 	Split           []registry.Share `json:"split,omitempty"`
 	EvaluateSeconds float64          `json:"evaluate_seconds"`
 	PeakMemoryMB    float64          `json:"peak_memory_mb"` // of the process, host memory
@@ -68,7 +69,7 @@ func newestInteraction(sequences []catalog.Sequence) (newest time.Time) {
 // MetricsFile holds the report in a version's folder.
 const MetricsFile = "metrics.json"
 
-// ReadReport reads what a run found from the version that it made, whose name is not in it.
+// ReadReport reads the report of a version. Its Version is empty.
 func ReadReport(ctx context.Context, models *registry.Registry, version string) (r Report, err error) {
 	text, err := models.ReadFile(ctx, version, MetricsFile)
 	if err != nil {
@@ -82,15 +83,13 @@ func ReadReport(ctx context.Context, models *registry.Registry, version string) 
 
 // A training that ends without an error may still not change what serves.
 var (
-	// ErrRefused says that the gate refused the new version.
+	// ErrRefused reports that the gate rejected the new version.
 	ErrRefused = errors.New("the new version is not served")
-	// ErrWaiting says that the version passed the gate, and that a split of the users among
-	// other versions has to end before it is promoted.
+	// ErrWaiting reports that the version passed the gate and waits for a split to end.
 	ErrWaiting = errors.New("the new version is not served yet")
 )
 
-// NotServed says why the version of the report does not serve: it is ErrRefused or ErrWaiting,
-// with the outcome, or nil if the version serves.
+// NotServed returns nil if the version serves, and otherwise ErrRefused or ErrWaiting with the outcome.
 func (r Report) NotServed() error {
 	switch {
 	case r.Serves():
@@ -101,10 +100,10 @@ func (r Report) NotServed() error {
 	return fmt.Errorf("%w: %s", ErrRefused, r.Outcome())
 }
 
-// Serves says whether the version is the current one.
+// Serves reports whether the version became the current one.
 func (r Report) Serves() bool { return r.Gate.Promoted && len(r.Split) == 0 }
 
-// Outcome says in words what became of the version.
+// Outcome describes the result for people.
 func (r Report) Outcome() string {
 	switch {
 	case len(r.Split) > 0:

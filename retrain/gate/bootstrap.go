@@ -10,35 +10,33 @@ import (
 
 const (
 	resamples = 1000
-	// confidence of an interval. There are two hold-outs, and with 97.5 % for each it is
-	// 95 % that both intervals hold.
+	// confidence of an interval: 97.5 % for each of two hold-outs gives at least 95 % for both.
 	confidence = 0.975
 )
 
-// Comparison is a candidate beside its rival on the same questions, one of each user:
-// means of NDCG@10, their difference, and its 97.5 % interval.
+// Comparison is the paired comparison of a candidate and its baseline on one hold-out.
 type Comparison struct {
-	Users      int     `json:"users"`
-	Answered   int     `json:"answered"` // users whose item at least one of them found
-	Candidate  float64 `json:"candidate_ndcg@10"`
-	Rival      float64 `json:"rival_ndcg@10"`
-	Difference float64 `json:"difference"`
-	Low        float64 `json:"low"`
-	High       float64 `json:"high"`
+	Users      int     `json:"users"`             // evaluated users
+	Answered   int     `json:"answered"`          // users with a hit by either model
+	Candidate  float64 `json:"candidate_ndcg@10"` // mean of the candidate
+	Rival      float64 `json:"rival_ndcg@10"`     // mean of the baseline
+	Difference float64 `json:"difference"`        // mean of the paired differences
+	Low        float64 `json:"low"`               // of the 97.5 % interval of the difference
+	High       float64 `json:"high"`              // of the same interval
 }
 
-// leastAnswered makes the interval one to rely on: with fewer, resamples differ too little
-// from each other.
+// leastAnswered is the number of users with hits from which on the interval is reliable: with fewer,
+// resamples hardly differ.
 const leastAnswered = 50
 
-func (c Comparison) telling() bool { return c.Answered >= leastAnswered }
-func (c Comparison) better() bool  { return c.telling() && c.Low > 0 }
-func (c Comparison) worse() bool   { return c.telling() && c.High < 0 }
+func (c Comparison) reliable() bool { return c.Answered >= leastAnswered }
+func (c Comparison) better() bool   { return c.reliable() && c.Low > 0 }
+func (c Comparison) worse() bool    { return c.reliable() && c.High < 0 }
 
-// atMostWorse says that the candidate is shown to lose no more than a share of what
-// the rival has.
+// atMostWorse reports whether the candidate is shown to lose no more than a share of the baseline's
+// NDCG@10.
 func (c Comparison) atMostWorse(share float64) bool {
-	return c.telling() && c.Low > -share*c.Rival
+	return c.reliable() && c.Low > -share*c.Rival
 }
 
 // compare bootstraps over users, in pairs. Most users get the same from both; drawing

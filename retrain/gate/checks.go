@@ -2,7 +2,7 @@ package gate
 
 import "fmt"
 
-// What lists must be like, whatever they hit.
+// Requirements on lists, independent of hits.
 const (
 	leastValid    = 0.99 // share of lists
 	leastCoverage = 0.5  // of the current version's
@@ -10,14 +10,14 @@ const (
 	latencyNoise  = 0.1  // seconds a batch, on top
 )
 
-// Check is one of the things that lists are looked at for.
+// Check is the result of one requirement on the candidate's lists.
 type Check struct {
-	Name      string  `json:"name"`
-	Candidate float64 `json:"candidate"`
-	Current   float64 `json:"current,omitempty"` // 0 without a current version
-	Limit     float64 `json:"limit"`
-	Passed    bool    `json:"passed"`
-	failure   string
+	Name      string  `json:"name"`              // such as "coverage"
+	Candidate float64 `json:"candidate"`         // value of the candidate
+	Current   float64 `json:"current,omitempty"` // of the current version, 0 if there is none
+	Limit     float64 `json:"limit"`             // for the candidate's value
+	Passed    bool    `json:"passed"`            // whether the limit is kept
+	failure   string  // explains a failure
 }
 
 func atLeast(name string, candidate, current, limit float64, failure string) Check {

@@ -16,57 +16,58 @@ import (
 	"strings"
 )
 
-// margin is the share of the current NDCG@10 that a candidate may lose, at most, for the
-// items that only it knows.
+// margin is the share of the current NDCG@10 that a candidate with new items may lose.
 const margin = 0.1
 
-// muchMore is from how many times the current version's interactions on a candidate needs
-// no evidence while there can't be any: a young shop would else keep the model of its
-// first hour until it has hundreds of users.
+// muchMore is the growth in interactions from which on a candidate needs no evidence as long as there
+// are too few users for any: otherwise a young shop would keep its first model until it has hundreds
+// of users.
 const muchMore = 2
 
-// Popularity is the rival of a candidate where there is no version that it could replace.
+// Popularity is the baseline if there is no current version.
 const Popularity = "popularity"
 
-// Answers is what a recommender answered: the NDCG@10 of each question, in one order
-// for all who are asked.
+// Answers are the results of a model on the evaluation set: NDCG@10 per user, in the same order for
+// all models.
 type Answers struct {
-	// LeaveOneOut asks for the last item of users.
+	// LeaveOneOut holds out the last item of users.
 	LeaveOneOut []float64
-	// Newest does for users whose last item came after the current version's snapshot.
+	// Newest is restricted to users whose last item is newer than the current version's snapshot.
 	Newest []float64
-	Lists  Lists
+	// Lists describes the recommendation lists.
+	Lists Lists
 }
 
-// Verdict is what becomes of a candidate, and why.
+// Verdict is the gate's decision on a candidate.
 type Verdict struct {
-	Promoted bool   `json:"promoted"`
-	Reason   string `json:"reason"`
-	// Rival is the current version, or Popularity.
+	Promoted bool   `json:"promoted"` // whether the candidate passed
+	Reason   string `json:"reason"`   // for people
+	// Rival is the baseline: the current version, or Popularity.
 	Rival       string     `json:"rival"`
 	Newest      Comparison `json:"newest"`
 	LeaveOneOut Comparison `json:"leave_one_out"`
 	Gains
+	// Checks are the results of all requirements on lists.
 	Checks []Check `json:"checks"`
 }
 
-// Gains are what a candidate has before the current version whatever it answers.
+// Gains are advantages of a candidate over the current version that do not depend on hits.
 type Gains struct {
-	// NewItems is how many items it can recommend and the current version can't.
+	// NewItems is the number of items that only the candidate knows.
 	NewItems int `json:"new_items"`
-	// Growth is how many times the current version's interactions it was made of.
+	// Growth is the ratio of interactions that the two were trained on.
 	Growth float64 `json:"growth"`
 }
 
-// Candidate asks to become the current version.
+// Candidate is a new version to be decided on.
 type Candidate struct {
 	Answers
-	// Taken is the share of popular items in what users took.
+	// Taken is the share of popular items among the held-out items.
 	Taken float64
 	Seed  int64 // of the bootstrap
 }
 
-// random is the bootstrap's.
+// random returns the random numbers of the bootstrap.
 func (c Candidate) random() *rand.Rand {
 	const stream = 21
 	return rand.New(rand.NewPCG(uint64(c.Seed), stream))
@@ -83,59 +84,58 @@ func (c Candidate) Against(version string, current Answers, gains Gains) Verdict
 }
 
 func (v Verdict) decide() (promoted bool, reason string) {
-	told := v.LeaveOneOut.tell("leave-one-out", v.Rival)
-	if v.Newest.telling() {
-		told = v.Newest.tell("the newest interactions", v.Rival) + "; " + told
+	summary := v.LeaveOneOut.summary("leave-one-out", v.Rival)
+	if v.Newest.reliable() {
+		summary = v.Newest.summary("the newest interactions", v.Rival) + "; " + summary
 	}
 	if failed := v.failures(); failed != "" {
-		return false, failed + "; " + told
+		return false, failed + "; " + summary
 	}
-	if !v.LeaveOneOut.telling() {
+	if !v.LeaveOneOut.reliable() {
 		reason = fmt.Sprintf("not enough evidence: of %d users, %d found their item in a list of either, and it takes %d",
 			v.LeaveOneOut.Users, v.LeaveOneOut.Answered, leastAnswered)
 		if v.Growth < muchMore || v.LeaveOneOut.High < 0 {
 			return false, reason
 		}
-		return true, fmt.Sprintf("%s; but it was made of %.1f times as many interactions as %s", reason, v.Growth, v.Rival)
+		return true, fmt.Sprintf("%s; but it was trained on %.1f times as many interactions as %s", reason, v.Growth, v.Rival)
 	}
 	switch {
 	case v.Newest.worse() || v.LeaveOneOut.worse():
-		return false, "worse: " + told
+		return false, "worse: " + summary
 	case v.Newest.better() || v.LeaveOneOut.better():
-		return true, "better: " + told
+		return true, "better: " + summary
 	case v.NewItems == 0:
-		return false, "not shown to be better, and over the same items: " + told
+		return false, "not shown to be better, and over the same items: " + summary
 	case v.LeaveOneOut.atMostWorse(margin):
-		return true, fmt.Sprintf("as good within %.0f %%, and it knows %d items that %s doesn't: %s", 100*margin, v.NewItems, v.Rival, told)
+		return true, fmt.Sprintf("as good within %.0f %%, and it knows %d items that %s doesn't: %s", 100*margin, v.NewItems, v.Rival, summary)
 	}
-	return false, fmt.Sprintf("not shown to be better, nor as good within %.0f %%, which would do for its %d new items: %s", 100*margin, v.NewItems, told)
+	return false, fmt.Sprintf("not shown to be better, nor as good within %.0f %%, which would do for its %d new items: %s", 100*margin, v.NewItems, summary)
 }
 
-// leastUsers is from how many users on a first version must be better than popularity.
+// leastUsers is the number of users from which on a first version must be better than popular items.
 const leastUsers = 100
 
-// Alone decides about a candidate that has no version to replace, for the reason given.
-// Its rival is the list of popular items; where too few users can be asked, nothing is
-// lost by serving it.
+// Alone decides on a candidate without a current version, for the reason given. The baseline is the list
+// of popular items; with too few users to evaluate, the candidate passes.
 func (c Candidate) Alone(why string, popularity []float64) Verdict {
 	v := Verdict{Rival: Popularity, Checks: check(c.Lists, nil, c.Taken)}
 	v.LeaveOneOut = compare(c.LeaveOneOut, popularity, c.random())
-	told := v.LeaveOneOut.tell("leave-one-out", "the popular items")
+	summary := v.LeaveOneOut.summary("leave-one-out", "the popular items")
 	switch failed := v.failures(); {
 	case failed != "":
 		v.Reason = failed
 	case v.LeaveOneOut.Users < leastUsers:
 		v.Promoted, v.Reason = true, fmt.Sprintf("too few users to compare it with the popular items: %d of %d", v.LeaveOneOut.Users, leastUsers)
-	case v.LeaveOneOut.Difference > 0: // no more is asked where nothing else is served
-		v.Promoted, v.Reason = true, "better than the popular items: "+told
+	case v.LeaveOneOut.Difference > 0: // enough, as nothing else serves
+		v.Promoted, v.Reason = true, "better than the popular items: "+summary
 	default:
-		v.Reason = "not better than the popular items: " + told
+		v.Reason = "not better than the popular items: " + summary
 	}
 	v.Reason = why + "; " + v.Reason
 	return v
 }
 
-// failures tells what the checks found, if anything.
+// failures lists the failed checks.
 func (v Verdict) failures() string {
 	var failed []string
 	for _, c := range v.Checks {
@@ -146,7 +146,7 @@ func (v Verdict) failures() string {
 	return strings.Join(failed, "; ")
 }
 
-func (c Comparison) tell(what, rival string) string {
+func (c Comparison) summary(what, rival string) string {
 	return fmt.Sprintf("NDCG@10 on %s of %d users is %.4f, that of %s %.4f (%+.4f, 97.5 %% interval %+.4f to %+.4f)",
 		what, c.Users, c.Candidate, rival, c.Rival, c.Difference, c.Low, c.High)
 }

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Places is how many of a list count: those that NDCG@10 looks at.
+// Places is the cut-off of NDCG@10.
 const Places = 10
 
-// Lists says what a recommender's lists were like, the first ten places of each.
+// Lists summarizes the top 10 of a model's lists.
 type Lists struct {
-	// Valid is the share of lists that are full, repeat nothing and have finite scores.
+	// Valid is the share of lists that are complete, without repeated items, and with finite scores.
 	Valid float64
-	// Coverage is the share of the recommender's own catalog that is in any list.
+	// Coverage is the share of the model's catalog that occurs in any list.
 	Coverage float64
-	// Popular is the share of places that the most popular items take.
+	// Popular is the share of slots filled by the most popular items.
 	Popular float64
-	// BatchSeconds is what the quickest batch of users took.
+	// BatchSeconds is the time of the fastest batch.
 	BatchSeconds float64
 }
 
-// Tally looks at lists as they come.
+// Tally collects Lists.
 type Tally struct {
 	popular map[string]bool
 	met     map[string]bool
@@ -29,12 +29,12 @@ type Tally struct {
 	lists, valid, places, popularPlaces int
 }
 
-// NewTally counts the popular items among others.
+// NewTally returns an empty Tally for a set of popular items.
 func NewTally(popular map[string]bool) *Tally {
 	return &Tally{popular: popular, met: make(map[string]bool), quick: math.MaxInt64}
 }
 
-// Add looks at a list, which is full with a number of items.
+// Add adds a list that is complete with full items.
 func (t *Tally) Add(items []string, scores []float64, full int) {
 	t.lists++
 	valid := len(items) == full
@@ -55,10 +55,10 @@ func (t *Tally) Add(items []string, scores []float64, full int) {
 	}
 }
 
-// Batch notes how long a batch of lists took. All that are noted have equally many.
+// Batch records the time of a batch. All recorded batches have the same size.
 func (t *Tally) Batch(took time.Duration) { t.quick = min(t.quick, took) }
 
-// Lists sums up, for a catalog of so many items.
+// Lists returns the summary, for a catalog of that many items.
 func (t *Tally) Lists(catalog int) Lists {
 	l := Lists{Valid: 1, Coverage: share(len(t.met), catalog), Popular: share(t.popularPlaces, t.places)}
 	if t.lists > 0 {

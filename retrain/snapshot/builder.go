@@ -18,76 +18,76 @@ import (
 	"genrec/sessions"
 )
 
-// Source is where the newest events of all users are. A user may come twice. Users whose
-// sequence is unreadable are skipped and counted.
+// Source has the newest events of all users.
 type Source interface {
+	// Walk calls each with the sequence of every user, possibly more than once. It skips and counts
+	// users with an unreadable sequence.
 	Walk(ctx context.Context, each func(sessions.Sequence) error) (skipped int64, err error)
 }
 
-// Erasures says up to when users were forgotten, in the same order: the zero time for
-// those who never were.
+// Erasures knows erased users.
 type Erasures interface {
+	// Erasures returns the time of each user's erasure, zero for users that were not erased.
 	Erasures(ctx context.Context, users []string) ([]time.Time, error)
 }
 
-// Config says what to make a snapshot of. There may be a History, a Hot source, or both.
+// Config configures Take. There may be a History, a Hot source, or both.
 type Config struct {
-	Folder    string       // of the snapshots, where there is no History
-	History   *history.Dir // whose newest snapshot and segments become the new snapshot
-	Hot       Source
-	Erasures  Erasures  // nil: nobody was forgotten
-	Watermark time.Time // events after it are left out
-	Logger    *slog.Logger
+	Folder    string       // of the snapshots, if there is no History
+	History   *history.Dir // has the previous snapshot and newer segments
+	Hot       Source       // the sequences in Redis
+	Erasures  Erasures     // nil: no user was erased
+	Watermark time.Time    // later events are left for the next snapshot
+	Logger    *slog.Logger // default: slog.Default()
 
 	limits limits
 }
 
 // limits bound memory and files.
 type limits struct {
-	rows    int64 // in memory at a time, about
-	file    int64 // rows of a file, about
-	fanOut  int   // bits of the hash that one pass divides users by
-	deepest int   // passes at most
+	rows    int64 // in memory at a time, approximately
+	file    int64 // rows per file, approximately
+	fanOut  int   // bits of the user hash per partitioning pass
+	deepest int   // maximum number of passes
 }
 
 var defaultLimits = limits{rows: 250_000, file: 4_000_000, fanOut: 8, deepest: 4}
 
 var (
-	// ErrNoData says that there is nothing to learn yet; here, that no user has an event.
+	// ErrNoData reports that there is no event.
 	ErrNoData = errors.New("nothing to learn yet")
-	// ErrBusy says that another process is at it.
+	// ErrBusy reports that another process is building a snapshot.
 	ErrBusy = errors.New("another snapshot is being taken")
 )
 
-// keep is how many snapshots a history keeps.
+// keep is the number of snapshots that a history keeps.
 const keep = 2
 
-// builder is a snapshot in the making.
+// builder builds a snapshot.
 type builder struct {
 	Config
 	limits limits
 	number int       // of the new snapshot
 	base   *Snapshot // nil: none
-	old    *sorted   // rows of the base, in the order of users
+	old    *sorted   // rows of the base, ordered by user hash
 	dir    string    // of the draft
 
 	manifest     Manifest
 	users, later *files
 	items        map[string]struct{}
-	forgotten    int64 // events left out
-	skipped      int64 // users of Hot
+	forgotten    int64 // events of erased users
+	skipped      int64 // users of Hot with unreadable sequences
 }
 
-// Take makes a snapshot. It reads all events once or twice, on disk, and holds some
-// 250,000 of them in memory at a time, however many users there are, and the ids of all
-// items. Events of forgotten users are left out. It replaces the segments that went into it,
-// and older snapshots but one, or all if they may have events of users who were forgotten
-// meanwhile.
+// Take builds a snapshot without the events of erased users. It reads all events from disk once or twice
+// and holds about 250,000 of them in memory at a time, plus the ids of all items. Afterwards it deletes
+// the merged segments and all but one older snapshot, or all older snapshots if they may contain events
+// of users erased since.
 func Take(ctx context.Context, c Config) (*Snapshot, error) {
 	if c.History != nil {
 		c.Folder = c.History.Snapshots()
 	}
-	folder, err := filepath.Abs(c.Folder) // so that it is found again from elsewhere
+	folder, err := filepath.Abs(c.Folder) // an interrupted run may be resumed from another working directory
 	if err != nil {
 		return nil, fmt.Errorf("take a snapshot: %w", err)
 	}

@@ -12,13 +12,14 @@ import (
 	"genrec/pkg/history"
 )
 
-// SchemaVersion is that of the manifest and the files.
+// SchemaVersion is the version of the format of manifest and files.
 const SchemaVersion = 1
 
 const manifestFile = "manifest.json"
 
-// Manifest says what a snapshot holds.
+// Manifest describes the contents of a snapshot.
 type Manifest struct {
+	// SchemaVersion is the format. Counts and times are of the events in Files.
 	SchemaVersion int       `json:"schema_version"`
 	Watermark     time.Time `json:"watermark"` // no event is later
 	Users         int64     `json:"users"`
@@ -26,14 +27,12 @@ type Manifest struct {
 	Events        int64     `json:"events"`
 	Oldest        time.Time `json:"oldest"` // of the events
 	Newest        time.Time `json:"newest"`
-	// Files hold the events, one after the other; Later those after the watermark, which
-	// none of the counts counts.
+	// Files contain the events up to the watermark; Later has later ones, for the next snapshot.
 	Files []history.File `json:"files"`
 	Later []history.File `json:"later,omitempty"`
 }
 
-// readManifest decodes a manifest and refuses one that contradicts itself: memory is laid
-// out by its counts.
+// readManifest decodes a manifest and rejects inconsistent ones, because memory is allocated by its counts.
 func readManifest(text []byte) (m Manifest, err error) {
 	fields := json.NewDecoder(bytes.NewReader(text))
 	fields.DisallowUnknownFields()

@@ -28,20 +28,20 @@ import (
 	"strconv"
 )
 
-// MaxEvents is how many events of a user are kept, the newest.
+// MaxEvents is the number of events kept per user, the newest.
 const MaxEvents = 1024
 
-// Snapshot is one that is complete.
+// Snapshot is a complete snapshot.
 type Snapshot struct {
 	Manifest
-	Dir  string
-	Hash string // SHA-256 of the manifest, and so of everything
-	// Skipped counts the users whose sequence in Redis was unreadable, so that at most older
-	// events of theirs are here. It is not stored: Take alone sets it.
+	Dir  string // folder
+	Hash string // SHA-256 of the manifest, which has the hashes of all files
+	// Skipped counts users with an unreadable sequence in Redis, of whom the snapshot has at most older
+	// events. It is not stored: only Take sets it.
 	Skipped int64
 }
 
-// ErrNone says that there is no snapshot.
+// ErrNone reports that there is no snapshot.
 var ErrNone = errors.New("no snapshot")
 
 // Open reads the manifest of a snapshot. The files are verified when they are read.

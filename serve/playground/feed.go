@@ -25,7 +25,7 @@ type Written struct {
 	Replaced        recs.List   // the list before it, zero if there was none
 	Items           []string    // the user's sequence, oldest first
 	ProducedAt      []time.Time // when the events behind the refresh were produced; none after a model swap
-	WrittenAt       time.Time
+	WrittenAt       time.Time   // when the list was written
 }
 
 // row is a line of the activity table: the events of a user and the list written after them.

@@ -35,8 +35,8 @@ type Sessions interface {
 
 // Config configures a Playground.
 type Config struct {
-	Reader   Reader
-	Sessions Sessions
+	Reader   Reader   // reads lists and item data
+	Sessions Sessions // reads user sequences
 	// Train trains a model and returns its outcome as a sentence for the page. If it is nil,
 	// the page has no button for training.
 	Train  func(ctx context.Context) (outcome string, err error)
