@@ -10,20 +10,19 @@ import (
 	"genrec/model"
 )
 
-// weightSteps is how many steps there are from one part alone to another one alone.
+// weightSteps is the resolution of the grid: weights are multiples of 1/weightSteps.
 const weightSteps = 10
 
-// weightResult is what the validation says of weights of the parts.
+// weightResult is the validation of one grid point.
 type weightResult struct {
 	model.EnsembleWeights
 	Metrics
 }
 
-// weightGrid lists the weights to try, those nearest to w first: all steps of the parts
-// that have a weight in w, but never rules alone, which say nothing about a user whose
-// items lead nowhere.
+// weightGrid lists the grid points, those nearest to w first. Components with weight zero in w keep it.
+// Rules alone are left out: they score nothing for users whose items have no rules.
 func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
-	steps := func(weight float64) int { // from which on a part is not tried
+	steps := func(weight float64) int { // number of weights to try
 		if weight > 0 {
 			return weightSteps + 1
 		}
@@ -47,7 +46,7 @@ func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
 	return all
 }
 
-// tuneWeights gives the model the weights that answer the validation's questions best.
+// tuneWeights sets the ensemble weights of the model to those chosen on the validation.
 func (t *training) tuneWeights(ctx context.Context) error {
 	tried, gains, err := evaluateWeights(ctx, t.ranker, t.questions, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.config.Progress)
 	if err != nil {
@@ -56,18 +55,17 @@ func (t *training) tuneWeights(ctx context.Context) error {
 	chosen := bagged(tried, gains, t.random(choiceStream, 0))
 	t.at.Weights, t.at.Chosen = tried, &chosen
 	t.bundle.Model.SetEnsembleWeights(chosen.EnsembleWeights)
-	t.config.Logger.InfoContext(ctx, "chose the weights of the parts", "dense", chosen.Dense,
+	t.config.Logger.InfoContext(ctx, "chose the ensemble weights", "dense", chosen.Dense,
 		"sequential", chosen.Sequential, "association", chosen.Association, "ndcg@10", chosen.NDCG10, "hr@10", chosen.HR10)
 	return nil
 }
 
-// resamples of the validation's users, each of which has a best mixture.
+// resamples is the number of resamples of the validation's users.
 const resamples = 100
 
-// bagged finds the mixture nearest to the mean of those that are best in resamples of the
-// users (bagging, Breiman 1996). Few users tell mixtures apart, so that the one with the best
-// NDCG@10 of them all is as far from the best for everyone as their luck takes it. The gains are
-// those of evaluateWeights.
+// bagged returns the grid point nearest to the mean of the best ones in resamples of the users (bagging,
+// Breiman 1996): few users have a hit, so that the best grid point on all of them is largely noise. The
+// gains are those of evaluateWeights.
 func bagged(tried []weightResult, gains [][]float32, rng *rand.Rand) weightResult {
 	var mean model.EnsembleWeights
 	drawn, users := make([]float32, len(gains[0])), len(gains[0])
@@ -86,8 +84,8 @@ func bagged(tried []weightResult, gains [][]float32, rng *rand.Rand) weightResul
 	})
 }
 
-// mostGains is the mixture with the most gains from users who were drawn so many times each;
-// of equally good ones, the first.
+// mostGains returns the grid point with the largest sum of gains when each user counts as often as it was
+// drawn; the first one of equals.
 func mostGains(gains [][]float32, drawn []float32) (best int) {
 	most := float32(-1)
 	for i, of := range gains {
@@ -107,11 +105,11 @@ func distance(a, b model.EnsembleWeights) float64 {
 	return math.Hypot(math.Hypot(a.Dense-b.Dense, a.Sequential-b.Sequential), a.Association-b.Association)
 }
 
-// evaluateWeights measures mixtures of the parts, each of which is asked once. The gains are those of
-// each mixture's answers to the questions: [mixture][question].
-func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []question, mixtures []model.EnsembleWeights, progress Progress) (tried []weightResult, gains [][]float32, err error) {
-	tried, gains = make([]weightResult, len(mixtures)), make([][]float32, len(mixtures))
-	needed := requiredWeights(mixtures)
+// evaluateWeights validates grid points, running each component only once. The gains are the NDCG@10 of each
+// question: [grid point][question].
+func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []question, grid []model.EnsembleWeights, progress Progress) (tried []weightResult, gains [][]float32, err error) {
+	tried, gains = make([]weightResult, len(grid)), make([][]float32, len(grid))
+	needed := requiredWeights(grid)
 	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
 		found, err := ranker.Retrieve(ctx, queries, needed)
 		if err != nil {
@@ -121,7 +119,7 @@ func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []ques
 		for i, q := range batch {
 			answers[i] = q.answer
 		}
-		for i, weights := range mixtures {
+		for i, weights := range grid {
 			tried[i].EnsembleWeights = weights
 			for _, place := range found.Positions(weights, answers) {
 				tried[i].add(place)
@@ -136,14 +134,14 @@ func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []ques
 	return tried, gains, err
 }
 
-// requiredWeights has a weight for every part that has one in a mixture.
-func requiredWeights(mixtures []model.EnsembleWeights) model.EnsembleWeights {
+// requiredWeights has a positive weight for every component that has one in any grid point.
+func requiredWeights(grid []model.EnsembleWeights) model.EnsembleWeights {
 	var needed model.EnsembleWeights
-	for _, w := range mixtures {
+	for _, w := range grid {
 		needed = model.EnsembleWeights{
 			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
 		}
 	}
-	const parts = 4 // so that the search is left a weight, too
-	return model.EnsembleWeights{Dense: needed.Dense / parts, Sequential: needed.Sequential / parts, Association: needed.Association / parts}
+	const components = 4 // leaves a weight for the search
+	return model.EnsembleWeights{Dense: needed.Dense / components, Sequential: needed.Sequential / components, Association: needed.Association / components}
 }

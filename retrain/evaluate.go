@@ -13,35 +13,34 @@ import (
 	"genrec/model/catalog"
 )
 
-// evaluateBatch is how many users are ranked at once.
+// evaluateBatch is the number of users per batch.
 const evaluateBatch = 64
 
-// question asks for the item that a user took after others.
+// question is an evaluation query: a user's items, and the held-out item that followed.
 type question struct {
 	model.Query
 	answer string
 	at     time.Time // of the history's newest item, if it is known
 }
 
-// place is where the answer stands in a list, from 0; -1 if it does not.
+// place returns the index of the held-out item in a list, -1 if it is absent.
 func (q question) place(list []model.Ranked) int {
 	return slices.IndexFunc(list, func(item model.Ranked) bool { return item.Item == q.answer })
 }
 
-// ask holds out the item at a place counted from the end of a history (1: the last).
+// ask holds out the item at a position counted from the end of the history (1: the last).
 func ask(s catalog.Sequence, fromEnd int) question {
 	at := len(s.Items) - fromEnd
 	return question{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at], s.Newest}
 }
 
-// Evaluate ranks all items for the users of a leave-one-out split: each is asked for
-// the last item, given the others. Histories of fewer than three items have no
-// held-out part and are left out. A limit takes so many users, drawn by the seed; 0
-// takes all.
+// Evaluate evaluates a ranker leave-one-out: for each user with at least three items, the last one is held
+// out and all items are ranked given the others. A limit samples that many users by the seed; 0 takes
+// all.
 func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
 	questions, _ := draw(leaveOneOut(sequences), limit, seed)
 	if len(questions) == 0 {
-		return Metrics{}, fmt.Errorf("nobody can be evaluated: none of %d users has %d items", len(sequences), minEvaluationItems)
+		return Metrics{}, fmt.Errorf("no user can be evaluated: none of %d users has %d items", len(sequences), minEvaluationItems)
 	}
 	if progress == nil {
 		progress = noProgress{}
@@ -49,7 +48,7 @@ func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Seq
 	return evaluate(ctx, ranker, questions, "evaluate", progress)
 }
 
-// EvaluateStored is Evaluate for a version's folder.
+// EvaluateStored evaluates the version in a folder.
 func EvaluateStored(ctx context.Context, dir string, device model.Device, c model.RankerConfig, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (m Metrics, err error) {
 	runtime.LockOSThread() // the model's
 	defer runtime.UnlockOSThread()
@@ -60,8 +59,8 @@ func EvaluateStored(ctx context.Context, dir string, device model.Device, c mode
 	return m, err
 }
 
-// withStored lends a ranker of a version's folder. The caller's goroutine is locked to its
-// thread.
+// withStored calls use with a ranker of the version in a folder. The caller's goroutine must be locked to
+// its OS thread.
 func withStored(dir string, device model.Device, c model.RankerConfig, use func(*model.Ranker, *catalog.Catalog) error) (err error) {
 	bundle, err := model.LoadBundle(dir, device)
 	if err != nil {
@@ -76,7 +75,7 @@ func withStored(dir string, device model.Device, c model.RankerConfig, use func(
 	return use(ranker, bundle.Catalog)
 }
 
-// evaluate measures the ranker as it is.
+// evaluate computes the metrics of a ranker.
 func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (metrics Metrics, err error) {
 	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
 		ranked, err := ranker.Rank(ctx, queries)
@@ -122,8 +121,7 @@ type Metrics struct {
 	NDCG10 float64 `json:"ndcg@10"`
 }
 
-// add counts a user whose held-out item stands at a rank, from 0; a negative rank
-// says that it was not found.
+// add adds a user whose held-out item is at a rank, from 0; negative if it is not in the list.
 func (m *Metrics) add(rank int) {
 	m.Users++
 	if rank < 0 {

@@ -14,11 +14,10 @@ import (
 	"genrec/retrain/gate"
 )
 
-// minEvaluationItems is how many a history has of which the last is held out.
+// minEvaluationItems is the minimum length of a history whose last item is held out.
 const minEvaluationItems = 3
 
-// leaveOneOut asks each user for the last item, given the others. Histories of fewer than
-// three items have no held-out part and are left out.
+// leaveOneOut holds out the last item of each user with enough items.
 func leaveOneOut(sequences []catalog.Sequence) []question {
 	var questions []question
 	for _, s := range sequences {
@@ -29,7 +28,7 @@ func leaveOneOut(sequences []catalog.Sequence) []question {
 	return questions
 }
 
-// draw takes so many questions by the seed, and says which are left; 0 takes all.
+// draw samples questions by the seed and also returns the others; a limit of 0 takes all.
 func draw(questions []question, limit int, seed int64) (drawn, left []question) {
 	if limit == 0 || limit >= len(questions) {
 		return questions, nil
@@ -39,20 +38,20 @@ func draw(questions []question, limit int, seed int64) (drawn, left []question) 
 	return questions[:limit], questions[limit:]
 }
 
-// evaluationSet is what a new model and the current one are evaluated on: the same questions, to which
-// neither has seen the answers.
+// evaluationSet is the set on which a candidate and the current version are evaluated. Neither was trained
+// on the held-out items.
 type evaluationSet struct {
 	questions []question // the leave-one-out ones first
-	drawn     int        // how many those are
-	since     time.Time  // news are later; zero if there are none
+	drawn     int        // number of leave-one-out questions
+	since     time.Time  // newer questions belong to the newest interactions; zero: there are none
 	popular   map[string]bool
 	search    model.RankerConfig
 }
 
-// popularPart of a catalog are its popular items.
+// popularPart is the share of the catalog that counts as popular.
 const popularPart = 0.01
 
-// newEvaluationSet draws at most so many questions that leave one out, and as many about news.
+// newEvaluationSet samples leave-one-out questions and as many of the newest interactions.
 func newEvaluationSet(c Config, sequences []catalog.Sequence, items *catalog.Catalog, since time.Time) evaluationSet {
 	e := evaluationSet{since: since, popular: make(map[string]bool), search: c.Ranker}
 	drawn, left := draw(leaveOneOut(sequences), c.EvaluateUsers, c.Seed)
@@ -78,7 +77,7 @@ func newEvaluationSet(c Config, sequences []catalog.Sequence, items *catalog.Cat
 
 func (e evaluationSet) news(q question) bool { return !e.since.IsZero() && q.at.After(e.since) }
 
-// grade is what the answer to question i is worth: the place of the item, -1 for none.
+// record adds the gain of question i, whose held-out item is at a place of the list (-1: absent).
 func (e evaluationSet) record(answers *gate.Answers, i, place int) {
 	gain := ndcgAt10(place)
 	if i < e.drawn {
@@ -89,7 +88,7 @@ func (e evaluationSet) record(answers *gate.Answers, i, place int) {
 	}
 }
 
-// sit asks a ranker over the items of a catalog.
+// evaluate evaluates a ranker over the items of a catalog.
 func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, answers gate.Answers, err error) {
 	tally, i, started := gate.NewTally(e.popular), 0, time.Now()
 	err = inBatches(ctx, e.questions, stage, progress, func(batch []question, queries []model.Query) error {
@@ -118,7 +117,7 @@ func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over 
 	return metrics, answers, err
 }
 
-// full is how many items a list has that lacks none.
+// full returns the number of items of a complete list.
 func (e evaluationSet) full(q question, over *catalog.Catalog) int {
 	left := over.Items()
 	if !e.search.AllowSeen {
@@ -136,7 +135,7 @@ func columns(list []model.Ranked) (items []string, scores []float64) {
 	return items, scores
 }
 
-// popularShare is the share of popular items among the answers.
+// popularShare returns the share of popular items among the held-out items.
 func (e evaluationSet) popularShare() float64 {
 	count := 0
 	for _, q := range e.questions {
@@ -147,8 +146,8 @@ func (e evaluationSet) popularShare() float64 {
 	return float64(count) / math.Max(1, float64(len(e.questions)))
 }
 
-// popularity answers with the items that most users have, but for those that the user
-// has. The answers are not counted.
+// popularity evaluates the list of the most popular items, without those that the user has. Held-out items
+// are not counted.
 func (e evaluationSet) popularity(sequences []catalog.Sequence, allowSeen bool) []float64 {
 	counts := make(map[string]int)
 	for _, s := range sequences {
@@ -166,7 +165,7 @@ func (e evaluationSet) popularity(sequences []catalog.Sequence, allowSeen bool) 
 	return answers.LeaveOneOut
 }
 
-// rankAmong is the place of the answer among the first places of a list for everybody.
+// rankAmong returns the place of the held-out item in the non-personalized list.
 func rankAmong(order []string, q question, allowSeen bool) int {
 	place := 0
 	for _, item := range order {

@@ -6,14 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Progress shows how far a run is. Calls come from one goroutine.
+// Progress shows the progress of a run. It is called from one goroutine.
 type Progress interface {
-	// Start begins a stage of a number of steps, some of which a run that was
-	// interrupted has done before.
+	// Start starts a stage with a number of steps, of which an interrupted run has done some.
 	Start(stage string, steps, done int)
-	// Step ends a step; loss is in nats per token, 0 in stages without one.
+	// Step reports a finished step; loss is in nats per token, 0 in stages without a loss.
 	Step(loss float64)
-	// Finish ends the stage, early when the run fails.
+	// Finish ends the stage, prematurely if the run fails.
 	Finish()
 }
 
@@ -23,7 +22,7 @@ func (noProgress) Start(string, int, int) {}
 func (noProgress) Step(float64)           {}
 func (noProgress) Finish()                {}
 
-// Watch is a Progress that tells Prometheus how far a run is, and how runs have ended.
+// Watch is a Progress that exports the progress and the outcomes of runs to Prometheus.
 type Watch struct {
 	shown         Progress
 	stage         string
@@ -33,7 +32,7 @@ type Watch struct {
 	ended         *prometheus.CounterVec
 }
 
-// NewWatch returns a Watch that goes on to tell shown.
+// NewWatch returns a Watch that forwards to shown.
 func NewWatch(shown Progress) *Watch {
 	w := &Watch{
 		shown: shown,
@@ -56,7 +55,7 @@ func NewWatch(shown Progress) *Watch {
 	return w
 }
 
-// Metrics returns what Prometheus may collect.
+// Metrics returns the collectors to register.
 func (w *Watch) Metrics() []prometheus.Collector {
 	return []prometheus.Collector{w.progress, w.loss, w.lastEnd, w.ended}
 }
@@ -84,13 +83,13 @@ func (w *Watch) Finish() {
 	w.shown.Finish()
 }
 
-// tell has one stage at a time: their names hold versions, and would become ever more.
+// tell exports only the current stage: stage names contain versions, so that their number would grow.
 func (w *Watch) tell() {
 	w.progress.Reset()
 	w.progress.WithLabelValues(w.stage).Set(float64(w.done) / float64(max(w.steps, 1)))
 }
 
-// Ended counts a run by what Run returned.
+// Ended counts a run by the result of Run.
 func (w *Watch) Ended(r Report, err error) {
 	outcome := "promoted"
 	switch {

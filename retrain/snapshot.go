@@ -15,15 +15,14 @@ import (
 	"genrec/retrain/snapshot"
 )
 
-// ErrNoData says that there is nothing to learn yet: no events, or none that a model could be
-// trained and evaluated on.
+// ErrNoData reports that there is too little data: no events, or none that a model could be trained and
+// evaluated on.
 var ErrNoData = snapshot.ErrNoData
 
-// snapshotsFolder of a workspace holds the snapshots where there is no history, until a run
-// has finished.
+// snapshotsFolder of a workspace has the snapshots if there is no history, until the run has finished.
 const snapshotsFolder = "snapshots"
 
-// Collect takes a snapshot of now for a run, and reads it: for Config.Snapshot, and Run.
+// Collect takes a snapshot and reads it, for Config.Snapshot and Run.
 func Collect(ctx context.Context, from snapshot.Config, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	if from.History == nil {
 		from.Folder = filepath.Join(models.Workspace(), snapshotsFolder)
@@ -68,13 +67,13 @@ func latestSnapshot(ctx context.Context, c Config, sources snapshot.Config, mode
 	return Collect(ctx, sources, models)
 }
 
-// maxInterruptedAge is how old an interrupted run may be: after a day there is enough
-// news to begin anew.
+// maxInterruptedAge is the maximum age of an interrupted run that is resumed: after a day there is enough
+// new data to start again.
 const maxInterruptedAge = 24 * time.Hour
 
-// Interrupted returns the snapshot of a run of the same configuration that was stopped
-// or killed within the last day, and what it holds; Run goes on with them. Without such a
-// run, or if users of it have been forgotten since, or the snapshot is gone, it is nil.
+// Interrupted returns the snapshot of a run of the same configuration that was interrupted within the last
+// day, and its sequences, with which Run resumes it. It returns nil if there is no such run, users were
+// erased since, or the snapshot is missing.
 func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	dir := models.Workspace()
 	var at state
@@ -84,7 +83,7 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 	}
 	var theirs identity
 	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
-		return nil, nil, fmt.Errorf("look for an interrupted run: %w", err)
+		return nil, nil, fmt.Errorf("find an interrupted run: %w", err)
 	}
 	before, err := c.previousVersion(ctx, models)
 	if err != nil {
@@ -104,7 +103,7 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 		sequences, err = taken.Sequences(ctx)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("go on with an interrupted run: %w", err)
+		return nil, nil, fmt.Errorf("read the snapshot of an interrupted run: %w", err)
 	}
 	err = c.checkErasures(ctx, sequences, taken.Watermark)
 	if errors.Is(err, ErrForgotten) {
@@ -139,22 +138,22 @@ func checkData(sequences []catalog.Sequence, allowSeen bool) error {
 	return nil
 }
 
-// Erasures says up to when users were forgotten, in the same order: the zero time for
-// those who never were.
+// Erasures knows erased users.
 type Erasures interface {
+	// Erasures returns the time of each user's erasure, zero for users that were not erased.
 	Erasures(ctx context.Context, users []string) ([]time.Time, error)
 }
 
-// ErrForgotten says that the snapshot has users who have been forgotten since.
+// ErrForgotten reports that users of the snapshot were erased since it was taken.
 var ErrForgotten = errors.New("users were forgotten since the snapshot was taken")
 
-// clockSkew between who forgets users and who trains: the doubtful ones count as
-// forgotten.
+// clockSkew is the tolerated difference between the clocks of the two processes: within it, users count as
+// erased.
 const clockSkew = time.Minute
 
-const erasuresPage = 1000 // users asked for at a time
+const erasuresPage = 1000 // users per request
 
-// takenAt is when the reading of the sequences began.
+// takenAt returns the time at which reading the sequences began.
 func (c Config) takenAt() time.Time {
 	if c.Snapshot == nil {
 		return time.Time{}
@@ -175,7 +174,7 @@ func (c Config) checkErasures(ctx context.Context, sequences []catalog.Sequence,
 			users[i] = s.User
 		}
 		var erased []time.Time
-		err := backoff.Retry(ctx, c.Logger, "look whether users were forgotten", func() (err error) {
+		err := backoff.Retry(ctx, c.Logger, "check for erased users", func() (err error) {
 			erased, err = c.Erasures.Erasures(ctx, users)
 			return err
 		})

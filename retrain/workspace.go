@@ -22,15 +22,14 @@ import (
 	"genrec/pkg/registry"
 )
 
-// workspace is the folder of the run in progress. It survives a kill, so that the
-// same run can go on:
+// workspace is the folder of the run in progress. It survives a kill, so that the run can be resumed:
 //
 //	run.json         what is being trained on what, and since when
 //	state.json       the position of the newest checkpoint, and its file
 //	*.safetensors    the weights and moments of that checkpoint, and the weights of
 //	                 the best epoch so far
 //	curves.jsonl     the curves
-//	snapshots/       what it is trained on, where there is no history
+//	snapshots/       the training data, if there is no history
 type workspace struct {
 	dir     string
 	lock    *os.File
@@ -45,10 +44,10 @@ const (
 	lockFile  = "lock"
 )
 
-// ErrBusy says that another run is at work in the same folder.
+// ErrBusy reports that another run uses the same folder.
 var ErrBusy = errors.New("another retrain is running")
 
-// identity tells runs apart.
+// identity identifies a run: an interrupted run is resumed only by one with the same identity.
 type identity struct {
 	Recipe     Recipe `json:"recipe"`
 	Seed       int64  `json:"seed"`
@@ -57,8 +56,7 @@ type identity struct {
 	AllowSeen  bool   `json:"allow_seen"`
 	MaxSteps   int    `json:"max_steps,omitempty"`
 	Snapshot   string `json:"snapshot"` // SHA-256 of its manifest, or of other data
-	// Previous is the version that the run builds on, and FromScratch says that it takes
-	// over no weights.
+	// Previous is the version that the run builds on, FromScratch that it does not use its weights.
 	Previous    string `json:"previous,omitempty"`
 	FromScratch bool   `json:"from_scratch"`
 
@@ -86,7 +84,7 @@ type state struct {
 	Curves  int64  `json:"curves"` // bytes of the curves that belong to it
 }
 
-// openWorkspace takes the folder and empties it, unless it holds the same run.
+// openWorkspace locks the folder and empties it, unless it belongs to the same run.
 func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err error) {
 	dir := models.Workspace()
 	defer func() {
@@ -114,7 +112,7 @@ func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err 
 	return w, nil
 }
 
-// prepare empties the folder unless what is in it belongs to the same run.
+// prepare empties the folder unless it belongs to the same run.
 func (w *workspace) prepare(mine identity) error {
 	var theirs identity
 	err := readJSON(w.path(runFile), &theirs)
@@ -133,7 +131,7 @@ func (w *workspace) prepare(mine identity) error {
 	return err
 }
 
-// name is one that no other run has.
+// name returns a unique name of the run.
 func (i identity) name() (string, error) {
 	text, err := json.Marshal(i)
 	sum := sha256.Sum256(text)

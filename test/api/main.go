@@ -57,10 +57,10 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	servers, err := harness.StartServers(ctx, folder, testservers.KafkaConfig{Jars: s.jars})
-	defer servers.Close()
 	if err != nil {
 		return err
 	}
+	defer servers.Close()
 	if err := fill(ctx, servers.Kafka.Address(), servers.Redis.Address()); err != nil {
 		return err
 	}

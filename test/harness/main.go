@@ -49,25 +49,30 @@ func Start(stdout, stderr io.Writer, program string, args ...string) (*testserve
 	return testservers.StartProcess(cmd)
 }
 
-// Servers are a Kafka and a Redis with their data below one folder.
+// Servers are a Kafka and a Redis with their data below one folder. The zero value has neither.
 type Servers struct {
-	Kafka *testservers.Kafka // nil if it could not be started
-	Redis *testservers.Redis // nil if it could not be started
+	Kafka *testservers.Kafka
+	Redis *testservers.Redis
 }
 
-// StartServers starts Redis and Kafka, which cfg configures except for the folder. The caller must
-// Close the servers also after an error.
-func StartServers(ctx context.Context, folder string, cfg testservers.KafkaConfig) (s Servers, err error) {
+// StartServers starts Redis and Kafka, which cfg configures except for the folder. Close the servers
+// unless it fails.
+func StartServers(ctx context.Context, folder string, cfg testservers.KafkaConfig) (Servers, error) {
 	cfg.Folder = filepath.Join(folder, "kafka")
 	redis := testservers.RedisConfig{Folder: filepath.Join(folder, "redis")}
 	if err := errors.Join(os.Mkdir(cfg.Folder, 0o700), os.Mkdir(redis.Folder, 0o700)); err != nil {
-		return s, err
+		return Servers{}, err
 	}
+	var s Servers
+	var err error
 	if s.Redis, err = testservers.StartRedis(ctx, redis); err != nil {
-		return s, err
+		return Servers{}, err
 	}
-	s.Kafka, err = testservers.StartKafka(ctx, cfg)
-	return s, err
+	if s.Kafka, err = testservers.StartKafka(ctx, cfg); err != nil {
+		s.Redis.Close()
+		return Servers{}, err
+	}
+	return s, nil
 }
 
 // Flags returns the flags of genrec for the addresses of the servers.
