@@ -101,7 +101,7 @@ func TestModelsUsageErrors(t *testing.T) {
 		"models split":                       "add up to 100 percent, not to 0",
 		"models rollback v000001":            "unexpected argument",
 		"models prune --keep 0":              "--keep: 0 is less than 1",
-		"models list --models s3://":         "not like s3://bucket/prefix",
+		"models list --models s3://":         "want a location such as s3://bucket/prefix",
 	} {
 		if _, err := runCommand(t, strings.Fields(line)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("genrec %s: error %v, want one with %q", line, err, want)
