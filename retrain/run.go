@@ -131,11 +131,12 @@ func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequenc
 		return e, err
 	}
 	defer func() { err = errors.Join(err, ranker.Close()) }()
+	items := start.bundle.Catalog // start must not be used below: it keeps what train releases
 	learned, err := train(ctx, c, work, start, data, ranker)
 	if err != nil {
 		return e, err
 	}
-	if e, err = evaluateCandidate(ctx, c, sequences, models, ranker, start.bundle.Catalog); err != nil {
+	if e, err = evaluateCandidate(ctx, c, sequences, models, ranker, items); err != nil {
 		return e, err
 	}
 	e.learned = learned
