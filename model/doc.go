@@ -8,7 +8,7 @@
 //  1. recommender.go opens a published version and answers queries (Recommender.Recommend).
 //  2. rank/rank.go prepares a query, has the network score it, fuses the scores with those of the
 //     rules, and takes the best items.
-//  3. examples/builder.go turns the item ids of a query into the tokens that the encoder reads.
+//  3. examples/examples.go turns the item ids of a query into the tokens that the encoder reads.
 //  4. search.go runs the beam search over the trie of all items' texts, and the dense head.
 //  5. network.go is the forward pass: embeddings, encoder, decoder, logits and losses.
 //
