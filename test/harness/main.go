@@ -51,8 +51,8 @@ func Start(stdout, stderr io.Writer, program string, args ...string) (*testserve
 
 // Servers are a Kafka and a Redis with their data below one folder. The zero value has neither.
 type Servers struct {
-	Kafka *testservers.Kafka
-	Redis *testservers.Redis
+	Kafka *testservers.Kafka // running
+	Redis *testservers.Redis // running
 }
 
 // StartServers starts Redis and Kafka, which cfg configures except for the folder. Close the servers
