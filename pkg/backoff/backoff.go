@@ -23,8 +23,16 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
-// Permanent marks an error that a retry cannot resolve: Retry returns it at once.
-func Permanent(err error) error { return permanent{err} }
+// Permanent marks an error that a retry cannot resolve: Retry returns it at once. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanent{err}
+}
+
+// IsPermanent reports whether an error is or wraps one marked by Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
 
 // Retry calls fn until it succeeds, returns a Permanent error, or ctx ends. Failures are logged as
 // failures of the action, such as "commit offsets of topic orders". The error is nil if and only if
@@ -45,7 +53,7 @@ func Retry(ctx context.Context, logger *slog.Logger, action string, fn func() er
 		if ctx.Err() != nil {
 			return ended(ctx, action, err)
 		}
-		if p := (permanent{}); errors.As(err, &p) {
+		if IsPermanent(err) {
 			return fmt.Errorf("%s: %w", action, err)
 		}
 

@@ -84,3 +84,24 @@ func TestRetryStopsAtPermanentError(t *testing.T) {
 		t.Errorf("got %v after %d attempts, want the error after the first", err, attempts)
 	}
 }
+
+func TestIsPermanent(t *testing.T) {
+	failed := errors.New("failed")
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{failed, false},
+		{Permanent(nil), false},
+		{Permanent(failed), true},
+		{fmt.Errorf("wrapped: %w", Permanent(failed)), true},
+	} {
+		if got := IsPermanent(c.err); got != c.want {
+			t.Errorf("IsPermanent(%v) = %v, want %v", c.err, got, c.want)
+		}
+	}
+	if err := Permanent(nil); err != nil {
+		t.Errorf("Permanent(nil) = %v, want nil", err)
+	}
+}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/event"
 	"genrec/pkg/testservers"
 )
@@ -90,29 +91,16 @@ func (s Servers) Close() {
 	}
 }
 
-// permanent is an error after which Eventually does not retry.
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
-// Permanent marks an error after which Eventually must not retry. It returns nil for nil.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return permanent{err}
-}
-
 const pollInterval = 200 * time.Millisecond
 
-// Eventually calls try until it succeeds or returns a Permanent error. After the timeout it returns
+// Eventually calls try until it succeeds or returns a backoff.Permanent error. After the timeout it returns
 // the last error; what says in messages what was waited for.
 func Eventually(ctx context.Context, what string, timeout time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s: not within %v", what, timeout))
 	defer cancel()
 	for {
 		err := try(ctx)
-		if err == nil || errors.As(err, new(permanent)) {
+		if err == nil || backoff.IsPermanent(err) {
 			return err
 		}
 		select {
@@ -127,7 +115,7 @@ func Eventually(ctx context.Context, what string, timeout time.Duration, try fun
 func AwaitReady(ctx context.Context, p *testservers.Process, url string, timeout time.Duration) error {
 	return Eventually(ctx, url+" returns 200", timeout, func(ctx context.Context) error {
 		if err := p.Failed(); err != nil {
-			return Permanent(err)
+			return backoff.Permanent(err)
 		}
 		body, err := Get(ctx, url)
 		if err != nil {

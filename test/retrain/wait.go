@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/userstate"
 	"genrec/test/harness"
 )
@@ -24,7 +25,7 @@ func (env *environment) eventually(ctx context.Context, what string, holds func(
 			err = errors.New("the condition does not hold yet")
 		}
 		if err != nil {
-			return errors.Join(harness.Permanent(env.healthy()), err)
+			return errors.Join(backoff.Permanent(env.healthy()), err)
 		}
 		return nil
 	})

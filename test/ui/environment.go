@@ -182,7 +182,7 @@ func startInstance(ctx context.Context, log *os.File, genrec, address string, ar
 	}
 	err = harness.Eventually(ctx, "genrec listens at "+address, 30*time.Second, func(ctx context.Context) error {
 		if err := i.Failed(); err != nil {
-			return harness.Permanent(err)
+			return backoff.Permanent(err)
 		}
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
