@@ -36,7 +36,7 @@ type Config struct {
 	Snapshot *snapshot.Snapshot
 	// Erasures reports users erased since the watermark of the snapshot, whose sequences prevent the
 	// publication of the model. It is nil for data without erasures.
-	Erasures Erasures
+	Erasures snapshot.Erasures
 
 	// EvaluateUsers limits the number of evaluated users, sampled by the seed; 0 evaluates all.
 	EvaluateUsers int

@@ -201,7 +201,7 @@ func runJob(ctx context.Context, c Config) error {
 		return err
 	}
 	c.Logger.InfoContext(ctx, "training as a worker", "rank", c.Group.Rank, "users", j.Users)
-	t := &training{config: c, initialized: initialized{bundle: bundle}, trainingData: trainingData{histories: j.histories}, at: j.At, saved: time.Now()}
+	t := &training{config: c, initialized: &initialized{bundle: bundle}, trainingData: trainingData{histories: j.histories}, at: j.At, saved: time.Now()}
 	t.stages = t.plan(bundle.Builder())
 	return t.runStages(ctx, "")
 }

@@ -16,7 +16,6 @@ import (
 
 // evaluation is the result of evaluating a candidate.
 type evaluation struct {
-	learned  learned
 	metrics  Metrics // leave-one-out
 	set      evaluationSet
 	answers  gate.Answers // of the candidate to the set

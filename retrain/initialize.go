@@ -21,16 +21,17 @@ type initialized struct {
 
 // initialize builds the catalog and a model with random weights, or those of the previous version,
 // and selects the users of the validation.
-func initialize(ctx context.Context, c Config, sequences []catalog.Sequence, previous *previousVersion) (start initialized, err error) {
+func initialize(ctx context.Context, c Config, sequences []catalog.Sequence, previous *previousVersion) (_ *initialized, err error) {
+	start := new(initialized)
 	options := catalog.Options{Text: c.Text, WithoutUsers: c.UnknownUser == 1, Seed: c.Seed}
 	if previous != nil {
 		options.Previous = previous.catalog
 	}
 	if start.bundle, err = c.buildCatalog(ctx, sequences, options); err != nil {
-		return start, err
+		return nil, err
 	}
 	if start.bundle, err = c.newModel(start.bundle); err != nil {
-		return start, err
+		return nil, err
 	}
 	start.heldOut = holdOut(sequences, c.ValidationUsers, start.bundle.Catalog.Interactions(), 1)
 	if start.scratchReason = c.scratchReason(previous); start.scratchReason == "" {
@@ -38,7 +39,7 @@ func initialize(ctx context.Context, c Config, sequences []catalog.Sequence, pre
 			start.scratchReason = err.Error()
 			start.bundle.Model.Drop() // it may have some of the previous version's weights
 			if start.bundle, err = c.newModel(start.bundle); err != nil {
-				return start, err
+				return nil, err
 			}
 		}
 	}

@@ -44,7 +44,7 @@ type Report struct {
 }
 
 // describe fills in what is known before the training.
-func (r *Report) describe(c Config, sequences []catalog.Sequence, start initialized) {
+func (r *Report) describe(c Config, sequences []catalog.Sequence, start *initialized) {
 	items := start.bundle.Catalog
 	if c.Snapshot != nil {
 		r.SkippedUsers = c.Snapshot.Skipped

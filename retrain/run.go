@@ -89,11 +89,10 @@ func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, mo
 	if err != nil {
 		return report, err
 	}
-	bundle := start.bundle
+	bundle := &start.bundle
 	defer bundle.Model.Drop()
 	data := split(sequences, bundle.Catalog, start.heldOut)
 	bundle.Rules = data.learnRules(bundle.Catalog.Items(), bundle.Model.Config.Rules())
-	start.bundle = bundle
 	if err := bundle.Check(); err != nil {
 		return report, err
 	}
@@ -104,15 +103,15 @@ func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, mo
 		return report, err
 	}
 
-	candidate, err := trainAndEvaluate(ctx, c, sequences, models, work, start, data)
-	if err != nil {
+	var candidate evaluation
+	if report.learned, candidate, err = trainAndEvaluate(ctx, c, sequences, models, work, start, data); err != nil {
 		return report, err
 	}
 	started := time.Now()
 	if report.Gate, err = evaluateGate(ctx, c, sequences, candidate, bundle.Catalog); err != nil {
 		return report, err
 	}
-	report.learned, report.LeaveOneOut = candidate.learned, candidate.metrics
+	report.LeaveOneOut = candidate.metrics
 	report.EvaluateSeconds = candidate.seconds + time.Since(started).Seconds()
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
@@ -120,27 +119,22 @@ func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, mo
 	if err := c.checkErasures(ctx, sequences, c.takenAt()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
-	report.Version, err = publish(ctx, models, work, bundle, report, previous)
+	report.Version, err = publish(ctx, models, work, *bundle, report, previous)
 	return report, err
 }
 
 // trainAndEvaluate trains the model and evaluates it with the ranker that validated it.
-func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, start initialized, data trainingData) (e evaluation, err error) {
+func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, start *initialized, data trainingData) (l learned, e evaluation, err error) {
 	ranker, err := model.NewRanker(start.bundle, c.trainingRanker())
 	if err != nil {
-		return e, err
+		return l, e, err
 	}
 	defer func() { err = errors.Join(err, ranker.Close()) }()
-	items := start.bundle.Catalog // start must not be used below: it keeps what train releases
-	learned, err := train(ctx, c, work, start, data, ranker)
-	if err != nil {
-		return e, err
+	if l, err = train(ctx, c, work, start, data, ranker); err != nil {
+		return l, e, err
 	}
-	if e, err = evaluateCandidate(ctx, c, sequences, models, ranker, items); err != nil {
-		return e, err
-	}
-	e.learned = learned
-	return e, nil
+	e, err = evaluateCandidate(ctx, c, sequences, models, ranker, start.bundle.Catalog)
+	return l, e, err
 }
 
 // onOwnThread runs f on an OS thread of its own at low priority: other work on the machine, such as

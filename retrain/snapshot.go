@@ -138,12 +138,6 @@ func checkData(sequences []catalog.Sequence, allowSeen bool) error {
 	return nil
 }
 
-// Erasures knows erased users.
-type Erasures interface {
-	// Erasures returns the time of each user's erasure, zero for users that were not erased.
-	Erasures(ctx context.Context, users []string) ([]time.Time, error)
-}
-
 // ErrForgotten reports that users of the snapshot were erased since it was taken.
 var ErrForgotten = errors.New("users were forgotten since the snapshot was taken")
 

@@ -45,7 +45,7 @@ type position struct {
 
 // training is the part of a run between the snapshot and the finished weights.
 type training struct {
-	initialized
+	*initialized
 	trainingData
 	config Config
 	work   *workspace
@@ -72,7 +72,7 @@ func (t *training) checkpointDue() bool {
 // train pretrains and finetunes the model, from the newest checkpoint of the workspace if there is one,
 // loads the weights of the epoch with the best validation, and tunes the ensemble weights. The ranker
 // uses the model's weights as they change.
-func train(ctx context.Context, c Config, work *workspace, start initialized, data trainingData, ranker *model.Ranker) (learned, error) {
+func train(ctx context.Context, c Config, work *workspace, start *initialized, data trainingData, ranker *model.Ranker) (learned, error) {
 	t := &training{config: c, work: work, initialized: start, trainingData: data, ranker: ranker, saved: time.Now()}
 	t.at.WarmStart, t.at.FromScratch = start.warmStart, start.scratchReason
 	t.stages = t.plan(ranker.Builder())
