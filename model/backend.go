@@ -77,9 +77,7 @@ func (b plainBackend) run(s *Searcher, _ int, p *pass, requests []*rank.Request,
 	if b.packed {
 		packing = packed(batch)
 	}
-	host := s.hostBatch(requests, batch, packing, shape)
-	ints, floats := host.upload(p)
-	return s.compute(p, s.network.onDevice(p, host, ints, floats), shape)
+	return s.uploadAndCompute(p, s.hostBatch(requests, batch, packing, shape), shape)
 }
 
 func (plainBackend) close() {}

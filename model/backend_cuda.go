@@ -100,9 +100,7 @@ func (b *cudaBackend) run(s *Searcher, thread int, p *pass, requests []*rank.Req
 	batch := batchOf(requests)
 	packing := packed(batch)
 	if shape.positions = roundUp(int64(len(packing.indices)), graphPositions); !launchBound(s, shape) {
-		host := s.hostBatch(requests, batch, packing, shape)
-		ints, floats := host.upload(p)
-		return s.compute(p, s.network.onDevice(p, host, ints, floats), shape)
+		return s.uploadAndCompute(p, s.hostBatch(requests, batch, packing, shape), shape)
 	}
 	if rows := roundUp(shape.rows, 1); rows > shape.rows {
 		batch = padRows(requests, int(rows))

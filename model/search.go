@@ -167,6 +167,12 @@ type output struct {
 	dense    int64          // H
 }
 
+// uploadAndCompute runs the heads on a batch of the host. The output belongs to the pass.
+func (s *Searcher) uploadAndCompute(p *pass, host *hostBatch, shape batchShape) output {
+	ints, floats := host.upload(p)
+	return s.compute(p, s.network.onDevice(p, host, ints, floats), shape)
+}
+
 // compute runs the heads on a batch. The output belongs to the pass.
 func (s *Searcher) compute(p *pass, b deviceBatch, shape batchShape) (out output) {
 	searching := s.newPass() // each step of the search frees what it leaves
