@@ -135,5 +135,5 @@ func (c checkedServers) print(cmd *cli.Command) error {
 		_, err = fmt.Fprintln(out, "the bucket is readable, and has no version yet")
 		return err
 	}
-	return printShares(out, "the bucket is readable, serving", c.Serving)
+	return printShares(out, "the bucket is readable, and is serving", c.Serving)
 }
