@@ -133,9 +133,9 @@ func (m metrics) setShares(set *servingSet) {
 	}
 }
 
-// countFeedback counts feedback. Versions that have not served recently share a label, which
+// countHits counts events and hits. Versions that have not served recently share a label, which
 // bounds the number of series.
-func (m metrics) countFeedback(counts []feedbackCount, recentVersions []string) {
+func (m metrics) countHits(counts []versionHits, recentVersions []string) {
 	for _, c := range counts {
 		version := c.version
 		if !slices.Contains(recentVersions, version) {

@@ -33,8 +33,8 @@ type task struct {
 	*pending
 	request  Request
 	result   userstate.List
-	replaces userstate.List  // the stored list
-	feedback []feedbackCount // on the stored list
+	replaces userstate.List // the stored list
+	hits     []versionHits  // on the stored list
 }
 
 // runBatches starts a batch whenever users wait and a slot is free. A batch occupies its slot until
@@ -176,7 +176,7 @@ func (b *batch) newTask(p *pending, state *sessions.UserState) *task {
 			Source:          userstate.SourceModel,
 		},
 		replaces: state.Stored,
-		feedback: countFeedback(state.Stored, sequence, b.set.recentVersions),
+		hits:     countHits(state.Stored, sequence, b.set.recentVersions),
 	}
 }
 

@@ -40,10 +40,11 @@
 // version (shared_keys.go), and one worker of the group, elected by a lease in Redis, requests new
 // lists for active users at a limited rate (background_refresh.go).
 //
-// # Feedback
+// # Hit counts
 //
-// Each new list tells how the replaced one did: events since then that are in it are hits
-// (feedback.go). They are counted by model version for the comparison of versions.
+// When a list is replaced, the events since it was written are counted, and those whose item it
+// contains are hits (hit_counter.go). The counts per model version and day are kept in Redis and
+// compare versions.
 package inference
 
 import (
@@ -73,8 +74,8 @@ type Sessions interface {
 	PutPopular(ctx context.Context, l userstate.List) error
 	// PutSimilar writes the similar items of items.
 	PutSimilar(ctx context.Context, similar iter.Seq2[string, userstate.SimilarItems]) error
-	// AddFeedback adds to the counts of events and hits.
-	AddFeedback(ctx context.Context, f sessions.Feedback) error
+	// AddHits adds to the counts of events and hits.
+	AddHits(ctx context.Context, c sessions.HitCounts) error
 	// SharedKeys reports which of the keys that are common to all users exist.
 	SharedKeys(ctx context.Context) (sessions.SharedKeys, error)
 	// ClaimFormat records the format of sequences, or returns sessions.ErrFormat.
@@ -120,7 +121,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	r := w.open()
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context) error{
-		r.consume, r.runBatches, r.pollModels, r.maintainSharedKeys, r.refreshInBackground, r.flushFeedback,
+		r.consume, r.runBatches, r.pollModels, r.maintainSharedKeys, r.refreshInBackground, r.flushHits,
 	} {
 		group.Go(func() error { return loop(groupCtx) })
 	}
@@ -128,7 +129,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, r.flushFeedbackAtEnd(ctx), r.close())
+	return errors.Join(err, r.flushHitsAtEnd(ctx), r.close())
 }
 
 // run is the state of one call of Run, shared by its goroutines.
@@ -139,14 +140,14 @@ type run struct {
 	queue       *queue
 	serving     *serving
 	size        *batchSize
-	lastStart   time.Time           // of a batch; used by nextBatch only
-	generated   chan *batch         // from the slots to the writers
-	activated   chan *servingSet    // newest set, from the model loader to the background refresh
-	leaders     chan *leader        // newest leader, from the model loader to maintainSharedKeys
-	failures    consecutiveFailures // of users
-	onWritten   sync.Mutex          // serializes calls of Config.OnWritten
-	feedback    feedback            // since the last flush
-	unwritten   []sessions.Feedback // taken from feedback, but not yet in Redis
+	lastStart   time.Time            // of a batch; used by nextBatch only
+	generated   chan *batch          // from the slots to the writers
+	activated   chan *servingSet     // newest set, from the model loader to the background refresh
+	leaders     chan *leader         // newest leader, from the model loader to maintainSharedKeys
+	failures    consecutiveFailures  // of users
+	onWritten   sync.Mutex           // serializes calls of Config.OnWritten
+	hits        hitCounter           // since the last flush
+	unwritten   []sessions.HitCounts // taken from hits, but not yet in Redis
 }
 
 func (w *Worker) open() *run {
@@ -160,7 +161,7 @@ func (w *Worker) open() *run {
 		generated:   make(chan *batch),
 		activated:   make(chan *servingSet, 1),
 		leaders:     make(chan *leader, 1),
-		feedback:    feedback{tallies: make(map[tallyKey]*tally)},
+		hits:        hitCounter{tallies: make(map[tallyKey]*tally)},
 	}
 }
 

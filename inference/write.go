@@ -77,9 +77,9 @@ func (r *run) write(ctx context.Context, b *batch) error {
 			continue
 		}
 		written++
-		if puts[i].Replaced == t.replaces.RecID { // otherwise another worker has counted its feedback
-			r.feedback.add(now, t.result.User, t.feedback)
-			r.metrics.countFeedback(t.feedback, b.set.recentVersions)
+		if puts[i].Replaced == t.replaces.RecID { // otherwise another worker has counted its hits
+			r.hits.add(now, t.result.User, t.hits)
+			r.metrics.countHits(t.hits, b.set.recentVersions)
 		}
 		for _, ms := range t.refresh.ProducedAt {
 			r.metrics.freshness.Observe(now.Sub(time.UnixMilli(ms)).Seconds())

@@ -80,7 +80,7 @@ func TestCluster(t *testing.T) {
 	if err != nil || got[0].RecID != "" || got[users-1].RecID == "" {
 		t.Errorf("the first user has %+v, the last one %+v (error %v), want only the last one to have a list", got[0], got[users-1], err)
 	}
-	checkOutcomes(t, rdb, true)
+	checkDailyHits(t, rdb, true)
 	checkScanActive(t, rdb)
 	checkUnreadableSequences(t, open(t, rdb, Options{}))
 }

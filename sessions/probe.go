@@ -75,7 +75,7 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 	if _, err := s.Read(ctx, users); err != nil {
 		return err
 	}
-	if err := s.AddFeedback(ctx, Feedback{Version: probeVersion, Day: Day(time.UnixMilli(1)), Users: []uint64{1}}); err != nil {
+	if err := s.AddHits(ctx, HitCounts{Version: probeVersion, Day: Day(time.UnixMilli(1)), Users: []uint64{1}}); err != nil {
 		return err
 	}
 	lease, err := s.Acquire(ctx, rand.Text(), probeTTL)
@@ -87,7 +87,7 @@ func (s *Store) writeAndRead(ctx context.Context, users []string) error {
 
 // removeProbe deletes what writeAndRead wrote. If that failed, errors of the deletion are ignored.
 func (s *Store) removeProbe(ctx context.Context, users []string, failed bool) error {
-	counts, counted := s.keys.Feedback(probeVersion, Day(time.UnixMilli(1)))
+	counts, counted := s.keys.Hits(probeVersion, Day(time.UnixMilli(1)))
 	pipe := s.rdb.Pipeline()
 	pipe.Del(ctx, counts, counted)
 	for _, user := range users {

@@ -15,7 +15,7 @@
 // tests compare the transactions with them.
 //
 // A Store also keeps what all processes share: the fallback lists (popular and similar items),
-// the feedback counts per model version, leases, and the progress of the background refresh.
+// the hit counts per model version, leases, and the progress of the background refresh.
 package sessions
 
 import (

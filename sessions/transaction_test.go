@@ -279,11 +279,11 @@ func TestTransactionsRefused(t *testing.T) {
 	if refused.optimistic() {
 		t.Error("it would try a transaction again")
 	}
-	if err := refused.AddFeedback(t.Context(), Feedback{Version: "v1", Day: "2026-03-01", Interactions: 3, Hits: 1, Users: []uint64{7}}); err != nil {
+	if err := refused.AddHits(t.Context(), HitCounts{Version: "v1", Day: "2026-03-01", Interactions: 3, Hits: 1, Users: []uint64{7}}); err != nil {
 		t.Error(err)
 	}
-	if outcomes, _, err := refused.Outcomes(t.Context(), "v1", []string{"2026-03-01"}); err != nil || len(outcomes) != 1 || outcomes[0].Interactions != 3 || outcomes[0].Users != 1 {
-		t.Errorf("the outcomes are %+v (error %v), want each increment once", outcomes, err)
+	if daily, _, err := refused.DailyHits(t.Context(), "v1", []string{"2026-03-01"}); err != nil || len(daily) != 1 || daily[0].Interactions != 3 || daily[0].Users != 1 {
+		t.Errorf("the daily hits are %+v (error %v), want each increment once", daily, err)
 	}
 	if err := refused.Probe(t.Context()); err != nil {
 		t.Errorf("Probe: error %v", err)

@@ -23,7 +23,7 @@ Example:   genrec models compare --redis redis:6379 --models /srv/models`,
 		func(ctx context.Context, cmd *cli.Command, models *registry.Registry) (err error) {
 			var s servers
 			defer func() { err = errors.Join(err, s.close()) }()
-			var online compare.Outcomes
+			var online compare.HitReader
 			if cmd.String("redis") != "" {
 				if err := s.openStore(ctx, cmd); err != nil {
 					return err

@@ -13,8 +13,8 @@
 //	genrec:blocked                 set      items never to recommend, written by the shop
 //	genrec:categories              hash     item → categories separated by "|", written by the shop
 //	genrec:titles                  hash     item → title, written by the shop
-//	genrec:online:{VERSION}:DAY    hash     feedback of a model version: interactions and hits
-//	genrec:online:{VERSION}:DAY:users       HyperLogLog of the users behind that feedback
+//	genrec:online:{VERSION}:DAY    hash     hit counts of a model version: interactions and hits
+//	genrec:online:{VERSION}:DAY:users       HyperLogLog of the users behind these counts
 //	genrec:renewed                 string   the models for which the background refresh is complete
 //	genrec:lease:NAME              string   token of the process that holds a lease
 //	genrec:format                  string   the Format of sequences and erasures
@@ -88,10 +88,10 @@ func (k Keys) Categories() string { return k.Prefix + ":categories" }
 // Titles is the key of the hash from items to their titles. The shop writes it.
 func (k Keys) Titles() string { return k.Prefix + ":titles" }
 
-// Feedback returns the keys of a model version's feedback on a day (YYYY-MM-DD): the hash of
+// Hits returns the keys of a model version's hit counts on a day (YYYY-MM-DD): the hash of
 // counts and the HyperLogLog of users. Those of one version share a slot, so that PFCOUNT can
 // merge days.
-func (k Keys) Feedback(version, day string) (counts, users string) {
+func (k Keys) Hits(version, day string) (counts, users string) {
 	counts = k.Prefix + ":online:{" + version + "}:" + day
 	return counts, counts + ":users"
 }

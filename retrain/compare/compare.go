@@ -54,9 +54,9 @@ type Test struct {
 	P          float64   `json:"p"`          // p-value of the two-sided z-test
 }
 
-// Outcomes reads the online feedback of a version. *sessions.Store implements it.
-type Outcomes interface {
-	Outcomes(ctx context.Context, version string, days []string) (outcomes []sessions.Outcome, users int64, err error)
+// HitReader reads the hit counts of a version. *sessions.Store implements it.
+type HitReader interface {
+	DailyHits(ctx context.Context, version string, days []string) (daily []sessions.DailyHits, users int64, err error)
 }
 
 // LastDays returns the last n days, today included, oldest first.
@@ -68,9 +68,9 @@ func LastDays(now time.Time, n int) []string {
 	return days
 }
 
-// Versions compares the named versions, or all if none is named, with the online feedback of
-// the days; outcomes may be nil.
-func Versions(ctx context.Context, models *registry.Registry, outcomes Outcomes, versions, days []string) (c Comparison, err error) {
+// Versions compares the named versions, or all if none is named, with the hit counts of
+// the days; hits may be nil.
+func Versions(ctx context.Context, models *registry.Registry, hits HitReader, versions, days []string) (c Comparison, err error) {
 	if len(versions) == 0 {
 		if versions, err = models.Versions(ctx); err != nil {
 			return c, err
@@ -86,8 +86,8 @@ func Versions(ctx context.Context, models *registry.Registry, outcomes Outcomes,
 		if err := v.readOffline(ctx, models); err != nil {
 			return c, err
 		}
-		if outcomes != nil {
-			if err := v.readOnline(ctx, outcomes, days); err != nil {
+		if hits != nil {
+			if err := v.readOnline(ctx, hits, days); err != nil {
 				return c, err
 			}
 		}
@@ -110,14 +110,14 @@ func (v *Version) readOffline(ctx context.Context, models *registry.Registry) er
 	return err
 }
 
-func (v *Version) readOnline(ctx context.Context, feedback Outcomes, days []string) error {
-	outcomes, users, err := feedback.Outcomes(ctx, v.Version, days)
+func (v *Version) readOnline(ctx context.Context, hits HitReader, days []string) error {
+	daily, users, err := hits.DailyHits(ctx, v.Version, days)
 	if err != nil {
 		return err
 	}
 	v.days = make(map[string]proportion)
 	var total proportion
-	for _, o := range outcomes {
+	for _, o := range daily {
 		v.days[o.Day] = proportion{successes: o.Hits, trials: o.Interactions}
 		total.successes += o.Hits
 		total.trials += o.Interactions

@@ -52,13 +52,13 @@ func TestVersions(t *testing.T) {
 	}
 	models := publishVersions(t)
 	now := time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
-	for _, f := range []sessions.Feedback{
+	for _, f := range []sessions.HitCounts{
 		{Version: "v000001", Day: "2026-02-28", Interactions: 1000, Hits: 900, Users: []uint64{9}}, // too long ago
 		{Version: "v000001", Day: "2026-03-01", Interactions: 50, Hits: 50, Users: []uint64{1}},
 		{Version: "v000001", Day: "2026-03-07", Interactions: 100, Hits: 40, Users: []uint64{1, 2}},
 		{Version: "v000002", Day: "2026-03-07", Interactions: 100, Hits: 60, Users: []uint64{3}},
 	} {
-		if err := store.AddFeedback(t.Context(), f); err != nil {
+		if err := store.AddHits(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 	}

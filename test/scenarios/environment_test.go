@@ -269,12 +269,12 @@ func (env *environment) recommendations(user string) string {
 func (env *environment) hits(version string) string {
 	env.t.Helper()
 	now := time.Now()
-	outcomes, users, err := env.store.Outcomes(env.t.Context(), version, []string{sessions.Day(now.AddDate(0, 0, -1)), sessions.Day(now)})
+	daily, users, err := env.store.DailyHits(env.t.Context(), version, []string{sessions.Day(now.AddDate(0, 0, -1)), sessions.Day(now)})
 	if err != nil {
 		env.t.Fatal(err)
 	}
 	var hits, interactions int64
-	for _, o := range outcomes {
+	for _, o := range daily {
 		hits += o.Hits
 		interactions += o.Interactions
 	}

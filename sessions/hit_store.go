@@ -9,11 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// feedbackTTL is how long the counts of a day are kept.
-const feedbackTTL = 90 * 24 * time.Hour
+// hitsTTL is how long the counts of a day are kept.
+const hitsTTL = 90 * 24 * time.Hour
 
-// Feedback is an increment of the counts of a model version and a day.
-type Feedback struct {
+// HitCounts is an increment of the counts of a model version and a day.
+type HitCounts struct {
 	Version      string   // model version that is credited
 	Day          string   // see Day
 	Interactions int64    // interactions of users who had recommendations of the version
@@ -21,12 +21,12 @@ type Feedback struct {
 	Users        []uint64 // hashes of the users
 }
 
-// Outcome is the total of a model version and a day.
-type Outcome struct {
+// DailyHits is the total of a model version and a day.
+type DailyHits struct {
 	Version      string // model version
 	Day          string // see Day
-	Interactions int64  // see Feedback
-	Hits         int64  // see Feedback
+	Interactions int64  // see HitCounts
+	Hits         int64  // see HitCounts
 	Users        int64  // estimated with a HyperLogLog
 }
 
@@ -39,22 +39,22 @@ const (
 	usersPerCommand   = 1000
 )
 
-// AddFeedback adds to the counts, in one transaction if Redis permits it.
-func (s *Store) AddFeedback(ctx context.Context, f Feedback) error {
-	counts, users := s.keys.Feedback(f.Version, f.Day)
+// AddHits adds to the counts, in one transaction if Redis permits it.
+func (s *Store) AddHits(ctx context.Context, c HitCounts) error {
+	counts, users := s.keys.Hits(c.Version, c.Day)
 	add := func(pipe redis.Pipeliner) error {
-		pipe.HIncrBy(ctx, counts, interactionsField, f.Interactions)
-		pipe.HIncrBy(ctx, counts, hitsField, f.Hits)
-		pipe.Expire(ctx, counts, feedbackTTL)
-		for i := 0; i < len(f.Users); i += usersPerCommand {
-			some := f.Users[i:min(i+usersPerCommand, len(f.Users))]
+		pipe.HIncrBy(ctx, counts, interactionsField, c.Interactions)
+		pipe.HIncrBy(ctx, counts, hitsField, c.Hits)
+		pipe.Expire(ctx, counts, hitsTTL)
+		for i := 0; i < len(c.Users); i += usersPerCommand {
+			some := c.Users[i:min(i+usersPerCommand, len(c.Users))]
 			members := make([]any, len(some))
 			for j, user := range some {
 				members[j] = binary.BigEndian.AppendUint64(nil, user)
 			}
 			pipe.PFAdd(ctx, users, members...)
 		}
-		pipe.Expire(ctx, users, feedbackTTL)
+		pipe.Expire(ctx, users, hitsTTL)
 		return nil
 	}
 	run := s.rdb.TxPipelined
@@ -63,14 +63,14 @@ func (s *Store) AddFeedback(ctx context.Context, f Feedback) error {
 	}
 	_, err := run(ctx, add)
 	if err != nil {
-		return fmt.Errorf("add to the feedback of version %q: %w", f.Version, err)
+		return fmt.Errorf("add to the hit counts of version %q: %w", c.Version, err)
 	}
 	return nil
 }
 
-// Outcomes returns the totals of a version on the given days, in their order, without the days
+// DailyHits returns the totals of a version on the given days, in their order, without the days
 // that have none, and the number of different users over all days.
-func (s *Store) Outcomes(ctx context.Context, version string, days []string) (outcomes []Outcome, users int64, err error) {
+func (s *Store) DailyHits(ctx context.Context, version string, days []string) (daily []DailyHits, users int64, err error) {
 	counts := make([]*redis.MapStringStringCmd, len(days))
 	usersOfDay := make([]*redis.IntCmd, len(days))
 	usersKeys := make([]string, len(days))
@@ -78,14 +78,14 @@ func (s *Store) Outcomes(ctx context.Context, version string, days []string) (ou
 	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, day := range days {
 			var key string
-			key, usersKeys[i] = s.keys.Feedback(version, day)
+			key, usersKeys[i] = s.keys.Hits(version, day)
 			counts[i], usersOfDay[i] = pipe.HGetAll(ctx, key), pipe.PFCount(ctx, usersKeys[i])
 		}
 		allUsers = pipe.PFCount(ctx, usersKeys...)
 		return nil
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the feedback of version %q: %w", version, err)
+		return nil, 0, fmt.Errorf("read the hit counts of version %q: %w", version, err)
 	}
 	for i, day := range days {
 		var stored struct {
@@ -93,11 +93,11 @@ func (s *Store) Outcomes(ctx context.Context, version string, days []string) (ou
 			Hits         int64 `redis:"hits"`
 		}
 		if err := counts[i].Scan(&stored); err != nil {
-			return nil, 0, fmt.Errorf("read the feedback of version %q on %s: %w", version, day, err)
+			return nil, 0, fmt.Errorf("read the hit counts of version %q on %s: %w", version, day, err)
 		}
 		if stored.Interactions > 0 {
-			outcomes = append(outcomes, Outcome{Version: version, Day: day, Interactions: stored.Interactions, Hits: stored.Hits, Users: usersOfDay[i].Val()})
+			daily = append(daily, DailyHits{Version: version, Day: day, Interactions: stored.Interactions, Hits: stored.Hits, Users: usersOfDay[i].Val()})
 		}
 	}
-	return outcomes, allUsers.Val(), nil
+	return daily, allUsers.Val(), nil
 }

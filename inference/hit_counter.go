@@ -13,16 +13,16 @@ import (
 	"genrec/sessions"
 )
 
-// feedbackCount counts the events after a list, for the version that generated it.
-type feedbackCount struct {
+// versionHits counts the events after a list, for the version that generated it.
+type versionHits struct {
 	version            string
 	interactions, hits int64
 }
 
-// countFeedback counts the events since a list that is being replaced. Each event counts once, for
+// countHits counts the events since a list that is being replaced. Each event counts once, for
 // the version of the list, and is a hit if its item is in the list. An event with a rec_id of a
 // version that serves or served recently is instead a hit of that version.
-func countFeedback(replaced userstate.List, s sessions.Sequence, recentVersions []string) (all []feedbackCount) {
+func countHits(replaced userstate.List, s sessions.Sequence, recentVersions []string) (all []versionHits) {
 	since := min(s.Version-replaced.SequenceVersion, int64(len(s.Interactions)))
 	if replaced.Source != userstate.SourceModel || since <= 0 {
 		return nil
@@ -33,9 +33,9 @@ func countFeedback(replaced userstate.List, s sessions.Sequence, recentVersions 
 		if i.Credited != "" && (i.Credited == version || slices.Contains(recentVersions, i.Credited)) {
 			version, hit = i.Credited, true
 		}
-		at := slices.IndexFunc(all, func(c feedbackCount) bool { return c.version == version })
+		at := slices.IndexFunc(all, func(c versionHits) bool { return c.version == version })
 		if at < 0 {
-			at, all = len(all), append(all, feedbackCount{version: version})
+			at, all = len(all), append(all, versionHits{version: version})
 		}
 		all[at].interactions++
 		if hit {
@@ -45,8 +45,8 @@ func countFeedback(replaced userstate.List, s sessions.Sequence, recentVersions 
 	return all
 }
 
-// feedback accumulates counts between two flushes.
-type feedback struct {
+// hitCounter accumulates counts between two flushes.
+type hitCounter struct {
 	mu      sync.Mutex
 	tallies map[tallyKey]*tally
 }
@@ -61,21 +61,21 @@ type tally struct {
 // maxTallyUsers bounds the memory of a tally. Further users are missing in the number of users.
 const maxTallyUsers = 1 << 18
 
-func (f *feedback) add(now time.Time, user string, counts []feedbackCount) {
+func (h *hitCounter) add(now time.Time, user string, counts []versionHits) {
 	if len(counts) == 0 {
 		return
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(user)) // never fails
 	day := sessions.Day(now)
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, c := range counts {
 		key := tallyKey{version: c.version, day: day}
-		t := f.tallies[key]
+		t := h.tallies[key]
 		if t == nil {
 			t = &tally{users: make(map[uint64]struct{})}
-			f.tallies[key] = t
+			h.tallies[key] = t
 		}
 		t.interactions += c.interactions
 		t.hits += c.hits
@@ -86,24 +86,24 @@ func (f *feedback) add(now time.Time, user string, counts []feedbackCount) {
 }
 
 // drain returns and clears the tallies.
-func (f *feedback) drain() (drained []sessions.Feedback) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for key, t := range f.tallies {
-		drained = append(drained, sessions.Feedback{
+func (h *hitCounter) drain() (drained []sessions.HitCounts) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, t := range h.tallies {
+		drained = append(drained, sessions.HitCounts{
 			Version: key.version, Day: key.day, Interactions: t.interactions, Hits: t.hits,
 			Users: slices.Collect(maps.Keys(t.users)),
 		})
 	}
-	clear(f.tallies)
+	clear(h.tallies)
 	return drained
 }
 
 // flushInterval bounds the counts that are lost if the process is killed.
 const flushInterval = 5 * time.Second
 
-// flushFeedback periodically writes the feedback to Redis.
-func (r *run) flushFeedback(ctx context.Context) error {
+// flushHits periodically writes the hit counts to Redis.
+func (r *run) flushHits(ctx context.Context) error {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
@@ -112,7 +112,7 @@ func (r *run) flushFeedback(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if err := r.writeFeedback(ctx); err != nil {
+		if err := r.writeHits(ctx); err != nil {
 			return err
 		}
 	}
@@ -121,18 +121,18 @@ func (r *run) flushFeedback(ctx context.Context) error {
 // shutdownTimeout bounds writes to Redis at the end of Run.
 const shutdownTimeout = 5 * time.Second
 
-// flushFeedbackAtEnd writes the remaining feedback after ctx has ended and the pipeline stopped.
-func (r *run) flushFeedbackAtEnd(ctx context.Context) error {
+// flushHitsAtEnd writes the remaining hit counts after ctx has ended and the pipeline stopped.
+func (r *run) flushHitsAtEnd(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	return r.writeFeedback(ctx)
+	return r.writeHits(ctx)
 }
 
-func (r *run) writeFeedback(ctx context.Context) error {
-	r.unwritten = append(r.unwritten, r.feedback.drain()...)
+func (r *run) writeHits(ctx context.Context) error {
+	r.unwritten = append(r.unwritten, r.hits.drain()...)
 	for len(r.unwritten) > 0 {
-		err := backoff.Retry(ctx, r.cfg.Logger, "write feedback counts", func() error {
-			return r.sessions.AddFeedback(ctx, r.unwritten[0])
+		err := backoff.Retry(ctx, r.cfg.Logger, "write hit counts", func() error {
+			return r.sessions.AddHits(ctx, r.unwritten[0])
 		})
 		if err != nil {
 			return err

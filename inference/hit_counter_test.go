@@ -19,7 +19,7 @@ func sequenceOf(version int64, items ...string) sessions.Sequence {
 	return s
 }
 
-func TestCountFeedback(t *testing.T) {
+func TestCountHits(t *testing.T) {
 	list := userstate.List{
 		ModelVersion: "v1", SequenceVersion: 10, Source: userstate.SourceModel,
 		Items: []userstate.ScoredItem{{Item: "apple"}, {Item: "bread"}},
@@ -34,43 +34,43 @@ func TestCountFeedback(t *testing.T) {
 		name string
 		list userstate.List
 		s    sessions.Sequence
-		want []feedbackCount
+		want []versionHits
 	}{
-		{"an item of the list", list, sequenceOf(11, "milk", "apple"), []feedbackCount{{"v1", 1, 1}}},
-		{"another item", list, sequenceOf(11, "apple", "milk"), []feedbackCount{{"v1", 1, 0}}},
-		{"several events", list, sequenceOf(14, "x", "milk", "apple", "apple", "tea"), []feedbackCount{{"v1", 4, 2}}},
-		{"more events than the sequence holds", list, sequenceOf(30, "milk", "apple"), []feedbackCount{{"v1", 2, 1}}},
+		{"an item of the list", list, sequenceOf(11, "milk", "apple"), []versionHits{{"v1", 1, 1}}},
+		{"another item", list, sequenceOf(11, "apple", "milk"), []versionHits{{"v1", 1, 0}}},
+		{"several events", list, sequenceOf(14, "x", "milk", "apple", "apple", "tea"), []versionHits{{"v1", 4, 2}}},
+		{"more events than the sequence holds", list, sequenceOf(30, "milk", "apple"), []versionHits{{"v1", 2, 1}}},
 		{"nothing new", list, sequenceOf(10, "apple"), nil},
 		{"a sequence that was reset", list, sequenceOf(1, "apple"), nil},
 		{"no list before", userstate.List{}, sequenceOf(3, "apple", "milk", "tea"), nil},
 		{"the popular items", popular, sequenceOf(11, "apple"), nil},
-		{"credits this version", list, credit(sequenceOf(11, "milk"), "v1"), []feedbackCount{{"v1", 1, 1}}},
-		{"credits another version", list, credit(sequenceOf(12, "apple", "milk"), "v0"), []feedbackCount{{"v1", 1, 1}, {"v0", 1, 1}}},
-		{"credits a version that never served", list, credit(sequenceOf(11, "milk"), "v9"), []feedbackCount{{"v1", 1, 0}}},
+		{"credits this version", list, credit(sequenceOf(11, "milk"), "v1"), []versionHits{{"v1", 1, 1}}},
+		{"credits another version", list, credit(sequenceOf(12, "apple", "milk"), "v0"), []versionHits{{"v1", 1, 1}, {"v0", 1, 1}}},
+		{"credits a version that never served", list, credit(sequenceOf(11, "milk"), "v9"), []versionHits{{"v1", 1, 0}}},
 	} {
-		if got := countFeedback(c.list, c.s, []string{"v0", "v1"}); !reflect.DeepEqual(got, c.want) {
+		if got := countHits(c.list, c.s, []string{"v0", "v1"}); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 }
 
-// outcome returns the counts of a version for today.
-func (h *harness) outcome(version string) (o sessions.Outcome) {
+// hitsToday returns the counts of a version for today.
+func (h *harness) hitsToday(version string) (today sessions.DailyHits) {
 	h.t.Helper()
-	outcomes, _, err := h.store.Outcomes(h.t.Context(), version, []string{sessions.Day(time.Now())})
+	daily, _, err := h.store.DailyHits(h.t.Context(), version, []string{sessions.Day(time.Now())})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if len(outcomes) > 0 {
-		o = outcomes[0]
-		o.Day = ""
+	if len(daily) > 0 {
+		today = daily[0]
+		today.Day = ""
 	}
-	return o
+	return today
 }
 
-// TestFeedbackIsCountedOnce redelivers each refresh, also to another worker, and changes the
+// TestHitsAreCountedOnce redelivers each refresh, also to another worker, and changes the
 // version in between.
-func TestFeedbackIsCountedOnce(t *testing.T) {
+func TestHitsAreCountedOnce(t *testing.T) {
 	h := newHarness(t)
 	h.models.publish("v1")
 	r := h.run()
@@ -99,37 +99,37 @@ func TestFeedbackIsCountedOnce(t *testing.T) {
 	h.awaitWritten(again, 1)
 	again.Stop()
 
-	if got, want := h.outcome("v1"), (sessions.Outcome{Version: "v1", Interactions: 3, Hits: 1, Users: 1}); got != want {
+	if got, want := h.hitsToday("v1"), (sessions.DailyHits{Version: "v1", Interactions: 3, Hits: 1, Users: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got, want := h.outcome("v2"), (sessions.Outcome{Version: "v2", Interactions: 1, Users: 1}); got != want {
+	if got, want := h.hitsToday("v2"), (sessions.DailyHits{Version: "v2", Interactions: 1, Users: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestFeedbackWaitsForRedis(t *testing.T) {
+func TestHitCountsWaitForRedis(t *testing.T) {
 	h := newHarness(t)
 	r := New(Config{Kafka: h.kafka()}, h.models, h.store).open()
 	t.Cleanup(func() { _ = r.close() })
-	r.feedback.add(time.Now(), "ann", []feedbackCount{{"v1", 3, 1}})
+	r.hits.add(time.Now(), "ann", []versionHits{{"v1", 3, 1}})
 	h.servers.StopRedis()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.feedback.add(time.Now(), "bob", []feedbackCount{{"v1", 1, 1}, {"v2", 1, 0}})
-	if err := r.writeFeedback(ended); err == nil {
-		t.Fatal("the feedback was written without Redis")
+	r.hits.add(time.Now(), "bob", []versionHits{{"v1", 1, 1}, {"v2", 1, 0}})
+	if err := r.writeHits(ended); err == nil {
+		t.Fatal("the hit counts were written without Redis")
 	}
 	h.servers.RestartRedis()
-	r.feedback.add(time.Now(), "ann", []feedbackCount{{"v1", 1, 0}})
-	if err := r.flushFeedbackAtEnd(ended); err != nil {
+	r.hits.add(time.Now(), "ann", []versionHits{{"v1", 1, 0}})
+	if err := r.flushHitsAtEnd(ended); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.outcome("v1"), (sessions.Outcome{Version: "v1", Interactions: 5, Hits: 2, Users: 2}); got != want {
+	if got, want := h.hitsToday("v1"), (sessions.DailyHits{Version: "v1", Interactions: 5, Hits: 2, Users: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func BenchmarkCountFeedback(b *testing.B) {
+func BenchmarkCountHits(b *testing.B) {
 	list := userstate.List{ModelVersion: "v000001", SequenceVersion: 127, Source: userstate.SourceModel}
 	for i := range 20 {
 		list.Items = append(list.Items, userstate.ScoredItem{Item: "B00014" + string(rune('A'+i)) + "FVW", Score: .01})
@@ -139,10 +139,10 @@ func BenchmarkCountFeedback(b *testing.B) {
 		items = append(items, "B00015"+string(rune('A'+i%26))+"FVX")
 	}
 	s, served := sequenceOf(128, items...), []string{"v000001"}
-	f := feedback{tallies: make(map[tallyKey]*tally)}
+	counter := hitCounter{tallies: make(map[tallyKey]*tally)}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		f.add(now, "A2SUAM1J3GNN3B", countFeedback(list, s, served))
+		counter.add(now, "A2SUAM1J3GNN3B", countHits(list, s, served))
 	}
 }
