@@ -1,5 +1,5 @@
-# What the setup.sh beside it share, which source it: finding or making things in the cache
-# folder, once. They set tool, the name that their messages begin with.
+# Functions shared by the setup.sh scripts, which source this file: they install something into the
+# cache folder, once. The scripts set tool, the prefix of their messages.
 # shellcheck shell=bash
 
 say() { printf '%s: %s\n' "${tool:?}" "$*" >&2; }
@@ -9,12 +9,12 @@ fail() {
   exit 1
 }
 
-# need PROGRAM PACKAGE
+# need PROGRAM PACKAGE fails unless the program is in PATH.
 need() {
   command -v "$1" >/dev/null || fail "$1 is missing: install it, for instance with: apt install $2"
 }
 
-# Sets cache, and waits for another run of the same tool.
+# Sets cache to the cache folder and locks it against other runs of the same tool.
 open_cache() {
   cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
   { mkdir -p "$cache" && [[ -w $cache ]]; } 2>/dev/null ||
@@ -23,8 +23,8 @@ open_cache() {
   flock 9
 }
 
-# once FOLDER COMMAND... makes the folder, unless it is there, by a command that fills
-# the folder tmp.
+# once FOLDER COMMAND... creates the folder, unless it exists: the command fills the folder tmp, which
+# is then renamed.
 once() {
   local folder=$1
   shift
@@ -37,8 +37,8 @@ once() {
   trap - EXIT
 }
 
-# build_module MODULE@VERSION PACKAGE FILE [VARIABLE] builds a program as its own module pins what it is
-# made of, also where go install refuses to, for what it replaces. The variable is told the version.
+# build_module MODULE@VERSION PACKAGE FILE [VARIABLE] builds a program with the dependencies pinned by
+# its own module; unlike go install, it permits replace directives. The variable is set to the version.
 build_module() (
   local folder flags='-s -w'
   folder=$(GOFLAGS='' go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with the packages of a requirements file in the
-# cache folder, once, and prints the path of its python:
+# Creates a virtual environment with the packages of a requirements file in the cache folder, once,
+# and prints the path of its python:
 #
 #   python=$(deploy/baselines/setup.sh deploy/baselines/requirements.txt)
 #
-# GENREC_PEERS_PYTHON, a python that has the packages in those versions, is used
-# in place of a download.
+# If GENREC_PEERS_PYTHON is set to a python that has the packages in these versions, it is used instead.
 set -euo pipefail
 
-readonly needed_gib=9 # with the downloaded wheels beside the installed files
+readonly needed_gib=9 # downloaded wheels and installed files
 
 main() {
   [[ $# == 1 && -r $1 ]] || fail "usage: setup.sh REQUIREMENTS, a file with lines of the form package==version"
@@ -24,7 +23,7 @@ main() {
   printf '%s\n' "$target/bin/python"
 }
 
-say() { printf 'peers: %s\n' "$*" >&2; }
+say() { printf 'baselines: %s\n' "$*" >&2; }
 
 fail() {
   say "error: $*"
@@ -47,12 +46,12 @@ for line in open(sys.argv[1]):
         found = "missing"
     # A local part such as +cpu names another build of the same version.
     if found != wanted and found.split("+")[0] != wanted:
-        sys.exit(f"{name} is {found}, needed is {wanted}")
+        sys.exit(f"{name} is {found}, want {wanted}")
 PYTHON
-  ) || fail "GENREC_PEERS_PYTHON=$1 cannot be used (${problem##*$'\n'}): correct it, or unset it to install the packages of $requirements"
+  ) || fail "GENREC_PEERS_PYTHON=$1 cannot be used (${problem##*$'\n'}): correct or unset it to install the packages of $requirements"
 }
 
-# Sets cache and target, the environment's folder.
+# Sets cache and target, the folder of the environment.
 locate() {
   local version hash
   version=$(python3 --version 2>&1) || fail "python3 is missing: install it, for instance with: apt install python3 python3-venv"
@@ -63,11 +62,11 @@ locate() {
   target=$cache/python-${hash:0:12}
 }
 
-# One run at a time: a folder without .complete was left by a run that was killed.
+# Serializes runs. A folder without .complete is left by a killed run.
 lock() {
   exec 9>"$cache/.python.lock"
   if ! flock --nonblock 9; then
-    say "waiting for another run that installs to $cache"
+    say "waiting for another installation to $cache"
     flock 9
   fi
 }
@@ -77,14 +76,14 @@ install() {
   free_kib=$(df -k --output=avail "$cache" | tail -n 1)
   ((free_kib >= needed_gib << 20)) ||
     fail "$cache has $((free_kib >> 10)) MB of free disk space and ${needed_gib} GB are needed: free some, or set GENREC_CACHE to a folder on another disk"
-  say "installing the Python peers to $target (3 GB, once)"
+  say "installing the Python baselines to $target (3 GB, once)"
   rm -rf "$target"
   python3 -m venv "$target" >&2 ||
-    fail "python3 cannot make a virtual environment: install what it lacks, for instance with: apt install python3-venv"
+    fail "python3 cannot create a virtual environment: install the missing packages, for instance with: apt install python3-venv"
   mkdir "$tmp"
   TMPDIR=$tmp "$target/bin/python" -m pip install --requirement "$requirements" \
     --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2 ||
-    fail "pip cannot install what $requirements names, see above: check the network connection and run this again"
+    fail "pip cannot install the packages of $requirements, see above: check the network connection and run this again"
   rm -rf "$tmp"
   touch "$target/.complete"
 }

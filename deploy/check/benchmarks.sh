@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs every benchmark so small that its figures mean nothing, and looks whether it ends with
-# its line for machines. With --peers those that PyTorch is measured in, without it the others.
+# Runs every benchmark with a tiny configuration and checks that it prints its machine-readable last
+# line. With --peers it runs those that include PyTorch baselines, without it the others.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 data="$folder/data.txt"
-# 600 users who go around a ring of 90 items, from different places.
+# 600 users that walk around a ring of 90 items, from different positions.
 awk 'BEGIN { for (u = 1; u <= 600; u++) { printf "%d", u
   for (i = 0; i < 8 + u % 5; i++) printf " %d", 1 + (7 * u + i) % 90
   print "" } }' >"$data"
 
-# try BEGINNING TARGET SETTING... runs make; its last line has to begin so.
+# try PREFIX TARGET SETTING... runs make and checks the prefix of its last line.
 try() {
-  local beginning=$1 last
+  local prefix=$1 last
   shift
   printf '== make %s\n' "$*"
   if ! timeout 600 make --no-print-directory "$@" >"$folder/log" 2>&1; then
@@ -23,14 +23,14 @@ try() {
   fi
   last=$(tail -n 1 "$folder/log")
   printf '%s\n' "$last"
-  if [[ $last != "$beginning "*=* ]]; then
+  if [[ $last != "$prefix "*=* ]]; then
     cat "$folder/log"
-    printf 'the last line of make %s does not begin with %q and has figures\n' "$1" "$beginning" >&2
+    printf 'the last line of make %s is not "%s NAME=VALUE..."\n' "$1" "$prefix" >&2
     exit 1
   fi
 }
 
-# Does what docs/ACCURACY.md shows to make other datasets than those that are there.
+# Runs the commands of docs/ACCURACY.md that create further datasets.
 make_datasets() {
   local line
   cp "$data" "$folder/Beauty.txt"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the files in deploy/ by the programs that will read them, all but the container
-# engine, and then by genrec itself: make check-deploy.
+# Validates the files in deploy/ with the tools that read them, except the container engine, and with
+# genrec itself: make check-deploy.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,16 +17,16 @@ check_images() {
 }
 
 check_compose() {
-  cd compose # paths are taken from here, as docker compose does
+  cd compose # docker compose resolves paths relative to this folder
   COMPOSE_PROFILES='*' compose-spec -format json compose.yaml >"$out/compose.json"
   COMPOSE_PROFILES='*' compose-spec -format json compose.yaml compose.gpu.yaml >"$out/compose.gpu.json"
   cd ..
   promtool check config --syntax-only compose/prometheus.yaml >/dev/null
-  # A file that is not there would be made, as a folder.
+  # Docker would create a missing bind source as a folder.
   yq '.services[].volumes[] | select(.type == "bind") | .source' "$out/compose.json" | xargs ls -d >/dev/null
 }
 
-# The values that docs/DEPLOY.md shows are checked like those beside the chart.
+# Validates the chart with the values in ci/ and those in docs/DEPLOY.md.
 check_chart() {
   local values name version
   sed -n '/^```yaml$/,/^```$/{/^```/!p}' ../docs/DEPLOY.md >"$out/documented-values.yaml"
@@ -34,7 +34,7 @@ check_chart() {
     name=$(basename "$values" -values.yaml)
     helm lint --quiet --strict --values "$values" "$chart"
     helm template shop "$chart" --values "$values" >"$out/$name.yaml"
-    for version in 1.31.0 1.37.0; do # the oldest that Chart.yaml allows, and the newest that there is
+    for version in 1.31.0 1.37.0; do # the oldest that Chart.yaml allows, and the latest
       kubeconform -strict -kubernetes-version "$version" \
         -schema-location "$tools/schemas/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json" \
         -schema-location "$tools/schemas/keda/{{.ResourceKind}}{{.KindSuffix}}.json" "$out/$name.yaml"
@@ -43,16 +43,16 @@ check_chart() {
   done
 }
 
-# Mistakes that the chart has to tell: what is set, and what must be said of it.
+# Invalid values that the chart must reject: the setting, and the expected error.
 check_mistakes() {
   local set want
   while read -r set want; do
     if helm template shop "$chart" --values "$chart/ci/least-values.yaml" --set "$set" >/dev/null 2>"$out/errors"; then
-      printf 'check: the chart takes %s, and should say: %s\n' "$set" "$want" >&2
+      printf 'check: the chart accepts %s, want the error: %s\n' "$set" "$want" >&2
       return 1
     fi
     grep -q -- "$want" "$out/errors" || {
-      printf 'check: the chart refuses %s, but does not say "%s":\n' "$set" "$want" >&2
+      printf 'check: the chart rejects %s, but without "%s":\n' "$set" "$want" >&2
       cat "$out/errors" >&2
       return 1
     }
@@ -75,19 +75,19 @@ check_alerts() {
   promtool test rules prometheus/rules_test.yaml
 }
 
-# What the panels ask is a question that Prometheus understands, for which each becomes a rule;
-# whether it is of metrics that there are, check_program tells.
+# Validates the queries of panels by converting them to recording rules. check_program checks that
+# their metrics exist.
 check_dashboards() {
   local dashboard rules=$out/panels.yaml
   for dashboard in grafana/dashboards/*.json; do
-    # shellcheck disable=SC2016 # the variables are those of yq and of Grafana
+    # shellcheck disable=SC2016 # variables of yq and Grafana
     yq --input-format json --output-format yaml '{"groups": [{"name": "panels", "rules": [.panels[] | .id as $panel | .targets[] |
       {"record": "panel:" + ($panel | tostring) + .refId, "expr": (.expr | sub("\$__rate_interval", "5m"))}]}]}' "$dashboard" >"$rules"
     promtool check rules --lint=all --lint-fatal "$rules"
   done
 }
 
-# Commands, flags and variables must be those of genrec, and values such as it takes.
+# Checks commands, flags, environment variables and values against genrec.
 check_program() {
   GENREC_TEST_MANIFESTS=$out go test -count=1 -run '^(TestManifests|TestChart.*|TestDashboards.*|TestAlerts.*)$' ../cmd/genrec
 }

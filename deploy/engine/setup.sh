@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Puts a Docker engine of its own into the cache folder, once, and prints the folder: the
-# daemon and its client as Debian packages them, and what they are made to work with by
-# today's docker: buildx and compose. Nothing is installed.
+# Unpacks a Docker engine into the cache folder, once, and prints the folder: Debian's packages of the
+# daemon and the client, and current versions of buildx and compose. Nothing is installed on the system.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +17,7 @@ readonly tool=engine
 unpack() {
   local deb
   mkdir "$tmp/debs"
-  chmod 777 "$tmp/debs" # apt downloads as a user of its own
+  chmod 777 "$tmp/debs" # apt downloads as the user _apt
   (cd "$tmp/debs" && { apt-get -qq download "${packages[@]}" 2>/dev/null || { apt-get -qq update && apt-get -qq download "${packages[@]}"; }; }) >&2 ||
     fail "apt cannot download ${packages[*]}, see above: check the network connection and run this again"
   for deb in "$tmp"/debs/*.deb; do dpkg-deb --extract "$deb" "$tmp"; done
@@ -31,14 +30,14 @@ make_engine() {
   say "fetching Docker and building buildx and compose to $target, once (some minutes)"
   unpack
   mkdir -p "$tmp/config/cli-plugins"
-  printf '{"aliases": {"builder": "buildx"}}\n' >"$tmp/config/config.json" # docker build is that of buildx
+  printf '{"aliases": {"builder": "buildx"}}\n' >"$tmp/config/config.json" # docker build runs buildx
   build_module github.com/docker/buildx@v0.38.2 ./cmd/buildx "$tmp/config/cli-plugins/docker-buildx" github.com/docker/buildx/version.Version
   build_module github.com/docker/compose/v5@v5.6.0 ./cmd "$tmp/config/cli-plugins/docker-compose" github.com/docker/compose/v5/internal.Version
 }
 
 need apt-get "apt, on Debian"
 open_cache
-# A change of what is fetched is another folder.
+# A change of this file selects another folder.
 target=$cache/engine-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c 1-12)
 once "$target" make_engine
 printf '%s\n' "$target"

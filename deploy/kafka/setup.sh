@@ -15,13 +15,13 @@ fetch() {
   say "downloading Apache Kafka (43 MB) to $target, once"
   mvn --batch-mode --quiet --file "$here/pom.xml" "$plugin:copy-dependencies" \
     -DincludeScope=runtime -DoutputDirectory="$tmp" >&2 ||
-    fail "Maven cannot download what $here/pom.xml names, see above: check the network connection and run this again"
+    fail "Maven cannot download the dependencies of $here/pom.xml, see above: check the network connection and run this again"
 }
 
 need java openjdk-17-jre-headless
 need redis-server redis-server
 open_cache
-# A change of what pom.xml names is another folder.
+# A change of pom.xml selects another folder.
 target=$cache/kafka-$(sha256sum <"$here/pom.xml" | cut -c 1-12)
 once "$target" fetch
 printf '%s\n' "$target"

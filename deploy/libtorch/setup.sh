@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Sets up libtorch in the cache folder, compiles gotch against it, and prints
-# the path of build.env, the flags that Go needs to do so:
+# Installs libtorch in the cache folder, compiles gotch against it, and prints the path of build.env,
+# which exports the cgo flags:
 #
 #   . "$(deploy/libtorch/setup.sh)" && go test ./...
 #
-# What is in place is left alone. LIBTORCH, a folder with lib/ and include/, or
-# a Python torch of the same version is used in place of a download. GENREC_CUDA=1
-# fetches the CUDA libraries also where there is no GPU, to take them elsewhere.
+# A complete installation is left unchanged. LIBTORCH, a folder with lib/ and include/, or a Python
+# torch of the same version is used instead of a download. GENREC_CUDA=1 downloads the CUDA libraries
+# also on a machine without a GPU, to use them elsewhere.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly version=2.11.0
-readonly cpu_gib=3 cuda_gib=5 # at the fullest moment, with wheels and unpacked files side by side
-# Everything that gotch links to and the CPU libraries lack.
+readonly cpu_gib=3 cuda_gib=5 # peak disk usage: wheels and unpacked files
+# Libraries that gotch links to and that the CPU build lacks.
 readonly stubs=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda)
-# Wheels name the oldest glibc that they run on; pip wants every such name.
+# Wheels are tagged with the oldest supported glibc; pip needs every acceptable tag.
 readonly platforms=(--platform=manylinux{_2_28,_2_27,_2_25,_2_18,2014}_x86_64)
 
 main() {
@@ -47,7 +47,7 @@ check_machine() {
   local platform compiler problem
   platform=$(uname -sm)
   [[ $platform == "Linux x86_64" ]] ||
-    fail "there is no libtorch for $platform here: use a Linux machine with an x86_64 processor"
+    fail "libtorch is not available for $platform: use Linux on x86_64"
   command -v go >/dev/null || fail "Go is missing: install it from https://go.dev/dl"
   problem=$(cd "$here" && go list -m 2>&1) ||
     fail "Go cannot read go.mod (${problem##*$'\n'}): install the version that go.mod names from https://go.dev/dl"
@@ -57,11 +57,11 @@ check_machine() {
   command -v ar >/dev/null || fail "ar is missing: install it, for instance with: apt install binutils"
 }
 
-# Sets cache, target and tmp, which hold everything that this script writes.
+# Sets cache, target and tmp. The script writes nowhere else.
 locate() {
   cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
   [[ $cache == /* ]] || cache=$PWD/$cache
-  # cgo splits its flags at blanks, the linker splits -rpath at commas and colons.
+  # cgo splits flags at blanks, the linker splits -rpath at commas and colons.
   [[ $cache != *[[:space:],:\"\'\\\$]* ]] ||
     fail "the cache folder '$cache' has a blank, a quote or one of , : \\ \$ in its path: set GENREC_CACHE to another folder"
   { mkdir -p "$cache" && [[ -w $cache ]]; } 2>/dev/null || fail "cannot write to the cache folder $cache: set GENREC_CACHE to a folder that you may write to"
@@ -69,11 +69,11 @@ locate() {
   tmp=$cache/.libtorch-$version.tmp
 }
 
-# One run at a time: whatever tmp holds once the lock is ours was left by a run that was killed.
+# Serializes runs. Once the lock is held, the contents of tmp are left by a killed run.
 lock() {
   exec 9>"$cache/.libtorch.lock"
   if ! flock --nonblock 9; then
-    say "waiting for another run that sets up $target"
+    say "waiting for another run that installs $target"
     flock 9
   fi
   trap 'rm -rf "$tmp"' EXIT
@@ -81,7 +81,7 @@ lock() {
   mkdir "$tmp"
 }
 
-# Tells whether a folder holds the libraries and headers of this version.
+# Checks whether a folder has the libraries and headers of this version.
 is_libtorch() {
   [[ -e $1/lib/libtorch_cpu.so ]] &&
     grep -Eqs "(^|\")${version//./\\.}(\"|\\+|\$)" "$1/build-version" \
@@ -103,7 +103,7 @@ install_libtorch() {
   mv -T "$tmp/new" "$target"
 }
 
-# Prints the folder of a libtorch that is installed on this machine, if any.
+# Prints the folder of an existing libtorch on this machine, if any.
 find_existing() {
   local folder
   if [[ -n ${LIBTORCH:-} ]]; then
@@ -112,13 +112,13 @@ find_existing() {
     (cd "$LIBTORCH" && pwd)
     return
   fi
-  # Finding the package takes milliseconds, importing it seconds.
+  # Finding the package takes milliseconds; importing it takes seconds.
   folder=$(cd / && python3 -c 'from importlib.util import find_spec as f; print(f("torch").submodule_search_locations[0])' 2>/dev/null) || return 0
   if is_libtorch "$folder"; then printf '%s\n' "$folder"; fi
 }
 
-# An NVIDIA GPU is here, or asked for, and the libraries for it are not; a libtorch that was
-# installed by someone else brings its own.
+# Succeeds if CUDA libraries are needed, for a GPU or by GENREC_CUDA, and are not installed. An
+# existing libtorch has its own.
 lacks_cuda() {
   [[ ! -L $target/torch ]] || return 1
   ! cmp -s "$here/requirements-cuda.txt" "$target/requirements-cuda.txt" || return 1
@@ -129,10 +129,10 @@ install_cuda() {
   mkdir -p "$tmp/new"
   fetch "$here/requirements-cuda.txt" "$cuda_gib" "the CUDA libraries (2 GB)"
   cp -rlf "$tmp/new/nvidia" "$target"
-  cp "$here/requirements-cuda.txt" "$target" # says that all of it is in place, so it comes last
+  cp "$here/requirements-cuda.txt" "$target" # marks the installation as complete
 }
 
-# Downloads what a requirements file pins and unpacks it to tmp/new.
+# Downloads the packages of a requirements file and unpacks them to tmp/new.
 fetch() {
   local requirements=$1 needed_gib=$2 what=$3 free_kib pip
   command -v python3 >/dev/null || fail "python3 is missing: install it, for instance with: apt install python3 python3-pip"
@@ -149,7 +149,7 @@ fetch() {
   with_clock "unpacking" unpack || fail "cannot unpack to $tmp: $(tail -n 1 "$tmp/errors")"
 }
 
-# Sets pip to the command that runs it; nothing is ever installed with it.
+# Sets pip to a pip command. It is used for downloads only.
 find_pip() {
   local candidate
   for candidate in "python3 -m pip" pip3 pip; do
@@ -161,11 +161,11 @@ find_pip() {
 
 fail_download() {
   if grep -q "DO NOT MATCH THE HASHES" "$tmp/errors"; then
-    fail "a downloaded file differs from its checksum in $1 and was thrown away: run this again, and if it stays so, look for a proxy that alters downloads"
+    fail "checksum mismatch of a download of $1: run this again; if it persists, look for a proxy that modifies downloads"
   fi
   local cause
   cause=$(grep '^ERROR: ' "$tmp/errors" || cat "$tmp/errors")
-  fail "pip cannot download what $1 names (${cause##*$'\n'}): check the network connection and run this again"
+  fail "pip cannot download the packages of $1 (${cause##*$'\n'}): check the network connection and run this again"
 }
 
 unpack() {
@@ -190,14 +190,14 @@ write_stubs() {
   done
 }
 
-# Go does not notice that a force-included header changes, so gotch is marked to be compiled again.
+# Go does not track the force-included header, so a change marks gotch for recompilation.
 write_compat() {
   if cmp -s "$here/compat.h" "$target/compat.h"; then return; fi
   if [[ -e $target/compat.h ]]; then touch "$target/recompile"; fi
   cp "$here/compat.h" "$target/compat.h"
 }
 
-# Any change of these flags makes Go compile gotch again.
+# A change of these flags makes Go recompile gotch.
 write_flags() {
   cat >"$tmp/build.env" <<EOF
 export CGO_CXXFLAGS="-I$target/torch/include -I$target/torch/include/torch/csrc/api/include -include $target/compat.h -O1 -g0 -w"
@@ -217,7 +217,7 @@ compile_gotch() {
   rm -f "$target/recompile"
 }
 
-# Runs a silent command and says, while it lasts, that it is still at work.
+# Runs a silent command and prints the elapsed time while it runs.
 with_clock() {
   local what=$1 start=$SECONDS wait=2 output status
   shift

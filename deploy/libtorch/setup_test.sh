@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests setup.sh with stand-ins for every program that it needs: no network, no
-# compiler, some seconds.
-# shellcheck disable=SC2016 # the stand-ins expand their variables themselves
+# Tests setup.sh with fakes of all programs that it runs: needs no network and no compiler, takes
+# seconds.
+# shellcheck disable=SC2016 # the fakes expand their variables
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 python=$(python3 -c 'import sys; print(sys.executable)')
 readonly python
 
-# begin NAME gives a test a machine of its own on which setup.sh succeeds.
+# begin NAME creates an isolated environment in which setup.sh succeeds.
 begin() {
   name=$1 box=$work/$1 status=0
   output=$box cache=$box/cache installed=$cache/libtorch-2.11.0
@@ -25,7 +25,7 @@ begin() {
   program df 'echo Avail; echo 99999999'
   program g++ 'exit 1'
   program go 'echo "$*" >>"$BOX/go.log"; [[ $1 != env ]] || echo g++'
-  # Python without torch, and with pip where there is a program of that name.
+  # Python without torch; it has pip if there is a program pip.
   program python3 '
     case "$*" in
     "-m pip "*) shift 2; exec pip "$@" ;;
@@ -41,14 +41,14 @@ begin() {
   wheel nvidia nvidia/cu13/lib/libcudart.so.13
 }
 
-# program NAME SCRIPT puts a stand-in before everything else on the machine.
+# program NAME SCRIPT adds a fake program to PATH.
 program() {
   rm -f "$box/bin/$1"
   printf '#!%s\n%s\n' "$BASH" "$2" >"$box/bin/$1"
   chmod +x "$box/bin/$1"
 }
 
-# wheel NAME FILE... makes a download whose files all say that they are version 2.11.0.
+# wheel NAME FILE... creates a wheel for download whose files contain the version, 2.11.0.
 wheel() {
   mkdir -p "$box/wheels"
   "$python" - "$box/wheels/$1.whl" "${@:2}" <<'EOF'
@@ -60,7 +60,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as archive:
 EOF
 }
 
-# A folder that is laid out like an installed libtorch of a version.
+# libtorch FOLDER VERSION creates a folder with the layout of an installed libtorch.
 libtorch() {
   mkdir -p "$1/lib" "$1/include"
   touch "$1/lib/libtorch_cpu.so"
@@ -72,7 +72,7 @@ setup() {
   {
     env -i PATH="$box/bin" HOME="$box/home" BOX="$box" GENREC_CACHE="$cache" "$@" \
       "$BASH" "$here/setup.sh" >"$output/stdout" 2>"$output/stderr" </dev/null || status=$?
-  } 2>/dev/null # where bash says that a command was terminated
+  } 2>/dev/null # hides the message of bash about a terminated command
 }
 
 expect() {
@@ -82,17 +82,17 @@ expect() {
   exit 1
 }
 
-# The run failed with one line of error that has this text, and left nothing behind.
+# expect_failure TEXT checks that the run failed, printed one error line with the text, and cleaned up.
 expect_failure() {
   expect "exit status is $status, want 1" [ "$status" = 1 ]
   expect "want one line of error" [ "$(grep -vc '^libtorch: downloading' "$output/stderr")" = 1 ]
   expect "the error must be the last line and have: $1" grep -q "^libtorch: error: .*$1" <(tail -n 1 "$output/stderr")
-  expect "nothing may be printed for the caller" [ ! -s "$output/stdout" ]
+  expect "stdout must be empty" [ ! -s "$output/stdout" ]
   expect_clean
 }
 
 expect_clean() {
-  expect "a half-made installation is left" [ -z "$(find "$cache" -mindepth 1 ! -name .libtorch.lock 2>/dev/null)" ]
+  expect "an incomplete installation is left" [ -z "$(find "$cache" -mindepth 1 ! -name .libtorch.lock 2>/dev/null)" ]
 }
 
 expect_success() {
@@ -173,7 +173,7 @@ test_truncated_wheel() {
 
 test_install() {
   begin install
-  mkdir -p "$cache/.libtorch-2.11.0.tmp/new/torch" # left by a run that was killed
+  mkdir -p "$cache/.libtorch-2.11.0.tmp/new/torch" # left by a killed run
   setup
   expect_success
   expect "only libraries and headers are kept" [ "$(cd "$installed/torch" && echo *)" = "include lib" ]
@@ -192,7 +192,7 @@ test_second_run() {
   program python3 'echo "python3 was called" >&2; exit 1'
   setup
   expect_success
-  expect "a second run has nothing to say" [ ! -s "$output/stderr" ]
+  expect "a second run must not print anything" [ ! -s "$output/stderr" ]
 }
 
 test_changed_header() {
@@ -202,7 +202,7 @@ test_changed_header() {
   setup
   expect_success
   expect "gotch is compiled again" grep -qx "build -a github.com/sugarme/gotch/libtch" "$box/go.log"
-  expect "compat.h is renewed" cmp -s "$here/compat.h" "$installed/compat.h"
+  expect "compat.h is replaced" cmp -s "$here/compat.h" "$installed/compat.h"
 }
 
 test_parallel_runs() {
@@ -236,7 +236,7 @@ test_existing_libtorch() {
   setup LIBTORCH="$box/site/torch"
   expect_success
   expect "torch is a link to LIBTORCH" [ "$installed/torch" -ef "$box/site/torch" ]
-  expect "nvidia is a link to its neighbour" [ "$installed/nvidia" -ef "$box/site/nvidia" ]
+  expect "nvidia is a link to the folder next to it" [ "$installed/nvidia" -ef "$box/site/nvidia" ]
   expect "nothing may be downloaded" [ ! -e "$box/pip.log" ]
 }
 

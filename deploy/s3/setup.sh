@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Builds an S3 server, versitygw, for tests against a real object store, in the cache folder
-# once, and prints its path.
+# Builds versitygw, an S3 server for tests, in the cache folder, once, and prints its path.
 set -euo pipefail
 
 readonly version=v1.8.0

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Stands in for Grafana, which no registry of packages has: reads what is mounted for it,
-refuses what Grafana could not use, and answers a few questions at its port as it does."""
+"""Substitute for Grafana, which is not in package registries: reads the mounted provisioning files,
+rejects files that Grafana would reject, and serves a few routes of its API."""
 
 import glob
 import json
@@ -20,7 +20,7 @@ def provisioned(kind):
     paths = glob.glob(f"{PROVISIONING}/{kind}/*.yaml")
     assert paths, f"no files in {PROVISIONING}/{kind}"
     files = [yaml.safe_load(open(path)) for path in paths]
-    assert all(file["apiVersion"] == 1 for file in files), f"a file in {PROVISIONING}/{kind} has another apiVersion than 1"
+    assert all(file["apiVersion"] == 1 for file in files), f"a file in {PROVISIONING}/{kind} has an apiVersion other than 1"
     return [entry for file in files for entry in file[{"dashboards": "providers"}.get(kind, kind)]]
 
 
@@ -40,25 +40,25 @@ for dashboard in dashboards:
               if any(source["type"] == variable["query"] for source in sources.values())}
     for panel in panels(dashboard["panels"]):
         uid = (panel.get("datasource") or {}).get("uid")
-        assert uid is None or uid in sources or uid in chosen, f"panel {panel['title']!r} asks {uid}, of {list(sources)}"
-assert os.environ["GF_AUTH_ANONYMOUS_ENABLED"] == "true", "nobody could look at it without a password"
+        assert uid is None or uid in sources or uid in chosen, f"panel {panel['title']!r} has the data source {uid}, want one of {list(sources)}"
+assert os.environ["GF_AUTH_ANONYMOUS_ENABLED"] == "true", "dashboards need anonymous access"
 open("/var/lib/grafana/grafana.db", "a").close()
 
 
-class Answers(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         proxy = "/api/datasources/proxy/uid/"
         if self.path == "/api/health":
-            self.answer({"database": "ok"})
+            self.respond({"database": "ok"})
         elif self.path.startswith("/api/search"):
-            self.answer([{"type": "dash-db", "title": dashboard["title"], "uid": dashboard["uid"]} for dashboard in dashboards])
+            self.respond([{"type": "dash-db", "title": dashboard["title"], "uid": dashboard["uid"]} for dashboard in dashboards])
         elif self.path.startswith(proxy):
             uid, _, path = self.path[len(proxy):].partition("/")
-            self.answer(json.load(urllib.request.urlopen(f"{sources[uid]['url']}/{path}", timeout=10)))
+            self.respond(json.load(urllib.request.urlopen(f"{sources[uid]['url']}/{path}", timeout=10)))
         else:
             self.send_error(404)
 
-    def answer(self, value):
+    def respond(self, value):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
@@ -66,4 +66,4 @@ class Answers(BaseHTTPRequestHandler):
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-ThreadingHTTPServer(("", 3000), Answers).serve_forever()
+ThreadingHTTPServer(("", 3000), Handler).serve_forever()

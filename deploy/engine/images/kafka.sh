@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kafka as in apache/kafka: by the class with which that image turns KAFKA_* into a configuration.
+# Starts Kafka as the image apache/kafka does, with the class that converts KAFKA_* to a configuration.
 set -euo pipefail
 
 classes='/opt/kafka/libs/*'
@@ -12,9 +12,9 @@ defaults=/etc/kafka/docker
 for file in log4j2 tools-log4j2; do
   printf 'Configuration:\n  Appenders: {}\n  Loggers: {Root: {level: INFO}, Logger: []}\n' >"$defaults/$file.yaml"
 done
-said=$(java -cp "$classes" kafka.docker.KafkaDockerWrapper setup --default-configs-dir "$defaults" \
-  --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config 2>&1) || grep 'already formatted' <<<"$said" || {
-  printf '%s\n' "$said" >&2
+output=$(java -cp "$classes" kafka.docker.KafkaDockerWrapper setup --default-configs-dir "$defaults" \
+  --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config 2>&1) || grep 'already formatted' <<<"$output" || {
+  printf '%s\n' "$output" >&2
   exit 1
 }
 exec java -Xmx1g -cp "$classes" kafka.Kafka /opt/kafka/config/server.properties

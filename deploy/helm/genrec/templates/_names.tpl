@@ -1,4 +1,4 @@
-{{/* The release, unless it is named after the chart anyway. */}}
+{{/* Prefix of all names: the release name, with the chart name unless it is contained. */}}
 {{- define "genrec.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
 {{ .Release.Name | trunc 48 | trimSuffix "-" }}
@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Of {root, name}: what picks a component's pods, and never changes. */}}
+{{/* Immutable selector labels of a component's pods. Parameters: root, name. */}}
 {{- define "genrec.selector" -}}
 app.kubernetes.io/name: genrec
 app.kubernetes.io/instance: {{ .root.Release.Name }}

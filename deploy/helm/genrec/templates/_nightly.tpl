@@ -1,6 +1,6 @@
 {{/*
-A component that runs at times and ends, of what genrec.pod takes, and gated: it ends with exit
-code 3 if a model was refused, with 4 if it waits for a split to end, with 5 without data.
+CronJob of a component. Parameters: those of genrec.pod, and gated: exit codes 3 (model refused),
+4 (waiting for the end of a split) and 5 (no data) are not retried.
 */}}
 {{- define "genrec.nightly" -}}
 apiVersion: batch/v1
@@ -22,10 +22,10 @@ spec:
       {{- end }}
       podFailurePolicy:
         rules:
-          - action: Ignore # a node that is drained: the next pod goes on from there
+          - action: Ignore # drained node: the next pod resumes
             onPodConditions: [{type: DisruptionTarget, status: "True"}]
           {{- if .gated }}
-          - action: FailJob # the same training would come to the same
+          - action: FailJob # a retry would have the same result
             onExitCodes: {containerName: {{ .name }}, operator: In, values: [3, 4, 5]}
           {{- end }}
       template:

@@ -1,7 +1,8 @@
 {{/*
-The pod of a component, of {root, name, values, args} and what it works with: kafka, redis,
-models, history and workspace. job says that it ends by itself; else port is where it tells of
-its health, {name, number, scheme}; metrics are at 9464. files are Secrets of its own, as genrec.files makes them.
+Pod template of a component. Parameters: root, name, values, args; booleans for its dependencies
+kafka, redis, models, history and workspace; job for pods that run to completion, otherwise port, the
+port of health checks, {name, number, scheme}; metrics are on port 9464; files: volumes of the
+component's own Secrets, from genrec.files.
 */}}
 {{- define "genrec.pod" -}}
 {{- $v := .root.Values -}}
@@ -51,7 +52,7 @@ spec:
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
       whenUnsatisfiable: ScheduleAnyway
-      matchLabelKeys: [pod-template-hash] # in a rollout, those that are to go do not count
+      matchLabelKeys: [pod-template-hash] # during a rollout, ignore the pods being replaced
       labelSelector:
         matchLabels:
           {{- include "genrec.selector" . | nindent 10 }}
@@ -101,7 +102,7 @@ spec:
         httpGet: {path: /healthz, port: {{ .name }}, scheme: {{ .scheme }}}
         timeoutSeconds: 5
         failureThreshold: 6
-      readinessProbe: # infer is ready when it has a model
+      readinessProbe: # infer is ready once it has a model
         httpGet: {path: /readyz, port: {{ .name }}, scheme: {{ .scheme }}}
         periodSeconds: 5
         timeoutSeconds: 6

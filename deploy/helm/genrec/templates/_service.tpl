@@ -1,6 +1,6 @@
 {{/*
-A component that runs all the time, of what genrec.pod takes, and scaled: the consumer group
-and the topic whose lag says how many processes are needed, if it is not the processors.
+Deployment of a component. Parameters: those of genrec.pod, and scaled: the consumer group and the
+topic whose lag determines the number of pods.
 */}}
 {{- define "genrec.service" -}}
 apiVersion: apps/v1
@@ -12,7 +12,7 @@ spec:
   replicas: {{ .values.replicas }}
   {{- end }}
   {{- if and .values.gpu .values.gpu.enabled }}
-  strategy: # there may be no GPU for one more
+  strategy: # there may be no GPU for a surge pod
     rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
   {{- end }}
   selector:
@@ -43,7 +43,7 @@ spec:
   maxReplicaCount: {{ .values.autoscaling.maxReplicas }}
   advanced:
     horizontalPodAutoscalerConfig:
-      behavior: # each change gives the partitions out anew
+      behavior: # each change rebalances the partitions
         scaleDown: {stabilizationWindowSeconds: 600}
   triggers:
     - type: kafka
@@ -65,7 +65,7 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* How KEDA's scaler gets into Kafka; empty if it needs nothing. */}}
+{{/* Credentials of KEDA's Kafka scaler; empty if none are needed. */}}
 {{- define "genrec.triggerSecrets" -}}
 {{- with .Values.kafka }}
 {{- if .sasl.mechanism }}

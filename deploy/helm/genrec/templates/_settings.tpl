@@ -1,4 +1,4 @@
-{{/* The variables of a container, of what genrec.pod takes; env are more of them, as YAML. */}}
+{{/* Environment of a container. Parameters: those of genrec.pod, and env: further variables as YAML. */}}
 {{- define "genrec.env" -}}
 {{- $v := .root.Values -}}
 {{- if .kafka }}
@@ -50,7 +50,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of {server, tls}. */}}
+{{/* TLS variables. Parameters: server, tls. */}}
 {{- define "genrec.tlsEnv" -}}
 {{- if .tls.enabled }}
 {{- $prefix := printf "GENREC_%s" (upper .server) }}
@@ -65,7 +65,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of {tls, secret, key}: the Secrets that have files of one purpose, as one folder; empty if there are none. */}}
+{{/* Projected sources of the Secrets that are mounted as one folder; may be empty. Parameters: tls, secret, key. */}}
 {{- define "genrec.files" -}}
 {{- if and .tls.enabled .tls.caSecret }}
 - secret: {name: {{ .tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
