@@ -13,6 +13,15 @@ import (
 	"genrec/pkg/userstate"
 )
 
+// Models gives access to model versions.
+type Models interface {
+	// Serving returns the versions to serve with their shares of the users, or none if no version
+	// was promoted yet.
+	Serving(ctx context.Context) ([]registry.Share, error)
+	// Load loads a version. It may take long; other versions serve meanwhile.
+	Load(ctx context.Context, version string) (Generator, error)
+}
+
 // retryLoadAfter is the delay before a refused version is loaded again, in case the storage was at
 // fault.
 const retryLoadAfter = time.Minute
@@ -59,7 +68,7 @@ func (r *run) versionsToServe(ctx context.Context) (shares []registry.Share, err
 
 // close closes the models after the last batch.
 func (l *modelLoader) close(ctx context.Context) {
-	if set := l.serving.swap(nil); set != nil {
+	if set := l.active.swap(nil); set != nil {
 		set.batches.Wait()
 		l.closeModels(ctx, set, nil)
 	}
@@ -71,13 +80,13 @@ func (l *modelLoader) update(ctx context.Context, shares []registry.Share) error
 	maps.DeleteFunc(l.refused, func(version string, _ time.Time) bool {
 		return !slices.ContainsFunc(shares, func(s registry.Share) bool { return s.Version == version })
 	})
-	active := l.set
-	if active == nil {
-		active = &servingSet{}
+	current := l.set
+	if current == nil {
+		current = &servingSet{}
 	}
 	models := make(map[string]Generator)
 	for _, s := range shares {
-		model := active.models[s.Version]
+		model := current.models[s.Version]
 		if model == nil {
 			var err error
 			if model, err = l.tryLoad(ctx, s); err != nil {
@@ -89,10 +98,10 @@ func (l *modelLoader) update(ctx context.Context, shares []registry.Share) error
 			models[s.Version] = model
 		}
 	}
-	if len(models) == 0 || slices.Equal(shares, active.shares) && maps.Equal(models, active.models) {
+	if len(models) == 0 || slices.Equal(shares, current.shares) && maps.Equal(models, current.models) {
 		return nil
 	}
-	l.set = newServingSet(shares, models, rememberVersions(active.recentVersions, slices.Collect(maps.Keys(models))...))
+	l.set = newServingSet(shares, models, rememberVersions(current.recentVersions, slices.Collect(maps.Keys(models))...))
 	return l.activate(ctx, l.set)
 }
 
@@ -113,14 +122,14 @@ func (l *modelLoader) tryLoad(ctx context.Context, s registry.Share) (Generator,
 	}
 	if !again {
 		l.cfg.Logger.ErrorContext(ctx, "refused a model version; others serve its users",
-			"version", s.Version, "percent", s.Percent, "serving", l.active(), "err", err)
+			"version", s.Version, "percent", s.Percent, "serving", l.describe(), "err", err)
 		l.counters.refused.Add(1)
 	}
 	l.refused[s.Version] = time.Now()
 	return nil, nil
 }
 
-func (l *modelLoader) active() string {
+func (l *modelLoader) describe() string {
 	if l.set == nil {
 		return ""
 	}

@@ -68,7 +68,7 @@ func (r *run) nextBatch(ctx context.Context) (*batch, error) {
 			return nil, ctx.Err()
 		case <-r.queue.ready:
 		}
-		set, err := r.serving.acquire(ctx)
+		set, err := r.active.acquire(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -60,19 +60,19 @@ func (s *servingSet) String() string {
 	return strings.Join(parts, " ")
 }
 
-// serving holds the active set.
-type serving struct {
+// activeSet holds the serving set of new batches.
+type activeSet struct {
 	first chan struct{} // closed when the first set is activated
 
 	mu  sync.Mutex
 	set *servingSet
 }
 
-func newServing() *serving { return &serving{first: make(chan struct{})} }
+func newActiveSet() *activeSet { return &activeSet{first: make(chan struct{})} }
 
 // acquire returns the active set for a batch, which must call batches.Done at its end. It waits
 // for the first set.
-func (s *serving) acquire(ctx context.Context) (*servingSet, error) {
+func (s *activeSet) acquire(ctx context.Context) (*servingSet, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -91,7 +91,7 @@ var errStopped = errors.New("the worker is stopping")
 
 // swap replaces the active set, by nil at the end, and returns the previous one, if any. Batches
 // that have acquired the previous set keep using it.
-func (s *serving) swap(next *servingSet) (previous *servingSet) {
+func (s *activeSet) swap(next *servingSet) (previous *servingSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	previous, s.set = s.set, next
@@ -104,7 +104,7 @@ func (s *serving) swap(next *servingSet) (previous *servingSet) {
 // activate makes next the active set, between two batches, and closes the models that only the
 // previous set has, after the last batch that uses them.
 func (r *run) activate(ctx context.Context, next *servingSet) error {
-	previous := r.serving.swap(next)
+	previous := r.active.swap(next)
 	err := r.afterActivation(ctx, previous, next)
 	if previous != nil {
 		previous.batches.Wait() // batches end with ctx at the latest

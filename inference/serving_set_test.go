@@ -132,7 +132,7 @@ func TestRefusedVersionsAreRetried(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s := l.serving.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
+	if s := l.active.set; s.leader != "v1" || len(s.models) != 1 || s.versionFor("anybody") != "v1" {
 		t.Errorf("got %v, want v1 alone", s)
 	}
 	if got := h.models.loaded(); !slices.Equal(got, []string{"v1", "v2"}) {
@@ -143,12 +143,12 @@ func TestRefusedVersionsAreRetried(t *testing.T) {
 	if err := l.update(ctx, shares); err != nil {
 		t.Fatal(err)
 	}
-	both := l.serving.set
+	both := l.active.set
 	if both.leader != "v2" || len(both.models) != 2 || l.Stats().Swaps != 2 {
 		t.Errorf("got %v after %d swaps, want both, led by v2, and one more activation", both, l.Stats().Swaps)
 	}
 	h.models.broken = map[string]bool{"v3": true}
-	if err := l.update(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.serving.set != both {
+	if err := l.update(ctx, []registry.Share{{Version: "v3", Percent: 100}}); err != nil || l.active.set != both {
 		t.Errorf("a broken version was activated (error %v)", err)
 	}
 	l.close(ctx)

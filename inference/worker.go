@@ -85,9 +85,9 @@ type Sessions interface {
 	// Acquire returns a lease, or nil while another worker holds it.
 	Acquire(ctx context.Context, lease string, ttl time.Duration) (*sessions.Lease, error)
 	// Refreshed returns the serving set of the last completed background refresh.
-	Refreshed(ctx context.Context) (serving string, err error)
+	Refreshed(ctx context.Context) (servingSet string, err error)
 	// SetRefreshed records that the background refresh for a serving set is complete.
-	SetRefreshed(ctx context.Context, serving string) error
+	SetRefreshed(ctx context.Context, servingSet string) error
 }
 
 // Worker is a member of the consumer group that reads refreshes.
@@ -138,7 +138,7 @@ type run struct {
 	deadLetters *kafka.Writer
 	refreshes   *kafka.Writer // of the background refresh
 	queue       *queue
-	serving     *serving
+	active      *activeSet
 	size        *batchSize
 	lastStart   time.Time            // of a batch; used by nextBatch only
 	generated   chan *batch          // from the slots to the writers
@@ -156,7 +156,7 @@ func (w *Worker) open() *run {
 		deadLetters: stream.NewDeadLetterWriter(w.cfg.Kafka, w.cfg.Topics.DeadLetters),
 		refreshes:   stream.NewWriter(w.cfg.Kafka, w.cfg.Topics.Refreshes),
 		queue:       newQueue(w.cfg.MaxPending),
-		serving:     newServing(),
+		active:      newActiveSet(),
 		size:        newBatchSize(w.cfg.LatencyTarget, w.cfg.MaxBatch),
 		generated:   make(chan *batch),
 		activated:   make(chan *servingSet, 1),

@@ -60,17 +60,17 @@ func (s *Store) activeUsers(ctx context.Context, sequenceKeys []string, since ti
 
 // Refreshed returns the serving set for which the last background refresh was completed; "" if
 // there was none.
-func (s *Store) Refreshed(ctx context.Context) (serving string, err error) {
-	serving, err = s.rdb.Get(ctx, s.keys.Refreshed()).Result()
+func (s *Store) Refreshed(ctx context.Context) (servingSet string, err error) {
+	servingSet, err = s.rdb.Get(ctx, s.keys.Refreshed()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return "", fmt.Errorf("read the state of the background refresh: %w", err)
 	}
-	return serving, nil
+	return servingSet, nil
 }
 
 // SetRefreshed records that the background refresh for a serving set is complete.
-func (s *Store) SetRefreshed(ctx context.Context, serving string) error {
-	if err := s.rdb.Set(ctx, s.keys.Refreshed(), serving, 0).Err(); err != nil {
+func (s *Store) SetRefreshed(ctx context.Context, servingSet string) error {
+	if err := s.rdb.Set(ctx, s.keys.Refreshed(), servingSet, 0).Err(); err != nil {
 		return fmt.Errorf("write the state of the background refresh: %w", err)
 	}
 	return nil
