@@ -127,7 +127,7 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 	return trainLatest(ctx, config, s, historyDir, m)
 }
 
-// trainLatest trains once on the sessions in Redis and on the history (nil: none).
+// trainLatest trains once on the sequences in Redis and on the history (nil: none).
 func trainLatest(ctx context.Context, config retrain.Config, s servers, historyDir *history.Dir, m models) (retrain.Report, error) {
 	return retrain.RunLatest(ctx, config, snapshot.Config{History: historyDir, Hot: s.store, Erasures: s.store}, m.registry)
 }

@@ -234,8 +234,8 @@ func TestLostResponseOfStateUpdate(t *testing.T) {
 	if err := r.Promote(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	if changes, err := r.History(t.Context()); err != nil || len(changes) != 1 {
-		t.Errorf("one promotion left a history of %v (%v)", changes, err)
+	if changes, err := r.Changes(t.Context()); err != nil || len(changes) != 1 {
+		t.Errorf("one promotion left the changes %v (%v)", changes, err)
 	}
 }
 

@@ -20,7 +20,7 @@ var ErrNoPrevious = errors.New("nothing was served before")
 
 // Serving returns the versions that serve users, usually a single one, or ErrNoVersion.
 func (r *Registry) Serving(ctx context.Context) ([]Share, error) {
-	changes, err := r.History(ctx)
+	changes, err := r.Changes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +40,9 @@ func (r *Registry) Current(ctx context.Context) (string, error) {
 	return LargestShare(shares), nil
 }
 
-// History returns the changes of the serving state, newest first. It is bounded to some
+// Changes returns the changes of the serving state, newest first. They are bounded to some
 // hundred changes.
-func (r *Registry) History(ctx context.Context) ([]Change, error) {
+func (r *Registry) Changes(ctx context.Context) ([]Change, error) {
 	data, err := r.storage.readState(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -115,11 +115,11 @@ func (r *Registry) promote(ctx context.Context, shares []Share, check func([]Cha
 }
 
 // undo reverts a promotion, which is the first of the written changes. If the state has changed
-// since, the newer state stays, and the promotion is removed from the history so that no rollback
-// returns to it. A promotion that is followed by a rollback stays in the history: the rollback
+// since, the newer state stays, and the promotion is removed from the changes so that no rollback
+// returns to it. A promotion that is followed by a rollback stays among them: the rollback
 // left it, or returned to it.
 func (r *Registry) undo(ctx context.Context, written []Change) error {
-	return r.updateHistory(ctx, func(changes []Change) ([]Change, error) {
+	return r.updateChanges(ctx, func(changes []Change) ([]Change, error) {
 		at := indexOf(changes, written)
 		if at == 0 {
 			c, err := r.rollbackChange(ctx, changes)
@@ -169,9 +169,9 @@ func (r *Registry) rollbackChange(ctx context.Context, changes []Change) (Change
 	return Change{Kind: KindRollback, Serving: stack[1]}, r.checkExist(ctx, stack[1])
 }
 
-// appendChange records the change that next returns, and returns the written history.
+// appendChange records the change that next returns, and returns the written changes.
 func (r *Registry) appendChange(ctx context.Context, next func([]Change) (Change, error)) (written []Change, err error) {
-	err = r.updateHistory(ctx, func(changes []Change) ([]Change, error) {
+	err = r.updateChanges(ctx, func(changes []Change) ([]Change, error) {
 		c, err := next(changes)
 		written = prepend(c, changes)
 		return written, err
@@ -184,8 +184,8 @@ func prepend(c Change, changes []Change) []Change {
 	return append([]Change{c}, changes...)
 }
 
-// updateHistory atomically replaces the history by the result of update.
-func (r *Registry) updateHistory(ctx context.Context, update func([]Change) ([]Change, error)) error {
+// updateChanges atomically replaces the changes by the result of update.
+func (r *Registry) updateChanges(ctx context.Context, update func([]Change) ([]Change, error)) error {
 	err := r.storage.updateState(ctx, func(old []byte) ([]byte, error) {
 		var changes []Change
 		if len(old) > 0 {

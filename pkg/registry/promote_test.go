@@ -111,7 +111,7 @@ func TestRollbackReturnsToPreviousShares(t *testing.T) {
 	versions := []string{publish(t, r, "a"), publish(t, r, "b"), publish(t, r, "c")}
 	random := rand.New(rand.NewPCG(1, 2))
 	var stack [][]Share
-	for step := range maxHistory - 1 {
+	for step := range maxChanges - 1 {
 		if random.IntN(3) == 0 {
 			got, err := r.Rollback(t.Context())
 			if len(stack) < 2 {
@@ -136,16 +136,16 @@ func TestRollbackReturnsToPreviousShares(t *testing.T) {
 	}
 }
 
-func TestHistoryIsBounded(t *testing.T) {
+func TestChangesAreBounded(t *testing.T) {
 	r := open(t)
 	version := publish(t, r, "a")
-	for range maxHistory + 10 {
+	for range maxChanges + 10 {
 		if err := r.Promote(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if changes, err := r.History(t.Context()); err != nil || len(changes) != maxHistory {
-		t.Fatalf("the history has %d changes (%v), want %d", len(changes), err, maxHistory)
+	if changes, err := r.Changes(t.Context()); err != nil || len(changes) != maxChanges {
+		t.Fatalf("there are %d changes (%v), want %d", len(changes), err, maxChanges)
 	}
 }
 
@@ -165,14 +165,14 @@ func TestConcurrentPromotionsAreAllRecorded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	changes, err := r.History(t.Context())
+	changes, err := r.Changes(t.Context())
 	var promoted []string
 	for _, c := range changes {
 		promoted = append(promoted, c.Serving[0].Version)
 	}
 	slices.Sort(promoted)
 	if err != nil || !slices.Equal(promoted, versions) {
-		t.Fatalf("%d concurrent promotions left a history of %v (%v)", writers, promoted, err)
+		t.Fatalf("%d concurrent promotions left the changes %v (%v)", writers, promoted, err)
 	}
 }
 
@@ -254,7 +254,7 @@ func FuzzServingState(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(root, stateFile), state, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		changes, err := r.History(t.Context())
+		changes, err := r.Changes(t.Context())
 		for _, change := range changes {
 			for _, s := range change.Serving {
 				if filepath.Dir(r.Dir(s.Version)) != filepath.Join(root, versionsFolder) {

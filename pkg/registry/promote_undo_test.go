@@ -62,11 +62,11 @@ func TestUndoRevertsOwnPromotionOnly(t *testing.T) {
 	}
 }
 
-// Truncation of a full history must not make undo revert another promotion.
-func TestUndoInFullHistory(t *testing.T) {
+// Truncation at maxChanges must not make undo revert another promotion.
+func TestUndoAmongMostChanges(t *testing.T) {
 	r := open(t)
 	old, failing, next := publish(t, r, "old"), publish(t, r, "failing"), publish(t, r, "next")
-	for range maxHistory + 1 {
+	for range maxChanges + 1 {
 		promote(t, r, old)
 	}
 	others := *r

@@ -2,7 +2,7 @@
 //
 //	ROOT/versions/v000001/...              the files of a version
 //	ROOT/versions/v000001/manifest.json    their sizes and SHA-256 checksums
-//	ROOT/CURRENT                           the serving state and its history
+//	ROOT/CURRENT                           the serving state and its changes
 //	ROOT/training/...                      checkpoints and other work in progress of training
 //
 // A version starts as a [Draft], a private folder. [Draft.Publish] assigns the next version number
@@ -286,6 +286,6 @@ func (r *Registry) describe(ctx context.Context, version string, stack [][]Share
 }
 
 func (r *Registry) servingStack(ctx context.Context) ([][]Share, error) {
-	changes, err := r.History(ctx)
+	changes, err := r.Changes(ctx)
 	return servingStack(changes), err
 }

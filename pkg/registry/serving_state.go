@@ -15,7 +15,7 @@ import (
 //	2026-03-02T03:10:00Z promote v000001:90 v000002:10
 //	2026-03-01T03:10:00Z promote v000001
 //
-// Current state and history are one file and therefore change atomically.
+// Current state and earlier changes are one file and therefore change atomically.
 type Change struct {
 	Time    time.Time  `json:"time"`    // with a resolution of seconds
 	Kind    ChangeKind `json:"kind"`    // promotion or rollback
@@ -31,8 +31,8 @@ const (
 	KindRollback ChangeKind = "rollback"
 )
 
-// maxHistory bounds the number of changes in the state file.
-const maxHistory = 200
+// maxChanges bounds the number of changes in the state file.
+const maxChanges = 200
 
 // servingStack returns what is served now, followed by what rollbacks return to. A promotion
 // pushes onto the stack, a rollback pops.
@@ -59,7 +59,7 @@ func servingStack(changes []Change) [][]Share {
 func indexOf(changes, written []Change) int {
 	for at := range changes {
 		n := min(len(written), len(changes)-at) // the oldest may be truncated
-		if bytes.Equal(formatChanges(changes[at:at+n]), formatChanges(written[:n])) && (n == len(written) || len(changes) >= maxHistory) {
+		if bytes.Equal(formatChanges(changes[at:at+n]), formatChanges(written[:n])) && (n == len(written) || len(changes) >= maxChanges) {
 			return at
 		}
 	}
@@ -68,7 +68,7 @@ func indexOf(changes, written []Change) int {
 
 func formatChanges(changes []Change) []byte {
 	var out bytes.Buffer
-	for _, c := range changes[:min(len(changes), maxHistory)] {
+	for _, c := range changes[:min(len(changes), maxChanges)] {
 		fmt.Fprintf(&out, "%s %s %s\n", c.Time.UTC().Format(time.RFC3339), c.Kind, FormatShares(c.Serving))
 	}
 	return out.Bytes()
@@ -76,7 +76,7 @@ func formatChanges(changes []Change) []byte {
 
 func parseChanges(data []byte) (changes []Change, err error) {
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-	for i, line := range lines[:min(len(lines), maxHistory)] {
+	for i, line := range lines[:min(len(lines), maxChanges)] {
 		c, err := parseChange(line)
 		if err != nil {
 			return nil, fmt.Errorf("line %d, %.80q: %w", i+1, line, err)

@@ -22,7 +22,7 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 const (
 	readTimeout = 2 * time.Second
-	maxHistory  = 40
+	maxEvents   = 40
 	maxItems    = 100 // per request for titles
 )
 
@@ -75,7 +75,7 @@ func isLocal(host string) bool {
 	return host == "localhost" || host == "[::1]" || ip != nil && ip.IsLoopback()
 }
 
-// interaction is an entry of a user's history.
+// interaction is an event of a user.
 type interaction struct {
 	Item string    `json:"item"`
 	Type string    `json:"type"`
@@ -92,16 +92,16 @@ func (p *Playground) user(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	sequences, err := p.cfg.Sessions.Sequences(ctx, []string{id})
 	if err != nil {
-		p.unavailable(ctx, w, "cannot read the user's history", err)
+		p.unavailable(ctx, w, "cannot read the events of the user", err)
 		return
 	}
-	history := []interaction{}
+	events := []interaction{}
 	for _, i := range slices.Backward(sequences[0].Interactions) {
-		if len(history) < maxHistory {
-			history = append(history, interaction{i.Item, i.Type, i.Time})
+		if len(events) < maxEvents {
+			events = append(events, interaction{i.Item, i.Type, i.Time})
 		}
 	}
-	serve.WriteJSON(w, http.StatusOK, map[string][]interaction{"history": history})
+	serve.WriteJSON(w, http.StatusOK, map[string][]interaction{"history": events})
 }
 
 func (p *Playground) items(w http.ResponseWriter, r *http.Request) {

@@ -3,7 +3,7 @@
 // and freshness.
 //
 // The last events of the dataset are live: before each one, the user's list is compared with
-// it, so that the hit rate is that of real predictions. Everything older is history, on which
+// it, so that the hit rate is that of real predictions. All older ones are past events, on which
 // the first model is trained.
 package demo
 
@@ -82,7 +82,7 @@ type demo struct {
 // Run runs the demo.
 func Run(ctx context.Context, c Config) error {
 	if c.Live < 0 || c.Live >= len(c.Events) {
-		return fmt.Errorf("%d live events of %d: some must be history", c.Live, len(c.Events))
+		return fmt.Errorf("%d live events of %d: some must be past events", c.Live, len(c.Events))
 	}
 	d := &demo{Config: c, popularity: newPopularity(), recommended: newRecommended()}
 	d.examples = newExamples(c.Events[len(c.Events)-c.Live:], d.say)
@@ -98,14 +98,14 @@ func Run(ctx context.Context, c Config) error {
 }
 
 func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
-	history, live := d.Events[:len(d.Events)-d.Live], d.Events[len(d.Events)-d.Live:]
+	past, live := d.Events[:len(d.Events)-d.Live], d.Events[len(d.Events)-d.Live:]
 	// Hold the page's turn, so that visitors cannot train before there is a first model.
 	err := d.Page.Train(ctx, func(ctx context.Context) (outcome string, err error) {
-		d.step("1/5  history: sending %d past events through Kafka into Redis", len(history))
-		if err := d.replayHistory(ctx, history); err != nil {
+		d.step("1/5  past events: sending %d through Kafka into Redis", len(past))
+		if err := d.replayPast(ctx, past); err != nil {
 			return "", err
 		}
-		d.step("2/5  first model: pretraining and finetuning on the history")
+		d.step("2/5  first model: pretraining and finetuning on the past events")
 		snapshot, sequences, err := d.snapshot(ctx)
 		if err != nil {
 			return "", err
@@ -119,7 +119,7 @@ func (d *demo) run(ctx context.Context, services *errgroup.Group) error {
 	d.step("3/5  first recommendations for all users")
 	worker := inference.New(inference.Config{Kafka: d.Kafka, OnWritten: d.written}, d.Serve, d.Store)
 	services.Go(func() error { return worker.Run(ctx) })
-	if err := d.awaitFirst(ctx, Users(history)); err != nil {
+	if err := d.awaitFirst(ctx, Users(past)); err != nil {
 		return err
 	}
 

@@ -23,21 +23,21 @@ import (
 )
 
 const (
-	historyBatch   = 1000
+	pastBatch      = 1000
 	pollInterval   = 20 * time.Millisecond
 	reportInterval = 10 * time.Second
 )
 
-// replayHistory produces events as fast as ingest consumes them.
-func (d *demo) replayHistory(ctx context.Context, history []event.Event) error {
+// replayPast produces past events as fast as ingest consumes them.
+func (d *demo) replayPast(ctx context.Context, past []event.Event) error {
 	progress := d.Retrain.Progress
-	progress.Start("history", len(history), 0)
+	progress.Start("past events", len(past), 0)
 	defer progress.Finish()
-	for batch := range slices.Chunk(history, historyBatch) {
+	for batch := range slices.Chunk(past, pastBatch) {
 		if err := d.produce(ctx, batch...); err != nil {
 			return err
 		}
-		if err := d.awaitIngested(ctx, d.produced-historyBatch); err != nil {
+		if err := d.awaitIngested(ctx, d.produced-pastBatch); err != nil {
 			return err
 		}
 		for range batch {
