@@ -2,8 +2,8 @@
 //
 //	bench NAME [flags]
 //
-// Each prints its progress as text and ends with one line for programs, "NAME key=value …". Most
-// have a make target of the same name, which sets up what the benchmark needs.
+// Each prints its progress and, as its last line, the machine-readable result, "NAME key=value …". Most
+// have a make target bench-NAME, which installs the requirements.
 package main
 
 import (
@@ -27,20 +27,20 @@ import (
 
 // benchmark is a subcommand.
 type benchmark struct {
-	name    string
-	measure string // what it measures
+	name     string
+	measures string // for the usage message
 	// command defines the flags and returns the function to run after they are parsed.
 	command func(*flag.FlagSet) func(context.Context) error
 }
 
 var benchmarks = []benchmark{
-	{"stream", "the whole path from an event in Kafka to a list in Redis, or ingest alone", stream.Command},
-	{"engine", "recommending alone, without Kafka and Redis", engine.Command},
+	{"stream", "from an event in Kafka to a recommendation list in Redis, or ingest alone", stream.Command},
+	{"engine", "generating recommendations without Kafka and Redis", engine.Command},
 	{"serve", "reads over HTTP", serve.Command},
-	{"inference", "the beam search against transformers and CTranslate2", inference.Command},
-	{"growth", "the beam search over growing catalogs, histories, beams and batches", growth.Command},
-	{"training", "training against transformers", training.Command},
-	{"warm-start", "training from the previous version against training from scratch", warmstart.Command},
+	{"inference", "beam search, compared with transformers and CTranslate2", inference.Command},
+	{"growth", "beam search with growing catalogs, histories, beams and batches", growth.Command},
+	{"training", "training, compared with transformers", training.Command},
+	{"warm-start", "training from the previous version, compared with training from scratch", warmstart.Command},
 	{"snapshot", "writing and reading snapshots of the history", snapshot.Command},
 	{"memory", "Redis memory per user, and appends", memory.Command},
 }
@@ -64,7 +64,7 @@ func main() {
 		usage(os.Stdout)
 		return
 	}
-	fmt.Fprintf(os.Stderr, "bench: there is no benchmark %q\n", name)
+	fmt.Fprintf(os.Stderr, "bench: unknown benchmark %q\n", name)
 	usage(os.Stderr)
 	os.Exit(2)
 }
@@ -72,6 +72,6 @@ func main() {
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: bench NAME [flags]; bench NAME -h lists the flags")
 	for _, b := range benchmarks {
-		fmt.Fprintf(w, "  %-11s %s\n", b.name, b.measure)
+		fmt.Fprintf(w, "  %-11s %s\n", b.name, b.measures)
 	}
 }

@@ -1,6 +1,6 @@
 // Package engine measures how many users per second a model.Recommender serves alone, without Kafka
-// and Redis. The benchmark stream runs it as a process of its own, so that libtorch's threads and GPU
-// memory stay out of the load generator. Its last line is JSON.
+// and Redis. The benchmark stream runs it in a separate process, to keep the threads and GPU memory of
+// libtorch out of the load generator. Its last line is JSON.
 package engine
 
 import (
@@ -10,12 +10,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"genrec/cmd/bench/measure"
 	"genrec/model"
 	"genrec/pkg/dataset"
 )
@@ -32,16 +31,16 @@ func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
 	flags.StringVar(&s.version, "version", "", "`FOLDER` of the model version")
 	flags.StringVar(&s.device, "device", "cpu", "cpu or cuda")
-	flags.StringVar(&s.precision, "precision", model.Float32.String(), "as of genrec infer")
-	flags.BoolVar(&s.allowSeen, "allow-seen", false, "as of genrec infer")
-	flags.StringVar(&s.requests, "requests", "", "`FILE` of users, one a line: user item item ...")
-	flags.StringVar(&s.batches, "batches", "64,256,1024", "users of a call, several to try")
-	flags.StringVar(&s.callers, "callers", "1,2,4", "concurrent calls, several to try")
-	flags.DurationVar(&s.duration, "duration", 5*time.Second, "of each measurement, after a warm-up")
+	flags.StringVar(&s.precision, "precision", model.Float32.String(), "precision, as in genrec infer")
+	flags.BoolVar(&s.allowSeen, "allow-seen", false, "recommend known items, too, as in genrec infer")
+	flags.StringVar(&s.requests, "requests", "", "`FILE` of users, one per line: user item item ...")
+	flags.StringVar(&s.batches, "batches", "64,256,1024", "users per call; several to try")
+	flags.StringVar(&s.callers, "callers", "1,2,4", "concurrent calls; several to try")
+	flags.DurationVar(&s.duration, "duration", 5*time.Second, "duration of each measurement, after a warm-up")
 	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
-// result is a measurement, and the last line of the best one.
+// result is a measurement. The best one is the last line.
 type result struct {
 	Batch     int     `json:"batch"`
 	Callers   int     `json:"callers"`
@@ -49,11 +48,11 @@ type result struct {
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	batches, err := numbers("batches", s.batches)
+	batches, err := measure.Sizes("batches", s.batches)
 	if err != nil {
 		return err
 	}
-	callers, err := numbers("callers", s.callers)
+	callers, err := measure.Sizes("callers", s.callers)
 	if err != nil {
 		return err
 	}
@@ -69,21 +68,10 @@ func run(ctx context.Context, s settings) (err error) {
 	return json.NewEncoder(os.Stdout).Encode(best)
 }
 
-func numbers(name, text string) (all []int, err error) {
-	for field := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(field)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("-%s: %q is not a positive number", name, field)
-		}
-		all = append(all, n)
-	}
-	return all, nil
-}
-
 type engine struct {
 	recommender *model.Recommender
 	queries     []model.Query
-	next        atomic.Int64 // of the queries, which are taken in turn
+	next        atomic.Int64 // index of the next query, modulo their number
 }
 
 // open loads the model as genrec infer does.
@@ -112,8 +100,8 @@ func open(s settings) (*engine, error) {
 	return e, err
 }
 
-// best tries all batch sizes with the second number of callers, and then all numbers of
-// callers with the best size.
+// best tries all batch sizes with the second number of callers, and then all numbers of callers with the
+// best batch size.
 func (e *engine) best(ctx context.Context, batches, callers []int, d time.Duration) (best result, err error) {
 	try := func(batch, callers int) error {
 		perSecond, err := e.measure(ctx, batch, callers, d)
@@ -143,18 +131,18 @@ func (e *engine) best(ctx context.Context, batches, callers []int, d time.Durati
 	return best, nil
 }
 
-// measure returns the users a second of concurrent calls, each with a batch of its own.
+// measure returns the users per second of concurrent calls with different batches.
 func (e *engine) measure(ctx context.Context, batch, callers int, d time.Duration) (float64, error) {
-	for range 2 { // caches, and what is compiled or recorded for a size
-		if _, err := e.work(ctx, batch, callers, 0); err != nil {
+	for range 2 { // warm up caches, compiled code and CUDA graphs of this batch size
+		if _, err := e.run(ctx, batch, callers, 0); err != nil {
 			return 0, err
 		}
 	}
-	return e.work(ctx, batch, callers, d)
+	return e.run(ctx, batch, callers, d)
 }
 
-// work runs at least one call of each caller.
-func (e *engine) work(ctx context.Context, batch, callers int, d time.Duration) (perSecond float64, err error) {
+// run runs at least one call of each caller.
+func (e *engine) run(ctx context.Context, batch, callers int, d time.Duration) (perSecond float64, err error) {
 	var (
 		wait  sync.WaitGroup
 		done  atomic.Int64
@@ -164,7 +152,7 @@ func (e *engine) work(ctx context.Context, batch, callers int, d time.Duration) 
 	for i := range callers {
 		wait.Go(func() {
 			for {
-				lists, _, err := e.recommender.Recommend(ctx, e.take(batch))
+				lists, _, err := e.recommender.Recommend(ctx, e.nextQueries(batch))
 				if err == nil && len(lists) != batch {
 					err = fmt.Errorf("%d lists for %d users", len(lists), batch)
 				}
@@ -183,8 +171,8 @@ func (e *engine) work(ctx context.Context, batch, callers int, d time.Duration) 
 	return float64(done.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
 }
 
-// take returns the next queries, beginning again after the last one.
-func (e *engine) take(batch int) []model.Query {
+// nextQueries returns the next queries, and the first ones after the last.
+func (e *engine) nextQueries(batch int) []model.Query {
 	end := int(e.next.Add(int64(batch)))
 	queries := make([]model.Query, batch)
 	for i := range queries {

@@ -1,5 +1,11 @@
-// Package growth times the beam search, with random weights and codes, while the catalog, the
-// history, the number of beams or the batch grows, one at a time.
+// Package growth measures the beam search, with random weights and codes, for growing catalogs, histories,
+// numbers of beams and batches, one at a time. Its last line is
+//
+//	growth first_items_ms=… last_items_ms=… ratio=…
+//
+// for the smallest and the largest catalog, or with -soak
+//
+//	soak seconds=… users=… users_per_s=… early_mb=… late_mb=…
 package growth
 
 import (
@@ -11,8 +17,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"genrec/cmd/bench/measure"
@@ -35,36 +39,36 @@ type settings struct {
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
-	flags.StringVar(&s.shape, "shape", "default", "a recipe's model, or bart-base")
+	flags.StringVar(&s.shape, "shape", "default", "model of a recipe, or bart-base")
 	flags.StringVar(&s.device, "device", "cpu", "cpu or cuda")
-	flags.StringVar(&s.items, "items", "10000,100000,1000000", "sizes of the catalog")
-	flags.IntVar(&s.rounds, "rounds", 5, "searches of which the median counts")
-	flags.StringVar(&s.picture, "picture", "", "SVG `FILE` for the curves")
-	flags.DurationVar(&s.soak, "soak", 0, "search for so long instead, and see whether memory grows")
+	flags.StringVar(&s.items, "items", "10000,100000,1000000", "catalog sizes")
+	flags.IntVar(&s.rounds, "rounds", 5, "searches to take the median of")
+	flags.StringVar(&s.picture, "picture", "", "SVG `FILE` for a plot")
+	flags.DurationVar(&s.soak, "soak", 0, "search for this duration instead and fail if memory grows")
 	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
-// point is a size of everything that a search depends on.
+// point has the sizes of a search.
 type point struct{ items, history, beams, batch int }
 
 var base = point{items: 10_000, history: 16, beams: model.Beams, batch: 64}
 
 func run(ctx context.Context, s settings) error {
-	runtime.LockOSThread() // the model's
-	items, err := s.catalogs()
+	runtime.LockOSThread() // a model belongs to one thread
+	items, err := measure.Sizes("items", s.items)
 	if err != nil {
 		return err
 	}
-	b, err := newBencher(s)
+	b, err := newSearchBenchmark(s)
 	if err != nil {
 		return err
 	}
 	defer b.model.Drop()
 	if s.soak > 0 {
-		return b.soakFor(ctx, s.soak)
+		return b.runSoak(ctx, s.soak)
 	}
-	fmt.Printf("%s, %d parameters, %s; %+v but for what grows\n\n", s.shape, b.model.Parameters(), s.device, base)
-	fmt.Println("| items | history | beams | batch | ms a user | MB of the trie | MB at work |")
+	fmt.Printf("%s, %d parameters, %s; defaults %+v\n\n", s.shape, b.model.Parameters(), s.device, base)
+	fmt.Println("| items | history | beams | batch | ms per user | trie, MB | search, MB |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
 	var curves []curve
 	for _, grows := range []struct {
@@ -90,7 +94,7 @@ func run(ctx context.Context, s settings) error {
 		curves = append(curves, c)
 	}
 	if s.picture != "" {
-		if err := picture(curves, s.picture); err != nil {
+		if err := plotCurves(curves, s.picture); err != nil {
 			return err
 		}
 	}
@@ -100,44 +104,33 @@ func run(ctx context.Context, s settings) error {
 	return nil
 }
 
-func (s settings) catalogs() (sizes []int, err error) {
-	for _, text := range strings.Split(s.items, ",") {
-		items, err := strconv.Atoi(text)
-		if err != nil || items < 1 {
-			return nil, fmt.Errorf("-items: %q is no size of a catalog", text)
-		}
-		sizes = append(sizes, items)
-	}
-	return sizes, nil
-}
-
-// bencher has a model that knows no item but by its code.
-type bencher struct {
+// searchBenchmark has a model without item embeddings, which identifies items by their codes.
+type searchBenchmark struct {
 	settings
 	config     model.Config
 	model      *model.Model
 	vocabulary *tokens.Codes
 	searcher   *model.Searcher
-	at         point // of the searcher
+	current    point // of the searcher
 	trieMB     float64
 }
 
 const (
-	levels = 3 // of codes, enough for 10 million items
+	levels = 3 // of codes, sufficient for 10 million items
 	seed   = 1
 )
 
-func newBencher(s settings) (*bencher, error) {
+func newSearchBenchmark(s settings) (*searchBenchmark, error) {
 	vocabulary, err := tokens.NewCodes(levels, itemstats.CodebookSize)
 	if err != nil {
 		return nil, err
 	}
-	b := &bencher{settings: s, vocabulary: vocabulary}
+	b := &searchBenchmark{settings: s, vocabulary: vocabulary}
 	if b.config, err = measure.Shape(s.shape, vocabulary.Size()); err != nil {
 		return nil, err
 	}
 	b.config.MaxPositions = max(b.config.MaxPositions, 512)
-	b.config.StartFromNewest, b.config.StartFromMean = false, false // there is no table of items
+	b.config.StartFromNewest, b.config.StartFromMean = false, false // without item embeddings
 	device, err := model.ParseDevice(s.device)
 	if err != nil {
 		return nil, err
@@ -146,17 +139,17 @@ func newBencher(s settings) (*bencher, error) {
 	return b, err
 }
 
-// measure prints a line of the table.
-func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, err error) {
+// measure prints a row of the table and returns the median time per user.
+func (b *searchBenchmark) measure(ctx context.Context, p point) (milliseconds float64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if p.items != b.at.items || p.beams != b.at.beams {
+	if p.items != b.current.items || p.beams != b.current.beams {
 		if err := b.prepare(p); err != nil {
 			return 0, err
 		}
 	}
-	inputs := b.draw(p)
+	inputs := b.inputs(p)
 	before, err := settledMB()
 	if err != nil {
 		return 0, err
@@ -168,7 +161,7 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 	if err != nil {
 		return 0, err
 	}
-	atWork := max(0, peak-before)
+	searchMB := max(0, peak-before)
 	var times []float64
 	for range b.rounds {
 		began := time.Now()
@@ -178,12 +171,12 @@ func (b *bencher) measure(ctx context.Context, p point) (milliseconds float64, e
 		times = append(times, time.Since(began).Seconds()*1e3/float64(p.batch))
 	}
 	milliseconds = measure.Median(times)
-	fmt.Printf("| %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", p.items, p.history, p.beams, p.batch, milliseconds, b.trieMB, atWork)
+	fmt.Printf("| %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", p.items, p.history, p.beams, p.batch, milliseconds, b.trieMB, searchMB)
 	return milliseconds, nil
 }
 
-// prepare puts a catalog of random codes on the device.
-func (b *bencher) prepare(p point) error {
+// prepare opens a searcher for a catalog.
+func (b *searchBenchmark) prepare(p point) error {
 	if b.searcher != nil {
 		if err := b.searcher.Close(); err != nil {
 			return err
@@ -201,12 +194,12 @@ func (b *bencher) prepare(p point) error {
 		return err
 	}
 	after, err := settledMB()
-	b.at, b.trieMB = p, max(0, after-before)
+	b.current, b.trieMB = p, max(0, after-before)
 	return err
 }
 
-// texts are those of codes that fill three levels about evenly.
-func (b *bencher) texts(items int) [][]int64 {
+// texts returns the token sequences of items whose codes are spread evenly over three levels.
+func (b *searchBenchmark) texts(items int) [][]int64 {
 	side := int(math.Ceil(math.Cbrt(float64(items))))
 	texts := make([][]int64, items)
 	for i := range texts {
@@ -216,8 +209,8 @@ func (b *bencher) texts(items int) [][]int64 {
 	return texts
 }
 
-// draw makes requests of random codes.
-func (b *bencher) draw(p point) []examples.Input {
+// inputs returns histories of random codes.
+func (b *searchBenchmark) inputs(p point) []examples.Input {
 	rng := rand.New(rand.NewPCG(seed, uint64(p.history)))
 	inputs := make([]examples.Input, p.batch)
 	for i := range inputs {

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	soakSamples = 40 // of the resident memory; it takes half of them for the caches to fill
-	mostGrowth  = 0.05
+	soakSamples = 40 // of the resident memory; caches fill during the first half
+	maxGrowth   = 0.05
 )
 
-// soakFor searches at full rate, batches and histories of ever other sizes, and fails where
-// the resident memory of the last quarter is above that of the third.
-func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
+// runSoak searches at full rate with batches and histories of random sizes. It fails if the resident memory of
+// the last quarter exceeds that of the third quarter.
+func (b *searchBenchmark) runSoak(ctx context.Context, duration time.Duration) error {
 	if err := b.prepare(base); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 		}
 		p := base
 		p.history, p.batch = 1+rng.IntN(128), 1+rng.IntN(128)
-		if _, err := b.searcher.Search(ctx, b.draw(p), 0); err != nil {
+		if _, err := b.searcher.Search(ctx, b.inputs(p), 0); err != nil {
 			return err
 		}
 		users += p.batch
@@ -48,8 +48,8 @@ func (b *bencher) soakFor(ctx context.Context, duration time.Duration) error {
 	early, late := measure.Median(resident[2*quarter:3*quarter]), measure.Median(resident[3*quarter:])
 	fmt.Printf("soak seconds=%.0f users=%d users_per_s=%.0f early_mb=%.0f late_mb=%.0f\n",
 		time.Since(began).Seconds(), users, float64(users)/time.Since(began).Seconds(), early, late)
-	if late > early*(1+mostGrowth) {
-		return fmt.Errorf("the resident memory grew from %.0f to %.0f MB: look for what keeps it with a longer -soak", early, late)
+	if late > early*(1+maxGrowth) {
+		return fmt.Errorf("the resident memory grew from %.0f to %.0f MB: look for a leak with a longer -soak", early, late)
 	}
 	return nil
 }

@@ -1,5 +1,9 @@
 // Package inference compares the beam search with transformers' generate and with CTranslate2 on the
-// same weights, catalog and histories, alternating in one run.
+// same weights, catalog and histories, alternating in one run. Its last line is
+//
+//	inference users_per_s=… p50_ms_batch1=… hf_users_per_s=… speedup_hf=… hf_p50_ms_batch1=… … roofline=…
+//
+// where roofline is the part of the device's matrix multiplication speed that the search achieves.
 package inference
 
 import (
@@ -12,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,42 +25,45 @@ import (
 )
 
 type settings struct {
-	data, python       string
-	script, peers      string
-	shape              string
-	users, rounds      int
-	seconds            float64
-	batches, peerSizes string
-	threads            int
-	device, precision  string
+	data, python             string
+	script, baselines        string
+	shape                    string
+	users, rounds            int
+	seconds                  float64
+	batches, baselineBatches string
+	threads                  int
+	device, precision        string
 }
 
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
-	flags.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...")
-	flags.StringVar(&s.python, "python", "python3", "with the packages of deploy/baselines/requirements.txt")
-	flags.StringVar(&s.script, "peer", "cmd/bench/inference/peer.py", "the side of the peers")
-	flags.StringVar(&s.peers, "peers", "transformers,ctranslate2", "to time beside genrec, in another precision than float32 as NAME:PRECISION; may be empty")
-	flags.StringVar(&s.shape, "shape", "paper", "a recipe's model that reads a token a position, or bart-base")
-	flags.IntVar(&s.users, "users", 256, "whose histories are drawn")
-	flags.StringVar(&s.batches, "batches", "1,4,16,64", "sizes of which each engine takes its best")
-	flags.StringVar(&s.peerSizes, "peer-batches", "", "the same for the peers, where they have less room")
-	flags.Float64Var(&s.seconds, "seconds", 5, "of a measurement, about")
-	flags.IntVar(&s.rounds, "rounds", 5, "rounds, the engines taking turns")
-	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "of each peer; genrec takes all cores")
+	flags.StringVar(&s.data, "data", "", "dataset `FILE`, one user per line: user item item ...")
+	flags.StringVar(&s.python, "python", "python3", "Python `PROGRAM` with the packages of deploy/baselines/requirements.txt")
+	flags.StringVar(&s.script, "peer", "cmd/bench/inference/baselines.py", "Python `FILE` that runs the baselines")
+	flags.StringVar(&s.baselines, "peers", "transformers,ctranslate2", "baselines to compare with; NAME:PRECISION for a precision other than float32; may be empty")
+	flags.StringVar(&s.shape, "shape", "paper", "model of a recipe with one token per position, or bart-base")
+	flags.IntVar(&s.users, "users", 256, "users to sample from the dataset")
+	flags.StringVar(&s.batches, "batches", "1,4,16,64", "batch sizes to try; each engine is measured with its fastest one")
+	flags.StringVar(&s.baselineBatches, "peer-batches", "", "batch sizes of the baselines, which may need more memory; default is -batches")
+	flags.Float64Var(&s.seconds, "seconds", 5, "approximate duration of a measurement")
+	flags.IntVar(&s.rounds, "rounds", 5, "rounds, each of which measures all engines")
+	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of each baseline; genrec uses all cores")
 	flags.StringVar(&s.device, "device", "cpu", "cpu or cuda")
-	flags.StringVar(&s.precision, "precision", "float32", "of genrec: float32 or bfloat16")
+	flags.StringVar(&s.precision, "precision", "float32", "precision of genrec: float32 or bfloat16")
 	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
 func run(ctx context.Context, s settings) error {
-	runtime.LockOSThread() // the model's
-	sizes, err := s.sizes(s.batches)
+	runtime.LockOSThread() // a model belongs to one thread
+	if s.data == "" {
+		return errors.New("-data is required: the file of a dataset")
+	}
+	sizes, err := s.batchSizes("batches", s.batches)
 	if err != nil {
 		return err
 	}
-	peerSizes, err := s.sizes(cmp.Or(s.peerSizes, s.batches))
+	baselineSizes, err := s.batchSizes("peer-batches", cmp.Or(s.baselineBatches, s.batches))
 	if err != nil {
 		return err
 	}
@@ -71,70 +77,64 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP a user, %d beams, %s, %s, %d threads\n",
+	fmt.Printf("%s, %d parameters, %d items, %d users of %.1f tokens, %.2f GFLOP per user, %d beams, %s, %s, %d threads\n",
 		s.shape, w.model.Parameters(), w.tree.Leaves, len(w.inputs), w.meanTokens(), w.operations()/1e9, model.Beams, s.device, w.precision, s.threads)
 
-	engines := []*contestant{{name: "genrec", engine: here{w}}}
-	for _, name := range strings.FieldsFunc(s.peers, func(r rune) bool { return r == ',' }) {
-		there, err := w.startPeer(ctx, s, name, filepath.Join(dir, name))
+	engines := []*timedEngine{{name: "genrec", engine: genrecEngine{w}}}
+	for _, name := range strings.FieldsFunc(s.baselines, func(r rune) bool { return r == ',' }) {
+		baseline, err := w.startBaseline(ctx, s, name, filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
-		defer there.Close()
-		peer := &contestant{name: name, engine: there}
+		defer baseline.Close()
+		timed := &timedEngine{name: name, engine: baseline}
 		rounded := w.kind != tensor.Float32 || strings.Contains(name, ":")
-		if err := agree(engines[0], peer, len(w.inputs), rounded); err != nil {
+		if err := checkAgreement(engines[0], timed, len(w.inputs), rounded); err != nil {
 			return err
 		}
-		engines = append(engines, peer)
+		engines = append(engines, timed)
 	}
 	for i, e := range engines {
 		if i > 0 {
-			sizes = peerSizes
+			sizes = baselineSizes
 		}
 		if err := e.findBest(ctx, sizes, s.seconds, len(w.inputs)); err != nil {
 			return err
 		}
 	}
-	return race(ctx, s, w, engines)
+	return measureRounds(ctx, s, w, engines)
 }
 
-func (s settings) sizes(list string) (sizes []int, err error) {
-	if s.data == "" {
-		return nil, errors.New("-data is needed: the file of a dataset")
+func (s settings) batchSizes(flag, list string) ([]int, error) {
+	sizes, err := measure.Sizes(flag, list)
+	if err == nil && slices.Max(sizes) > s.users {
+		err = fmt.Errorf("-%s: %d exceeds -users, %d", flag, slices.Max(sizes), s.users)
 	}
-	for _, text := range strings.Split(list, ",") {
-		size, err := strconv.Atoi(text)
-		if err != nil || size < 1 || size > s.users {
-			return nil, fmt.Errorf("-batches and -peer-batches: %q is no number from 1 to the %d of -users", text, s.users)
-		}
-		sizes = append(sizes, size)
-	}
-	return sizes, nil
+	return sizes, err
 }
 
-// agree refuses engines that follow the same rules and find other items. A peer that
-// knows no catalog finds none.
-func agree(a, b *contestant, users int, rounded bool) error {
+// checkAgreement returns an error if a baseline finds other items than genrec. Baselines that cannot
+// constrain the search to the catalog return no items.
+func checkAgreement(genrec, baseline *timedEngine, users int, rounded bool) error {
 	const compared = 32
-	least := 0.98 // rounding decides between items of about the same score
+	least := 0.98 // rounding changes the order of almost equal scores
 	if rounded {
 		least = 0.9
 	}
 	n := min(compared, users)
-	ours, err := a.engine.recommend(n, n)
+	want, err := genrec.engine.recommend(n, n)
 	if err != nil {
 		return err
 	}
-	theirs, err := b.engine.recommend(n, n)
+	got, err := baseline.engine.recommend(n, n)
 	if err != nil {
 		return err
 	}
 	same, all := 0, 0
-	for i, items := range theirs.items {
+	for i, items := range got.items {
 		all += len(items)
 		for _, item := range items {
-			if slices.Contains(ours.items[i], item) {
+			if slices.Contains(want.items[i], item) {
 				same++
 			}
 		}
@@ -142,15 +142,15 @@ func agree(a, b *contestant, users int, rounded bool) error {
 	if all == 0 {
 		return nil
 	}
-	fmt.Printf("%d of the %d items that %s finds for %d users are those of %s\n", same, all, b.name, n, a.name)
+	fmt.Printf("%d of the %d items that %s finds for %d users are also found by %s\n", same, all, baseline.name, n, genrec.name)
 	if float64(same) < least*float64(all) {
-		return fmt.Errorf("%s and %s do not search the same: one of them is wrong", a.name, b.name)
+		return fmt.Errorf("%s and %s find different items: one of them is wrong", genrec.name, baseline.name)
 	}
 	return nil
 }
 
-// race times the engines in turn, each in its best batch and one user at a time.
-func race(ctx context.Context, s settings, w *work, engines []*contestant) error {
+// measureRounds measures the engines in turn, each with its fastest batch size and with batches of one user.
+func measureRounds(ctx context.Context, s settings, w *workload, engines []*timedEngine) error {
 	var peaks []float64
 	for round := range s.rounds {
 		peak, err := w.matmulSpeed()
@@ -163,76 +163,76 @@ func race(ctx context.Context, s settings, w *work, engines []*contestant) error
 			if err := e.measure(ctx, s.seconds, len(w.inputs)); err != nil {
 				return err
 			}
-			fmt.Printf(" %s %.2f users/s in batches of %d, %.1f ms alone;", e.name, e.rates[round], e.batch, e.alone[round])
+			fmt.Printf(" %s %.2f users/s in batches of %d, %.1f ms for one;", e.name, e.rates[round], e.batch, e.singles[round])
 		}
-		fmt.Printf(" matrix products %.0f GFLOP/s\n", peak/1e9)
+		fmt.Printf(" matrix multiplication %.0f GFLOP/s\n", peak/1e9)
 	}
-	ours := measure.Median(engines[0].rates)
-	fmt.Printf("inference users_per_s=%.2f p50_ms_batch1=%.1f", ours, measure.Median(engines[0].alone))
+	genrec := measure.Median(engines[0].rates)
+	fmt.Printf("inference users_per_s=%.2f p50_ms_batch1=%.1f", genrec, measure.Median(engines[0].singles))
 	for _, e := range engines[1:] {
 		rate := measure.Median(e.rates)
-		fmt.Printf(" %[1]s_users_per_s=%.2[2]f speedup_%[1]s=%.2[3]f %[1]s_p50_ms_batch1=%.1[4]f", e.short(), rate, ours/rate, measure.Median(e.alone))
+		fmt.Printf(" %[1]s_users_per_s=%.2[2]f speedup_%[1]s=%.2[3]f %[1]s_p50_ms_batch1=%.1[4]f", e.label(), rate, genrec/rate, measure.Median(e.singles))
 	}
-	fmt.Printf(" roofline=%.2f\n", ours*w.operations()/measure.Median(peaks))
+	fmt.Printf(" roofline=%.2f\n", genrec*w.operations()/measure.Median(peaks))
 	return nil
 }
 
-// answer is what an engine found for the first users, and how long each batch took.
-type answer struct {
-	items     [][]int
+// recommendations has the items of the first users, and the duration of each batch.
+type recommendations struct {
+	items     [][]int // indices, by user
 	durations []time.Duration
 }
 
-// engine recommends to the first users, batch by batch.
+// engine generates recommendations for the first users, batch by batch.
 type engine interface {
-	recommend(users, batch int) (answer, error)
+	recommend(users, batch int) (recommendations, error)
 }
 
-// contestant is an engine with its figures by round.
-type contestant struct {
-	name   string
-	engine engine
-	batch  int       // the best one
-	rates  []float64 // users/s in it
-	alone  []float64 // median milliseconds of a batch of one
+// timedEngine is an engine with its measurements by round.
+type timedEngine struct {
+	name    string
+	engine  engine
+	batch   int       // the fastest batch size
+	rates   []float64 // users/s with that size
+	singles []float64 // median milliseconds of a batch of one
 }
 
-// short names the engine in the last line.
-func (c *contestant) short() string {
-	name, _, _ := strings.Cut(c.name, ":")
+// label returns the name of a baseline in the last line.
+func (e *timedEngine) label() string {
+	name, _, _ := strings.Cut(e.name, ":")
 	return map[string]string{"transformers": "hf", "ctranslate2": "ct2"}[name]
 }
 
-// findBest keeps the size that does the most users a second.
-func (c *contestant) findBest(ctx context.Context, sizes []int, seconds float64, users int) error {
+// findBest sets the batch size with the most users per second.
+func (e *timedEngine) findBest(ctx context.Context, sizes []int, seconds float64, users int) error {
 	best := 0.0
 	for _, size := range sizes {
-		rate, _, err := c.rate(ctx, size, seconds, users)
+		rate, _, err := e.rate(ctx, size, seconds, users)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %.2f users/s in batches of %d\n", c.name, rate, size)
+		fmt.Printf("%s: %.2f users/s in batches of %d\n", e.name, rate, size)
 		if rate > best {
-			best, c.batch = rate, size
+			best, e.batch = rate, size
 		}
 	}
 	return nil
 }
 
-func (c *contestant) measure(ctx context.Context, seconds float64, users int) error {
-	rate, _, err := c.rate(ctx, c.batch, seconds, users)
+func (e *timedEngine) measure(ctx context.Context, seconds float64, users int) error {
+	rate, _, err := e.rate(ctx, e.batch, seconds, users)
 	if err != nil {
 		return err
 	}
-	_, alone, err := c.rate(ctx, 1, seconds/2, users)
-	c.rates, c.alone = append(c.rates, rate), append(c.alone, alone)
+	_, single, err := e.rate(ctx, 1, seconds/2, users)
+	e.rates, e.singles = append(e.rates, rate), append(e.singles, single)
 	return err
 }
 
-// rate recommends in batches of a size for about so many seconds: users a second, and
-// the median of the batches' milliseconds.
-func (c *contestant) rate(ctx context.Context, size int, seconds float64, users int) (rate, median float64, err error) {
-	first, err := c.engine.recommend(size, size) // also warms up
+// rate returns the users per second, and the median milliseconds of a batch, in about the given number of
+// seconds.
+func (e *timedEngine) rate(ctx context.Context, size int, seconds float64, users int) (rate, median float64, err error) {
+	first, err := e.engine.recommend(size, size) // also warms up
 	if err != nil {
 		return 0, 0, err
 	}
@@ -241,7 +241,7 @@ func (c *contestant) rate(ctx context.Context, size int, seconds float64, users 
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}
-	got, err := c.engine.recommend(batches*size, size)
+	got, err := e.engine.recommend(batches*size, size)
 	if err != nil {
 		return 0, 0, err
 	}

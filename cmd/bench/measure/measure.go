@@ -1,16 +1,23 @@
-// Package measure has what several benchmarks share: model shapes, the processes of other engines,
-// and medians.
+// Package measure has the functions that several benchmarks share: model shapes, data of models without
+// user and item embeddings, baseline engines in Python processes, lists of sizes in flags, and medians.
 package measure
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"genrec/model"
+	"genrec/model/catalog"
+	"genrec/model/examples"
+	"genrec/model/tokens"
+	"genrec/pkg/dataset"
 	"genrec/retrain"
 )
 
-// Shape is that of a recipe's model, or of BART base with 768 wide layers, as its name
-// says, with a vocabulary of its own where the shape has none.
+// Shape returns the model configuration of a recipe, or BART base, which has 768 wide layers and its own
+// vocabulary size.
 func Shape(name string, vocabulary int) (model.Config, error) {
 	if name == "bart-base" {
 		return model.Config{
@@ -23,6 +30,52 @@ func Shape(name string, vocabulary int) (model.Config, error) {
 	recipe, err := retrain.LoadRecipe(name)
 	recipe.Model.Vocabulary = vocabulary
 	return recipe.Model, err
+}
+
+// Data is a dataset with a model configuration that BART implementations support.
+type Data struct {
+	Sequences []catalog.Sequence // one per user
+	Catalog   *catalog.Catalog
+	Builder   *examples.Builder
+	Model     model.Config // without user and item embeddings
+}
+
+// LoadData reads the file of a dataset. Its items are tokenized by digits.
+func LoadData(file, shape string, format catalog.TextFormat) (d Data, err error) {
+	users, err := dataset.Read(file)
+	if err != nil {
+		return d, err
+	}
+	for _, u := range users {
+		d.Sequences = append(d.Sequences, catalog.Sequence{User: u.ID, Items: u.Items})
+	}
+	if d.Catalog, err = catalog.Build(d.Sequences, catalog.Options{Text: format, Seed: 1}); err != nil {
+		return d, err
+	}
+	tokenizer := tokens.NewDigits()
+	if d.Model, err = Shape(shape, tokenizer.Size()); err != nil {
+		return d, err
+	}
+	d.Model.NewestFirst = false // BART counts positions from the oldest
+	d.Builder = examples.NewBuilder(examples.Config{Catalog: d.Catalog, Tokenizer: tokenizer, MaxTokens: d.Model.MaxTokens()})
+	return d, nil
+}
+
+// History returns a sequence with the indices of its user and items.
+func (d Data) History(s catalog.Sequence) examples.History {
+	return examples.History{User: d.Catalog.UserIndex(s.User), Items: d.Catalog.ItemIndices(s.Items)}
+}
+
+// Sizes parses the value of a flag: positive numbers separated by commas.
+func Sizes(flag, list string) (sizes []int, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		size, err := strconv.Atoi(text)
+		if err != nil || size < 1 {
+			return nil, fmt.Errorf("-%s: %q is not a positive number", flag, text)
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
 }
 
 // Median sorts its argument.

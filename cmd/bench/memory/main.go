@@ -1,4 +1,4 @@
-// Package memory measures the memory of a real Redis per user, including all keys, and the rate of
+// Package memory measures the memory of a real Redis per event, including all keys, and the rate of
 // appends. Its last line is
 //
 //	memory users=… events=… bytes_per_event=… …
@@ -71,7 +71,7 @@ func run(ctx context.Context, s settings) error {
 		if err := b.fill(ctx, s.users, min(s.atOnce, s.events-done)); err != nil {
 			return err
 		}
-		fmt.Printf("%d of %d events a user\n", min(done+s.atOnce, s.events), s.events)
+		fmt.Printf("%d of %d events per user\n", min(done+s.atOnce, s.events), s.events)
 	}
 	full, err := b.info(ctx, "memory", "used_memory")
 	if err != nil {

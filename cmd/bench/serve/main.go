@@ -33,11 +33,11 @@ type settings struct {
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
 	flags.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
-	flags.StringVar(&s.vegeta, "vegeta", "vegeta", "the load generator, github.com/tsenart/vegeta")
+	flags.StringVar(&s.vegeta, "vegeta", "vegeta", "load generator `PROGRAM`, github.com/tsenart/vegeta")
 	flags.IntVar(&s.users, "users", 50_000, "users with recommendations; a tenth as many are unknown")
 	flags.IntVar(&s.items, "items", 12_000, "items in the catalog")
 	flags.IntVar(&s.rate, "rate", 5_000, "requests per second")
-	flags.DurationVar(&s.duration, "duration", 30*time.Second, "of the measurement, after the warm-up")
+	flags.DurationVar(&s.duration, "duration", 30*time.Second, "duration of the measurement, after the warm-up")
 	flags.DurationVar(&s.warmUp, "warm-up", 10*time.Second, "duration of the warm-up")
 	flags.BoolVar(&s.filters, "filters", true, "send every other request with exclude_seen=true and diversity=3")
 	return func(ctx context.Context) error { return run(ctx, s) }
@@ -102,7 +102,7 @@ func run(ctx context.Context, s settings) error {
 	each := func(t time.Duration) float64 { return float64(t.Microseconds()) / float64(r.Requests) }
 	fmt.Printf("%d requests, p95 %.2f ms, longest %.2f ms; CPU time per request: %.0f µs in genrec, %.0f in Redis, %.0f in vegeta\n",
 		r.Requests, ms(r.Latencies.P95), ms(r.Latencies.Max), each(after[0]-before[0]), each(after[1]-before[1]), each(r.took))
-	fmt.Printf("/healthz, which reads nothing, at the same rate: p50 %.2f ms, p99 %.2f ms\n", ms(least.Latencies.P50), ms(least.Latencies.P99))
+	fmt.Printf("/healthz, without Redis, at the same rate: p50 %.2f ms, p99 %.2f ms\n", ms(least.Latencies.P50), ms(least.Latencies.P99))
 	for _, message := range r.Errors {
 		fmt.Println("error:", message)
 	}

@@ -3,8 +3,7 @@
 //
 //	snapshot events=… users=… bytes=… write_s=… read_s=… next_s=… write_mb=… read_mb=… peak_mb=…
 //
-// "write" is the first snapshot, from segments only; "next" the following one, with a tenth more
-// events.
+// "write" is the first snapshot, from segments only; "next" is the following one, with 10 % more events.
 package snapshot
 
 import (
@@ -39,7 +38,7 @@ func Command(flags *flag.FlagSet) func(context.Context) error {
 	flags.IntVar(&s.events, "events", 10_000_000, "events of the first snapshot")
 	flags.IntVar(&s.each, "each", 20, "events per user")
 	flags.IntVar(&s.items, "items", 100_000, "items")
-	flags.StringVar(&s.folder, "folder", "", "parent `FOLDER` of the history; default is the temporary folder")
+	flags.StringVar(&s.folder, "folder", "", "parent `FOLDER` of the history; default is the system's folder for temporary files")
 	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
@@ -61,13 +60,13 @@ func run(ctx context.Context, s settings) error {
 
 	var first *snapshot.Snapshot
 	write, err := measure(func() (err error) {
-		first, err = b.take(ctx)
+		first, err = b.snapshot(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("wrote it in %.1f s with %d MB\n", write.seconds, write.peakMB)
+	fmt.Printf("snapshot written in %.1f s with %d MB\n", write.seconds, write.peakMB)
 	read, err := measure(func() error {
 		sequences, err := first.Sequences(ctx)
 		runtime.KeepAlive(sequences)
@@ -76,13 +75,13 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("read it in %.1f s with %d MB\n", read.seconds, read.peakMB)
+	fmt.Printf("snapshot read in %.1f s with %d MB\n", read.seconds, read.peakMB)
 
 	if err := b.fill(ctx, s.events/10); err != nil {
 		return err
 	}
 	next, err := measure(func() error {
-		_, err := b.take(ctx)
+		_, err := b.snapshot(ctx)
 		return err
 	})
 	if err != nil {
@@ -108,7 +107,7 @@ type bench struct {
 	offset  int64
 }
 
-func (b *bench) take(ctx context.Context) (*snapshot.Snapshot, error) {
+func (b *bench) snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 	return snapshot.Take(ctx, snapshot.Config{History: b.archive, Watermark: b.at, Logger: slog.New(slog.DiscardHandler)})
 }
 

@@ -13,19 +13,19 @@ import (
 	"genrec/retrain"
 )
 
-// report prints a line on a training.
+// report prints the time and the quality of a training.
 func report(name string, r retrain.Report) {
 	whole := r.FinishedAt.Sub(r.StartedAt) - time.Duration(r.EvaluateSeconds*float64(time.Second))
-	fmt.Printf("%-8s trained in %.1f s (%.1f s with the catalog and all else but the evaluation); validation ndcg@10 %.4f over %d users;"+
-		" over the %d held back %.4f with the weights chosen, %.4f in the best epoch, %d of %d, and %.4f after the last\n",
+	fmt.Printf("%-8s trained in %.1f s (%.1f s in total without the evaluation); validation ndcg@10 %.4f of %d users;"+
+		" of %d held-out users %.4f as published, %.4f in the best epoch, %d of %d, and %.4f in the last epoch\n",
 		name, r.TrainSeconds, whole.Seconds(), r.LeaveOneOut.NDCG10, r.LeaveOneOut.Users,
-		heldBack(r), published(r), best(r), r.BestEpoch, len(r.FinetuneLoss), last(r))
+		heldOutUsers(r), published(r), best(r), r.BestEpoch, len(r.FinetuneLoss), last(r))
 	if r.WarmStart != nil {
-		fmt.Printf("%-8s began at %.4f over those held back, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
+		fmt.Printf("%-8s started at %.4f of the held-out users, with %d new items\n", name, r.WarmStart.Before.NDCG10, r.WarmStart.NewItems)
 	}
 }
 
-// best is what the users held back say of the best epoch.
+// best returns NDCG@10 of the held-out users in the best epoch.
 func best(r retrain.Report) float64 {
 	if r.BestEpoch == 0 {
 		return 0
@@ -33,8 +33,8 @@ func best(r retrain.Report) float64 {
 	return r.Validation[r.BestEpoch-1].NDCG10
 }
 
-// last is what they say where the training ended: unlike the best of many, it owes nothing
-// to the luck of being chosen.
+// last returns NDCG@10 of the held-out users in the last epoch, which has no selection bias, unlike the best
+// epoch.
 func last(r retrain.Report) float64 {
 	if len(r.Validation) == 0 {
 		return 0
@@ -42,8 +42,8 @@ func last(r retrain.Report) float64 {
 	return r.Validation[len(r.Validation)-1].NDCG10
 }
 
-// published is what they say of the model that was published: of the best epoch, with the
-// weights of the parts that were chosen.
+// published returns NDCG@10 of the held-out users with the published model: the best epoch with the selected
+// ensemble weights.
 func published(r retrain.Report) float64 {
 	if r.Chosen == nil {
 		return best(r)
@@ -51,40 +51,39 @@ func published(r retrain.Report) float64 {
 	return r.Chosen.NDCG10
 }
 
-// heldBack is how many they are.
-func heldBack(r retrain.Report) int {
+// heldOutUsers returns the number of users held out for validation.
+func heldOutUsers(r retrain.Report) int {
 	if len(r.Validation) == 0 {
 		return 0
 	}
 	return r.Validation[0].Users
 }
 
-// compare prints the last line, if both trainings were measured by the same users.
-func (n *nights) compare() error {
+// compare prints the last line if both trainings were validated with the same users.
+func (c *comparison) compare() error {
 	switch {
-	case n.warm.WarmStart == nil:
-		return fmt.Errorf("no warm start, because %s", n.warm.FromScratch)
-	case n.scratch.BestEpoch == 0 || n.warm.BestEpoch == 0:
-		return errors.New("nobody was held back for the validation: -set validation_users=100, or more data")
-	case n.scratch.HeldBack != n.warm.HeldBack || heldBack(n.scratch) != heldBack(n.warm):
-		return fmt.Errorf("from scratch, %d users were held back (lots below %v), and %d (%v) in the warm start: fewer are the same, -set validation_users=%d",
-			heldBack(n.scratch), n.scratch.HeldBack, heldBack(n.warm), n.warm.HeldBack, heldBack(n.warm)*9/10)
+	case c.warm.WarmStart == nil:
+		return fmt.Errorf("the training did not warm start: %s", c.warm.FromScratch)
+	case c.scratch.BestEpoch == 0 || c.warm.BestEpoch == 0:
+		return errors.New("no users were held out for validation: use -set validation_users=100, or more data")
+	case c.scratch.HeldBack != c.warm.HeldBack || heldOutUsers(c.scratch) != heldOutUsers(c.warm):
+		return fmt.Errorf("%d users (hashes below %v) were held out from scratch, and %d (%v) with the warm start: use fewer, -set validation_users=%d",
+			heldOutUsers(c.scratch), c.scratch.HeldBack, heldOutUsers(c.warm), c.warm.HeldBack, heldOutUsers(c.warm)*9/10)
 	}
-	curves := filepath.Join(n.models.Dir(n.warm.Version), retrain.CurvesFile)
-	reachedLast, err := reachedAfter(curves, last(n.scratch))
+	curves := filepath.Join(c.models.Dir(c.warm.Version), retrain.CurvesFile)
+	reachedLast, err := reachedAfter(curves, last(c.scratch))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("warm_start scratch_s=%.1f warm_s=%.1f ratio=%.3f scratch_ndcg10=%.4f warm_ndcg10=%.4f scratch_published=%.4f warm_published=%.4f"+
 		" scratch_best=%.4f warm_best=%.4f scratch_last=%.4f warm_last=%.4f reached_last_s=%s\n",
-		n.scratch.TrainSeconds, n.warm.TrainSeconds, n.warm.TrainSeconds/n.scratch.TrainSeconds,
-		n.scratch.LeaveOneOut.NDCG10, n.warm.LeaveOneOut.NDCG10, published(n.scratch), published(n.warm),
-		best(n.scratch), best(n.warm), last(n.scratch), last(n.warm), reachedLast)
+		c.scratch.TrainSeconds, c.warm.TrainSeconds, c.warm.TrainSeconds/c.scratch.TrainSeconds,
+		c.scratch.LeaveOneOut.NDCG10, c.warm.LeaveOneOut.NDCG10, published(c.scratch), published(c.warm),
+		best(c.scratch), best(c.warm), last(c.scratch), last(c.warm), reachedLast)
 	return nil
 }
 
-// reachedAfter is the second at which a training's validation came to a goal; never, if it
-// did not.
+// reachedAfter returns the second at which the validation of a training reached a value, or "never".
 func reachedAfter(curves string, goal float64) (second string, err error) {
 	file, err := os.Open(curves)
 	if err != nil {

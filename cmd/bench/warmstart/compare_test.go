@@ -25,6 +25,6 @@ func TestReachedAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := reachedAfter(curves, 1); err == nil {
-		t.Errorf("a torn file gives %q, want an error", got)
+		t.Errorf("a truncated file: got %q, want an error", got)
 	}
 }

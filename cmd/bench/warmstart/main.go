@@ -1,6 +1,8 @@
-// Package warmstart trains on the same new data twice, from scratch and from the previous version's
-// weights, and reports the time and quality of both: NDCG@10 of the paper's validation (section 6),
-// whose items no training has seen and no choice was based on.
+// Package warmstart trains on the same data twice, from scratch and from the weights of a previous version,
+// and compares time and quality: NDCG@10 on the validation items of the paper (section 6), which are not used
+// for training or selection. Its last line is
+//
+//	warm_start scratch_s=… warm_s=… ratio=… scratch_ndcg10=… warm_ndcg10=… … reached_last_s=…
 package warmstart
 
 import (
@@ -28,15 +30,15 @@ type settings struct {
 // Command defines the flags and returns the benchmark.
 func Command(flags *flag.FlagSet) func(context.Context) error {
 	var s settings
-	flags.StringVar(&s.data, "data", "", "dataset's file, one user a line: user item item ...; ids are permuted")
+	flags.StringVar(&s.data, "data", "", "dataset `FILE`, one user per line: user item item ...; ids are permuted")
 	flags.StringVar(&s.device, "device", "cpu", "cpu or cuda")
-	flags.StringVar(&s.recipe, "recipe", retrain.DefaultRecipe, "what is trained")
-	flags.Func("set", "`FIELD=VALUE` in place of the recipe's, such as finetune_epochs=4; may be repeated", func(change string) error {
+	flags.StringVar(&s.recipe, "recipe", retrain.DefaultRecipe, "recipe to train")
+	flags.Func("set", "`FIELD=VALUE` to override in the recipe, such as finetune_epochs=4; repeatable", func(change string) error {
 		s.changes = append(s.changes, change)
 		return nil
 	})
-	flags.IntVar(&s.evaluate, "evaluate-users", 0, "users of the validation, which is not timed; 0 is all")
-	flags.Int64Var(&s.seed, "seed", 1, "of the cut and of the models")
+	flags.IntVar(&s.evaluate, "evaluate-users", 0, "users of the evaluation, which is not timed; 0: all")
+	flags.Int64Var(&s.seed, "seed", 1, "seed of the split and of the models")
 	return func(ctx context.Context) error { return run(ctx, s) }
 }
 
@@ -51,7 +53,7 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	var all []catalog.Sequence
 	for _, u := range dataset.Permute(users) {
-		if rest := len(u.Items) - 1; rest > 0 { // the last item is the test's
+		if rest := len(u.Items) - 1; rest > 0 { // leaves out the test item
 			all = append(all, catalog.Sequence{User: u.ID, Items: u.Items[:rest]})
 		}
 	}
@@ -64,16 +66,16 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	n := &nights{config: c, models: models}
-	if err := n.train(ctx, before(all, uint64(s.seed)), all); err != nil {
+	r := &comparison{config: c, models: models}
+	if err := r.train(ctx, pastOf(all, uint64(s.seed)), all); err != nil {
 		return err
 	}
-	return n.compare()
+	return r.compare()
 }
 
 func config(s settings) (c retrain.Config, err error) {
 	if s.data == "" {
-		return c, errors.New("-data is needed: the file of a dataset")
+		return c, errors.New("-data is required: the file of a dataset")
 	}
 	c = retrain.DefaultConfig()
 	if c.Recipe, err = retrain.LoadRecipe(s.recipe, s.changes...); err != nil {
@@ -87,37 +89,37 @@ func config(s settings) (c retrain.Config, err error) {
 	return c, nil
 }
 
-// nights are the one before and the two to compare.
-type nights struct {
-	config             retrain.Config
-	models             *registry.Registry
-	old, scratch, warm retrain.Report
+// comparison has the reports of three trainings: of the previous version, from scratch, and with a warm start.
+type comparison struct {
+	config                  retrain.Config
+	models                  *registry.Registry
+	previous, scratch, warm retrain.Report
 }
 
-// train makes a version of the old events, and of all of them two that follow it.
-func (n *nights) train(ctx context.Context, old, all []catalog.Sequence) (err error) {
-	fmt.Printf("before: %d users, %d items, %d interactions; now: %d, %d, %d\n",
-		len(old), len(distinct(old)), interactions(old), len(all), len(distinct(all)), interactions(all))
-	if n.old, err = retrain.Run(ctx, n.config, old, n.models); err != nil {
-		return fmt.Errorf("the night before: %w", err)
+// train trains the previous version on the past, and then its two successors on all data.
+func (c *comparison) train(ctx context.Context, past, all []catalog.Sequence) (err error) {
+	fmt.Printf("past: %d users, %d items, %d interactions; all: %d, %d, %d\n",
+		len(past), len(distinct(past)), interactions(past), len(all), len(distinct(all)), interactions(all))
+	if c.previous, err = retrain.Run(ctx, c.config, past, c.models); err != nil {
+		return fmt.Errorf("previous version: %w", err)
 	}
-	report("before", n.old)
-	follow := func(fromScratch bool) (r retrain.Report, err error) {
+	report("previous", c.previous)
+	successor := func(fromScratch bool) (r retrain.Report, err error) {
 		// Not Promote, which rejects versions that failed the gate.
-		if err := n.models.PromoteShares(ctx, []registry.Share{{Version: n.old.Version, Percent: 100}}); err != nil {
+		if err := c.models.PromoteShares(ctx, []registry.Share{{Version: c.previous.Version, Percent: 100}}); err != nil {
 			return r, err
 		}
-		c := n.config
-		c.FromScratch = fromScratch
-		return retrain.Run(ctx, c, all, n.models)
+		config := c.config
+		config.FromScratch = fromScratch
+		return retrain.Run(ctx, config, all, c.models)
 	}
-	if n.scratch, err = follow(true); err != nil {
+	if c.scratch, err = successor(true); err != nil {
 		return fmt.Errorf("from scratch: %w", err)
 	}
-	report("scratch", n.scratch)
-	if n.warm, err = follow(false); err != nil {
+	report("scratch", c.scratch)
+	if c.warm, err = successor(false); err != nil {
 		return fmt.Errorf("warm start: %w", err)
 	}
-	report("warm", n.warm)
+	report("warm", c.warm)
 	return nil
 }

@@ -13,12 +13,11 @@ const (
 	launchedShare = 0.01 // of the items
 )
 
-// before is what of a dataset had happened before its newest tenth. The file has no times,
-// so they are made up: a user arrives at a random moment of the whole time and spreads the
-// items evenly from then to its end. A hundredth of the items is launched in the newest
-// tenth: what a user did from the first of them on belongs to it, too. All in all it has a
-// tenth of the interactions, of users who go on, of new users, and of new items.
-func before(all []catalog.Sequence, seed uint64) (old []catalog.Sequence) {
+// pastOf returns a dataset without its newest tenth of interactions. The dataset has no times, so they are
+// simulated: a user arrives at a random time, and interactions are spread evenly from then to the end. One
+// percent of the items are launched in the newest tenth, which also contains the interactions of a user from
+// the first such item on. So the newest tenth has existing users, new users and new items.
+func pastOf(all []catalog.Sequence, seed uint64) (past []catalog.Sequence) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	launched := launches(all, rng)
 	times := make([][]float64, len(all))
@@ -39,10 +38,10 @@ func before(all []catalog.Sequence, seed uint64) (old []catalog.Sequence) {
 	for i, s := range all {
 		n, _ := slices.BinarySearch(times[i], cut)
 		if n > 0 {
-			old = append(old, catalog.Sequence{User: s.User, Items: s.Items[:n]})
+			past = append(past, catalog.Sequence{User: s.User, Items: s.Items[:n]})
 		}
 	}
-	return old
+	return past
 }
 
 func launches(all []catalog.Sequence, rng *rand.Rand) map[string]bool {
@@ -54,13 +53,13 @@ func launches(all []catalog.Sequence, rng *rand.Rand) map[string]bool {
 	return launched
 }
 
-// distinct lists the items in order.
+// distinct returns the sorted distinct items.
 func distinct(all []catalog.Sequence) (items []string) {
-	met := make(map[string]bool)
+	seen := make(map[string]bool)
 	for _, s := range all {
 		for _, item := range s.Items {
-			if !met[item] {
-				met[item] = true
+			if !seen[item] {
+				seen[item] = true
 				items = append(items, item)
 			}
 		}

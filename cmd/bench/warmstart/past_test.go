@@ -10,7 +10,7 @@ import (
 	"genrec/model/catalog"
 )
 
-func TestTheNewestTenthHasUsersWhoGoOnNewUsersAndNewItems(t *testing.T) {
+func TestNewestTenthHasExistingUsersNewUsersAndNewItems(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	all := make([]catalog.Sequence, 2000)
 	byUser := make(map[string][]string)
@@ -21,24 +21,24 @@ func TestTheNewestTenthHasUsersWhoGoOnNewUsersAndNewItems(t *testing.T) {
 		}
 		byUser[all[u].User] = all[u].Items
 	}
-	old := before(all, 1)
-	if share := 1 - float64(interactions(old))/float64(interactions(all)); math.Abs(share-newShare) > 1e-3 {
+	past := pastOf(all, 1)
+	if share := 1 - float64(interactions(past))/float64(interactions(all)); math.Abs(share-newShare) > 1e-3 {
 		t.Errorf("%.4f of the interactions are new, want %v", share, newShare)
 	}
 	whole := 0
-	for _, s := range old {
+	for _, s := range past {
 		items := byUser[s.User]
 		if len(s.Items) == 0 || !slices.Equal(s.Items, items[:len(s.Items)]) {
-			t.Fatalf("%s had %v, which is no beginning of %v", s.User, s.Items, items)
+			t.Fatalf("%s had %v, want a prefix of %v", s.User, s.Items, items)
 		}
 		if len(s.Items) == len(items) {
 			whole++
 		}
 	}
-	if fresh := len(all) - len(old); fresh == 0 || whole == 0 || whole == len(old) {
-		t.Errorf("%d users are new and %d of the %d others have nothing new: want some of each", fresh, whole, len(old))
+	if fresh := len(all) - len(past); fresh == 0 || whole == 0 || whole == len(past) {
+		t.Errorf("%d users are new and %d of the %d others have no new interactions: want some of each", fresh, whole, len(past))
 	}
-	if launched := len(distinct(all)) - len(distinct(old)); launched < 5 {
-		t.Errorf("%d items are new, want the 5 launched at least", launched)
+	if launched := len(distinct(all)) - len(distinct(past)); launched < 5 {
+		t.Errorf("%d items are new, want at least the 5 launched", launched)
 	}
 }

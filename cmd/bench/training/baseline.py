@@ -1,22 +1,19 @@
-"""Trains GenRec with transformers, step by step as a parent process asks.
+"""Trains GenRec with transformers on request of a parent process.
 
-    python cmd/bench/training/peer.py
+    python cmd/bench/training/baseline.py
 
-reads and answers lines of JSON. The first one in is
+reads requests and writes responses, one line of JSON each. The first request is
 
     {"model": DIR, "batches": FILE.safetensors, "threads": N, "learning_rate": R,
      "weight_decay": D, "clip_norm": C, "device": "cpu" or "cuda"}
 
-and is answered by {"ready": true}. DIR is what model/parity/make.py writes; FILE has
-float32 tensors I.tokens, I.users, I.items (B, S), I.lengths (B) and I.labels (B, T) for
-each batch I. Each further line, {"run": [I, ...]}, trains on those batches and is
-answered by {"seconds": S, "losses": [...]}: the time of all steps together and each
-step's mean loss in nats. The end of the input ends the process.
+with the response {"ready": true}. DIR is a model folder in the format of model/parity/make.py; FILE has
+float32 tensors I.tokens, I.users, I.items (B, S), I.lengths (B) and I.labels (B, T) for each batch I. Each
+further request, {"run": [I, ...]}, trains on these batches. Its response is {"seconds": S, "losses": [...]}:
+the total time of the steps, and the mean loss of each in nats. The process exits at the end of its input.
 
-The settings are those of transformers' Trainer: fused AdamW, attention by
-scaled_dot_product_attention, a linear schedule, float32; only weight decay falls on all
-weights, as in genrec. The batches lie on the device before the clock starts, and nothing is copied
-back before it stops.
+The settings are those of transformers' Trainer: fused AdamW, scaled_dot_product_attention, a linear schedule,
+float32; but weight decay applies to all weights, as in genrec. Timing excludes copies to and from the device.
 """
 
 import json
@@ -26,33 +23,33 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "model" / "parity"))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "model" / "parity"))
 
 import torch
 from genrec import attention_mask, embed, load
 from safetensors.torch import load_file
 from transformers import get_linear_schedule_with_warmup
 
-SEED = 1  # of the dropout masks
-SCHEDULE_STEPS = 1_000_000  # a benchmark leaves the learning rate as good as constant
+SEED = 1  # of dropout
+SCHEDULE_STEPS = 1_000_000  # makes the learning rate almost constant
 
 
 def main():
-    # Only answers go to stdout, whatever a library prints.
-    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+    # stdout is for responses; the output of libraries goes to stderr.
+    with os.fdopen(os.dup(1), "w", buffering=1) as responses:
         os.dup2(2, 1)
-        peer = None
+        trainer = None
         for line in sys.stdin:
             request = json.loads(line)
-            if peer is None:
-                peer = Peer(request)
-                answer = {"ready": True}
+            if trainer is None:
+                trainer = Trainer(request)
+                response = {"ready": True}
             else:
-                answer = peer.run(request["run"])
-            answers.write(json.dumps(answer, allow_nan=False) + "\n")
+                response = trainer.run(request["run"])
+            responses.write(json.dumps(response, allow_nan=False) + "\n")
 
 
-class Peer:
+class Trainer:
     def __init__(self, settings):
         torch.set_num_threads(settings["threads"])
         torch.manual_seed(SEED)
@@ -68,10 +65,10 @@ class Peer:
 
     def run(self, numbers):
         batches = [self.batches[n] for n in numbers]
-        self.wait()
+        self.synchronize()
         start = time.perf_counter()
         losses = [self.step(batch) for batch in batches]
-        self.wait()
+        self.synchronize()
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "losses": torch.stack(losses).tolist() if losses else []}
 
@@ -88,13 +85,13 @@ class Peer:
         self.schedule.step()
         return loss.detach()
 
-    def wait(self):
+    def synchronize(self):
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
 
 def read_batches(path, device):
-    """The batches by number, as tensors of token numbers on the device."""
+    """Returns the batches by number, as integer tensors on the device."""
     batches = defaultdict(dict)
     for name, tensor in load_file(path).items():
         number, kind = name.split(".")

@@ -12,32 +12,32 @@ import (
 	"genrec/model/safetensors"
 )
 
-// peer is the transformers side.
-type peer struct{ *measure.Peer }
+// baseline trains with transformers in a Python process.
+type baseline struct{ *measure.Baseline }
 
-func startPeer(ctx context.Context, s settings, modelDir, batchFile string) (peer, error) {
-	p, err := measure.StartPeer(ctx, "the transformers side", s.python, s.peer, s.threads, map[string]any{
+func startBaseline(ctx context.Context, s settings, modelDir, batchFile string) (baseline, error) {
+	b, err := measure.StartBaseline(ctx, "transformers", s.python, s.script, s.threads, map[string]any{
 		"model": modelDir, "batches": batchFile, "threads": s.threads, "device": s.device,
 		"learning_rate": learningRate, "weight_decay": weightDecay, "clip_norm": clipNorm,
 	})
-	return peer{p}, err
+	return baseline{b}, err
 }
 
-// train runs the first n batches.
-func (p peer) train(n int) (time.Duration, []float64, error) {
+// train trains on the first n batches.
+func (b baseline) train(n int) (time.Duration, []float64, error) {
 	batches := make([]int, n)
 	for i := range batches {
 		batches[i] = i
 	}
-	var answer struct {
+	var response struct {
 		Seconds float64
 		Losses  []float64
 	}
-	err := p.Ask(map[string]any{"run": batches}, &answer)
-	return time.Duration(answer.Seconds * float64(time.Second)), answer.Losses, err
+	err := b.Call(map[string]any{"run": batches}, &response)
+	return time.Duration(response.Seconds * float64(time.Second)), response.Losses, err
 }
 
-// writeBatches stores batches as the peer reads them.
+// writeBatches writes the batches for the baseline.
 func writeBatches(path string, batches [][]examples.Example) error {
 	var tensors []safetensors.Tensor
 	for i, batch := range batches {
@@ -54,7 +54,7 @@ func writeBatches(path string, batches [][]examples.Example) error {
 			{"lengths", b.Lengths, []int64{rows}},
 			{"labels", t.Labels, []int64{rows, int64(t.Length)}},
 		} {
-			data := make([]float32, len(part.data)) // exact: ids are far below 2^24
+			data := make([]float32, len(part.data)) // exact, since ids are far below 2^24
 			for j, x := range part.data {
 				data[j] = float32(x)
 			}

@@ -20,19 +20,18 @@ import (
 	"genrec/model/libtorch"
 	"genrec/model/tensor"
 	"genrec/model/tokens"
-	"genrec/pkg/dataset"
 )
 
-// work is what every engine gets: a model, the texts of a catalog, and histories of users in
-// random order.
-type work struct {
+// workload is the input of all engines: a model, the token sequences of the items, and the histories of users
+// in random order.
+type workload struct {
 	precision model.Precision
 	config    model.Config
 	model     *model.Model
-	rounded   *model.Model // in the precision that is timed
+	rounded   *model.Model // in the precision to measure
 	searcher  *model.Searcher
 	tree      *tokens.Trie
-	texts     [][]int64 // by leaf
+	texts     [][]int64 // tokens by item, which is the leaf in the trie
 	inputs    []examples.Input
 	kind      tensor.Kind
 	device    model.Device
@@ -40,46 +39,32 @@ type work struct {
 
 const seed = 1
 
-// prepare draws users of a dataset. The model has no tables of users and items: no peer
-// could read them.
-func prepare(s settings) (*work, error) {
-	users, err := dataset.Read(s.data)
+// prepare samples users of a dataset. The model has no user and item embeddings, which the baselines do not
+// support.
+func prepare(s settings) (*workload, error) {
+	data, err := measure.LoadData(s.data, s.shape, catalog.Padded)
 	if err != nil {
 		return nil, err
 	}
-	var sequences []catalog.Sequence
-	for _, u := range users {
-		sequences = append(sequences, catalog.Sequence{User: u.ID, Items: u.Items})
+	w := &workload{kind: tensor.Float32, config: data.Model}
+	for n := 1; n <= data.Catalog.Items(); n++ {
+		w.texts = append(w.texts, data.Builder.ItemTokens(n))
 	}
-	items, err := catalog.Build(sequences, catalog.Options{Text: catalog.Padded, Seed: seed})
-	if err != nil {
-		return nil, err
-	}
-	vocabulary := tokens.NewDigits()
-	w := &work{kind: tensor.Float32}
-	if w.config, err = measure.Shape(s.shape, vocabulary.Size()); err != nil {
-		return nil, err
-	}
-	w.config.NewestFirst = false // BART cannot count so
-	builder := examples.NewBuilder(examples.Config{Catalog: items, Tokenizer: vocabulary, MaxTokens: w.config.MaxTokens()})
-	for n := 1; n <= items.Items(); n++ {
-		w.texts = append(w.texts, builder.ItemTokens(n))
-	}
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng, sequences := rand.New(rand.NewPCG(seed, 0)), data.Sequences
 	rng.Shuffle(len(sequences), func(i, j int) { sequences[i], sequences[j] = sequences[j], sequences[i] })
 	for _, q := range sequences[:min(s.users, len(sequences))] {
-		in := builder.ForInference(examples.History{User: items.UserIndex(q.User), Items: items.ItemIndices(q.Items)})
+		in := data.Builder.ForInference(data.History(q))
 		clear(in.Users)
 		clear(in.Items)
 		w.inputs = append(w.inputs, in)
 	}
 	if len(w.inputs) < s.users {
-		return nil, fmt.Errorf("%s has %d users, -users asks for %d", s.data, len(w.inputs), s.users)
+		return nil, fmt.Errorf("%s has %d users, fewer than -users, %d", s.data, len(w.inputs), s.users)
 	}
 	return w, w.build(s.device, s.precision)
 }
 
-func (w *work) build(deviceName, precisionName string) error {
+func (w *workload) build(deviceName, precisionName string) error {
 	precision, err := model.ParsePrecision(precisionName)
 	if err != nil {
 		return err
@@ -88,7 +73,7 @@ func (w *work) build(deviceName, precisionName string) error {
 		return err
 	}
 	if !precision.SupportedBy(w.device) {
-		fmt.Printf("this CPU has no instructions for %v: genrec takes float32\n", precision)
+		fmt.Printf("this CPU does not support %v: genrec uses float32\n", precision)
 		precision = model.Float32
 	}
 	w.precision = precision
@@ -108,13 +93,13 @@ func (w *work) build(deviceName, precisionName string) error {
 	return err
 }
 
-func (w *work) close() {
+func (w *workload) close() {
 	w.searcher.Close()
 	w.rounded.Drop()
 	w.model.Drop()
 }
 
-func (w *work) meanTokens() float64 {
+func (w *workload) meanTokens() float64 {
 	n := 0
 	for _, in := range w.inputs {
 		n += in.Positions()
@@ -122,9 +107,9 @@ func (w *work) meanTokens() float64 {
 	return float64(n) / float64(len(w.inputs))
 }
 
-// matmulSpeed is how many operations a second the device does in products of square
-// matrices, in the precision that the model computes in.
-func (w *work) matmulSpeed() (speed float64, err error) {
+// matmulSpeed measures the floating-point operations per second of the device in multiplications of square
+// matrices, in the precision of the model.
+func (w *workload) matmulSpeed() (speed float64, err error) {
 	defer tensor.Catch(&err)
 	defer libtorch.SetGradients(libtorch.SetGradients(false))
 	const times = 8
@@ -134,7 +119,7 @@ func (w *work) matmulSpeed() (speed float64, err error) {
 		s.Device, side = gotch.CudaBuilder(0), 8192
 	}
 	defer s.Free()
-	rng := rand.New(rand.NewPCG(seed, 1)) // a GPU multiplies zeros faster
+	rng := rand.New(rand.NewPCG(seed, 1)) // GPUs multiply zeros faster
 	square := func() *tensor.Tensor {
 		data := make([]float32, side*side)
 		for i := range data {
@@ -156,60 +141,60 @@ func (w *work) matmulSpeed() (speed float64, err error) {
 	return 2 * float64(side*side*side) * times / time.Since(began).Seconds(), nil
 }
 
-// here is this program's engine.
-type here struct{ *work }
+// genrecEngine runs the beam search of this program.
+type genrecEngine struct{ *workload }
 
-func (h here) recommend(users, batch int) (a answer, err error) {
-	for part := range slices.Chunk(h.inputs[:users], batch) {
+func (e genrecEngine) recommend(users, batch int) (r recommendations, err error) {
+	for part := range slices.Chunk(e.inputs[:users], batch) {
 		began := time.Now()
-		found, err := h.searcher.Search(context.Background(), part, 0)
+		found, err := e.searcher.Search(context.Background(), part, 0)
 		if err != nil {
-			return a, err
+			return r, err
 		}
-		a.durations = append(a.durations, time.Since(began))
+		r.durations = append(r.durations, time.Since(began))
 		for _, candidates := range found {
 			var items []int
 			for _, c := range candidates {
 				items = append(items, c.Leaf)
 			}
-			a.items = append(a.items, items)
+			r.items = append(r.items, items)
 		}
 	}
-	return a, nil
+	return r, nil
 }
 
-// there is a peer's engine.
-type there struct{ *measure.Peer }
+// baselineEngine runs in a Python process.
+type baselineEngine struct{ *measure.Baseline }
 
-// startPeer gives a peer the model, the histories and the texts.
-func (w *work) startPeer(ctx context.Context, s settings, name, dir string) (there, error) {
+// startBaseline starts a baseline with the model, the histories and the items.
+func (w *workload) startBaseline(ctx context.Context, s settings, name, dir string) (baselineEngine, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return there{}, err
+		return baselineEngine{}, err
 	}
 	if err := w.model.Save(dir); err != nil {
-		return there{}, fmt.Errorf("give %s the model: %w", name, err)
+		return baselineEngine{}, fmt.Errorf("save the model for %s: %w", name, err)
 	}
 	inputs := make([][]int64, len(w.inputs))
 	for i, in := range w.inputs {
 		inputs[i] = in.Tokens
 	}
 	engine, precision, _ := strings.Cut(name, ":")
-	p, err := measure.StartPeer(ctx, name, s.python, filepath.Clean(s.script), s.threads, map[string]any{
+	b, err := measure.StartBaseline(ctx, name, s.python, filepath.Clean(s.script), s.threads, map[string]any{
 		"engine": engine, "precision": cmp.Or(precision, "float32"), "model": dir, "inputs": inputs, "prefix": w.tree.Prefix, "texts": w.texts,
 		"beams": model.Beams, "threads": s.threads, "device": s.device,
 	})
-	return there{p}, err
+	return baselineEngine{b}, err
 }
 
-func (t there) recommend(users, batch int) (answer, error) {
+func (e baselineEngine) recommend(users, batch int) (recommendations, error) {
 	var got struct {
 		Seconds []float64
 		Items   [][]int
 	}
-	err := t.Ask(map[string]any{"users": users, "batch": batch}, &got)
-	a := answer{items: got.Items}
+	err := e.Call(map[string]any{"users": users, "batch": batch}, &got)
+	r := recommendations{items: got.Items}
 	for _, s := range got.Seconds {
-		a.durations = append(a.durations, time.Duration(s*float64(time.Second)))
+		r.durations = append(r.durations, time.Duration(s*float64(time.Second)))
 	}
-	return a, err
+	return r, err
 }

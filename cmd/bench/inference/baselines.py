@@ -1,22 +1,21 @@
-"""Recommends by transformers or CTranslate2, as a parent process asks.
+"""Generates recommendations with transformers or CTranslate2 on request of a parent process.
 
-    python cmd/bench/inference/peer.py
+    python cmd/bench/inference/baselines.py
 
-reads and answers lines of JSON. The first one in is
+reads requests and writes responses, one line of JSON each. The first request is
 
     {"engine": "transformers" or "ctranslate2", "model": DIR, "inputs": [[token, ...], ...],
      "prefix": [token, ...], "texts": [[token, ...], ...], "beams": K, "threads": N,
-     "device": "cpu" or "cuda", "precision": "float32", "bfloat16" or what else it knows}
+     "device": "cpu" or "cuda", "precision": "float32", "bfloat16" or another one of the engine}
 
-and is answered by {"ready": true}. DIR is a folder with a BART model, inputs are what
-its encoder reads for each user, texts are those of the catalog's items, which all begin
-with prefix and are equally long. Each further line, {"users": N, "batch": B}, asks for K
-items of each of the first N users in batches of B, and is answered by {"seconds": [S,
-...], "items": [[text's number, ...], ...]}: each batch's time and each user's items, best
-first. The end of the input ends the process.
+with the response {"ready": true}. DIR is the folder of a BART model, inputs are the encoder's input of each
+user, texts the token sequences of the items, which have the same length and begin with prefix. Each further
+request, {"users": N, "batch": B}, generates K items for each of the first N users in batches of B. Its
+response is {"seconds": [S, ...], "items": [[index of text, ...], ...]}: the duration of each batch, and the
+items of each user, best first. The process exits at the end of its input.
 
-CTranslate2 knows no constraint beyond the prefix: it searches as long as the texts are,
-and what it finds is no item as a rule, so its lists are empty.
+CTranslate2 supports no constraint other than the prefix: it generates sequences of the same length, which
+are rarely items, so its lists are empty.
 """
 
 import json
@@ -25,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "model" / "parity"))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "model" / "parity"))
 
 import torch
 from genrec import PAD, load
@@ -35,18 +34,18 @@ BEGIN, END = 0, 2
 
 
 def main():
-    # Only answers go to stdout, whatever a library prints.
-    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+    # stdout is for responses; the output of libraries goes to stderr.
+    with os.fdopen(os.dup(1), "w", buffering=1) as responses:
         os.dup2(2, 1)
         engine = None
         for line in sys.stdin:
             request = json.loads(line)
             if engine is None:
                 engine = {"transformers": Transformers, "ctranslate2": CTranslate2}[request["engine"]](request)
-                answer = {"ready": True}
+                response = {"ready": True}
             else:
-                answer = recommend(engine, request["users"], request["batch"])
-            answers.write(json.dumps(answer) + "\n")
+                response = recommend(engine, request["users"], request["batch"])
+            responses.write(json.dumps(response) + "\n")
 
 
 def recommend(engine, users, batch):
@@ -97,7 +96,7 @@ class Transformers:
 
 class CTranslate2:
     def __init__(self, settings):
-        import ctranslate2  # has no build for all GPUs that PyTorch runs on
+        import ctranslate2  # not available for all GPUs of PyTorch
 
         self.inputs = [list(map(str, row)) for row in settings["inputs"]]
         self.prefix = [str(token) for token in [BEGIN, *settings["prefix"]]]
@@ -120,15 +119,15 @@ class CTranslate2:
         )
         lengths = {len(text) for result in found for text in result.hypotheses}
         if lengths != {self.length} or any(len(result.hypotheses) != self.beams for result in found):
-            raise AssertionError(f"asked for {self.beams} texts of {self.length} tokens a user, found lengths {lengths}")
+            raise AssertionError(f"want {self.beams} texts of {self.length} tokens per user, got lengths {lengths}")
         return [[] for _ in inputs]
 
 
 def convert(model, folder):
-    """Writes a model for CTranslate2, whose tokens are named by their numbers."""
+    """Converts a model for CTranslate2, with token numbers as token names."""
     from ctranslate2.converters.transformers import BartLoader
 
-    model.config.normalize_before = False  # what transformers no longer says of BART
+    model.config.normalize_before = False  # an attribute that transformers removed
     spec = BartLoader().get_model_spec(model)
     names = [str(token) for token in range(model.config.vocab_size)]
     spec.register_source_vocabulary(names)

@@ -12,21 +12,21 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// curve is what a user takes as one size grows.
+// curve is the time per user by one size.
 type curve struct {
 	name                string
 	sizes, milliseconds []float64
 }
 
-// picture draws the curves side by side, time from zero over the logarithm of the size.
-func picture(curves []curve, file string) error {
+// plotCurves draws the curves side by side, with a logarithmic size axis.
+func plotCurves(curves []curve, file string) error {
 	panels := make([]*plot.Plot, len(curves))
 	for i, c := range curves {
 		p := plot.New()
 		p.X.Label.Text, p.Y.Min = c.name, 0
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks(c.sizes)
 		if i == 0 {
-			p.Y.Label.Text = "ms a user"
+			p.Y.Label.Text = "ms per user"
 		}
 		points := make(plotter.XYs, len(c.sizes))
 		for j, size := range c.sizes {
@@ -52,7 +52,7 @@ func picture(curves []curve, file string) error {
 	}
 	if _, err := canvas.WriteTo(f); err != nil {
 		f.Close()
-		return fmt.Errorf("draw the curves into %s: %w", file, err)
+		return fmt.Errorf("draw the curves to %s: %w", file, err)
 	}
 	return f.Close()
 }
