@@ -16,10 +16,10 @@ import (
 	"genrec/pkg/testservers"
 )
 
-// engineRate measures the engine alone, on all devices at once, and returns the sum.
-func (r *environment) engineRate(ctx context.Context, binary string, m servedModel, a *workload) (float64, error) {
+// engineRate measures the engine alone, on all devices in parallel, and returns the sum of the rates.
+func (r *environment) engineRate(ctx context.Context, binary string, m servedModel, w *workload) (float64, error) {
 	requests := filepath.Join(r.folder, "requests.txt")
-	if err := a.writeDataset(requests); err != nil {
+	if err := w.writeDataset(requests); err != nil {
 		return 0, err
 	}
 	devices := slices.Compact(slices.Sorted(slices.Values(r.deviceNames())))
@@ -48,7 +48,7 @@ func (r *environment) engineRate(ctx context.Context, binary string, m servedMod
 		if err != nil {
 			return 0, errors.Join(ctx.Err(), fmt.Errorf("measure the engine on %s: %w", devices[i], err))
 		}
-		fmt.Printf("engine alone on %s: %.0f users/s, in batches of %d from %d callers\n", devices[i], best.PerSecond, best.Batch, best.Callers)
+		fmt.Printf("engine alone on %s: %.0f users/s in batches of %d from %d callers\n", devices[i], best.PerSecond, best.Batch, best.Callers)
 		sum += best.PerSecond
 	}
 	return sum, nil
@@ -70,7 +70,7 @@ func (r *environment) engineCommand(ctx context.Context, binary string, m served
 	return cmd
 }
 
-// engineFlags returns those flags of infer that the engine has, too.
+// engineFlags returns the flags of infer that the engine supports.
 func engineFlags(infer []string) (flags []string) {
 	for i, flag := range infer {
 		name, _, whole := strings.Cut(strings.TrimLeft(flag, "-"), "=")

@@ -13,29 +13,28 @@ import (
 )
 
 const (
-	tick = 5 * time.Millisecond // what is due is sent that often, as by a producer with linger.ms=5
-	// maxUnsent is how many seconds' worth of events may be due and not acknowledged before
-	// the generator counts as the bottleneck.
+	tick = 5 * time.Millisecond // interval of sending due events, as by a producer with linger.ms=5
+	// maxUnsent is the number of due and unacknowledged events, in seconds of events, above which the
+	// generator is the bottleneck.
 	maxUnsent = 1
 )
 
-// generator is an open-loop load generator: it produces events by a schedule and does not wait
-// for anything.
+// generator is an open-loop load generator: it produces events on a schedule, whether or not the system keeps
+// up.
 type generator struct {
 	client   *kgo.Client
 	workload *workload
-	rate     float64 // events a second
-	// probed, unless it is nil, is called for each event with the time when it is due, the
-	// number of its user, and the version of the user's sequence once it is appended.
-	probed func(due time.Time, user int, version int64)
+	rate     float64 // events per second
+	// onEvent, unless it is nil, is called for each event with its due time, the index of its user, and the
+	// version of the user's sequence after appending it.
+	onEvent func(due time.Time, user int, version int64)
 
 	start        time.Time // of the schedule
 	acknowledged atomic.Int64
 	err          atomic.Pointer[error]
 }
 
-// newProducer returns a producer whose requests carry all partitions, like those of Kafka's
-// own client.
+// newProducer returns a producer whose requests contain several partitions, as those of Kafka's Java client.
 func newProducer(cluster stream.Cluster) (*kgo.Client, error) {
 	return kgo.NewClient(
 		kgo.SeedBrokers(cluster.Brokers...), kgo.DefaultProduceTopic(stream.DefaultTopics().Interactions),
@@ -62,7 +61,7 @@ func (g *generator) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// dueAt returns how many events are due by the schedule.
+// dueAt returns the number of events that are due.
 func (g *generator) dueAt(now time.Time) int64 { return int64(now.Sub(g.start).Seconds() * g.rate) }
 
 // produce sends an event without waiting for it.
@@ -73,8 +72,8 @@ func (g *generator) produce(ctx context.Context, due time.Time) {
 		g.err.CompareAndSwap(nil, &err)
 		return
 	}
-	if g.probed != nil {
-		g.probed(due, user, g.workload.versions[user])
+	if g.onEvent != nil {
+		g.onEvent(due, user, g.workload.versions[user])
 	}
 	g.client.TryProduce(ctx, &kgo.Record{Key: []byte(e.User), Value: value}, func(_ *kgo.Record, err error) {
 		if err != nil {
@@ -92,7 +91,7 @@ func (g *generator) failure() error {
 	return nil
 }
 
-// burst produces n events at once and waits until Kafka has them.
+// burst produces n events without a schedule and waits until Kafka has acknowledged them.
 func (g *generator) burst(ctx context.Context, n int) error {
 	for range n {
 		g.produce(ctx, time.Now())

@@ -16,23 +16,23 @@ func measureIngest(ctx context.Context, s settings, folder string) error {
 	if err != nil {
 		return err
 	}
-	typical, err := r.alternate(ctx)
+	median, err := r.measureIngestRounds(ctx)
 	if err != nil {
 		return err
 	}
 	if s.curve {
-		if err := r.growth(ctx); err != nil {
+		if err := r.printScaling(ctx); err != nil {
 			return err
 		}
 	}
 	if s.backlog > 0 {
-		worked, err := r.throughput(ctx, s.partitions, 1, s.backlog)
+		result, err := r.throughput(ctx, s.partitions, 1, s.backlog)
 		if err != nil {
 			return err
 		}
-		fmt.Println("backlog:", worked)
+		fmt.Println("backlog:", result)
 	}
-	fmt.Printf("stream events_per_s=%.0f redis_ceiling=%.0f ratio=%.2f\n", typical.rate, typical.ceiling, typical.ratio())
+	fmt.Printf("stream events_per_s=%.0f redis_ceiling=%.0f ratio=%.2f\n", median.rate, median.ceiling, median.ratio())
 	return nil
 }
 
@@ -41,9 +41,9 @@ type round struct{ rate, ceiling float64 }
 
 func (r round) ratio() float64 { return r.rate / r.ceiling }
 
-// alternate alternates between the two and returns the round with the median ratio. The first
-// backlog is a warm-up: a Kafka that has just started is busy with JIT compilation.
-func (r *environment) alternate(ctx context.Context) (round, error) {
+// measureIngestRounds returns the round with the median ratio. The first backlog warms up the JIT compiler of
+// Kafka.
+func (r *environment) measureIngestRounds(ctx context.Context) (round, error) {
 	first, err := r.throughput(ctx, r.partitions, 1, r.events)
 	if err != nil {
 		return round{}, err
@@ -54,20 +54,20 @@ func (r *environment) alternate(ctx context.Context) (round, error) {
 		if rounds[i].ceiling, err = r.ceiling(ctx); err != nil {
 			return round{}, err
 		}
-		through, err := r.throughput(ctx, r.partitions, 1, r.events)
+		ingested, err := r.throughput(ctx, r.partitions, 1, r.events)
 		if err != nil {
 			return round{}, err
 		}
-		rounds[i].rate = through.rate
-		fmt.Printf("round %d: Redis alone %.0f events/s by %d connections that send prepared commands; %v; ratio %.2f\n",
-			i+1, rounds[i].ceiling, ceilingConnections, through, rounds[i].ratio())
+		rounds[i].rate = ingested.rate
+		fmt.Printf("round %d: Redis alone %.0f events/s with %d connections that replay commands; %v; ratio %.2f\n",
+			i+1, rounds[i].ceiling, ceilingConnections, ingested, rounds[i].ratio())
 	}
 	slices.SortFunc(rounds, func(a, b round) int { return cmp.Compare(a.ratio(), b.ratio()) })
 	return rounds[len(rounds)/2], nil
 }
 
-// growth prints the throughput with several numbers of partitions and processes.
-func (r *environment) growth(ctx context.Context) error {
+// printScaling prints the throughput with several numbers of partitions and processes.
+func (r *environment) printScaling(ctx context.Context) error {
 	fmt.Println("| partitions | processes | events/s | peak memory, MiB |\n| --- | --- | --- | --- |")
 	for _, processes := range []int{1, 2} {
 		for _, partitions := range []int{1, 2, 4, 16} {
@@ -78,7 +78,7 @@ func (r *environment) growth(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			fmt.Printf("| %d | %d | %.0f | %.0f |\n", partitions, processes, got.rate, got.most)
+			fmt.Printf("| %d | %d | %.0f | %.0f |\n", partitions, processes, got.rate, got.maxMiB)
 		}
 	}
 	return nil

@@ -1,11 +1,9 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,44 +18,23 @@ const (
 	ceilingDepth       = 512 // users in a pipeline
 )
 
-// recorded is a connection that records what is written to it.
-type recorded struct {
-	net.Conn
-	written *bytes.Buffer
-}
-
-func (r recorded) Write(p []byte) (int, error) {
-	r.written.Write(p)
-	return r.Conn.Write(p)
-}
-
-// pipeline holds commands as they are sent.
-type pipeline struct {
-	bytes    []byte
-	commands int
-}
-
-// ceiling measures how many events a second Redis appends when connections replay, byte for
-// byte, the commands of a Store and do nothing else.
+// ceiling returns the events per second that Redis appends when connections only replay the recorded commands
+// of a Store.
 func (r *environment) ceiling(ctx context.Context) (perSecond float64, err error) {
 	if err := r.flushRedis(ctx); err != nil {
 		return 0, err
 	}
-	var written bytes.Buffer
+	recorder := newRecorder()
 	recording := redis.NewClient(&redis.Options{
-		Addr: r.redis, PoolSize: 1, MaxRetries: -1, ReadTimeout: time.Minute, // a retry would be recorded too
-		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			var d net.Dialer
-			conn, err := d.DialContext(ctx, network, address)
-			return recorded{conn, &written}, err
-		},
+		Addr: r.redis, PoolSize: 1, MaxRetries: -1, ReadTimeout: time.Minute, // retries would be recorded, too
+		Dialer: recorder.dial,
 	})
 	defer recording.Close()
 	store, err := sessions.Open(ctx, recording, sessions.Options{SequenceTTL: sessions.DefaultSequenceTTL})
 	if err != nil {
 		return 0, err
 	}
-	// Each connection has users of its own, like a partition.
+	// A user always has the same connection, as with partitions.
 	pipelines := make([][]pipeline, ceilingConnections)
 	batches := make([][]sessions.UserEvents, ceilingConnections)
 	began := time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Millisecond)
@@ -69,11 +46,11 @@ func (r *environment) ceiling(ctx context.Context) (perSecond float64, err error
 		if len(batches[at]) < ceilingDepth {
 			continue
 		}
-		written.Reset()
+		recorder.take()
 		if _, err := store.Append(ctx, batches[at]); err != nil {
 			return 0, err
 		}
-		p, err := dataCommands(written.Bytes())
+		p, err := dataCommands(recorder.take()[r.redis])
 		if err != nil {
 			return 0, fmt.Errorf("record appends: %w", err)
 		}

@@ -9,7 +9,7 @@ import (
 	"genrec/test/harness"
 )
 
-func TestEventsAreDistinctAndOfAllUsers(t *testing.T) {
+func TestEventsAreDistinctAndCoverAllUsers(t *testing.T) {
 	r := &environment{settings: settings{users: 1000}}
 	ids, users := make(map[string]bool), make(map[string]int)
 	const each = 5
@@ -23,29 +23,29 @@ func TestEventsAreDistinctAndOfAllUsers(t *testing.T) {
 	}
 	for user, n := range users {
 		if n != each {
-			t.Errorf("%s has %d events, want %d as everyone", user, n, each)
+			t.Errorf("%s has %d events, want %d", user, n, each)
 		}
 	}
 }
 
-func TestProcessorTimeIsTold(t *testing.T) {
-	var p processors
+func TestCPUTimePerEvent(t *testing.T) {
+	var p cpuUsage
 	p.add("this", os.Getpid())
 	if err := p.begin(); err != nil {
 		t.Fatal(err)
 	}
 	before := p.before[0]
-	for now := before; now < before+50*time.Millisecond; { // work, until it is seen
+	for now := before; now < before+50*time.Millisecond; { // use CPU time
 		var err error
 		if now, err = harness.CPUTime(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	told, err := p.used(1)
-	if err != nil || !strings.HasPrefix(told, "this ") || told == "this 0.0" {
-		t.Errorf("after 50 ms of work it tells %q (error %v)", told, err)
+	text, err := p.perEvent(1)
+	if err != nil || !strings.HasPrefix(text, "this ") || text == "this 0.0" {
+		t.Errorf("after 50 ms of CPU time, got %q (error %v)", text, err)
 	}
 	if _, err := harness.CPUTime(-1); err == nil {
-		t.Error("a process that does not exist has a processor time")
+		t.Error("want an error for a process that does not exist")
 	}
 }

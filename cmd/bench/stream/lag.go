@@ -13,7 +13,7 @@ import (
 	"genrec/pkg/stream"
 )
 
-// lagMeter asks Kafka, through connections of its own, how much ingest and infer are behind.
+// lagMeter reads the lag of ingest and infer from Kafka, through separate connections.
 type lagMeter struct {
 	client     *kafka.Client
 	transport  *kafka.Transport
@@ -22,7 +22,7 @@ type lagMeter struct {
 
 const readTimeout = 30 * time.Second
 
-// lag counts messages that are not committed.
+// lag is the number of uncommitted messages.
 type lag struct{ events, refreshes int64 }
 
 func (l lag) total() int64 { return l.events + l.refreshes }
@@ -38,8 +38,8 @@ func newLagMeter(cluster stream.Cluster, partitions int) *lagMeter {
 
 func (m *lagMeter) close() { m.transport.CloseIdleConnections() }
 
-// read returns the lag now, retrying for a while: a Kafka that has just started may not know
-// the coordinator of a group yet.
+// read returns the current lag. It retries, since Kafka may not know the coordinator of a group right after the
+// start.
 func (m *lagMeter) read(ctx context.Context) (l lag, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -50,8 +50,8 @@ func (m *lagMeter) read(ctx context.Context) (l lag, err error) {
 	return l, err
 }
 
-// readOnce reads what is committed first: an event that ingest has committed by then is a
-// refresh, so that none is missed between the two topics.
+// readOnce reads the committed offsets before the end offsets: an event that ingest has committed by then has
+// a refresh, so that none is missed between the two topics.
 func (m *lagMeter) readOnce(ctx context.Context) (l lag, err error) {
 	topics := stream.DefaultTopics()
 	var committed [2]int64
@@ -59,24 +59,24 @@ func (m *lagMeter) readOnce(ctx context.Context) (l lag, err error) {
 		{ingest.DefaultGroup, topics.Interactions}, {inference.DefaultGroup, topics.Refreshes},
 	} {
 		if committed[i], err = m.committed(ctx, of.group, of.topic); err != nil {
-			return l, fmt.Errorf("read the offsets of group %q: %w", of.group, err)
+			return l, fmt.Errorf("read the committed offsets of group %q: %w", of.group, err)
 		}
 	}
-	asked := make([]kafka.OffsetRequest, len(m.partitions))
+	requests := make([]kafka.OffsetRequest, len(m.partitions))
 	for i, p := range m.partitions {
-		asked[i] = kafka.LastOffsetOf(p)
+		requests[i] = kafka.LastOffsetOf(p)
 	}
 	ends, err := m.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{topics.Interactions: asked, topics.Refreshes: asked},
+		Topics: map[string][]kafka.OffsetRequest{topics.Interactions: requests, topics.Refreshes: requests},
 	})
 	if err != nil {
-		return l, fmt.Errorf("read the ends of the topics: %w", err)
+		return l, fmt.Errorf("read the end offsets of the topics: %w", err)
 	}
 	var end [2]int64
 	for i, topic := range []string{topics.Interactions, topics.Refreshes} {
 		for _, p := range ends.Topics[topic] {
 			if p.Error != nil {
-				return l, fmt.Errorf("read the end of partition %d of topic %q: %w", p.Partition, topic, p.Error)
+				return l, fmt.Errorf("read the end offset of partition %d of topic %q: %w", p.Partition, topic, p.Error)
 			}
 			end[i] += p.LastOffset
 		}
@@ -98,7 +98,7 @@ func (m *lagMeter) committed(ctx context.Context, group, topic string) (sum int6
 	return sum, nil
 }
 
-// drain waits until nothing is left to do.
+// drain waits until there is no lag.
 func (m *lagMeter) drain(ctx context.Context, s *services, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -112,7 +112,7 @@ func (m *lagMeter) drain(ctx context.Context, s *services, timeout time.Duration
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d events and %d refreshes are left after %v", l.events, l.refreshes, timeout)
+			return fmt.Errorf("after %[3]v, the lag is %[1]d events and %[2]d refreshes", l.events, l.refreshes, timeout)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if err := failed(s.children); err != nil {

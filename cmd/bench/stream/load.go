@@ -11,39 +11,39 @@ const (
 	sampleEvery  = 250 * time.Millisecond
 	warmUp       = 4 * time.Second // at each rate, at most a third of the window
 	drainTimeout = 2 * time.Minute
-	recurrence   = 4.0 // seconds within which no user should recur: more than diverged
+	recurrence   = 4.0 // seconds within which no user should have a second event: more than divergedBacklog
 )
 
-// load is a rate to produce at.
+// load is a production rate with the window to measure.
 type load struct {
-	rate     float64
-	window   time.Duration
-	giveUp   bool       // as soon as the backlog diverges
-	probes   *prober    // nil: none
-	observed []observer // of the window
+	rate      float64
+	window    time.Duration
+	stopEarly bool       // once the backlog has diverged
+	probes    *prober    // may be nil
+	observers []observer // of the window
 }
 
-// observer watches a window from its beginning to its end.
+// observer measures something during a window.
 type observer interface {
 	begin(ctx context.Context) error
 	end(ctx context.Context) error
 }
 
-// loaded is the result of a load.
-type loaded struct {
+// loadResult is the result of a load.
+type loadResult struct {
 	trend
-	served   float64 // lists a second
+	served   float64 // lists per second
 	diverged bool
-	behind   bool // the generator was, so that the rate was not what it should be
-	cores    map[string]float64
+	behind   bool               // the generator did not reach the rate
+	cores    map[string]float64 // used, by name of the processes
 }
 
-func (l loaded) ok() bool { return l.steady() && !l.diverged && !l.behind }
+func (l loadResult) ok() bool { return l.steady() && !l.diverged && !l.behind }
 
-func (l loaded) String() string {
+func (l loadResult) String() string {
 	switch {
 	case l.behind:
-		return "FAILED: the load generator does not keep up with its schedule"
+		return "FAILED: the load generator did not keep up with its schedule"
 	case l.diverged:
 		return fmt.Sprintf("not steady: stopped at %.1f s of backlog, %.0f lists/s", l.last, l.served)
 	case !l.steady():
@@ -52,20 +52,20 @@ func (l loaded) String() string {
 	return "steady: " + l.trend.String()
 }
 
-// run produces at a rate, watches the backlog, and works it off afterwards.
-func (t *trial) run(ctx context.Context, l load) (result loaded, err error) {
-	if users := float64(len(t.baseline.workload.users)); users < recurrence*l.rate {
-		fmt.Printf("  note: at %.0f events/s a user recurs after %.1f s: refreshes of one user may coalesce; raise -users\n", l.rate, users/l.rate)
+// run produces events at a rate, samples the backlog, and waits until it is empty.
+func (t *trial) run(ctx context.Context, l load) (result loadResult, err error) {
+	if users := float64(len(t.initialState.workload.users)); users < recurrence*l.rate {
+		fmt.Printf("  note: at %.0f events/s a user has an event every %.1f s, and refreshes may coalesce: increase -users\n", l.rate, users/l.rate)
 	}
-	if err := t.baseline.restore(ctx); err != nil {
+	if err := t.initialState.restore(ctx); err != nil {
 		return result, err
 	}
-	g := &generator{client: t.producer, workload: t.baseline.workload, rate: l.rate, start: time.Now()}
+	g := &generator{client: t.producer, workload: t.initialState.workload, rate: l.rate, start: time.Now()}
 	stop, stopProbes := make(chan struct{}), make(chan struct{})
 	var producing, probing sync.WaitGroup
 	var probeErr error
 	if l.probes != nil {
-		g.probed = l.probes.add
+		g.onEvent = l.probes.add
 		probing.Go(func() { probeErr = l.probes.watch(ctx, stopProbes) })
 	}
 	producing.Go(func() { g.run(ctx, stop) })
@@ -89,8 +89,8 @@ func (t *trial) run(ctx context.Context, l load) (result loaded, err error) {
 	return result, g.failure()
 }
 
-// watch samples the backlog, first while the system warms up, then in the window.
-func (t *trial) watch(ctx context.Context, g *generator, l load) (result loaded, err error) {
+// watch samples the backlog during the warm-up and then in the window.
+func (t *trial) watch(ctx context.Context, g *generator, l load) (result loadResult, err error) {
 	warm := min(warmUp, l.window/3)
 	samples, err := t.sample(ctx, g, l, warm)
 	if err != nil {
@@ -100,20 +100,20 @@ func (t *trial) watch(ctx context.Context, g *generator, l load) (result loaded,
 	if err := usage.begin(); err != nil {
 		return result, err
 	}
-	for _, o := range l.observed {
+	for _, o := range l.observers {
 		if err := o.begin(ctx); err != nil {
 			return result, err
 		}
 	}
 	if l.probes != nil {
-		l.probes.from(time.Now())
+		l.probes.start(time.Now())
 	}
 	if last := samples[len(samples)-1]; !l.exceeded(last) {
 		if samples, err = t.sample(ctx, g, l, l.window); err != nil {
 			return result, err
 		}
 	}
-	for _, o := range l.observed {
+	for _, o := range l.observers {
 		if err := o.end(ctx); err != nil {
 			return result, err
 		}
@@ -134,9 +134,9 @@ func (t *trial) watch(ctx context.Context, g *generator, l load) (result loaded,
 	return result, nil
 }
 
-func (l load) exceeded(s sample) bool { return l.giveUp && s.backlog > diverged*l.rate }
+func (l load) exceeded(s sample) bool { return l.stopEarly && s.backlog > divergedBacklog*l.rate }
 
-// sample returns at least one sample, and stops where the backlog diverges.
+// sample returns at least one sample. It stops when the backlog has diverged.
 func (t *trial) sample(ctx context.Context, g *generator, l load, window time.Duration) (samples []sample, err error) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
@@ -152,7 +152,7 @@ func (t *trial) sample(ctx context.Context, g *generator, l load, window time.Du
 		if err != nil {
 			return nil, err
 		}
-		// Those that are due and not acknowledged are not in Kafka's lag yet.
+		// The lag of Kafka does not include due events that are not acknowledged.
 		backlog := max(0, due-g.acknowledged.Load()) + left.total()
 		samples = append(samples, sample{at: time.Since(began), backlog: float64(backlog)})
 		if err := failed(t.services.children); err != nil {

@@ -1,8 +1,8 @@
-// Package stream measures genrec end to end, with a Kafka and a Redis of its own.
+// Package stream measures genrec end to end, with Kafka and Redis.
 //
-// With -measure infer, the default, it measures the path from an event in Kafka to the user's list in
-// Redis: the highest steady rate, its latency, and where the time goes. With -measure ingest it
-// measures how fast ingest works off a backlog of events.
+// With -measure infer, the default, it measures the path from an event in Kafka to the list of the
+// user in Redis: the highest steady rate, the latency, and the time of each stage. With -measure ingest it
+// measures the throughput of ingest on a backlog of events.
 package stream
 
 import (
@@ -21,11 +21,11 @@ type settings struct {
 	genrec, jars, kafka, redis string
 	partitions, users, rounds  int
 
-	// Of -measure ingest:
+	// For -measure ingest:
 	events, backlog int
 	curve           bool
 
-	// Of -measure infer:
+	// For -measure infer:
 	engine, against, againstEngine string
 	models, data, ids              string
 	devices, inferArgs             string
@@ -42,27 +42,27 @@ func Command(flags *flag.FlagSet) func(context.Context) error {
 	flags.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY` to measure")
 	flags.StringVar(&s.jars, "jars", "", "`FOLDER` of Kafka's jars, as printed by deploy/kafka/setup.sh")
 	flags.StringVar(&s.kafka, "kafka", "", "`HOST:PORT` of an existing Kafka, whose genrec topics are DELETED; default is to start one")
-	flags.StringVar(&s.redis, "redis", "", "`HOST:PORT` of an existing Redis, several for a Redis Cluster, which is EMPTIED; default is to start one")
+	flags.StringVar(&s.redis, "redis", "", "`HOST:PORT` of an existing Redis, or several of a Redis Cluster, which is EMPTIED; default is to start one")
 	flags.IntVar(&s.partitions, "partitions", 0, "partitions of each topic; default is 8, and 4 with -measure ingest")
 	flags.IntVar(&s.users, "users", 0, "distinct users; default is 50,000 on CPUs, 200,000 on GPUs, and 100,000 with -measure ingest")
-	flags.IntVar(&s.rounds, "rounds", 0, "measurements of which the median counts; default is 1, and 3 with -measure ingest")
+	flags.IntVar(&s.rounds, "rounds", 0, "measurements to take the median of; default is 1, and 3 with -measure ingest")
 
 	flags.IntVar(&s.events, "events", 400_000, "ingest: events of one measurement")
-	flags.IntVar(&s.backlog, "backlog", 0, "ingest: also work off a backlog of this many events; 0: none")
+	flags.IntVar(&s.backlog, "backlog", 0, "ingest: also measure a backlog of this many events; 0: none")
 	flags.BoolVar(&s.curve, "curve", false, "ingest: also measure several numbers of partitions and processes")
 
 	flags.StringVar(&s.engine, "engine", "", "bench `BINARY` whose subcommand engine measures the engine alone; default is this one")
-	flags.StringVar(&s.against, "against", "", "another genrec `BINARY`, measured by turns with the first")
+	flags.StringVar(&s.against, "against", "", "another genrec `BINARY` to measure in turn with the first one")
 	flags.StringVar(&s.againstEngine, "against-engine", "", "bench `BINARY` of that build; default is the one of -engine")
 	flags.StringVar(&s.models, "models", "", "model registry `FOLDER`; default is a small model trained on -data and kept in the cache folder")
-	flags.StringVar(&s.data, "data", "../shared/data/Beauty.txt", "dataset `FILE` with the users' histories, one user a line: user item item ...")
+	flags.StringVar(&s.data, "data", "../shared/data/Beauty.txt", "dataset `FILE` with the users' histories, one user per line: user item item ...")
 	flags.StringVar(&s.ids, "ids", "permuted", "permuted or published: item ids of the dataset that the model was trained on")
 	flags.StringVar(&s.devices, "device", "cpu", "cpu, cuda or cuda:N; several, separated by commas, start an infer process on each")
-	flags.StringVar(&s.inferArgs, "infer-args", "", "more `FLAGS` of genrec infer, such as \"--precision bfloat16\"")
-	flags.IntVar(&s.workers, "workers", 0, "infer processes, dealt out to the devices; default is one on each device")
+	flags.StringVar(&s.inferArgs, "infer-args", "", "additional `FLAGS` of genrec infer, such as \"--precision bfloat16\"")
+	flags.IntVar(&s.workers, "workers", 0, "infer processes, distributed over the devices; default is one per device")
 	flags.IntVar(&s.masters, "masters", 1, "Redis masters; more than one form a Redis Cluster")
-	flags.DurationVar(&s.window, "window", 30*time.Second, "how long lag must not grow for a rate to be steady")
-	flags.Float64Var(&s.rate, "rate", 0, "events a second for -memory; default is 90 % of the steady capacity")
+	flags.DurationVar(&s.window, "window", 30*time.Second, "duration for which the backlog of a steady rate must not grow")
+	flags.Float64Var(&s.rate, "rate", 0, "events per second for -memory; default is 90 % of the steady capacity")
 	flags.DurationVar(&s.memory, "memory", 0, "watch the resident memory of infer for this long, such as 10m; with -rate, measure nothing else")
 	return func(ctx context.Context) error {
 		err := run(ctx, s)
@@ -136,14 +136,14 @@ func (s *settings) complete() (err error) {
 	case s.rate < 0 || s.memory < 0:
 		return errors.New("-rate, -memory: negative")
 	case s.rate > 0 && s.memory == 0:
-		return errors.New("-rate: only with -memory")
+		return errors.New("-rate requires -memory")
 	case s.workers < len(s.deviceNames()):
-		return fmt.Errorf("-workers: %d are fewer than the devices", s.workers)
+		return fmt.Errorf("-workers: %d are fewer than devices", s.workers)
 	}
 	return nil
 }
 
-// checkBinaries reports programs that are missing before anything is measured.
+// checkBinaries returns an error for each missing program.
 func (s *settings) checkBinaries() error {
 	for _, f := range []struct{ name, path string }{
 		{"genrec", s.genrec}, {"engine", s.engine}, {"against", s.against}, {"against-engine", s.againstEngine},

@@ -12,36 +12,36 @@ import (
 
 const (
 	memoryEvery  = 10 * time.Second
-	memorySettle = time.Minute // until caches and pools have their size
+	memorySettle = time.Minute // until caches and pools are filled
 )
 
-// watchMemory prints the resident memory of infer while events come at a rate, and the range
-// of what it was after the first minute.
-func (r *environment) watchMemory(ctx context.Context, model servedModel, b *baseline, rate float64) error {
+// watchMemory prints the resident memory of infer at a constant rate of events, and its range after the first
+// minute.
+func (r *environment) watchMemory(ctx context.Context, model servedModel, b *initialState, rate float64) error {
 	t, err := r.startTrial(ctx, r.genrec, model, b)
 	defer t.end()
 	if err != nil {
 		return err
 	}
 	fmt.Printf("memory of infer at %.0f events/s for %v:\n", rate, r.memory)
-	m := &memoryWatch{processes: t.services.infer, settle: min(memorySettle, r.memory/2), least: math.Inf(1), most: math.Inf(-1)}
+	m := &memoryWatch{processes: t.services.infer, settle: min(memorySettle, r.memory/2), min: math.Inf(1), max: math.Inf(-1)}
 	stages := &breakdown{addresses: t.services.metrics}
-	got, err := t.run(ctx, load{rate: rate, window: r.memory, observed: []observer{m, stages}})
+	got, err := t.run(ctx, load{rate: rate, window: r.memory, observers: []observer{m, stages}})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("  %v\n  cores used: %s\n  %s", got, coresText(got.cores), strings.ReplaceAll(stages.String(), "\n|", "\n  |"))
-	fmt.Printf("memory device=%s rate_per_s=%.0f min_mib=%.0f max_mib=%.0f\n", r.devices, rate, m.least, m.most)
+	fmt.Printf("memory device=%s rate_per_s=%.0f min_mib=%.0f max_mib=%.0f\n", r.devices, rate, m.min, m.max)
 	return nil
 }
 
-// memoryWatch observes the resident memory of processes, all together.
+// memoryWatch observes the total resident memory of processes.
 type memoryWatch struct {
-	processes   []int
-	settle      time.Duration
-	least, most float64 // MiB
-	stop        chan struct{}
-	stopped     chan struct{}
+	processes []int
+	settle    time.Duration
+	min, max  float64 // MiB
+	stop      chan struct{}
+	stopped   chan struct{}
 }
 
 func (m *memoryWatch) begin(ctx context.Context) error {
@@ -52,12 +52,12 @@ func (m *memoryWatch) begin(ctx context.Context) error {
 		ticker := time.NewTicker(memoryEvery)
 		defer ticker.Stop()
 		for {
-			m.look(time.Since(began))
+			m.poll(time.Since(began))
 			select {
 			case <-ctx.Done():
 				return
 			case <-m.stop:
-				m.look(time.Since(began))
+				m.poll(time.Since(began))
 				return
 			case <-ticker.C:
 			}
@@ -72,17 +72,17 @@ func (m *memoryWatch) end(context.Context) error {
 	return nil
 }
 
-func (m *memoryWatch) look(after time.Duration) {
+func (m *memoryWatch) poll(after time.Duration) {
 	sum := 0.0
 	for _, id := range m.processes {
 		mib, err := harness.ResidentMemory(id)
 		if err != nil {
-			return // it has ended, which is reported elsewhere
+			return // the process has exited, which is reported elsewhere
 		}
 		sum += mib
 	}
 	fmt.Printf("  %4.0f s: %.0f MiB\n", after.Seconds(), sum)
 	if after >= m.settle {
-		m.least, m.most = min(m.least, sum), max(m.most, sum)
+		m.min, m.max = min(m.min, sum), max(m.max, sum)
 	}
 }

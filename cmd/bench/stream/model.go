@@ -16,17 +16,16 @@ import (
 	"genrec/test/harness"
 )
 
-// trainingFlags train the default shape for as long as its weights must be plausible, not
-// good: speed does not depend on them. The mixture weights stay those of the recipe, so that
-// every component takes part.
+// trainingFlags train the default shape for a few steps: speed does not depend on the quality of the weights.
+// The ensemble weights of the recipe are kept, so that every component is used.
 var trainingFlags = []string{
 	"--recipe", "default", "--set", "choose_weights=false",
 	"--set", "pretrain_epochs=1", "--set", "finetune_epochs=1", "--set", "least_steps=0",
 	"--max-steps", "250", "--evaluate-users", "200",
 }
 
-// refusedByGate is the exit code of retrain when the gate refuses the version: one that was
-// hardly trained may well be.
+// refusedByGate is the exit code of retrain when the gate refuses the version, which may happen after a few
+// steps.
 const refusedByGate = 3
 
 // servedModel is the version that infer serves.
@@ -34,23 +33,22 @@ type servedModel struct {
 	registry string // folder
 	version  string
 	folder   string // of the version
-	weights  mixture
+	weights  ensembleWeights
 }
 
-// mixture has the weights of the score's components; the rest is the beam search's.
-type mixture struct {
+// ensembleWeights has the weights of the score components. The remainder is the weight of beam search.
+type ensembleWeights struct {
 	Dense       float64 `json:"genrec_dense_weight"`
 	Sequential  float64 `json:"genrec_sequential_weight"`
 	Association float64 `json:"genrec_association_weight"`
 }
 
-func (m mixture) String() string {
-	return fmt.Sprintf("dense %.2f, sequential %.2f, association %.2f, search %.2f",
+func (m ensembleWeights) String() string {
+	return fmt.Sprintf("dense %.2f, sequential %.2f, association %.2f, beam search %.2f",
 		m.Dense, m.Sequential, m.Association, 1-m.Dense-m.Sequential-m.Association)
 }
 
-// prepareModel opens the registry of -models, or that of the cached model, which it trains if
-// it is missing.
+// prepareModel opens the registry of -models, or that of the cached model, which it trains if needed.
 func prepareModel(ctx context.Context, s settings) (servedModel, error) {
 	folder := s.models
 	if folder == "" {
@@ -63,7 +61,7 @@ func prepareModel(ctx context.Context, s settings) (servedModel, error) {
 	if err != nil {
 		return m, fmt.Errorf("open the model in %s: %w", folder, err)
 	}
-	fmt.Printf("model: %s of %s; mixture weights: %v\n", m.version, m.registry, m.weights)
+	fmt.Printf("model: %s of %s; ensemble weights: %v\n", m.version, m.registry, m.weights)
 	return m, nil
 }
 
@@ -111,17 +109,17 @@ func cachedModel(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	fmt.Printf("training a small model on %s, once, into %s\n", s.data, target)
+	fmt.Printf("training a small model on %s to %s, once\n", s.data, target)
 	args := append([]string{"retrain", "--data", s.data, "--ids", s.ids, "--models", work, "--device", "auto"}, trainingFlags...)
 	err = runProgram(ctx, s.genrec, args...)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == refusedByGate && ctx.Err() == nil {
 		err = serveRefused(ctx, work)
 	}
 	if err != nil {
-		return "", fmt.Errorf("train a model to measure with: %w", err)
+		return "", fmt.Errorf("train a model for the benchmark: %w", err)
 	}
 	if err := os.Rename(work, target); err != nil {
-		if _, found := os.Stat(target); found == nil { // another run was first
+		if _, found := os.Stat(target); found == nil { // by a concurrent run
 			return target, nil
 		}
 		return "", err
@@ -142,7 +140,7 @@ func serveRefused(ctx context.Context, folder string) error {
 	return r.PromoteShares(ctx, []registry.Share{{Version: versions[0], Percent: 100}})
 }
 
-// modelKey names what the model depends on.
+// modelKey returns a hash of everything that the model depends on.
 func modelKey(s settings) (string, error) {
 	data, err := os.Open(s.data)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestBreakdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `20 batches of 32.0 users on average, 100.0 ms each, busy 50 % of the time
-| stage | ms a batch | busy |
+| stage | ms per batch | busy |
 | --- | --- | --- |
 | read | 20.00 | 5 % |
 | device | 75.00 | 38 % |
@@ -56,8 +56,8 @@ func TestMeanUtilization(t *testing.T) {
 }
 
 func TestSequenceVersion(t *testing.T) {
-	a := &workload{items: []string{"i"}, users: testUsers(1)}
-	list, err := a.list(0, "v000001", 42, rand.New(rand.NewPCG(1, 0))).Encode()
+	w := &workload{items: []string{"i"}, users: testUsers(1)}
+	list, err := w.list(0, "v000001", 42, rand.New(rand.NewPCG(1, 0))).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestSequenceVersion(t *testing.T) {
 func TestDataCommands(t *testing.T) {
 	const (
 		hello = "*2\r\n$5\r\nhello\r\n$1\r\n3\r\n"
-		get   = "*2\r\n$3\r\nget\r\n$7\r\n\r\na*1\r\n\r\n" // a key with line ends
+		get   = "*2\r\n$3\r\nget\r\n$7\r\n\r\na*1\r\n\r\n" // a key with line breaks
 		mget  = "*3\r\n$4\r\nmget\r\n$1\r\na\r\n$0\r\n\r\n"
 	)
 	got, err := dataCommands([]byte(hello + get + mget))
@@ -82,7 +82,7 @@ func TestDataCommands(t *testing.T) {
 		t.Errorf("got %d commands %q (error %v), want get and mget", got.commands, got.bytes, err)
 	}
 	if _, err := dataCommands([]byte(get + mget[:10])); err == nil {
-		t.Error("a command that is cut off gives no error")
+		t.Error("want an error for a truncated command")
 	}
 }
 

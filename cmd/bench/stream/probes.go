@@ -16,42 +16,41 @@ import (
 
 const (
 	probesPerSecond = 100
-	lookEvery       = 2 * time.Millisecond
-	// openAtFullRate bounds the load of looking: more open probes, which wait for longer, are
-	// read less often.
+	pollEvery       = 2 * time.Millisecond
+	// openAtFullRate is the number of open probes above which they are polled less often, to bound the load.
 	openAtFullRate = 16
 )
 
-// prober measures how long events take until a reader of Redis sees a list made after them.
+// prober measures the latency from events until a reader of Redis sees a list that was generated after them.
 type prober struct {
 	rdb   redis.UniversalClient
-	users []string // ids by number
+	users []string // ids
 	every int      // events per probe
 
 	mu      sync.Mutex
 	events  int
-	begin   time.Time // of the events that count; zero: none do yet
+	begin   time.Time // of the measurement; zero: not started
 	open    []probe
 	latency []float64 // ms
 }
 
-// probe is an event whose list is waited for.
+// probe is an event that waits for its list.
 type probe struct {
 	user    int
 	version int64 // of the sequence with the event
 	due     time.Time
 }
 
-func newProber(rdb redis.UniversalClient, a *workload, rate float64) *prober {
+func newProber(rdb redis.UniversalClient, w *workload, rate float64) *prober {
 	p := &prober{rdb: rdb, every: max(1, int(rate/probesPerSecond))}
-	for _, u := range a.users {
+	for _, u := range w.users {
 		p.users = append(p.users, u.ID)
 	}
 	return p
 }
 
-// from lets events count that are due later.
-func (p *prober) from(begin time.Time) {
+// start starts the measurement with the events that are due later.
+func (p *prober) start(begin time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.begin = begin
@@ -67,30 +66,30 @@ func (p *prober) add(due time.Time, user int, version int64) {
 	}
 }
 
-// watch reads the lists of open probes until stop is closed, by when all should be fresh.
+// watch polls the lists of open probes until stop is closed. All must be updated by then.
 func (p *prober) watch(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-stop:
-			left, err := p.look(ctx)
+			left, err := p.poll(ctx)
 			if err == nil && left > 0 {
 				err = fmt.Errorf("%d of %d lists were not updated after their events", left, left+len(p.latency))
 			}
 			return err
 		default:
 		}
-		left, err := p.look(ctx)
+		left, err := p.poll(ctx)
 		if err != nil {
 			return err
 		}
-		time.Sleep(lookEvery * time.Duration(max(1, left/openAtFullRate)))
+		time.Sleep(pollEvery * time.Duration(max(1, left/openAtFullRate)))
 	}
 }
 
-// look reads the lists of all open probes in one round trip and returns how many are left.
-func (p *prober) look(ctx context.Context) (left int, err error) {
+// poll reads the lists of all open probes in one round trip and returns the number of remaining probes.
+func (p *prober) poll(ctx context.Context) (left int, err error) {
 	p.mu.Lock()
 	open := p.open
 	p.open = nil
@@ -114,8 +113,7 @@ func (p *prober) look(ctx context.Context) (left int, err error) {
 	return len(p.open), nil
 }
 
-// versions returns, for each probe, which version of the sequence the user's list is of; 0
-// without a list.
+// versions returns for each probe the sequence version of the user's list, or 0 without a list.
 func (p *prober) versions(ctx context.Context, probes []probe) ([]int64, error) {
 	if len(probes) == 0 {
 		return nil, nil
@@ -142,8 +140,8 @@ func (p *prober) versions(ctx context.Context, probes []probe) ([]int64, error) 
 	return versions, nil
 }
 
-// sequenceVersion finds the version without decoding the list: the benchmark shares its cores
-// with what it measures.
+// sequenceVersion finds the version without decoding the list, because the benchmark shares cores with the
+// measured processes.
 func sequenceVersion(list []byte) (version int64, err error) {
 	_, rest, found := bytes.Cut(list, []byte(`"sequence_version":`))
 	if !found {

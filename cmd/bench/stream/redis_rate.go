@@ -14,9 +14,9 @@ import (
 
 const replayDepth = 2 // pipelines in flight on a connection
 
-// redisRate returns how many users a second Redis alone serves, each with one append by ingest
-// and one read and one write by the worker, replayed by connections that do nothing else.
-func (r *environment) redisRate(ctx context.Context, b *baseline) (float64, error) {
+// redisRate returns the users per second that Redis alone serves, each with one append by ingest and one read
+// and one write by infer, when connections only replay recorded commands.
+func (r *environment) redisRate(ctx context.Context, b *initialState) (float64, error) {
 	recording, err := b.record(ctx)
 	if err != nil {
 		return 0, err
@@ -24,7 +24,7 @@ func (r *environment) redisRate(ctx context.Context, b *baseline) (float64, erro
 	if err := b.restore(ctx); err != nil {
 		return 0, err
 	}
-	usage := processors{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
+	usage := cpuUsage{names: slices.Clone(r.servers.names), ids: slices.Clone(r.servers.ids)}
 	if err := usage.begin(); err != nil {
 		return 0, err
 	}
@@ -46,13 +46,13 @@ func (r *environment) redisRate(ctx context.Context, b *baseline) (float64, erro
 	if cores, err := usage.cores(); err != nil {
 		return 0, err
 	} else if busy := cores["Redis"]; busy > 0 {
-		fmt.Printf("; %.1f µs of Redis' CPU time a user", 1e6*busy/rate)
+		fmt.Printf("; CPU time of Redis per user: %.1f µs", 1e6*busy/rate)
 	}
 	fmt.Println()
 	return rate, nil
 }
 
-// replay sends all pipelines, of all nodes and connections at once.
+// replay sends the pipelines of all nodes and connections in parallel.
 func replay(ctx context.Context, nodes map[string][replayConnections][]pipeline) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for node, connections := range nodes {

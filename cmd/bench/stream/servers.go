@@ -16,18 +16,19 @@ import (
 	"genrec/pkg/testservers"
 )
 
-// environment has the Kafka and the Redis that everything is measured on.
+// environment has the Kafka and Redis servers of a benchmark.
 type environment struct {
 	settings
 	folder  string
 	cluster stream.Cluster
 	nodes   []string // Redis: HOST:PORT of the server, or of each master
 	rdb     redis.UniversalClient
-	servers processors // started by this process
+	servers cpuUsage // those started by this process
 	stops   []func()
 }
 
-// startServers starts those that are not given. The environment must be closed also after an error.
+// startServers starts the servers that are not given by flags. The environment must be closed even after an
+// error.
 func startServers(ctx context.Context, s settings, folder string) (*environment, error) {
 	r := &environment{settings: s, folder: folder}
 	if s.kafka == "" {
@@ -88,7 +89,7 @@ func (r *environment) subfolder(name string) (string, error) {
 	return path, os.Mkdir(path, 0o700)
 }
 
-// newRedisClient returns a client that connects as genrec does; change may be nil.
+// newRedisClient returns a client with the options of genrec; change may be nil.
 func (r *environment) newRedisClient(change func(*redis.UniversalOptions)) redis.UniversalClient {
 	options := &redis.UniversalOptions{
 		Addrs: r.nodes, ContextTimeoutEnabled: true,
@@ -108,7 +109,7 @@ func (r *environment) eachMaster(ctx context.Context, f func(ctx context.Context
 	case *redis.Client:
 		return f(ctx, client)
 	}
-	return errors.New("unknown kind of Redis client")
+	return errors.New("unknown type of Redis client")
 }
 
 func (r *environment) flushRedis(ctx context.Context) error {
@@ -117,7 +118,7 @@ func (r *environment) flushRedis(ctx context.Context) error {
 
 func (r *environment) close() {
 	if r.rdb != nil {
-		_ = r.rdb.Close() // nothing is lost
+		_ = r.rdb.Close() // no data to lose
 	}
 	for _, stop := range slices.Backward(r.stops) {
 		stop()

@@ -20,14 +20,13 @@ const (
 	usersMetric = "genrec_inference_batch_users"   // histogram
 )
 
-// sums are the _sum and _count of a histogram.
+// sums has the _sum and _count of a histogram.
 type sums struct{ sum, count float64 }
 
-// histograms maps names of histograms, and those of stages, to their sums.
+// histograms has the sums of histograms by name, and those of stages by stage.
 type histograms map[string]sums
 
-// read reads the histograms that the breakdown needs from Prometheus' text format,
-// and adds them to what is there.
+// read adds the histograms of the breakdown in a text in the Prometheus exposition format.
 func (h histograms) read(text io.Reader) error {
 	lines := bufio.NewScanner(text)
 	for lines.Scan() {
@@ -68,7 +67,7 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	return text, "", false
 }
 
-// breakdown observes where the infer processes spend a window.
+// breakdown measures the time that infer processes spend in each stage of a batch.
 type breakdown struct {
 	addresses     []string // of their metrics
 	before, after histograms
@@ -103,10 +102,10 @@ func scrape(ctx context.Context, addresses []string) (histograms, error) {
 	return h, nil
 }
 
-// stageOrder is that of a batch's way; other stages come last, by name.
+// stageOrder is the order of the stages of a batch. Unknown stages follow, sorted by name.
 var stageOrder = []string{"read", "prepare", "device", "fuse", "write", "commit"}
 
-// String is a table of the stages, or a line for builds without them.
+// String returns a table of the stages, or a line for builds without stages.
 func (b *breakdown) String() string {
 	since := make(histograms)
 	for name, after := range b.after {
@@ -125,10 +124,10 @@ func (b *breakdown) String() string {
 	delete(since, batchMetric)
 	delete(since, usersMetric)
 	if len(since) == 0 {
-		text.WriteString("no stages: this build does not have " + stageMetric + "\n")
+		text.WriteString("no stages: this build has no metric " + stageMetric + "\n")
 		return text.String()
 	}
-	text.WriteString("| stage | ms a batch | busy |\n| --- | --- | --- |\n")
+	text.WriteString("| stage | ms per batch | busy |\n| --- | --- | --- |\n")
 	for _, name := range inOrder(since) {
 		s := since[name]
 		fmt.Fprintf(&text, "| %s | %.2f | %.0f %% |\n", name, 1000*s.sum/s.count, 100*s.sum/wall)

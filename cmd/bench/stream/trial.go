@@ -11,21 +11,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// latencyWindow is how long latency is measured at a rate, at most.
+// latencyWindow is the maximum window of a latency measurement.
 const latencyWindow = 20 * time.Second
 
-// trial is a running genrec build that is being measured.
+// trial is the measurement of a genrec build.
 type trial struct {
 	*environment
-	services *services
-	meter    *lagMeter
-	producer *kgo.Client
-	baseline *baseline
+	services     *services
+	meter        *lagMeter
+	producer     *kgo.Client
+	initialState *initialState
 }
 
-// startTrial starts a build on recreated topics. The trial must be ended also after an error.
-func (r *environment) startTrial(ctx context.Context, binary string, model servedModel, b *baseline) (t *trial, err error) {
-	t = &trial{environment: r, baseline: b, services: &services{}}
+// startTrial starts a build with recreated topics. The trial must be ended even after an error.
+func (r *environment) startTrial(ctx context.Context, binary string, model servedModel, b *initialState) (t *trial, err error) {
+	t = &trial{environment: r, initialState: b, services: &services{}}
 	if err := r.recreateTopics(ctx, r.partitions); err != nil {
 		return t, err
 	}
@@ -50,8 +50,8 @@ func (t *trial) end() {
 	}
 }
 
-// measureBuild finds the steady capacity of a build, and its latency below it.
-func (r *environment) measureBuild(ctx context.Context, binary string, model servedModel, b *baseline) (o outcome, err error) {
+// measureBuild measures the steady capacity of a build, and the latency below it.
+func (r *environment) measureBuild(ctx context.Context, binary string, model servedModel, b *initialState) (o buildResult, err error) {
 	t, err := r.startTrial(ctx, binary, model, b)
 	defer t.end()
 	if err != nil {
@@ -61,17 +61,17 @@ func (r *environment) measureBuild(ctx context.Context, binary string, model ser
 	if err != nil {
 		return o, err
 	}
-	var best loaded // at the highest steady rate
-	o.steady, err = highestSteady(estimate, func(rate float64) (tested, error) {
-		got, err := t.run(ctx, load{rate: rate, window: r.window, giveUp: true})
+	var best loadResult // at the highest steady rate
+	o.steady, err = highestSteady(estimate, func(rate float64) (rateResult, error) {
+		got, err := t.run(ctx, load{rate: rate, window: r.window, stopEarly: true})
 		if err != nil {
-			return tested{}, err
+			return rateResult{}, err
 		}
 		fmt.Printf("  %.0f events/s for %v: %v\n", rate, r.window, got)
 		if got.ok() {
 			best = got
 		}
-		return tested{steady: got.ok(), served: got.served}, nil
+		return rateResult{steady: got.ok(), served: got.served}, nil
 	})
 	if err != nil {
 		return o, err
@@ -82,20 +82,20 @@ func (r *environment) measureBuild(ctx context.Context, binary string, model ser
 	return o, err
 }
 
-// latencies measures at half and at 90 % of the steady capacity, and where the time goes at
-// the latter.
-func (t *trial) latencies(ctx context.Context, o *outcome) error {
+// latencies measures the latency at 50 % and 90 % of the steady capacity, and at 90 % also the time of each
+// stage.
+func (t *trial) latencies(ctx context.Context, o *buildResult) error {
 	fmt.Println("  | load | events/s | p50, ms | p99, ms | p99.9, ms | |\n  | --- | --- | --- | --- | --- | --- |")
 	half, _, err := t.latency(ctx, 0.5, o.steady)
 	if err != nil {
 		return err
 	}
 	stages, gpus := &breakdown{addresses: t.services.metrics}, newGPUSampler(t.deviceNames())
-	observed := []observer{stages}
+	observers := []observer{stages}
 	if gpus != nil {
-		observed = append(observed, gpus)
+		observers = append(observers, gpus)
 	}
-	high, got, err := t.latency(ctx, 0.9, o.steady, observed...)
+	high, got, err := t.latency(ctx, 0.9, o.steady, observers...)
 	if err != nil {
 		return err
 	}
@@ -108,15 +108,14 @@ func (t *trial) latencies(ctx context.Context, o *outcome) error {
 	return nil
 }
 
-// latency returns how long events took until their lists could be read, in ms, at a share of
-// the steady capacity.
-func (t *trial) latency(ctx context.Context, share, capacity float64, observed ...observer) ([]float64, loaded, error) {
+// latency returns the latencies from events to readable lists, in ms, at a fraction of the steady capacity.
+func (t *trial) latency(ctx context.Context, share, capacity float64, observers ...observer) ([]float64, loadResult, error) {
 	rate := share * capacity
-	probes := newProber(t.rdb, t.baseline.workload, rate)
-	got, err := t.run(ctx, load{rate: rate, window: min(latencyWindow, t.window), probes: probes, observed: observed})
+	probes := newProber(t.rdb, t.initialState.workload, rate)
+	got, err := t.run(ctx, load{rate: rate, window: min(latencyWindow, t.window), probes: probes, observers: observers})
 	ms := probes.latency
 	if err == nil && len(ms) == 0 {
-		err = errors.New("no latency was measured: the window is too short")
+		err = errors.New("no event was measured: the window is too short")
 	}
 	if err == nil {
 		fmt.Printf("  | %.0f %% | %.0f | %.1f | %.1f | %.1f | %v |\n",
@@ -137,16 +136,15 @@ func coresText(cores map[string]float64) string {
 	return fmt.Sprintf("%s; %.2f of %d", strings.Join(parts, ", "), total, runtime.NumCPU())
 }
 
-// burst returns how many users a second are worked off of a backlog, which is an upper
-// estimate of the steady capacity.
+// burst returns the users per second when processing a backlog, an upper estimate of the steady capacity.
 func (t *trial) burst(ctx context.Context) (perSecond float64, err error) {
 	const (
-		firstBurst = 2000
-		longEnough = 3 * time.Second
+		firstBurst  = 2000
+		minDuration = 3 * time.Second
 	)
-	users := len(t.baseline.workload.users)
-	g := &generator{client: t.producer, workload: t.baseline.workload}
-	work := func(n int) (time.Duration, error) {
+	users := len(t.initialState.workload.users)
+	g := &generator{client: t.producer, workload: t.initialState.workload}
+	measureBurst := func(n int) (time.Duration, error) {
 		start := time.Now()
 		if err := g.burst(ctx, n); err != nil {
 			return 0, err
@@ -154,17 +152,17 @@ func (t *trial) burst(ctx context.Context) (perSecond float64, err error) {
 		err := t.meter.drain(ctx, t.services, drainTimeout)
 		return time.Since(start), err
 	}
-	if _, err := work(min(firstBurst/4, users)); err != nil { // caches, batch sizes, Kafka's JIT
+	if _, err := measureBurst(min(firstBurst/4, users)); err != nil { // warm up caches, batch sizes and the JIT compiler of Kafka
 		return 0, err
 	}
 	for n := min(firstBurst, users); ; n = min(4*n, users) {
-		took, err := work(n)
+		took, err := measureBurst(n)
 		if err != nil {
 			return 0, err
 		}
 		perSecond = float64(n) / took.Seconds()
 		fmt.Printf("  burst of %d users: %.0f lists/s\n", n, perSecond)
-		if took >= longEnough || n == users {
+		if took >= minDuration || n == users {
 			return perSecond, nil
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"genrec/test/harness"
 )
 
-// startGenrec starts a service of a genrec binary, with env added to the environment. What it
-// logs is dropped once ctx has ended.
+// startGenrec starts a service of a genrec binary, with env added to the environment. Its log is discarded
+// once ctx has ended.
 func (r *environment) startGenrec(ctx context.Context, binary, service string, env []string, args ...string) (*testservers.Process, error) {
 	cmd := exec.Command(binary, append([]string{"--log-level", "error", service, "--kafka", r.kafka, "--redis", r.redis}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
@@ -23,8 +23,8 @@ func (r *environment) startGenrec(ctx context.Context, binary, service string, e
 	return testservers.StartProcess(cmd)
 }
 
-// untilDone drops what is written after the context has ended: services that are
-// interrupted together with their servers log errors.
+// untilDone discards writes after the context has ended, because services that are interrupted together with
+// their servers log errors.
 type untilDone struct {
 	ctx context.Context
 	to  io.Writer
@@ -41,7 +41,7 @@ func (w untilDone) Write(p []byte) (int, error) {
 
 func stopAll(children []*testservers.Process) {
 	for _, c := range children {
-		slog.Debug("genrec ended", "cause", c.Stop())
+		slog.Debug("genrec exited", "cause", c.Stop())
 	}
 }
 
@@ -54,21 +54,21 @@ func failed(children []*testservers.Process) error {
 	return nil
 }
 
-// services are the processes of one genrec build while it is measured.
+// services are the processes of a genrec build.
 type services struct {
 	children []*testservers.Process // ingest, then the infer processes
 	infer    []int                  // process ids
 	metrics  []string               // HOST:PORT of each infer process
-	usage    processors
+	usage    cpuUsage
 }
 
-// loadTimeout is how long infer may take until its model is loaded and warm.
+// loadTimeout is the time limit for loading and warming up the model in infer.
 const loadTimeout = 3 * time.Minute
 
 // startServices starts ingest and the infer processes and waits until the latter are ready.
 // The services must be stopped also after an error.
 func (r *environment) startServices(ctx context.Context, binary, models string) (*services, error) {
-	s := &services{usage: processors{names: r.servers.names, ids: r.servers.ids}}
+	s := &services{usage: cpuUsage{names: r.servers.names, ids: r.servers.ids}}
 	c, err := r.startGenrec(ctx, binary, "ingest", nil)
 	if err != nil {
 		return s, err
@@ -82,7 +82,7 @@ func (r *environment) startServices(ctx context.Context, binary, models string) 
 		if err != nil {
 			return s, err
 		}
-		// Renewing users after the model is loaded would be work besides the events'.
+		// A background refresh after loading the model would add load.
 		args := append([]string{"--models", models, "--metrics", metrics, "--refresh-rate", "0"}, flags...)
 		c, err := r.startGenrec(ctx, binary, "infer", env, append(args, strings.Fields(r.inferArgs)...)...)
 		if err != nil {
@@ -102,19 +102,19 @@ func (r *environment) startServices(ctx context.Context, binary, models string) 
 
 func (s *services) stop() { stopAll(s.children) }
 
-// deviceFlags returns the flags and the environment by which infer uses a device. Builds that
-// know only "cuda" are shown no other GPU.
+// deviceFlags returns the flags and environment variables for a device of infer. Older builds support only
+// "cuda", so the other GPUs are hidden from them.
 func deviceFlags(binary, device string) (flags, env []string) {
-	if number, is := strings.CutPrefix(device, "cuda:"); is && !takesGPUNumbers(binary) {
+	if number, is := strings.CutPrefix(device, "cuda:"); is && !supportsGPUNumbers(binary) {
 		return []string{"--device", "cuda"}, visibleGPU(number)
 	}
 	return []string{"--device", device}, nil
 }
 
-func takesGPUNumbers(binary string) bool {
+func supportsGPUNumbers(binary string) bool {
 	help, err := exec.Command(binary, "infer", "--help").Output()
 	return err == nil && strings.Contains(string(help), "cuda:")
 }
 
-// visibleGPU hides all GPUs but one, which is number 0 then.
+// visibleGPU hides all other GPUs; the remaining one becomes number 0.
 func visibleGPU(number string) []string { return []string{"CUDA_VISIBLE_DEVICES=" + number} }

@@ -23,15 +23,15 @@ func TestWorkload(t *testing.T) {
 		t.Fatal(err)
 	}
 	const users = 10
-	a, err := newWorkload(settings{data: path, ids: "published", users: users})
+	w, err := newWorkload(settings{data: path, ids: "published", users: users})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids, events := make(map[string]int), make(map[string]bool)
 	for range 3 * users {
-		e, user := a.next(time.Now())
-		if e.User != a.users[user].ID {
-			t.Fatalf("the event is of user %s, want number %d, %s", e.User, user, a.users[user].ID)
+		e, user := w.next(time.Now())
+		if e.User != w.users[user].ID {
+			t.Fatalf("the event is of user %s, want number %d, %s", e.User, user, w.users[user].ID)
 		}
 		ids[e.User]++
 		events[e.ID] = true
@@ -41,14 +41,14 @@ func TestWorkload(t *testing.T) {
 	}
 	for id, n := range ids {
 		if n != 3 {
-			t.Errorf("user %s has %d events, want 3 like everyone", id, n)
+			t.Errorf("user %s has %d events, want 3", id, n)
 		}
 	}
 	copied := filepath.Join(t.TempDir(), "copied.txt")
-	if err := a.writeDataset(copied); err != nil {
+	if err := w.writeDataset(copied); err != nil {
 		t.Fatal(err)
 	}
 	if read, err := dataset.Read(copied); err != nil || len(read) != users {
-		t.Errorf("%d users can be read back (error %v), want %d", len(read), err, users)
+		t.Errorf("read %d users (error %v), want %d", len(read), err, users)
 	}
 }

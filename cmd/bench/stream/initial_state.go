@@ -11,28 +11,28 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"genrec/pkg/backoff"
 	"genrec/pkg/userstate"
 	"genrec/sessions"
 )
 
 const (
-	fillBatch   = 256 // users of a pipeline
+	fillBatch   = 256 // users per pipeline
 	fillWriters = 4
 )
 
-// baseline is the state of Redis that each measurement starts from: every user has a
-// history and a list. Measurements append to the histories, which would make later ones
-// slower than earlier ones.
-type baseline struct {
+// initialState is the state of Redis at the start of each measurement: every user has a history and a list.
+// Without restoring it, later measurements would be slower, because measurements append to the histories.
+type initialState struct {
 	env       *environment
 	workload  *workload
-	model     string   // version that the lists are of
+	model     string   // version of the lists
 	sequences []string // encoded, by user
 	versions  []int64
 }
 
-// fill empties Redis and appends all histories by a Store.
-func (r *environment) fill(ctx context.Context, a *workload, model string) (*baseline, error) {
+// fill empties Redis and appends all histories.
+func (r *environment) fill(ctx context.Context, w *workload, model string) (*initialState, error) {
 	if err := r.flushRedis(ctx); err != nil {
 		return nil, err
 	}
@@ -43,12 +43,12 @@ func (r *environment) fill(ctx context.Context, a *workload, model string) (*bas
 	if err := store.ClaimFormat(ctx); err != nil {
 		return nil, err
 	}
-	b := &baseline{env: r, workload: a, model: model, sequences: make([]string, len(a.users)), versions: make([]int64, len(a.users))}
+	b := &initialState{env: r, workload: w, model: model, sequences: make([]string, len(w.users)), versions: make([]int64, len(w.users))}
 	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
-	err = eachBatch(ctx, len(a.users), func(ctx context.Context, from, to int) error {
+	err = eachBatch(ctx, len(w.users), func(ctx context.Context, from, to int) error {
 		var batch []sessions.UserEvents
 		for user := from; user < to; user++ {
-			batch = append(batch, a.history(user))
+			batch = append(batch, w.history(user))
 		}
 		appended, err := store.Append(ctx, batch)
 		if err != nil {
@@ -69,13 +69,13 @@ func (r *environment) fill(ctx context.Context, a *workload, model string) (*bas
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fill Redis with %d users: %w", len(a.users), err)
+		return nil, fmt.Errorf("fill Redis with %d users: %w", len(w.users), err)
 	}
 	return b, nil
 }
 
-// restore writes all histories and lists as they are at the start. Nothing may be in flight.
-func (b *baseline) restore(ctx context.Context) error {
+// restore writes all histories and lists of the initial state. No events may be in flight.
+func (b *initialState) restore(ctx context.Context) error {
 	keys := userstate.Keys{Prefix: sessions.DefaultPrefix}
 	err := eachBatch(ctx, len(b.sequences), func(ctx context.Context, from, to int) error {
 		rng := rand.New(rand.NewPCG(2, uint64(from)))
@@ -99,7 +99,7 @@ func (b *baseline) restore(ctx context.Context) error {
 	return b.env.compactAOF(ctx)
 }
 
-// eachBatch calls f for consecutive ranges of n users, several at a time.
+// eachBatch calls f for consecutive ranges of n users, several in parallel.
 func eachBatch(ctx context.Context, n int, f func(ctx context.Context, from, to int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(fillWriters)
@@ -109,8 +109,7 @@ func eachBatch(ctx context.Context, n int, f func(ctx context.Context, from, to 
 	return group.Wait()
 }
 
-// compactAOF rewrites the append-only files of servers that have one, so that they do not begin
-// to do so during a measurement.
+// compactAOF rewrites the append-only files, so that Redis does not do it during a measurement.
 func (r *environment) compactAOF(ctx context.Context) error {
 	var mu sync.Mutex // ForEachMaster is concurrent
 	var masters []*redis.Client
@@ -134,10 +133,8 @@ func (r *environment) compactAOF(ctx context.Context) error {
 			if p := info["Persistence"]; p["aof_rewrite_in_progress"] == "0" && p["aof_rewrite_scheduled"] == "0" {
 				break
 			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(50 * time.Millisecond):
+			if err == nil {
+				err = backoff.Sleep(ctx, 50*time.Millisecond)
 			}
 		}
 	}
