@@ -4,7 +4,7 @@
 //
 //	api cases=… failed=…
 //
-// It fails unless failed is 0 and every operation was tried.
+// It fails unless failed is 0 and every operation was tested.
 package main
 
 import (
@@ -38,7 +38,7 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
 	flag.StringVar(&s.clients, "clients", "", "`FOLDER` that deploy/clients/setup.sh prints")
 	flag.StringVar(&s.log, "log", "bin/api.log", "`FILE` for the log of genrec")
@@ -79,16 +79,16 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer func() { _ = server.Stop() }()
 	file := filepath.Join(folder, "report.json")
-	tried := runSchemathesis(ctx, s, "http://"+address, file)
-	if ended := server.Failed(); ended != nil {
-		return fmt.Errorf("see %s: %w", s.log, ended)
+	runErr := runSchemathesis(ctx, s, "http://"+address, file)
+	if exited := server.Failed(); exited != nil {
+		return fmt.Errorf("see %s: %w", s.log, exited)
 	}
 	r, err := readReport(file)
 	if err != nil {
-		return errors.Join(tried, err)
+		return errors.Join(runErr, err)
 	}
 	fmt.Printf("api cases=%d failed=%d\n", r.Cases.Generated, r.Cases.Failed+r.Cases.Errored)
-	return errors.Join(tried, r.check())
+	return errors.Join(runErr, r.check())
 }
 
 //go:embed schemathesis.toml
@@ -170,7 +170,7 @@ func (r report) check() error {
 		return fmt.Errorf("%d cases failed, see above", r.Cases.Failed+r.Cases.Errored)
 	}
 	if r.Operations.Total == 0 || r.Operations.Tested != r.Operations.Total {
-		return fmt.Errorf("%d of %d operations were tried", r.Operations.Tested, r.Operations.Total)
+		return fmt.Errorf("%d of %d operations were tested", r.Operations.Tested, r.Operations.Total)
 	}
 	for _, operation := range []string{"GET /v1/users/{id}/recommendations", "POST /v1/recommendations", "POST /v1/events"} {
 		accepted := 0

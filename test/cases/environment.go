@@ -23,7 +23,7 @@ import (
 	"genrec/test/harness"
 )
 
-// environment has what all cases share.
+// environment has the servers that all cases share.
 type environment struct {
 	settings settings
 	folder   string
@@ -54,22 +54,22 @@ func (env *environment) close() error {
 	return os.RemoveAll(env.folder)
 }
 
-// caseRun has what one case does not share.
+// caseRun has the resources of one case.
 type caseRun struct {
 	*environment
-	tmp      string
-	redis    *testservers.Redis
-	address  string // for a service to listen on
-	services []*testservers.Process
-	names    *strings.Replacer // of $FILE, $TMP, …
+	tmp       string
+	redis     *testservers.Redis
+	address   string // for a service to listen on
+	services  []*testservers.Process
+	variables *strings.Replacer // $FILE, $TMP, …
 }
 
-func (env *environment) open(ctx context.Context, file string, t trial) (s *caseRun, err error) {
+func (env *environment) open(ctx context.Context, file string, t testCase) (s *caseRun, err error) {
 	s = &caseRun{environment: env}
 	if s.tmp, err = os.MkdirTemp(env.folder, "case-"); err != nil {
 		return s, err
 	}
-	for name, text := range t.given {
+	for name, text := range t.files {
 		if err := os.WriteFile(filepath.Join(s.tmp, name), []byte(text), 0o600); err != nil {
 			return s, err
 		}
@@ -78,7 +78,7 @@ func (env *environment) open(ctx context.Context, file string, t trial) (s *case
 		return s, err
 	}
 	s.address, err = testservers.FreeAddress()
-	s.names = strings.NewReplacer("$FILE", file, "$TMP", s.tmp, "$REDIS", s.redis.Address(), "$KAFKA", env.kafka.Address(), "$ADDRESS", s.address)
+	s.variables = strings.NewReplacer("$FILE", file, "$TMP", s.tmp, "$REDIS", s.redis.Address(), "$KAFKA", env.kafka.Address(), "$ADDRESS", s.address)
 	return s, err
 }
 
@@ -94,7 +94,7 @@ func (s *caseRun) close() (err error) {
 	return errors.Join(err, os.RemoveAll(s.tmp))
 }
 
-func (s *caseRun) fill(command string) string { return s.names.Replace(command) }
+func (s *caseRun) expand(command string) string { return s.variables.Replace(command) }
 
 // run executes the command of a step.
 func (s *caseRun) run(ctx context.Context, command string) (result, error) {
@@ -114,7 +114,7 @@ func (s *caseRun) run(ctx context.Context, command string) (result, error) {
 	return result{}, fmt.Errorf("unknown command %q in a step", words[0])
 }
 
-// commandTimeout is longer than any command takes.
+// commandTimeout is longer than the duration of any command.
 const commandTimeout = 2 * time.Minute
 
 func (s *caseRun) runProgram(ctx context.Context, name string, args ...string) (result, error) {

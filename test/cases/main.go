@@ -1,5 +1,5 @@
-// Command cases runs genrec on each file of a folder of inputs that once failed, with a real Kafka and
-// Redis, and compares the results with the table in cases.go.
+// Command cases runs genrec on each file of a folder of inputs that once caused failures, with a real Kafka
+// and Redis, and compares the results with the table in cases.go.
 //
 //	cases tried=… right=…
 //
@@ -25,11 +25,11 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
 	flag.StringVar(&s.clients, "clients", "", "`FOLDER` that deploy/clients/setup.sh prints")
 	flag.StringVar(&s.folder, "cases", "../shared/cases", "`FOLDER` of the inputs")
-	flag.StringVar(&s.only, "only", "", "try this `NAME` alone")
+	flag.StringVar(&s.only, "only", "", "run only the case `NAME`")
 	harness.Main("try-cases", func(ctx context.Context) error { return run(ctx, s) })
 }
 
@@ -53,7 +53,7 @@ func run(ctx context.Context, s settings) (err error) {
 	defer func() { err = errors.Join(err, env.close()) }()
 	right := 0
 	for _, name := range names {
-		ok, err := env.try(ctx, name)
+		ok, err := env.runCase(ctx, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -88,7 +88,7 @@ func namesOf(s settings) ([]string, error) {
 	}
 	if s.only != "" {
 		if !all[s.only] {
-			return nil, fmt.Errorf("there is no case %q in %s", s.only, s.folder)
+			return nil, fmt.Errorf("no case %q in %s", s.only, s.folder)
 		}
 		return []string{s.only}, nil
 	}

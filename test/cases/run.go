@@ -19,15 +19,15 @@ type result struct {
 	output string
 }
 
-// try runs a case and prints the expected and the actual results. It returns an error if the case could
+// runCase runs a case and prints the expected and the actual results. It returns an error if the case could
 // not be run.
-func (env *environment) try(ctx context.Context, name string) (right bool, err error) {
+func (env *environment) runCase(ctx context.Context, name string) (right bool, err error) {
 	t, known := cases[name]
 	file := filepath.Join(env.settings.folder, name)
 	_, missing := os.Stat(file)
 	switch {
 	case !known:
-		fmt.Printf("WRONG %s\n  expected: a row of the table in test/cases/cases.go\n  got:      none\n", name)
+		fmt.Printf("WRONG %s\n  expected: an entry in test/cases/cases.go\n  got:      none\n", name)
 		return false, nil
 	case missing != nil:
 		fmt.Printf("WRONG %s\n  expected: the file\n  got:      %v\n", name, missing)
@@ -45,7 +45,7 @@ func (env *environment) try(ctx context.Context, name string) (right bool, err e
 		if err != nil {
 			return false, err
 		}
-		report.WriteString(step.report(s.fill(step.run), got, wrong))
+		report.WriteString(step.report(s.expand(step.run), got, wrong))
 		if wrong != "" {
 			title = "WRONG"
 			break // the following steps depend on it
@@ -58,7 +58,7 @@ func (env *environment) try(ctx context.Context, name string) (right bool, err e
 // runStep repeats a step until the result is as expected or its time is up.
 func (s *caseRun) runStep(ctx context.Context, st step) (got result, wrong string, err error) {
 	for deadline := time.Now().Add(st.until); ; {
-		if got, err = s.run(ctx, s.fill(st.run)); err != nil {
+		if got, err = s.run(ctx, s.expand(st.run)); err != nil {
 			return got, "", err
 		}
 		wrong = st.check(got)
@@ -77,12 +77,12 @@ func (st step) check(got result) string {
 	if got.exit != st.exit {
 		wrong = append(wrong, fmt.Sprintf("the exit code is %d", got.exit))
 	}
-	for _, pattern := range st.says {
+	for _, pattern := range st.matches {
 		if !regexp.MustCompile(pattern).MatchString(got.output) {
 			wrong = append(wrong, fmt.Sprintf("nothing matches %q", pattern))
 		}
 	}
-	for _, pattern := range st.never {
+	for _, pattern := range st.excludes {
 		if found := regexp.MustCompile(pattern).FindString(got.output); found != "" {
 			wrong = append(wrong, fmt.Sprintf("%q matches %q", found, pattern))
 		}
@@ -93,10 +93,10 @@ func (st step) check(got result) string {
 // report describes a step. If it passed, only the output lines that match are shown.
 func (st step) report(command string, got result, wrong string) string {
 	expected := []string{fmt.Sprintf("exit code %d", st.exit)}
-	for _, pattern := range st.says {
+	for _, pattern := range st.matches {
 		expected = append(expected, fmt.Sprintf("%q", pattern))
 	}
-	for _, pattern := range st.never {
+	for _, pattern := range st.excludes {
 		expected = append(expected, fmt.Sprintf("not %q", pattern))
 	}
 	var b strings.Builder
@@ -119,7 +119,7 @@ func (st step) report(command string, got result, wrong string) string {
 
 func (st step) matching(lines []string) (found []string) {
 	for _, line := range lines {
-		for _, pattern := range st.says {
+		for _, pattern := range st.matches {
 			if regexp.MustCompile(pattern).MatchString(line) {
 				found = append(found, line)
 				break

@@ -40,7 +40,7 @@ func (env *environment) compare(ctx context.Context, l *load) (found differences
 	return found, env.compareDeadLetters(ctx, l, &found)
 }
 
-// sequences is the oracle: the newest events of each user, sorted by time.
+// sequences returns the expected sequences: the newest events of each user, sorted by time.
 func sequences(events []event.Event) map[string][]event.Event {
 	of := make(map[string][]event.Event)
 	for _, e := range events {
@@ -87,7 +87,7 @@ func (env *environment) compareDeadLetters(ctx context.Context, l *load, found *
 	deadLettered := make(map[string]bool)
 	foreign, err := stream.ScanDeadLetters(ctx, env.cluster, env.topics.DeadLetters, stream.Earliest, func(d stream.DeadLetter) error {
 		value := string(d.Original.Value)
-		if _, refused := l.refused[value]; refused {
+		if _, invalid := l.invalid[value]; invalid {
 			deadLettered[value] = true
 		} else {
 			found.unexplained++
@@ -98,6 +98,6 @@ func (env *environment) compareDeadLetters(ctx context.Context, l *load, found *
 		return fmt.Errorf("read the dead letters: %w", err)
 	}
 	found.unexplained += foreign
-	found.lost += len(l.refused) - len(deadLettered)
+	found.lost += len(l.invalid) - len(deadLettered)
 	return nil
 }

@@ -30,7 +30,7 @@ func TestCompareSequenceCountsFaults(t *testing.T) {
 		{"as sent", right, differences{}},
 		{"one missing", right[:2], differences{lost: 1, misordered: 1}},
 		{"one twice", append(slices.Clone(right), right[2]), differences{duplicated: 1, misordered: 1}},
-		{"two exchanged", changed(func(s []userstate.Interaction) []userstate.Interaction {
+		{"two swapped", changed(func(s []userstate.Interaction) []userstate.Interaction {
 			s[0], s[1] = s[1], s[0]
 			return s
 		}), differences{misordered: 1}},
@@ -56,7 +56,7 @@ func TestUpToDate(t *testing.T) {
 		want bool
 	}{
 		{"of the sequence", userstate.List{SequenceVersion: 2, Items: echoOf([]string{"a", "b"})}, true},
-		{"of the version before", userstate.List{SequenceVersion: 1, Items: echoOf([]string{"a", "b"})}, false},
+		{"of the previous version", userstate.List{SequenceVersion: 1, Items: echoOf([]string{"a", "b"})}, false},
 		{"of other items", userstate.List{SequenceVersion: 2, Items: echoOf([]string{"a"})}, false},
 		{"none", userstate.List{}, false},
 	} {
@@ -66,8 +66,7 @@ func TestUpToDate(t *testing.T) {
 	}
 }
 
-// The oracle keeps the newest, whatever order the events were sent in.
-func TestSequencesAreTheNewestSorted(t *testing.T) {
+func TestSequencesAreTheNewestEventsSorted(t *testing.T) {
 	var events []event.Event
 	for i := range sessions.DefaultWindow + 10 {
 		n := (i * 37) % (sessions.DefaultWindow + 10)
@@ -75,6 +74,6 @@ func TestSequencesAreTheNewestSorted(t *testing.T) {
 	}
 	of := sequences(events)["u"]
 	if len(of) != sessions.DefaultWindow || of[0].Time.UnixMilli() != 10 || !slices.IsSortedFunc(of, func(a, b event.Event) int { return a.Time.Compare(b.Time) }) {
-		t.Errorf("the oracle has %d events from %v on, want the %d newest sorted", len(of), of[0].Time.UnixMilli(), sessions.DefaultWindow)
+		t.Errorf("got %d events from %v on, want the %d newest sorted", len(of), of[0].Time.UnixMilli(), sessions.DefaultWindow)
 	}
 }

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	leastKills   = 20
+	minKills     = 20
 	restarts     = 4
 	killEvery    = 10 * time.Second // in long runs
-	disturbances = 12               // times that connections are cut or stalled, or a consumer joins and leaves
+	disturbances = 12               // cut or stalled connections, or a member that joins and leaves
 	minDuration  = 40 * time.Second
 )
 
@@ -109,8 +109,8 @@ func (env *environment) injectFaults(ctx context.Context, random *rand.Rand) err
 			faults = append(faults, fault{at, func() error { return do(i) }})
 		}
 	}
-	spread(max(leastKills, int(env.s.duration/killEvery)), func(int) error {
-		env.members[random.IntN(2*env.s.members)].kill() // not those that join and leave
+	spread(max(minKills, int(env.s.duration/killEvery)), func(int) error {
+		env.members[random.IntN(2*env.s.members)].kill() // only permanent members
 		env.kills++
 		return nil
 	})

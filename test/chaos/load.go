@@ -16,37 +16,37 @@ import (
 
 // load sends events: most in order, some late, some twice, some invalid.
 type load struct {
-	s       settings
-	random  *rand.Rand
-	began   time.Time
-	sent    []event.Event           // valid events, without duplicates
-	refused map[string]struct{}     // values of invalid events
-	later   map[int][]kafka.Message // postponed messages by tick
-	tick    int
+	s         settings
+	random    *rand.Rand
+	began     time.Time
+	sent      []event.Event           // valid events, without duplicates
+	invalid   map[string]struct{}     // values of invalid events
+	postponed map[int][]kafka.Message // messages by the tick to send them
+	tick      int
 }
 
 const (
 	ticksPerSecond = 20
-	mostLater      = 10 * ticksPerSecond // ticks by which an event is late, at most
+	maxDelay       = 10 * ticksPerSecond // ticks
 )
 
 func newLoad(s settings, random *rand.Rand) *load {
 	return &load{
 		s: s, random: random, began: time.Now().Add(-time.Hour).Truncate(time.Millisecond),
-		refused: make(map[string]struct{}), later: make(map[int][]kafka.Message),
+		invalid: make(map[string]struct{}), postponed: make(map[int][]kafka.Message),
 	}
 }
 
-// run sends events until the duration is over, and then those that are late.
+// run sends events for the duration, and then the remaining postponed ones.
 func (l *load) run(ctx context.Context, cluster stream.Cluster) error {
 	writer := stream.NewWriter(cluster, stream.DefaultTopics().Interactions)
 	defer writer.Close()
 	ticker := time.NewTicker(time.Second / ticksPerSecond)
 	defer ticker.Stop()
 	quiet := slog.New(slog.DiscardHandler) // Kafka is expected to be down at times
-	for end := time.Now().Add(l.s.duration); time.Now().Before(end) || len(l.later) > 0; l.tick++ {
-		messages := l.later[l.tick]
-		delete(l.later, l.tick)
+	for end := time.Now().Add(l.s.duration); time.Now().Before(end) || len(l.postponed) > 0; l.tick++ {
+		messages := l.postponed[l.tick]
+		delete(l.postponed, l.tick)
 		if time.Now().Before(end) {
 			for range l.s.rate / ticksPerSecond {
 				messages = append(messages, l.next()...)
@@ -68,13 +68,13 @@ func (l *load) run(ctx context.Context, cluster stream.Cluster) error {
 
 // next generates an event and returns the messages to send immediately.
 func (l *load) next() []kafka.Message {
-	number := len(l.sent) + len(l.refused)
-	// The square makes a few users much more active than the others.
+	number := len(l.sent) + len(l.invalid)
+	// The square makes a few users much more active than others.
 	rank := l.random.Float64()
 	user := fmt.Sprintf("user-%d", int(rank*rank*float64(l.s.users)))
 	if l.random.IntN(50) == 0 {
 		value := fmt.Sprintf(`{"event_id":"bad-%d","user_id":%q}`, number, user) // without an item
-		l.refused[value] = struct{}{}
+		l.invalid[value] = struct{}{}
 		return []kafka.Message{{Key: []byte(user), Value: []byte(value)}}
 	}
 	// Times are distinct: events with equal times would be ordered by arrival.
@@ -94,6 +94,6 @@ func (l *load) next() []kafka.Message {
 }
 
 func (l *load) postpone(m kafka.Message) {
-	at := l.tick + 1 + l.random.IntN(mostLater)
-	l.later[at] = append(l.later[at], m)
+	at := l.tick + 1 + l.random.IntN(maxDelay)
+	l.postponed[at] = append(l.postponed[at], m)
 }

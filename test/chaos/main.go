@@ -37,16 +37,16 @@ type settings struct {
 func main() {
 	var s settings
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
-	flag.DurationVar(&s.duration, "duration", 5*time.Minute, "of the load")
+	flag.DurationVar(&s.duration, "duration", 5*time.Minute, "duration of the load")
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of the events and faults")
-	flag.IntVar(&s.rate, "rate", 500, "events a second")
+	flag.IntVar(&s.rate, "rate", 500, "events per second")
 	flag.IntVar(&s.users, "users", 400, "users; some of them have far more events than a sequence keeps")
-	flag.IntVar(&s.partitions, "partitions", 6, "of each topic")
+	flag.IntVar(&s.partitions, "partitions", 6, "partitions of each topic")
 	flag.IntVar(&s.members, "members", 3, "processes of each service")
-	flag.BoolVar(&s.verbose, "v", false, "show what the services log")
-	flag.StringVar(&s.work, "work", "", "ingest or inference: run as a process of that service; for internal use")
-	flag.StringVar(&s.kafka, "kafka", "", "address for -work")
-	flag.StringVar(&s.redis, "redis", "", "address for -work")
+	flag.BoolVar(&s.verbose, "v", false, "print the logs of the services")
+	flag.StringVar(&s.work, "work", "", "internal: run as a process of this service, ingest or inference")
+	flag.StringVar(&s.kafka, "kafka", "", "internal: address for -work")
+	flag.StringVar(&s.redis, "redis", "", "internal: address for -work")
 	harness.Main("chaos", func(ctx context.Context) error { return run(ctx, s) })
 }
 
@@ -58,7 +58,7 @@ func run(ctx context.Context, s settings) error {
 		return errors.New("-kafka-jars is required; make chaos sets it")
 	}
 	if s.duration < minDuration {
-		return fmt.Errorf("-duration %v is too short for %d kills and %d restarts: it must be at least %v", s.duration, leastKills, restarts, minDuration)
+		return fmt.Errorf("-duration %v is too short for %d kills and %d restarts: it must be at least %v", s.duration, minKills, restarts, minDuration)
 	}
 	folder, err := os.MkdirTemp("", "genrec-chaos-")
 	if err != nil {
@@ -93,7 +93,7 @@ func (env *environment) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("chaos events=%d kills=%d restarts=%d lost=%d duplicated=%d misordered=%d stale=%d dead_unexplained=%d\n",
-		len(load.sent)+len(load.refused), env.kills, env.restarts, found.lost, found.duplicated, found.misordered, found.stale, found.unexplained)
+		len(load.sent)+len(load.invalid), env.kills, env.restarts, found.lost, found.duplicated, found.misordered, found.stale, found.unexplained)
 	if found != (differences{}) {
 		return fmt.Errorf("seed %d: Redis and the dead letters do not match the events", env.s.seed)
 	}
@@ -104,7 +104,7 @@ func (env *environment) run(ctx context.Context) error {
 func (env *environment) settle(ctx context.Context) error {
 	const patience = 3 * time.Minute
 	least, since := int64(-1), time.Now()
-	for calm := 0; calm < 3; { // a refresh may be on its way from one topic to the other
+	for calm := 0; calm < 3; { // a refresh may be in flight between the topics
 		lag, err := env.lag(ctx)
 		switch {
 		case ctx.Err() != nil:

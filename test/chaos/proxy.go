@@ -47,15 +47,15 @@ func (p *proxy) forward(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	p.keep(client, server)
-	defer p.drop(client, server)
+	p.track(client, server)
+	defer p.closeConns(client, server)
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		both.Add(1)
 		go func() {
 			defer both.Done()
 			_ = p.copy(way[1], way[0])
-			p.drop(client, server)
+			p.closeConns(client, server)
 		}()
 	}
 	both.Wait()
@@ -65,7 +65,7 @@ func (p *proxy) copy(to io.Writer, from io.Reader) error {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		time.Sleep(time.Until(p.resumes()))
+		time.Sleep(time.Until(p.resumeTime()))
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return err
 		}
@@ -75,13 +75,13 @@ func (p *proxy) copy(to io.Writer, from io.Reader) error {
 	}
 }
 
-func (p *proxy) resumes() time.Time {
+func (p *proxy) resumeTime() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.until
 }
 
-func (p *proxy) keep(conns ...net.Conn) {
+func (p *proxy) track(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
@@ -89,7 +89,7 @@ func (p *proxy) keep(conns ...net.Conn) {
 	}
 }
 
-func (p *proxy) drop(conns ...net.Conn) {
+func (p *proxy) closeConns(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {

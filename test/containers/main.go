@@ -83,7 +83,7 @@ func run(ctx context.Context, s settings) error {
 // standIns counts the locally built images that replace those of a registry.
 func standIns(ctx context.Context, sh *shell) (int, error) {
 	out, err := sh.output(ctx, "docker", "image", "ls", "--filter", "label=genrec.stand-in", "--format", "{{.Repository}}")
-	names := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return name == "genrec" || name == "<none>" }) // built on such images
+	names := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return name == "genrec" || name == "<none>" }) // those built from them
 	return len(names), err
 }
 

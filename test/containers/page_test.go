@@ -28,7 +28,7 @@ func TestReadPage(t *testing.T) {
 		" up --detach":             "a line is missing",
 	} {
 		if _, err := readPage(strings.Replace(page, remove, "", 1), "Images", "On one machine"); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("without %q, the error is %v, want one that says %q", remove, err, says)
+			t.Errorf("without %q, the error is %v, want %q in it", remove, err, says)
 		}
 	}
 	twice := strings.Replace(page, "curl localhost", want.up, 1)
@@ -37,7 +37,6 @@ func TestReadPage(t *testing.T) {
 	}
 }
 
-// The page is one that the program can read.
 func TestReadDeployPage(t *testing.T) {
 	text, err := os.ReadFile("../../docs/DEPLOY.md")
 	if err != nil {

@@ -34,7 +34,7 @@ func newEnvironment(ctx context.Context, s settings, folder string) (*environmen
 	servers := filepath.Join(folder, "servers")
 	if err := errors.Join(
 		os.Mkdir(servers, 0o700), os.Mkdir(env.folder, 0o700),
-		os.Symlink(filepath.Join(root, "deploy"), filepath.Join(env.folder, "deploy")), // the lines name files of the project
+		os.Symlink(filepath.Join(root, "deploy"), filepath.Join(env.folder, "deploy")), // for the paths in the commands
 		os.MkdirAll(s.logs, 0o755),
 	); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func newEnvironment(ctx context.Context, s settings, folder string) (*environmen
 		return nil, err
 	}
 	path := strings.Join([]string{s.programs, filepath.Join(s.tools, "bin"), os.Getenv("PATH")}, string(os.PathListSeparator))
-	// helm and kubectl keep things under HOME.
+	// helm and kubectl write to HOME.
 	env.env = append(os.Environ(), "KUBECONFIG="+env.cluster.Kubeconfig(), "PATH="+path, "HOME="+folder)
 	if err := env.addCluster(ctx, filepath.Join(s.tools, "keda")); err != nil {
 		env.cluster.Close()
@@ -113,7 +113,7 @@ func (env *environment) get(ctx context.Context, namespace, kinds string) (objec
 	return list.Items, nil
 }
 
-// await polls until missing returns nil, and returns its last error after a timeout.
-func await(ctx context.Context, what string, missing func(context.Context) error) error {
-	return harness.Eventually(ctx, what, 90*time.Second, missing)
+// await polls until check returns nil, and returns its last error after a timeout.
+func await(ctx context.Context, what string, check func(context.Context) error) error {
+	return harness.Eventually(ctx, what, 90*time.Second, check)
 }

@@ -34,12 +34,12 @@ func (s *scenario) helmInstall(ctx context.Context, line, tag string) error {
 	if err != nil {
 		return err
 	}
-	s.figures.installs++
+	s.counts.installs++
 	manifest, err := s.run(ctx, fmt.Sprintf("helm get manifest %s --namespace %[2]s | kubectl get --namespace %[2]s --output name -f -", s.r.name, s.r.namespace))
 	if err != nil {
 		return err
 	}
-	s.figures.objects += len(strings.Fields(manifest))
+	s.counts.objects += len(strings.Fields(manifest))
 	if err := s.await(ctx); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s *scenario) await(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.r.missing(all)
+		return s.r.check(all)
 	})
 }
 
@@ -124,9 +124,9 @@ func (s *scenario) countPods(ctx context.Context) error {
 	for _, e := range events {
 		switch {
 		case e.Reason == "SuccessfulCreate" && strings.HasPrefix(e.Message, "Created pod: "):
-			s.figures.admitted++
+			s.counts.admitted++
 		case e.Reason == "FailedCreate":
-			s.figures.refused++
+			s.counts.refused++
 			fmt.Printf("in %s: %s\n", s.r.namespace, e.Message)
 		}
 	}

@@ -1,11 +1,11 @@
 // Command kubernetes installs the Helm chart in a real Kubernetes control plane, by the commands and
-// values of docs/DEPLOY.md and with the values beside the chart. It checks that the API server accepts
+// values of docs/DEPLOY.md and with the values in the chart's ci folder. It checks that the API server accepts
 // everything without warnings, that controllers create the pods and admission lets them run, and that
 // upgrade, rollback and uninstallation work. Nodes are simulated by kwok: no container runs.
 //
 //	helm installs=… upgrades=… objects=… pods_admitted=… refused=…
 //
-// It fails unless everything is as the page says and refused is 0.
+// It fails unless everything is as documented and refused is 0.
 package main
 
 import (
@@ -52,11 +52,11 @@ func run(ctx context.Context, s settings) (err error) {
 	if err := scenario.execute(ctx, pages); err != nil {
 		return fmt.Errorf("%w\nsee the logs of Kubernetes in %s", errors.Join(err, env.cluster.Failed()), s.logs)
 	}
-	figures := scenario.figures
+	counts := scenario.counts
 	fmt.Printf("helm installs=%d upgrades=%d objects=%d pods_admitted=%d refused=%d\n",
-		figures.installs, figures.upgrades, figures.objects, figures.admitted, figures.refused)
-	if figures.refused > 0 {
-		return fmt.Errorf("%d pods were refused, see above", figures.refused)
+		counts.installs, counts.upgrades, counts.objects, counts.admitted, counts.refused)
+	if counts.refused > 0 {
+		return fmt.Errorf("%d pods were refused, see above", counts.refused)
 	}
 	return nil
 }

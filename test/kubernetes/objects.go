@@ -92,8 +92,8 @@ func (p pod) secrets() (keys []secretKey) {
 
 func (o object) String() string { return strings.ToLower(o.Kind) + "/" + o.Metadata.Name }
 
-// is reports whether a condition of the object is true.
-func (o object) is(condition string) bool {
+// isTrue reports whether a condition of the object is true.
+func (o object) isTrue(condition string) bool {
 	return o.condition(condition).Status == "True"
 }
 

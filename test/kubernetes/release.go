@@ -12,7 +12,7 @@ type release struct {
 	tag             string // expected image tag
 }
 
-// kinds are those of a release and of the objects that controllers create for it.
+// kinds are the kinds of objects in a release, and of those that controllers create for it.
 const kinds = "deployments,pods,poddisruptionbudgets,services,endpointslices,networkpolicies,cronjobs,jobs," +
 	"persistentvolumeclaims,horizontalpodautoscalers,scaledobjects,triggerauthentications,serviceaccounts,secrets"
 
@@ -24,10 +24,10 @@ func (r release) resource(component string) string {
 	return r.name + "-genrec-" + component
 }
 
-// missing returns an error for everything that is not as docs/DEPLOY.md says.
-func (r release) missing(all objects) (err error) {
+// check returns an error for each difference from docs/DEPLOY.md.
+func (r release) check(all objects) (err error) {
 	for _, component := range []string{"ingest", "infer", "serve"} {
-		err = errors.Join(err, r.missingService(all, component))
+		err = errors.Join(err, r.checkService(all, component))
 	}
 	ready := 0
 	for _, slice := range all.of("EndpointSlice").with("kubernetes.io/service-name", r.resource("serve")) {
@@ -46,13 +46,13 @@ func (r release) missing(all objects) (err error) {
 		}
 	}
 	for _, p := range all.of("Pod") {
-		err = errors.Join(err, missingOfPod(all, p))
+		err = errors.Join(err, checkPod(all, p))
 	}
-	return errors.Join(err, missingOfScaling(all))
+	return errors.Join(err, checkScaling(all))
 }
 
-// missingService checks the pods of a Deployment and their PodDisruptionBudget.
-func (r release) missingService(all objects, component string) error {
+// checkService checks the pods of a Deployment and their PodDisruptionBudget.
+func (r release) checkService(all objects, component string) error {
 	name := r.resource(component)
 	d, found := all.named("Deployment", name)
 	if !found {
@@ -62,7 +62,7 @@ func (r release) missingService(all objects, component string) error {
 		return fmt.Errorf("the pods of %s are refused: %s", name, c.Message)
 	}
 	pods := all.of("Pod").with("app.kubernetes.io/component", component)
-	if len(pods) != d.Spec.Replicas || !d.is("Available") {
+	if len(pods) != d.Spec.Replicas || !d.isTrue("Available") {
 		return fmt.Errorf("%s has %d pods, want %d: %s", name, len(pods), d.Spec.Replicas, d.condition("Progressing").Message)
 	}
 	nodes := make(map[string]bool)
@@ -85,9 +85,9 @@ func (r release) missingService(all objects, component string) error {
 	return nil
 }
 
-// missingOfPod checks that a pod runs, that its Secrets and claims exist, and that a NetworkPolicy selects
+// checkPod checks that a pod runs, that its Secrets and claims exist, and that a NetworkPolicy selects
 // it.
-func missingOfPod(all objects, p object) (err error) {
+func checkPod(all objects, p object) (err error) {
 	if phase := p.Status.Phase; phase != "Running" && phase != "Succeeded" {
 		err = fmt.Errorf("%s is %s: %s", p, phase, p.condition("PodScheduled").Message)
 	}
@@ -123,10 +123,10 @@ func isSubset(some map[string]any, all map[string]string) bool {
 	return true
 }
 
-// missingOfScaling checks the targets of autoscalers and the credentials of KEDA triggers.
-func missingOfScaling(all objects) (err error) {
+// checkScaling checks the targets of autoscalers and the credentials of KEDA triggers.
+func checkScaling(all objects) (err error) {
 	for _, o := range all.of("HorizontalPodAutoscaler") {
-		if !o.is("AbleToScale") {
+		if !o.isTrue("AbleToScale") {
 			err = errors.Join(err, fmt.Errorf("%s does not scale: %s", o, o.condition("AbleToScale").Message))
 		}
 		if d, _ := all.named("Deployment", o.Spec.ScaleTargetRef.Name); d.Spec.Replicas < o.Spec.MinReplicas {

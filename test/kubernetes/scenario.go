@@ -10,16 +10,16 @@ import (
 
 const chart = "deploy/helm/genrec"
 
-type figures struct {
+type counts struct {
 	installs, upgrades, objects, admitted, refused int
 }
 
 // scenario installs, changes and uninstalls the chart.
 type scenario struct {
 	*environment
-	figures figures
-	r       release  // installed now
-	before  []string // resources in the namespace before the installation
+	counts counts
+	r      release  // the installed release
+	before []string // resources in the namespace before the installation
 }
 
 // execute tests the chart with the values in its ci folder, the training job, and docs/DEPLOY.md.
@@ -75,7 +75,7 @@ func (s *scenario) scaleByHand(ctx context.Context, upgrade string) error {
 		return err
 	}
 	for _, flags := range []string{" --force-conflicts", " --set serve.autoscaling.enabled=true"} {
-		s.figures.upgrades++
+		s.counts.upgrades++
 		if err := s.helmUpgrade(ctx, upgrade+flags, s.r.tag); err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (s *scenario) followPage(ctx context.Context, p pages) error {
 			return fmt.Errorf("docs/DEPLOY.md: %w", err)
 		}
 	}
-	if s.figures.upgrades == 0 {
+	if s.counts.upgrades == 0 {
 		return errors.New("docs/DEPLOY.md has no upgrade")
 	}
 	return nil
@@ -140,7 +140,7 @@ func (s *scenario) runLine(ctx context.Context, line string, p pages) error {
 		if err := s.write("values.yaml", strings.Replace(p.values, `tag: "1.0"`, `tag: "1.1"`, 1)); err != nil {
 			return err
 		}
-		s.figures.upgrades++
+		s.counts.upgrades++
 		return s.helmUpgrade(ctx, line, "1.1")
 	case "helm rollback":
 		return s.helmUpgrade(ctx, line, "1.0")

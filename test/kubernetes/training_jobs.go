@@ -12,15 +12,15 @@ type podEnding struct {
 	job     string
 	code    int
 	drained bool // with its node
-	again   bool // the job must create another pod
+	retried bool // the job must create another pod
 	failed  int  // pods that must count against the backoff limit
 }
 
 var podEndings = []podEnding{
 	{job: "refused", code: 3, failed: 1},
 	{job: "without-data", code: 5, failed: 1},
-	{job: "crashed", code: 137, again: true, failed: 1},
-	{job: "drained", code: 137, drained: true, again: true},
+	{job: "crashed", code: 137, retried: true, failed: 1},
+	{job: "drained", code: 137, drained: true, retried: true},
 }
 
 // endTrainingJobs sets the status of the pods of training jobs, while all nodes are cordoned so that kwok
@@ -39,7 +39,7 @@ func (s *scenario) endTrainingJobs(ctx context.Context) error {
 		}
 	}
 	for _, e := range podEndings {
-		if err := await(ctx, "job "+e.job, func(ctx context.Context) error { return s.missingAfter(ctx, e) }); err != nil {
+		if err := await(ctx, "job "+e.job, func(ctx context.Context) error { return s.checkJob(ctx, e) }); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (s *scenario) endTrainingJobs(ctx context.Context) error {
 		return err
 	}
 	for _, e := range podEndings {
-		if e.again { // the second pod succeeds
+		if e.retried { // the second pod succeeds
 			if _, err := s.run(ctx, kubectl+"wait --for=condition=Complete --timeout=60s job/"+e.job); err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func (s *scenario) endPod(ctx context.Context, e podEnding) error {
 	}
 	pods := all.with("batch.kubernetes.io/job-name", e.job)
 	if len(pods) == 0 {
-		return errors.New("it has no pod")
+		return errors.New("the job has no pod")
 	}
 	type object map[string]any
 	c := pods[0].Spec.Containers[0]
@@ -83,21 +83,21 @@ func (s *scenario) endPod(ctx context.Context, e podEnding) error {
 	return err
 }
 
-// missingAfter returns an error unless the job is in the expected state.
-func (s *scenario) missingAfter(ctx context.Context, e podEnding) error {
+// checkJob returns an error unless the job is in the expected state.
+func (s *scenario) checkJob(ctx context.Context, e podEnding) error {
 	all, err := s.get(ctx, s.r.namespace, "jobs,pods")
 	if err != nil {
 		return err
 	}
 	job, _ := all.named("Job", e.job)
 	pods := all.of("Pod").with("batch.kubernetes.io/job-name", e.job)
-	wanted, ended := 1, !e.again
-	if e.again {
-		wanted = 2
+	wantPods, wantFailed := 1, !e.retried
+	if e.retried {
+		wantPods = 2
 	}
-	if len(pods) != wanted || job.Status.Failed != e.failed || job.is("Failed") != ended {
+	if len(pods) != wantPods || job.Status.Failed != e.failed || job.isTrue("Failed") != wantFailed {
 		return fmt.Errorf("after exit code %d, the job has %d pods, %d of them failed, and has ended: %t; want %d, %d, %t",
-			e.code, len(pods), job.Status.Failed, job.is("Failed"), wanted, e.failed, ended)
+			e.code, len(pods), job.Status.Failed, job.isTrue("Failed"), wantPods, e.failed, wantFailed)
 	}
 	return nil
 }

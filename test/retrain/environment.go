@@ -36,7 +36,7 @@ type environment struct {
 	reader          *reader
 	stopReading     func()
 
-	kills, resumed, published, refused, halfPublished int
+	kills, resumed, published, refused, incomplete int
 }
 
 const partitions = 4

@@ -1,6 +1,6 @@
 // Command retrain tests nightly retraining end to end, with a real Kafka and Redis: events arrive, and
-// models are trained, gated, served side by side and rolled back while trainings are killed and run
-// out of disk space, and a reader requests recommendations all the time.
+// models are trained, gated, split and rolled back, trainings are killed and run out of disk space, and a
+// reader requests recommendations continuously.
 //
 //	retrain kills=… resumed=… published=… refused=… half_published=… failed_requests=…
 //
@@ -27,11 +27,11 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
 	flag.StringVar(&s.jars, "kafka-jars", "", "`FOLDER` that deploy/kafka/setup.sh prints")
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of the events and of the times of kills")
-	flag.IntVar(&s.kills, "kills", 10, "trainings to kill")
-	flag.BoolVar(&s.verbose, "v", false, "show what the services log")
+	flag.IntVar(&s.kills, "kills", 10, "number of trainings to kill")
+	flag.BoolVar(&s.verbose, "v", false, "print the logs of the services")
 	harness.Main("test-retrain", func(ctx context.Context) error { return run(ctx, s) })
 }
 
@@ -56,8 +56,8 @@ func run(ctx context.Context, s settings) (err error) {
 		return fmt.Errorf("seed %d: %w", s.seed, err)
 	}
 	fmt.Printf("retrain kills=%d resumed=%d published=%d refused=%d half_published=%d failed_requests=%d\n",
-		env.kills, env.resumed, env.published, env.refused, env.halfPublished, env.reader.failed.Load())
-	if env.halfPublished > 0 || env.reader.failed.Load() > 0 {
+		env.kills, env.resumed, env.published, env.refused, env.incomplete, env.reader.failed.Load())
+	if env.incomplete > 0 || env.reader.failed.Load() > 0 {
 		return errors.New("incomplete versions were published, or requests failed")
 	}
 	return nil

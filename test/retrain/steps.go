@@ -20,9 +20,9 @@ func (env *environment) run(ctx context.Context) error {
 		{"train the first model", env.firstModel},
 		{"train a better model with new items and without a forgotten user", env.secondModel},
 		{"train a bad model, which the gate must refuse", env.worseModel},
-		{"split users between two versions", env.sideBySide},
+		{"split users between two versions", env.splitUsers},
 		{"roll back", env.rollBack},
-		{"kill trainings", env.killed},
+		{"kill trainings", env.killTrainings},
 		{"train with a full disk", env.fullDisk},
 	} {
 		slog.Info(step.name)
@@ -30,11 +30,11 @@ func (env *environment) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	return env.halfPublishedIn(ctx, env.models)
+	return env.countIncomplete(ctx, env.models)
 }
 
 func (env *environment) firstModel(ctx context.Context) error {
-	if err := env.visits(ctx, env.shop.users, 8); err != nil {
+	if err := env.sendEvents(ctx, env.shop.users, 8); err != nil {
 		return err
 	}
 	first, err := env.train(ctx)
@@ -44,7 +44,7 @@ func (env *environment) firstModel(ctx context.Context) error {
 	if err := check(first.Gate.Promoted, "%s was refused: %s", first.Version, first.Gate.Reason); err != nil {
 		return err
 	}
-	if err := env.served(ctx, env.shop.users, first.Version); err != nil {
+	if err := env.awaitServed(ctx, env.shop.users, first.Version); err != nil {
 		return err
 	}
 	env.startReader(ctx)
@@ -59,7 +59,7 @@ func (env *environment) secondModel(ctx context.Context) error {
 	for i := range firstUsers / 10 {
 		env.shop.users = append(env.shop.users, fmt.Sprintf("newcomer-%d", i))
 	}
-	if err := env.visits(ctx, env.shop.users, 4); err != nil {
+	if err := env.sendEvents(ctx, env.shop.users, 4); err != nil {
 		return err
 	}
 	if _, err := env.genrec(ctx, nil, append([]string{"forget", "--user", forgotten}, env.servers.Flags()...)...); err != nil {
@@ -72,15 +72,15 @@ func (env *environment) secondModel(ctx context.Context) error {
 	}
 	if err := errors.Join(
 		check(second.Gate.Promoted, "%s was refused: %s", second.Version, second.Gate.Reason),
-		check(second.Items == env.shop.items, "%s knows %d items, the shop has %d", second.Version, second.Items, env.shop.items),
+		check(second.Items == env.shop.items, "%s has %d items, want %d", second.Version, second.Items, env.shop.items),
 	); err != nil {
 		return err
 	}
 	// The background refresh includes users without new events.
-	if err := env.served(ctx, env.shop.users, second.Version); err != nil {
+	if err := env.awaitServed(ctx, env.shop.users, second.Version); err != nil {
 		return err
 	}
-	if err := env.recommended(ctx, itemName(firstItems)); err != nil {
+	if err := env.awaitRecommended(ctx, itemName(firstItems)); err != nil {
 		return err
 	}
 	return env.checkErased(ctx, forgotten)
@@ -98,34 +98,34 @@ func (env *environment) worseModel(ctx context.Context) error {
 	}
 	after, err := env.serving(ctx)
 	return errors.Join(err,
-		check(!worse.Gate.Promoted && worse.Gate.Reason != "", "%s, which has learned nothing, was promoted: %s", worse.Version, worse.Gate.Reason),
-		check(before == after, "after a model was refused, %s is served in place of %s", after, before))
+		check(!worse.Gate.Promoted && worse.Gate.Reason != "", "%s, which was hardly trained, was promoted: %s", worse.Version, worse.Gate.Reason),
+		check(before == after, "after a model was refused, %s is served, want %s", after, before))
 }
 
-func (env *environment) sideBySide(ctx context.Context) error {
+func (env *environment) splitUsers(ctx context.Context) error {
 	if _, err := env.genrec(ctx, nil, "models", "split", "--models", env.models, "v000001:50", "v000002:50"); err != nil {
 		return err
 	}
-	if err := env.visits(ctx, env.shop.users, 1); err != nil {
+	if err := env.sendEvents(ctx, env.shop.users, 1); err != nil {
 		return err
 	}
-	if err := env.divided(ctx, "v000001", "v000002"); err != nil { // infer has loaded the split
+	if err := env.awaitSplit(ctx, "v000001", "v000002"); err != nil { // infer has loaded the split
 		return err
 	}
 	versions, err := env.refreshedVersions(ctx)
 	if err != nil {
 		return err
 	}
-	again, err := env.refreshedVersions(ctx)
+	refreshed, err := env.refreshedVersions(ctx)
 	if err != nil {
 		return err
 	}
 	for user, version := range versions {
-		if err := check(again[user] == version, "%s has a list of %s after one of %s: the split must be stable", user, again[user], version); err != nil {
+		if err := check(refreshed[user] == version, "%s has a list of %s after one of %s: the split must be stable", user, refreshed[user], version); err != nil {
 			return err
 		}
 	}
-	if err := env.compared(ctx); err != nil {
+	if err := env.awaitCompared(ctx); err != nil {
 		return err
 	}
 	return env.trainDuringSplit(ctx)
@@ -139,7 +139,7 @@ func (env *environment) trainDuringSplit(ctx context.Context) error {
 	}
 	served, err := env.serving(ctx)
 	return errors.Join(err,
-		check(third.Gate.Promoted == (len(third.Split) > 0), "%s was promoted: %v, but it waits for a split of %d versions", third.Version, third.Gate.Promoted, len(third.Split)),
+		check(third.Gate.Promoted == (len(third.Split) > 0), "%s: promoted is %v, but it waits for a split of %d versions", third.Version, third.Gate.Promoted, len(third.Split)),
 		check(served == "v000001=50,v000002=50", "after a training during a split, %s is served, want v000001=50,v000002=50", served))
 }
 
@@ -160,20 +160,20 @@ func (env *environment) rollBack(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	return env.served(ctx, env.shop.users, "v000002")
+	return env.awaitServed(ctx, env.shop.users, "v000002")
 }
 
 // refreshedVersions sends an event of each user and returns the version of each refreshed list.
 func (env *environment) refreshedVersions(ctx context.Context) (versions map[string]string, err error) {
-	if err := env.visits(ctx, env.shop.users, 1); err != nil {
+	if err := env.sendEvents(ctx, env.shop.users, 1); err != nil {
 		return nil, err
 	}
-	return env.settled(ctx)
+	return env.awaitUpToDate(ctx)
 }
 
-// visits sends events and waits until they are ingested.
-func (env *environment) visits(ctx context.Context, users []string, items int) error {
-	if err := env.shop.visit(ctx, users, items); err != nil {
+// sendEvents sends events and waits until they are ingested.
+func (env *environment) sendEvents(ctx context.Context, users []string, items int) error {
+	if err := env.shop.send(ctx, users, items); err != nil {
 		return err
 	}
 	return env.eventually(ctx, "ingest has no lag", func() (bool, error) {

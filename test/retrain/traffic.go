@@ -17,8 +17,8 @@ import (
 	"genrec/test/harness"
 )
 
-// shop generates events. Items form cycles ("aisles"); a user mostly takes the next item of the cycle,
-// which a model can learn.
+// shop generates events that a model can learn: items form cycles ("aisles"), and a user mostly proceeds to the
+// next item of the cycle.
 type shop struct {
 	random  *rand.Rand
 	cluster stream.Cluster
@@ -30,10 +30,10 @@ type shop struct {
 }
 
 const (
-	firstUsers = 500
-	firstItems = 90
-	aisle      = 30   // items in a cycle
-	straight   = 0.85 // probability that the next event is of the next item
+	firstUsers      = 500
+	firstItems      = 90
+	aisle           = 30   // items in a cycle
+	nextProbability = 0.85 // probability that the next event is of the next item
 )
 
 func newShop(seed uint64, cluster stream.Cluster) *shop {
@@ -50,29 +50,29 @@ func newShop(seed uint64, cluster stream.Cluster) *shop {
 
 func itemName(n int) string { return fmt.Sprintf("item-%d", n) }
 
-// visit sends events of so many items for each user, with times in the last hour.
-func (s *shop) visit(ctx context.Context, users []string, items int) error {
+// send sends events of each user, with times in the last hour.
+func (s *shop) send(ctx context.Context, users []string, items int) error {
 	var messages []kafka.Message
 	since := time.Now().Add(-time.Hour)
 	for i := range items {
 		for _, user := range users {
-			messages = append(messages, s.take(user, since.Add(time.Duration(i)*time.Second)))
+			messages = append(messages, s.nextEvent(user, since.Add(time.Duration(i)*time.Second)))
 		}
 	}
 	return stream.Publish(ctx, slog.Default(), s.writer, messages...)
 }
 
-// take returns an event of the user.
-func (s *shop) take(user string, at time.Time) kafka.Message {
+// nextEvent returns an event of the user.
+func (s *shop) nextEvent(user string, at time.Time) kafka.Message {
 	before, known := s.at[user]
 	next := s.random.IntN(s.items)
-	if known && s.random.Float64() < straight {
+	if known && s.random.Float64() < nextProbability {
 		next = before/aisle*aisle + (before+1)%aisle
 	}
 	s.at[user] = next
 	s.sent++
 	return harness.Message(event.Event{
-		ID: fmt.Sprintf("night-%d", s.sent), User: user, Item: itemName(next % s.items), Type: event.DefaultType, Time: at,
+		ID: fmt.Sprintf("event-%d", s.sent), User: user, Item: itemName(next % s.items), Type: event.DefaultType, Time: at,
 	})
 }
 

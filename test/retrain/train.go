@@ -54,16 +54,16 @@ func (env *environment) train(ctx context.Context, more ...string) (r report, er
 	return r, nil
 }
 
-// killed kills trainings at times spread over the duration of one and runs each again. After each kill,
+// killTrainings kills trainings at times spread over the duration of one and runs each again. After each kill,
 // all versions must be complete and the stream must continue.
-func (env *environment) killed(ctx context.Context) error {
+func (env *environment) killTrainings(ctx context.Context) error {
 	start := time.Now()
 	if _, err := env.train(ctx); err != nil {
 		return err
 	}
 	whole := time.Since(start)
 	for i := range env.s.kills {
-		if err := env.visits(ctx, env.shop.users[:50], 1); err != nil {
+		if err := env.sendEvents(ctx, env.shop.users[:50], 1); err != nil {
 			return err
 		}
 		part := (float64(i) + env.random.Float64()) / float64(env.s.kills)
@@ -72,18 +72,18 @@ func (env *environment) killed(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if env.kills == before { // it had finished
+			if env.kills == before { // the training has finished
 				whole = took
 			}
 		}
-		if err := env.halfPublishedIn(ctx, env.models); err != nil {
+		if err := env.countIncomplete(ctx, env.models); err != nil {
 			return err
 		}
 		if _, err := env.train(ctx); err != nil {
 			return fmt.Errorf("after a kill at %.0f %% of the training: %w", 100*part, err)
 		}
 	}
-	_, err := env.settled(ctx)
+	_, err := env.awaitUpToDate(ctx)
 	return err
 }
 
@@ -113,23 +113,23 @@ func (env *environment) kill(ctx context.Context, after time.Duration) (took tim
 	return time.Since(start), ctx.Err()
 }
 
-// halfPublishedIn counts incomplete versions.
-func (env *environment) halfPublishedIn(ctx context.Context, models string) error {
+// countIncomplete counts incomplete versions.
+func (env *environment) countIncomplete(ctx context.Context, models string) error {
 	all, err := env.list(ctx, models)
 	if err != nil {
 		return err
 	}
-	env.halfPublished += broken(all)
+	env.incomplete += countBroken(all)
 	for _, v := range all {
 		if _, err := env.genrec(ctx, nil, "models", "show", "--check", "--models", models, v.Version); err != nil {
 			slog.Error("incomplete version", "version", v.Version, "cause", err)
-			env.halfPublished++
+			env.incomplete++
 		}
 	}
 	return nil
 }
 
-func broken(all []listed) (n int) {
+func countBroken(all []listedVersion) (n int) {
 	for _, v := range all {
 		if v.Problem != "" {
 			n++
@@ -138,7 +138,7 @@ func broken(all []listed) (n int) {
 	return n
 }
 
-func (env *environment) list(ctx context.Context, models string) ([]listed, error) {
+func (env *environment) list(ctx context.Context, models string) ([]listedVersion, error) {
 	text, err := exec.CommandContext(ctx, env.s.genrec, "models", "list", "--models", models, "--json").Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the versions in %s: %w", models, err)
@@ -152,7 +152,7 @@ func (env *environment) serving(ctx context.Context) (string, error) {
 	return percents(all), err
 }
 
-func percents(all []listed) string {
+func percents(all []listedVersion) string {
 	var shares []string
 	for _, v := range all {
 		if v.Percent > 0 {
@@ -162,7 +162,7 @@ func percents(all []listed) string {
 	return strings.Join(shares, ",")
 }
 
-// fullDisk trains on ever larger disks until one is large enough for a training.
+// fullDisk trains on increasingly larger disks until a training fits.
 func (env *environment) fullDisk(ctx context.Context) error {
 	used, err := sizeOf(env.models)
 	if err != nil {
@@ -207,7 +207,7 @@ case $? in 0|3) echo fits ;; *) case $output in *'no space left'*) echo full ;; 
 	if err != nil {
 		return false, err
 	}
-	env.halfPublished += broken(after)
+	env.incomplete += countBroken(after)
 	if result == "fits" {
 		return true, nil
 	}

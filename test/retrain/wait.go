@@ -36,8 +36,8 @@ func (env *environment) lists(ctx context.Context, users []string) ([]userstate.
 	return env.store.Lists(ctx, users)
 }
 
-// served waits until all users have a list of the version.
-func (env *environment) served(ctx context.Context, users []string, version string) error {
+// awaitServed waits until all users have a list of the version.
+func (env *environment) awaitServed(ctx context.Context, users []string, version string) error {
 	return env.eventually(ctx, fmt.Sprintf("all users have lists of %s", version), func() (bool, error) {
 		lists, err := env.lists(ctx, users)
 		for _, list := range lists {
@@ -49,9 +49,9 @@ func (env *environment) served(ctx context.Context, users []string, version stri
 	})
 }
 
-// settled waits until all lists were generated from the newest sequences, and returns the version of
+// awaitUpToDate waits until all lists were generated from the newest sequences, and returns the version of
 // each user's list.
-func (env *environment) settled(ctx context.Context) (versions map[string]string, err error) {
+func (env *environment) awaitUpToDate(ctx context.Context) (versions map[string]string, err error) {
 	err = env.eventually(ctx, "all lists are generated from the newest sequences", func() (bool, error) {
 		sequences, err := env.store.Sequences(ctx, env.shop.users)
 		if err != nil {
@@ -70,10 +70,10 @@ func (env *environment) settled(ctx context.Context) (versions map[string]string
 	return versions, err
 }
 
-// divided waits until each version has generated the up-to-date lists of about half of the users.
-func (env *environment) divided(ctx context.Context, a, b string) error {
+// awaitSplit waits until each version has generated the up-to-date lists of about half of the users.
+func (env *environment) awaitSplit(ctx context.Context, a, b string) error {
 	return env.eventually(ctx, fmt.Sprintf("%s and %s have generated lists for half of the users each", a, b), func() (bool, error) {
-		versions, err := env.settled(ctx)
+		versions, err := env.awaitUpToDate(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -86,8 +86,8 @@ func (env *environment) divided(ctx context.Context, a, b string) error {
 	})
 }
 
-// recommended waits until the item is in at least one list.
-func (env *environment) recommended(ctx context.Context, item string) error {
+// awaitRecommended waits until the item is in at least one list.
+func (env *environment) awaitRecommended(ctx context.Context, item string) error {
 	return env.eventually(ctx, item+" is in a list", func() (bool, error) {
 		lists, err := env.lists(ctx, env.shop.users)
 		for _, list := range lists {
@@ -101,8 +101,8 @@ func (env *environment) recommended(ctx context.Context, item string) error {
 	})
 }
 
-// compared waits until models compare has interactions for both versions.
-func (env *environment) compared(ctx context.Context) error {
+// awaitCompared waits until models compare has interactions for both versions.
+func (env *environment) awaitCompared(ctx context.Context) error {
 	return env.eventually(ctx, "models compare has interactions for both versions", func() (bool, error) {
 		var compared struct {
 			Versions []struct {
@@ -123,18 +123,18 @@ func (env *environment) compared(ctx context.Context) error {
 	})
 }
 
-// listed is a version as printed by "models list --json", one per line.
-type listed struct {
+// listedVersion is a version as printed by "models list --json", one per line.
+type listedVersion struct {
 	Version string `json:"version"`
 	State   string `json:"state"`
 	Percent int    `json:"percent"`
 	Problem string `json:"problem"`
 }
 
-func decodeLines(text string) (all []listed, err error) {
+func decodeLines(text string) (all []listedVersion, err error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	for decoder.More() {
-		var v listed
+		var v listedVersion
 		if err := decoder.Decode(&v); err != nil {
 			return nil, fmt.Errorf("models list printed %.200q: %w", text, err)
 		}

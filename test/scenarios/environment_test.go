@@ -37,7 +37,7 @@ type environment struct {
 	tracing  trace.TracerProvider               // of services that are started later
 }
 
-// window is small, so that a scenario can fill it.
+// window is so small that a scenario can fill it.
 const window = 5
 
 const day, clock = "2026-03-01", "15:04:05"
@@ -130,12 +130,12 @@ func (env *environment) redeliver() {
 func (env *environment) redis(what string) {
 	env.t.Helper()
 	switch what {
-	case "away":
+	case "down":
 		env.servers.StopRedis()
-	case "back":
+	case "up":
 		env.servers.RestartRedis()
 	default:
-		env.t.Fatalf("redis %q: want away or back", what)
+		env.t.Fatalf("redis %q: want down or up", what)
 	}
 }
 
@@ -174,17 +174,17 @@ func (env *environment) send(lines []string) {
 // settle waits until the running services have no lag.
 func (env *environment) settle() {
 	env.t.Helper()
-	for _, work := range []struct{ kind, topic string }{{"ingest", env.topics.Interactions}, {"infer", env.topics.Refreshes}} {
-		if len(env.services[work.kind]) == 0 {
+	for _, service := range []struct{ kind, topic string }{{"ingest", env.topics.Interactions}, {"infer", env.topics.Refreshes}} {
+		if len(env.services[service.kind]) == 0 {
 			continue
 		}
 		embeddedtest.Eventually(env.t, func() string {
 			var end int64
-			for _, n := range env.servers.Ends(work.topic) {
+			for _, n := range env.servers.Ends(service.topic) {
 				end += n
 			}
-			if n := env.servers.Committed(groups[work.kind], work.topic); n != end {
-				return fmt.Sprintf("%s has finished %d of %d messages", work.kind, n, end)
+			if n := env.servers.Committed(groups[service.kind], service.topic); n != end {
+				return fmt.Sprintf("%s has finished %d of %d messages", service.kind, n, end)
 			}
 			return ""
 		})
@@ -264,8 +264,7 @@ func (env *environment) recommendations(user string) string {
 	return fmt.Sprintf("model %s, %s: %s\n", r.ModelVersion, age, strings.Join(items, " "))
 }
 
-// hits returns the online counts of a version that infer has written; it has written all after it has
-// stopped.
+// hits returns the hit counts of a version in Redis, which are complete when infer has stopped.
 func (env *environment) hits(version string) string {
 	env.t.Helper()
 	now := time.Now()
@@ -278,11 +277,11 @@ func (env *environment) hits(version string) string {
 		hits += o.Hits
 		interactions += o.Interactions
 	}
-	who := "users"
+	noun := "users"
 	if users == 1 {
-		who = "user"
+		noun = "user"
 	}
-	return fmt.Sprintf("%d of %d interactions, %d %s\n", hits, interactions, users, who)
+	return fmt.Sprintf("%d of %d interactions, %d %s\n", hits, interactions, users, noun)
 }
 
 func (env *environment) deadLetters() string {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { embeddedtest.Main(m) }
 //	start ingest, start infer    start one more process
 //	stop ingest, stop infer      stop the oldest process
 //	redeliver                    reset the offsets of ingest, so that all events are delivered again
-//	redis away, redis back
+//	redis down, redis up         stop and restart Redis
 //	model NAME…                  set the serving set: a version, or several as NAME:PERCENT
 //	send                         send the events of the following lines in order: an id, a time, a
 //	                             user, an item and optionally a rec_id; or "raw" and any text

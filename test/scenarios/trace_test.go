@@ -54,12 +54,12 @@ func TestOneEventIsOneTrace(t *testing.T) {
 		ids[span.SpanContext.SpanID().String()] = span.Name
 	}
 	for _, span := range spans {
-		above := span.Parent.SpanID().String()
-		if name := ids[above]; name != "" {
-			above = name
+		parent := span.Parent.SpanID().String()
+		if name := ids[parent]; name != "" {
+			parent = name
 		}
-		if span.SpanContext.TraceID().String() != traceID || above != want[span.Name] {
-			t.Errorf("span %q of trace %s has parent %q, want the trace of the event and parent %q", span.Name, span.SpanContext.TraceID(), above, want[span.Name])
+		if span.SpanContext.TraceID().String() != traceID || parent != want[span.Name] {
+			t.Errorf("span %q of trace %s has parent %q, want the trace of the event and parent %q", span.Name, span.SpanContext.TraceID(), parent, want[span.Name])
 		}
 		delete(want, span.Name)
 	}

@@ -15,16 +15,15 @@ import (
 	"genrec/pkg/testservers"
 )
 
-// Of the replay, of a shop with as many customers as the other one: as many events as let a
-// person click before, during and after the training in its middle.
+// Size and speed of the replay, sufficient for clicks before, during and after its training.
 const (
 	demoLive = "400"
 	demoRate = "40"
-	demoTime = 2 * time.Minute // for one of its steps
+	demoTime = 2 * time.Minute // timeout of a step
 )
 
-// demonstration clicks while genrec demo replays its shop, and stops it with Ctrl-C.
-func (s *scenario) demonstration() {
+// demo clicks while genrec demo replays its shop, and stops it with Ctrl-C.
+func (s *scenario) demo() {
 	demo, err := s.startDemo(s.tab.ctx)
 	s.check("genrec demo starts and serves its page", err)
 	if err != nil {
@@ -48,9 +47,9 @@ func (s *scenario) demonstration() {
 	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-demo.png"))
 	s.check("the terminal ends with the results", printed(demo, `(?m)^demo events=\d+ users=\d+ hr10=0\.\d+ popularity_hr10=0\.\d+ freshness_p50_ms=\d+ freshness_p99_ms=\d+ model_versions=2$`))
 	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
-	s.tab.expect(true)
+	s.tab.expectNetworkErrors(true)
 	s.check("Ctrl-C stops it gracefully", interrupt(demo))
-	s.check("the page reports it", s.tab.await(2*soon, away))
+	s.check("the page reports it", s.tab.await(2*soon, unavailable))
 	s.check("close its log", demo.log.Close())
 }
 
@@ -92,10 +91,10 @@ func interrupt(i instance) error {
 	const most = 5 * time.Second
 	began := time.Now()
 	if err := i.End(syscall.SIGINT); err != nil {
-		return fmt.Errorf("it ends with %w, see %s", err, i.log.Name())
+		return fmt.Errorf("it exited with %w, see %s", err, i.log.Name())
 	}
 	if took := time.Since(began); took > most {
-		return fmt.Errorf("it takes %v, more than %v", took, most)
+		return fmt.Errorf("it took %v, want at most %v", took, most)
 	}
 	return nil
 }

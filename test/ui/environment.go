@@ -27,10 +27,10 @@ import (
 // Size of the shop. The first events of each customer are sent before the test, the others while the
 // page is tested.
 const (
-	users       = 900
-	shopItems   = 600
-	liveShare   = 0.3
-	livePerBeat = 120 * time.Millisecond
+	users        = 900
+	shopItems    = 600
+	liveShare    = 0.3
+	liveInterval = 120 * time.Millisecond
 )
 
 // environment has the servers, genrec, and the events of a shop.
@@ -43,7 +43,7 @@ type environment struct {
 	log      *os.File
 	genrec   instance
 	live     []event.Event
-	endLive  context.CancelFunc
+	stopLive context.CancelFunc
 	ended    chan struct{}
 }
 
@@ -110,7 +110,7 @@ func (env *environment) send(ctx context.Context, events ...event.Event) error {
 
 // sendLive sends the remaining events, one at a time, until the environment is closed.
 func (env *environment) sendLive(ctx context.Context) {
-	ctx, env.endLive = context.WithCancel(ctx)
+	ctx, env.stopLive = context.WithCancel(ctx)
 	env.ended = make(chan struct{})
 	go func() {
 		defer close(env.ended)
@@ -119,7 +119,7 @@ func (env *environment) sendLive(ctx context.Context) {
 		for i := range env.live {
 			e := env.live[i*stride%len(env.live)]
 			e.Time = time.Now()
-			if env.send(ctx, e) != nil || backoff.Sleep(ctx, livePerBeat) != nil {
+			if env.send(ctx, e) != nil || backoff.Sleep(ctx, liveInterval) != nil {
 				return
 			}
 		}
@@ -145,8 +145,8 @@ func (env *environment) kill() {
 }
 
 func (env *environment) close() (err error) {
-	if env.endLive != nil {
-		env.endLive()
+	if env.stopLive != nil {
+		env.stopLive()
 		<-env.ended
 	}
 	if env.genrec.Process != nil {

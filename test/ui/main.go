@@ -1,5 +1,5 @@
-// Command ui tests the playground in a real Chromium: that of genrec all, while a small shop is
-// replayed and genrec is killed and restarted, and that of genrec demo.
+// Command ui tests the playground in Chromium: the page of genrec all, while events of a small shop arrive and
+// genrec is killed and restarted, and the page of genrec demo.
 //
 //	ui checks=… failed=… update_p95_ms=…
 //
@@ -25,10 +25,10 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "`program` to run")
-	flag.StringVar(&s.chromium, "chromium", "", "`program` that deploy/chromium/setup.sh prints")
+	flag.StringVar(&s.genrec, "genrec", "bin/genrec", "genrec `BINARY`")
+	flag.StringVar(&s.chromium, "chromium", "", "`PROGRAM` that deploy/chromium/setup.sh prints")
 	flag.StringVar(&s.shots, "shots", "bin/ui", "`FOLDER` for screenshots and the logs of genrec")
-	flag.StringVar(&s.docs, "docs", "", "`FOLDER` for the two pictures that README.md shows; empty: do not update them")
+	flag.StringVar(&s.docs, "docs", "", "`FOLDER` for the two screenshots in README.md; empty: do not update them")
 	flag.Int64Var(&s.seed, "seed", 1, "seed of the shop")
 	flag.IntVar(&s.clicks, "clicks", 60, "timed clicks")
 	harness.Main("test-ui", func(ctx context.Context) error { return run(ctx, s) })
@@ -63,7 +63,7 @@ func run(ctx context.Context, s settings) (err error) {
 	scenario.run() //nolint:contextcheck // the tab's context is of ctx
 	fmt.Printf("ui checks=%d failed=%d update_p95_ms=%.0f\n", scenario.checks, scenario.failed, scenario.updateP95())
 	if scenario.failed > 0 {
-		return fmt.Errorf("%d of %d checks failed, see above; pictures and the log are in %s", scenario.failed, scenario.checks, s.shots)
+		return fmt.Errorf("%d of %d checks failed, see above; screenshots and logs are in %s", scenario.failed, scenario.checks, s.shots)
 	}
 	return nil
 }

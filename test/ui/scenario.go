@@ -10,13 +10,13 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// scenario uses the page as a person would.
+// scenario uses the page like a person.
 type scenario struct {
 	settings
 	env            *environment
 	tab            *tab
 	checks, failed int
-	updates        []float64 // ms from a click to another list
+	updates        []float64 // ms from a click until the list changes
 }
 
 // check counts and prints a result. The test continues after a failure, to report all of them.
@@ -30,7 +30,7 @@ func (s *scenario) check(what string, err error) {
 	fmt.Printf("ok      %s\n", what)
 }
 
-// Times that the page may take.
+// Timeouts of the page.
 const (
 	soon         = 2 * time.Second
 	trainingTime = 90 * time.Second
@@ -47,14 +47,14 @@ func (s *scenario) run() {
 	s.trainAgain()
 	s.screens()
 	s.outage()
-	s.demonstration()
+	s.demo()
 	s.check("the console has no errors", nothingIn(s.tab.recorded(&s.tab.console)))
-	s.check(fmt.Sprintf("%d requests went to the servers alone", s.tab.requests), nothingIn(s.tab.recorded(&s.tab.outside)))
+	s.check(fmt.Sprintf("all %d requests went to the servers", s.tab.requests), nothingIn(s.tab.recorded(&s.tab.external)))
 }
 
 func nothingIn(list []string) error {
 	if len(list) > 0 {
-		return fmt.Errorf("%d, the first ones: %q", len(list), list[:min(5, len(list))])
+		return fmt.Errorf("got %d, the first ones are %q", len(list), list[:min(5, len(list))])
 	}
 	return nil
 }
@@ -68,12 +68,12 @@ func (t *tab) recorded(list *[]string) []string {
 func (s *scenario) open() {
 	s.check("desktop viewport", s.tab.desktop())
 	s.check("light color scheme", s.tab.scheme("light"))
-	s.check("from the server", s.tab.visit(s.env.url()))
-	s.check("and is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
-	s.check("it asks a visitor to become somebody", s.tab.await(soon, `/^(Select a user or create a new one|Create a new user) first\.$/.test(document.querySelector("#list").textContent)`))
-	s.check("in a line that can be read", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
+	s.check("open the page", s.tab.visit(s.env.url()))
+	s.check("the page is connected", s.tab.await(soon, `document.querySelector("#connection").dataset.state === "on"`))
+	s.check("the page prompts to select or create a user", s.tab.await(soon, `/^(Select a user or create a new one|Create a new user) first\.$/.test(document.querySelector("#list").textContent)`))
+	s.check("the prompt is visible in one line", s.tab.await(soon, `document.querySelector("#list .empty").offsetHeight < 50 && document.querySelector("#shelf .empty, #shelf .tile").checkVisibility()`))
 	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-empty.png"))
-	s.check("becoming a new user takes a click", s.tab.click("#new-user"))
+	s.check("create a user", s.tab.click("#new-user"))
 	s.check("the page says that there is no model yet", s.tab.await(soon, `document.querySelector("#list").textContent.includes("train a model first")`))
 }
 
@@ -81,18 +81,18 @@ const outcome = `document.querySelector("#train-note").textContent`
 
 func (s *scenario) trainFirst() {
 	s.check("the button starts a training", s.tab.click("#train"))
-	s.check("which is shown, and the button is out of use", s.tab.await(soon, `document.querySelector("#train").disabled && !document.querySelector("#train-progress").hidden`))
-	s.tab.expect(true)
+	s.check("the training is shown and the button is disabled", s.tab.await(soon, `document.querySelector("#train").disabled && !document.querySelector("#train-progress").hidden`))
+	s.tab.expectNetworkErrors(true)
 	refused, err := evaluate[string](s.tab, `fetch("/playground/training", {method: "POST"}).then(async (r) => r.status + " " + (await r.json()).detail)`)
 	if err == nil && refused != "409 a training is already running: only one runs at a time" {
-		err = fmt.Errorf("answered %q", refused)
+		err = fmt.Errorf("got %q", refused)
 	}
-	s.check("a second training is refused in words", err)
-	s.tab.expect(false)
-	s.check("the progress moves", s.tab.await(trainingTime, `document.querySelector("#train-progress").value > 0.2`))
+	s.check("a second training is rejected with a message", err)
+	s.tab.expectNetworkErrors(false)
+	s.check("the progress increases", s.tab.await(trainingTime, `document.querySelector("#train-progress").value > 0.2`))
 	s.check("the loss is drawn", s.tab.await(trainingTime, `document.querySelector("#losses polyline")?.points.length >= 10`))
-	s.check("the first version is served, it says", s.tab.await(trainingTime, outcome+`.startsWith("v000001 is the current version")`))
-	s.check("the model that answers is the new one", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000001"`))
+	s.check("the page reports that the first version is served", s.tab.await(trainingTime, outcome+`.startsWith("v000001 is the current version")`))
+	s.check("the page shows the first version", s.tab.await(2*soon, `document.querySelector("#version").textContent === "v000001"`))
 }
 
 const popularShown = `document.querySelector("#list-note").textContent.startsWith("popular items")`
@@ -189,17 +189,17 @@ func (s *scenario) keyboard() {
 
 func (s *scenario) press(keys string) error { return s.tab.do(chromedp.KeyEvent(keys)) }
 
-func (s *scenario) tabTo(there string) error {
+func (s *scenario) tabTo(condition string) error {
 	const most = 60
 	for range most {
 		if err := s.press(kb.Tab); err != nil {
 			return err
 		}
-		if at, err := evaluate[bool](s.tab, there); err != nil || at {
+		if at, err := evaluate[bool](s.tab, condition); err != nil || at {
 			return err
 		}
 	}
-	return fmt.Errorf("after %d times Tab, the condition is not met: %s", most, there)
+	return fmt.Errorf("condition not met after pressing Tab %d times: %s", most, condition)
 }
 
 func (s *scenario) watchOthers() {
@@ -218,31 +218,31 @@ func (s *scenario) watchOthers() {
 	s.check("resume the stream", s.tab.click("#pause"))
 }
 
-const away = `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("is not responding")`
+const unavailable = `!document.querySelector("#trouble").hidden && document.querySelector("#trouble").textContent.includes("is not responding")`
 
 // outage kills and restarts genrec.
 func (s *scenario) outage() {
 	past, err := evaluate[int](s.tab, `document.querySelectorAll("#history li").length`)
 	s.check("the user has a history before the outage", err)
-	s.tab.expect(true)
+	s.tab.expectNetworkErrors(true)
 	s.env.kill()
-	s.check("the page reports that the server does not respond", s.tab.await(2*soon, away))
+	s.check("the page reports that the server does not respond", s.tab.await(2*soon, unavailable))
 	s.check("click an item", s.tab.click("#list li:nth-child(1) button"))
 	s.check("the page reports that the event was not recorded", s.tab.await(2*soon, `document.querySelector("#trouble").textContent.includes("was not recorded: The server is not responding.")`))
 	s.check("the message is visible at any scroll position", s.tab.await(soon, `document.querySelector("#trouble").getBoundingClientRect().top >= 0`))
 	s.check("take a screenshot", s.tab.shoot(s.shots, "desktop-away.png"))
 	s.check("restart genrec", s.env.start(s.tab.ctx))
 	s.check("the page reconnects and reports it", s.tab.await(2*soon, `document.querySelector("#connection").textContent === "reconnected" && document.querySelector("#trouble").hidden`))
-	s.tab.expect(false)
+	s.tab.expectNetworkErrors(false)
 	s.check("the history of the user is unchanged", s.tab.await(soon, fmt.Sprintf(`document.querySelectorAll("#history li").length === %d`, past)))
 	s.check("the model is loaded again", s.tab.await(5*soon, `/^v\d+$/.test(document.querySelector("#version").textContent)`))
-	s.awaitAnswers()
+	s.awaitRefreshes()
 	s.update(func() error { return s.tab.click("#list li:nth-child(1) button") })
 }
 
-// awaitAnswers waits until others' events are answered: Kafka gives the new process its
-// partitions when the session of the one that was killed has ended.
-func (s *scenario) awaitAnswers() {
+// awaitRefreshes waits until the lists of other users are refreshed. Kafka assigns the partitions to the new
+// process when the session of the killed one has timed out.
+func (s *scenario) awaitRefreshes() {
 	const session = 6 * time.Second
-	s.check("events are answered after the restart", s.tab.await(session+soon, `Number(document.querySelector("#rate").textContent) > 0`))
+	s.check("lists are refreshed after the restart", s.tab.await(session+soon, `Number(document.querySelector("#rate").textContent) > 0`))
 }

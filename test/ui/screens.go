@@ -29,23 +29,23 @@ func (s *scenario) screens() {
 		for _, scheme := range []string{"light", "dark"} {
 			what := scheme + " " + screen.name
 			s.check(what, s.tab.scheme(scheme))
-			s.check(what+" takes the colors", s.tab.await(soon, fmt.Sprintf(`(%s > 128) === %t`, brightness, scheme == "light")))
-			s.check(what+" does not scroll sideways", s.tab.await(soon, fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, screen.width)))
-			s.check(what+" has targets of 44 pixels", s.none(smallTargets))
-			s.check(what+" can be read: a contrast of 4.5 and more", s.none(weakContrasts))
+			s.check(what+" uses the colors of the scheme", s.tab.await(soon, fmt.Sprintf(`(%s > 128) === %t`, brightness, scheme == "light")))
+			s.check(what+" has no horizontal scrolling", s.tab.await(soon, fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, screen.width)))
+			s.check(what+" has click targets of at least 44 pixels", s.none(smallTargets))
+			s.check(what+" has a contrast of at least 4.5", s.none(weakContrasts))
 			_, err := evaluate[any](s.tab, top[screen.name])
-			s.check(what+" is shown from the top", err)
-			s.check(what+" is in a picture", s.tab.shoot(s.shots, screen.name+"-"+scheme+".png"))
+			s.check(what+": scroll to the top", err)
+			s.check(what+": take a screenshot", s.tab.shoot(s.shots, screen.name+"-"+scheme+".png"))
 			if name := (map[string]string{"light desktop": "playground.png", "dark phone": "playground-phone.png"})[what]; name != "" && s.docs != "" {
-				s.check(what+" is in a picture for README.md", s.tab.shoot(s.docs, name))
+				s.check(what+": take a screenshot for README.md", s.tab.shoot(s.docs, name))
 			}
 			_, err = evaluate[any](s.tab, "scrollTo(0, document.body.scrollHeight)")
-			s.check(what+" is shown to its end", err)
-			s.check(what+" is in another picture", s.tab.shoot(s.shots, screen.name+"-"+scheme+"-end.png"))
+			s.check(what+": scroll to the end", err)
+			s.check(what+": take a second screenshot", s.tab.shoot(s.shots, screen.name+"-"+scheme+"-end.png"))
 		}
 	}
 	s.check("each field and button has a name", s.none(nameless))
-	s.check("a new item moves into its place", s.tab.await(soon, motion+` === "arrive"`))
+	s.check("a new item is animated", s.tab.await(soon, motion+` === "arrive"`))
 	s.check("emulate prefers-reduced-motion", s.tab.media("prefers-reduced-motion", "reduce"))
 	s.check("there is no animation", s.tab.await(soon, motion+` === "none"`))
 	s.check("switch back to desktop", s.tab.desktop())
@@ -71,8 +71,7 @@ const nameless = `[...document.querySelectorAll("button, input, progress, svg[ro
   .filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length))
   .map((node) => node.outerHTML.slice(0, 80))`
 
-// weakContrasts compares the color of each text with what is behind it, as WCAG does, when
-// nothing moves any more.
+// weakContrasts computes the contrast of each text with its background according to WCAG, after all animations.
 const weakContrasts = `Promise.allSettled(document.getAnimations().map((animation) => animation.finished)).then(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const over = (colors, opacity = 1) => {
@@ -103,16 +102,16 @@ const weakContrasts = `Promise.allSettled(document.getAnimations().map((animatio
   return weak;
 })`
 
-// motion is what a new tile does.
+// motion returns the animation of a new tile.
 const motion = `(() => {
   const tile = document.querySelector("#list .tile");
   tile.classList.add("fresh");
   return getComputedStyle(tile).animationName;
 })()`
 
-// expect sets whether network errors on the console are expected.
-func (t *tab) expect(trouble bool) {
+// expectNetworkErrors sets whether network errors on the console are expected.
+func (t *tab) expectNetworkErrors(expected bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.expected = trouble
+	t.expected = expected
 }

@@ -27,28 +27,27 @@ import (
 	"genrec/pkg/backoff"
 )
 
-// tab is the page in Chromium. Chromium's network is not that of the test: what it asks for
-// is recorded.
+// tab is a tab of Chromium with the page. It records console errors and requests to other servers.
 type tab struct {
 	ctx context.Context
 
 	mu       sync.Mutex
-	servers  []string // that the page may ask
-	expected bool     // what Chromium says of answers and connections
+	servers  []string // allowed URL prefixes
+	expected bool     // network errors on the console are expected
 	console  []string // errors
-	outside  []string // requests to others
+	external []string // URLs of requests to other servers
 	requests int
 }
 
 func openTab(ctx context.Context, chromium string) (*tab, context.CancelFunc, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium))
 	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise
+		options = append(options, chromedp.NoSandbox) // Chromium requires it for root
 	}
 	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	t := &tab{ctx: ctx}
-	if err := chromedp.Listen(ctx, t.heard); err != nil {
+	if err := chromedp.Listen(ctx, t.onEvent); err != nil {
 		stop()
 		return nil, nil, fmt.Errorf("start %s: %w", chromium, err)
 	}
@@ -65,7 +64,7 @@ func openTab(ctx context.Context, chromium string) (*tab, context.CancelFunc, er
 	return t, stop, nil
 }
 
-func (t *tab) heard(message any) {
+func (t *tab) onEvent(message any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch m := message.(type) {
@@ -82,12 +81,12 @@ func (t *tab) heard(message any) {
 	case *network.EventRequestWillBeSent:
 		t.requests++
 		if !slices.ContainsFunc(t.servers, func(server string) bool { return strings.HasPrefix(m.Request.URL, server) }) {
-			t.outside = append(t.outside, m.Request.URL)
+			t.external = append(t.external, m.Request.URL)
 		}
 	}
 }
 
-// visit opens the page of another server.
+// visit opens the page of a server.
 func (t *tab) visit(server string) error {
 	t.mu.Lock()
 	t.servers = append(t.servers, server)
@@ -124,8 +123,8 @@ func (t *tab) await(within time.Duration, expression string) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			said, failed := evaluate[string](t, `document.querySelector("#trouble").textContent`)
-			return errors.Join(fmt.Errorf("condition not met within %v: %s; the page reports %q", within, expression, said), err, failed)
+			message, failed := evaluate[string](t, `document.querySelector("#trouble").textContent`)
+			return errors.Join(fmt.Errorf("condition not met within %v: %s; the page reports %q", within, expression, message), err, failed)
 		}
 		if err := backoff.Sleep(t.ctx, 20*time.Millisecond); err != nil {
 			return err
@@ -152,7 +151,7 @@ func (t *tab) phone() error {
 
 func (t *tab) scheme(name string) error { return t.media("prefers-color-scheme", name) }
 
-// media emulates one feature, and no other.
+// media emulates a media feature and resets the others.
 func (t *tab) media(feature, value string) error {
 	_, err := chromedp.Call(t.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
@@ -160,8 +159,8 @@ func (t *tab) media(feature, value string) error {
 	return err
 }
 
-// mostBytes is the size limit of a screenshot in bytes; README.md shows some.
-const mostBytes = 200 << 10
+// maxBytes is the size limit of a screenshot, since README.md contains some.
+const maxBytes = 200 << 10
 
 // shoot writes a screenshot.
 func (t *tab) shoot(folder, name string) error {
@@ -169,24 +168,24 @@ func (t *tab) shoot(folder, name string) error {
 	defer cancel()
 	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
-		return fmt.Errorf("take the picture %s: %w", name, err)
+		return fmt.Errorf("take screenshot %s: %w", name, err)
 	}
 	picture, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
-		return fmt.Errorf("read the picture %s: %w", name, err)
+		return fmt.Errorf("decode screenshot %s: %w", name, err)
 	}
 	var small bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, reduced(picture)); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, quantized(picture)); err != nil {
 		return err
 	}
-	if small.Len() > mostBytes {
-		return fmt.Errorf("the picture %s has %d bytes: at most %d are wanted", name, small.Len(), mostBytes)
+	if small.Len() > maxBytes {
+		return fmt.Errorf("screenshot %s has %d bytes, want at most %d", name, small.Len(), maxBytes)
 	}
 	return os.WriteFile(filepath.Join(folder, name), small.Bytes(), 0o644)
 }
 
-// reduced maps a picture to its 256 most frequent colors.
-func reduced(picture image.Image) *image.Paletted {
+// quantized reduces an image to its 256 most frequent colors.
+func quantized(picture image.Image) *image.Paletted {
 	const colors = 256
 	bounds := picture.Bounds()
 	counts := make(map[color.Color]int)

@@ -35,9 +35,9 @@ func Shape(name string, vocabulary int) (model.Config, error) {
 // Data is a dataset with a model configuration that BART implementations support.
 type Data struct {
 	Sequences []catalog.Sequence // one per user
-	Catalog   *catalog.Catalog
-	Builder   *examples.Builder
-	Model     model.Config // without user and item embeddings
+	Catalog   *catalog.Catalog   // of all users and items
+	Builder   *examples.Builder  // of examples for the model
+	Model     model.Config       // without user and item embeddings
 }
 
 // LoadData reads the file of a dataset. Its items are tokenized by digits.
