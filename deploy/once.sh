@@ -17,10 +17,14 @@ need() {
 # Sets cache to the cache folder and locks it against other runs of the same tool.
 open_cache() {
   cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
+  [[ $cache == /* ]] || cache=$PWD/$cache
   { mkdir -p "$cache" && [[ -w $cache ]]; } 2>/dev/null ||
     fail "cannot write to the cache folder $cache: set GENREC_CACHE to a folder that you may write to"
   exec 9>"$cache/.$tool.lock"
-  flock 9
+  if ! flock --nonblock 9; then
+    say "waiting for another installation to $cache"
+    flock 9
+  fi
 }
 
 # once FOLDER COMMAND... creates the folder, unless it exists: the command fills the folder tmp, which

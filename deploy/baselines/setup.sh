@@ -7,6 +7,12 @@
 # If GENREC_PEERS_PYTHON is set to a python that has the packages in these versions, it is used instead.
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
+readonly tool=baselines
+# shellcheck source=../once.sh
+. "$here/../once.sh"
+
 readonly needed_gib=9 # downloaded wheels and installed files
 
 main() {
@@ -17,17 +23,13 @@ main() {
     printf '%s\n' "$GENREC_PEERS_PYTHON"
     return
   fi
-  locate
-  lock
+  need python3 "python3 python3-venv"
+  open_cache
+  # Another Python version, or a change of the requirements, selects another folder.
+  target=$cache/python-$({ cat "$requirements" && python3 --version 2>&1; } | sha256sum | cut -c 1-12)
+  # An environment cannot be renamed. Without .complete, it is left by a killed run.
   if [[ ! -e $target/.complete ]]; then install; fi
   printf '%s\n' "$target/bin/python"
-}
-
-say() { printf 'baselines: %s\n' "$*" >&2; }
-
-fail() {
-  say "error: $*"
-  exit 1
 }
 
 check_python() {
@@ -49,26 +51,6 @@ for line in open(sys.argv[1]):
         sys.exit(f"{name} is {found}, want {wanted}")
 PYTHON
   ) || fail "GENREC_PEERS_PYTHON=$1 cannot be used (${problem##*$'\n'}): correct or unset it to install the packages of $requirements"
-}
-
-# Sets cache and target, the folder of the environment.
-locate() {
-  local version hash
-  version=$(python3 --version 2>&1) || fail "python3 is missing: install it, for instance with: apt install python3 python3-venv"
-  hash=$({ cat "$requirements" && printf '%s\n' "$version"; } | sha256sum)
-  cache=${GENREC_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or GENREC_CACHE}/.cache}/genrec}
-  [[ $cache == /* ]] || cache=$PWD/$cache
-  { mkdir -p "$cache" && [[ -w $cache ]]; } 2>/dev/null || fail "cannot write to the cache folder $cache: set GENREC_CACHE to a folder that you may write to"
-  target=$cache/python-${hash:0:12}
-}
-
-# Serializes runs. A folder without .complete is left by a killed run.
-lock() {
-  exec 9>"$cache/.python.lock"
-  if ! flock --nonblock 9; then
-    say "waiting for another installation to $cache"
-    flock 9
-  fi
 }
 
 install() {
