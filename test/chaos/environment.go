@@ -144,18 +144,19 @@ func (env *environment) injectFaults(ctx context.Context, random *rand.Rand) err
 	return nil
 }
 
+// restart kills and starts a server.
 func (env *environment) restart(ctx context.Context, kafka bool) error {
-	env.restarts++
+	var server interface {
+		Kill()
+		Start(ctx context.Context) error
+	} = env.servers.Redis
 	if kafka {
-		env.servers.Kafka.Kill()
-		if err := env.servers.Kafka.Start(ctx); err != nil {
-			return fmt.Errorf("restart Kafka: %w", err)
-		}
-		return nil
+		server = env.servers.Kafka
 	}
-	env.servers.Redis.Kill()
-	if err := env.servers.Redis.Start(ctx); err != nil {
-		return fmt.Errorf("restart Redis: %w", err)
+	env.restarts++
+	server.Kill()
+	if err := server.Start(ctx); err != nil { // which names the server
+		return fmt.Errorf("restart: %w", err)
 	}
 	return nil
 }
