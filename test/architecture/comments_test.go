@@ -51,7 +51,7 @@ func checkDeclaration(t *testing.T, files *token.FileSet, declaration ast.Decl) 
 	}
 	switch d := declaration.(type) {
 	case *ast.FuncDecl:
-		// Error and Unwrap say enough.
+		// Error and Unwrap are self-explanatory.
 		if d.Name.IsExported() && d.Name.Name != "Error" && d.Name.Name != "Unwrap" && d.Doc == nil && (d.Recv == nil || isExportedType(d.Recv.List[0].Type)) {
 			missing(d.Name)
 		}

@@ -43,14 +43,14 @@ var linked = []string{
 	"model", "model/dist", "model/tensor", "model/libtorch", "inference/versions", "retrain", "retrain/compare", "cmd/genrec/...", "cmd/bench/...",
 }
 
-// within says whether a package is the folder or below it.
+// within reports whether a package is the folder or below it.
 func within(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
 
 func withinAny(pkg string, folders []string) bool {
 	return slices.ContainsFunc(folders, func(folder string) bool { return within(pkg, folder) })
 }
 
-// packages returns what go list prints for each package of this module: its path below the module's, and a list.
+// packages returns a list of go list for each package of this module, by its path in the module.
 func packages(t *testing.T, list string) map[string][]string {
 	command := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join `+list+` " "}}`, "./...")
 	command.Dir = "../.."

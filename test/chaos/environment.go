@@ -155,7 +155,7 @@ func (env *environment) restart(ctx context.Context, kafka bool) error {
 	}
 	env.restarts++
 	server.Kill()
-	if err := server.Start(ctx); err != nil { // which names the server
+	if err := server.Start(ctx); err != nil { // the error names the server
 		return fmt.Errorf("restart: %w", err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (s Servers) Close() {
 const pollInterval = 200 * time.Millisecond
 
 // Eventually calls try until it succeeds or returns a backoff.Permanent error. After the timeout it returns
-// the last error; what says in messages what was waited for.
+// the last error; what names the condition in errors.
 func Eventually(ctx context.Context, what string, timeout time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s: not within %v", what, timeout))
 	defer cancel()

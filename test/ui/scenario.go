@@ -107,7 +107,7 @@ func (s *scenario) pickUser() {
 	s.check("the user is marked in the list of users", s.tab.await(soon, `document.querySelector('#people [aria-pressed="true"]')?.textContent === document.querySelector("#me").textContent`))
 }
 
-// clickItems times how long the list takes to change, by the page's own clock.
+// clickItems measures the time until the list changes, with the clock of the page.
 func (s *scenario) clickItems() {
 	const users = 6
 	for i := range s.clicks {

@@ -1,4 +1,4 @@
-// Package engine measures how many users per second a model.Recommender serves alone, without Kafka
+// Package engine measures the users per second of a model.Recommender alone, without Kafka
 // and Redis. The benchmark stream runs it in a separate process, to keep the threads and GPU memory of
 // libtorch out of the load generator. Its last line is JSON.
 package engine

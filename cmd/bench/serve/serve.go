@@ -1,4 +1,4 @@
-// Package serve sends requests to "genrec serve" at a fixed rate, by vegeta, with a real Redis whose
+// Package serve sends requests to "genrec serve" at a fixed rate, with vegeta and a real Redis, whose
 // users have 20 events and 20 recommendations each. Its last line is
 //
 //	serve rps=… p50_ms=… p99_ms=… errors=…
