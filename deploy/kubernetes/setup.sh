@@ -12,13 +12,15 @@ readonly tool=kubernetes
 
 build() {
   local version kwok
+  local -a programs
   export GOFLAGS=
   version=$(go list -C "$here" -m -f '{{.Version}}' k8s.io/kubernetes)
   say "building Kubernetes $version to $target, once (about ten minutes on two cores)"
   # Set the version that helm and the chart check.
   local x="-X k8s.io/component-base/version" minor=${version#v1.}
+  mapfile -t programs < <(go list -C "$here" tool | grep -v '/kubectl$') # deploy/check has kubectl
   go build -C "$here" -o "$tmp/" -ldflags \
-    "-s -w $x.gitVersion=$version $x.gitMajor=1 $x.gitMinor=${minor%%.*}" tool >&2 ||
+    "-s -w $x.gitVersion=$version $x.gitMajor=1 $x.gitMinor=${minor%%.*}" "${programs[@]}" >&2 ||
     fail "go cannot build the tools of $here/go.mod, see above: check the network connection and run this again"
   mv "$tmp/server" "$tmp/etcd" # go names a program after its folder
   kwok=$(go list -C "$here" -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
