@@ -28,7 +28,7 @@ func Collect(ctx context.Context, from snapshot.Config, models *registry.Registr
 		from.Folder = filepath.Join(models.Workspace(), snapshotsFolder)
 	}
 	from.Watermark = time.Now()
-	taken, err := snapshot.Take(ctx, from)
+	taken, err := snapshot.Build(ctx, from)
 	if err != nil {
 		return nil, nil, err
 	}

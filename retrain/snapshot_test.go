@@ -60,7 +60,7 @@ func inRedis(sequences []catalog.Sequence) (h hot) {
 // collect takes a snapshot of sequences that are in Redis.
 func collect(t *testing.T, sequences []catalog.Sequence, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence) {
 	t.Helper()
-	taken, read, err := Collect(t.Context(), snapshot.Config{Hot: inRedis(sequences)}, models)
+	taken, read, err := Collect(t.Context(), snapshot.Config{Sequences: inRedis(sequences)}, models)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestCollect(t *testing.T) {
 	if newest := anHourAgo.Add(4 * time.Second); !got[0].Newest.Equal(newest) {
 		t.Errorf("the newest event is of %v, want %v", got[0].Newest, newest)
 	}
-	if _, _, err := Collect(t.Context(), snapshot.Config{Hot: hot{}}, openRegistry(t)); !errors.Is(err, ErrNoData) {
+	if _, _, err := Collect(t.Context(), snapshot.Config{Sequences: hot{}}, openRegistry(t)); !errors.Is(err, ErrNoData) {
 		t.Errorf("no sequences: error %v, want ErrNoData", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestHistoryIsTrainedOnWithoutForgottenUsers(t *testing.T) {
 	forgotten := erasures{old[3].User: time.Now()}
 	models, c := openRegistry(t), quick()
 	c.UnknownUser = 0 // so that the version names its users
-	from := snapshot.Config{History: archive, Hot: partly{recent}, Erasures: forgotten}
+	from := snapshot.Config{History: archive, Sequences: partly{recent}, Erasures: forgotten}
 	taken, sequences, err := Collect(t.Context(), from, models)
 	if err != nil {
 		t.Fatal(err)

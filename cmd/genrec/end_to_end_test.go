@@ -114,7 +114,7 @@ func (s *system) read(user string) (r userstate.List, found bool) {
 
 func (s *system) retrain(seed int64, pretrainEpochs, finetuneEpochs int) retrain.Report {
 	s.t.Helper()
-	taken, sequences, err := retrain.Collect(s.t.Context(), snapshot.Config{Hot: s.store}, s.registry)
+	taken, sequences, err := retrain.Collect(s.t.Context(), snapshot.Config{Sequences: s.store}, s.registry)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -92,8 +92,8 @@ func TestImportIntoTheHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	take := func() *snapshot.Snapshot {
-		taken, err := snapshot.Take(t.Context(), snapshot.Config{History: past, Hot: store, Erasures: store, Watermark: time.Now()})
+	build := func() *snapshot.Snapshot {
+		taken, err := snapshot.Build(t.Context(), snapshot.Config{History: past, Sequences: store, Erasures: store, Watermark: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestImportIntoTheHistory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if taken := take(); taken.Users != wantUsers || taken.Events != wantUsers*events {
+		if taken := build(); taken.Users != wantUsers || taken.Events != wantUsers*events {
 			t.Errorf("round %d: the snapshot has %d events of %d users, want %d of each of %d", round, taken.Events, taken.Users, events, wantUsers)
 		}
 		if _, err := store.Forget(t.Context(), []string{"bob"}, time.Now()); err != nil {

@@ -29,7 +29,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}.NotServed(), 3, "kept v000001, v000003 was refused: worse"},
 		{waiting.NotServed(), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
-		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "nothing to learn yet"},
+		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "not enough data to train on"},
 		{errors.New("the disk is full"), 1, "the disk is full"},
 		{fmt.Errorf("begin: %w", settings.Join(errors.New("--redis is required"))), 2, "--redis is required"},
 	} {

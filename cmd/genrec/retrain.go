@@ -129,7 +129,7 @@ func retrainOn(ctx context.Context, cmd *cli.Command, config retrain.Config, m m
 
 // trainLatest trains once on the sequences in Redis and on the history (nil: none).
 func trainLatest(ctx context.Context, config retrain.Config, s servers, historyDir *history.Dir, m models) (retrain.Report, error) {
-	return retrain.RunLatest(ctx, config, snapshot.Config{History: historyDir, Hot: s.store, Erasures: s.store}, m.registry)
+	return retrain.RunLatest(ctx, config, snapshot.Config{History: historyDir, Sequences: s.store, Erasures: s.store}, m.registry)
 }
 
 func openTraining(ctx context.Context, cmd *cli.Command) (retrain.Config, models, error) {

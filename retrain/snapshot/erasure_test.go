@@ -16,9 +16,9 @@ import (
 	"genrec/pkg/event"
 )
 
-// holding returns the files below a folder that hold a text: in their bytes, or in the
+// filesWith returns the files below a folder that contain a text: in their bytes, or in the
 // pages of a Parquet file, which are compressed.
-func holding(t *testing.T, folder, text string) (found []string) {
+func filesWith(t *testing.T, folder, text string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -28,7 +28,7 @@ func holding(t *testing.T, folder, text string) (found []string) {
 		if err != nil {
 			return err
 		}
-		if bytes.Contains(data, []byte(text)) || filepath.Ext(path) == ".parquet" && pagesHold(t, data, text) {
+		if bytes.Contains(data, []byte(text)) || filepath.Ext(path) == ".parquet" && pagesContain(t, data, text) {
 			found = append(found, path)
 		}
 		return nil
@@ -39,7 +39,7 @@ func holding(t *testing.T, folder, text string) (found []string) {
 	return found
 }
 
-func pagesHold(t *testing.T, file []byte, text string) bool {
+func pagesContain(t *testing.T, file []byte, text string) bool {
 	t.Helper()
 	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
@@ -79,38 +79,38 @@ func pagesHold(t *testing.T, file []byte, text string) bool {
 	return false
 }
 
-// A forgotten user is in no byte of the history after the next snapshot.
-func TestForgottenUsersAreNowhere(t *testing.T) {
-	w := newWorld(t)
-	const who, item, id = "mallory@example.org", "their-item", "their-event"
+// TestErasure checks that no file of the history contains an erased user after the next snapshot.
+func TestErasure(t *testing.T) {
+	env := newEnvironment(t)
+	const user, item, id = "mallory@example.org", "their-item", "their-event"
 	theirs := func(n, ms int) event.Event {
-		return event.Event{ID: id + string(rune('a'+n)), User: who, Item: item, Type: "view", Time: at(ms)}
+		return event.Event{ID: id + string(rune('a'+n)), User: user, Item: item, Type: "view", Time: at(ms)}
 	}
 	random := rand.New(rand.NewPCG(1, 1))
-	w.segment(append(randomEvents(random, 200), theirs(0, 10), theirs(1, 150))...) // one after the watermark
-	w.take(at(100))
-	w.segment(append(randomEvents(random, 200), theirs(2, 20))...)
-	w.take(at(100))
-	w.segment(append(randomEvents(random, 200), theirs(3, 30))...)
-	for _, text := range []string{who, item, id} {
-		if found := holding(t, w.archive.Snapshots(), text); len(found) < 4 { // twice up to the watermark, twice after it
-			t.Fatalf("%q is found in %v before the erasure: the search is blind", text, found)
+	env.segment(append(randomEvents(random, 200), theirs(0, 10), theirs(1, 150))...) // one after the watermark
+	env.build(at(100))
+	env.segment(append(randomEvents(random, 200), theirs(2, 20))...)
+	env.build(at(100))
+	env.segment(append(randomEvents(random, 200), theirs(3, 30))...)
+	for _, text := range []string{user, item, id} {
+		if found := filesWith(t, env.history.Snapshots(), text); len(found) < 4 { // twice up to the watermark, twice after it
+			t.Fatalf("%q is found in %v before the erasure: the test is not effective", text, found)
 		}
 	}
 
-	w.erased[who] = at(160)
-	w.take(at(100))
-	root := filepath.Dir(w.archive.Snapshots())
-	for _, text := range []string{who, item, id} {
-		if found := holding(t, root, text); len(found) > 0 {
+	env.erased[user] = at(160)
+	env.build(at(100))
+	root := filepath.Dir(env.history.Snapshots())
+	for _, text := range []string{user, item, id} {
+		if found := filesWith(t, root, text); len(found) > 0 {
 			t.Errorf("%q is still in %v", text, found)
 		}
 	}
 
-	// Old messages that are read again change nothing; new ones begin anew.
-	w.segment(theirs(1, 150), theirs(4, 161))
-	s := w.take(at(200))
-	if found := holding(t, root, id+"b"); len(found) > 0 {
+	// Messages from before the erasure are ignored when they are read again; later ones count.
+	env.segment(theirs(1, 150), theirs(4, 161))
+	s := env.build(at(200))
+	if found := filesWith(t, root, id+"b"); len(found) > 0 {
 		t.Errorf("an event from before the erasure came back: %v", found)
 	}
 	sequences, err := s.Sequences(t.Context())
@@ -118,7 +118,7 @@ func TestForgottenUsersAreNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sequence := range sequences {
-		if sequence.User == who && len(sequence.Items) == 1 {
+		if sequence.User == user && len(sequence.Items) == 1 {
 			return
 		}
 	}

@@ -21,35 +21,35 @@ import (
 	"genrec/sessions"
 )
 
-// small limits make a few hundred events go through everything that millions go through.
-var small = limits{rows: 20, file: 50, fanOut: 2, deepest: 3}
+// smallLimits exercise every code path with a few hundred events.
+var smallLimits = limits{rows: 20, file: 50, fanOut: 2, passes: 3}
 
 var epoch = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func at(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 
-// world is a history, a Redis and who was forgotten.
-type world struct {
+// environment is a history, the sequences in Redis, and the erased users.
+type environment struct {
 	t       *testing.T
-	archive *history.Dir
-	hot     hot
+	history *history.Dir
+	redis   redis
 	erased  erasures
 	offset  int64
 }
 
-func newWorld(t *testing.T) *world {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
-	archive, err := history.OpenDir(t.TempDir())
+	dir, err := history.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, archive: archive, hot: make(hot), erased: make(erasures)}
+	return &environment{t: t, history: dir, redis: make(redis), erased: make(erasures)}
 }
 
-// hot are sequences by user; a walk meets each twice.
-type hot map[string][]event.Event
+// redis has events by user; Walk returns each sequence twice.
+type redis map[string][]event.Event
 
-func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) (skipped int64, err error) {
+func (h redis) Walk(_ context.Context, each func(sessions.Sequence) error) (skipped int64, err error) {
 	for range 2 {
 		for user, events := range h {
 			s := sessions.Sequence{User: user}
@@ -64,7 +64,7 @@ func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) (skippe
 	return 0, nil
 }
 
-// erasures are times by user.
+// erasures has the time of each user's erasure.
 type erasures map[string]time.Time
 
 func (e erasures) Erasures(_ context.Context, users []string) ([]time.Time, error) {
@@ -75,61 +75,61 @@ func (e erasures) Erasures(_ context.Context, users []string) ([]time.Time, erro
 	return erased, nil
 }
 
-func (w *world) segment(events ...event.Event) {
-	w.t.Helper()
-	d, err := w.archive.NewSegment(0, w.offset)
+func (env *environment) segment(events ...event.Event) {
+	env.t.Helper()
+	d, err := env.history.NewSegment(0, env.offset)
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
-	w.offset += int64(len(events))
+	env.offset += int64(len(events))
 	for _, e := range events {
 		if err := d.Add(e); err != nil {
-			w.t.Fatal(err)
+			env.t.Fatal(err)
 		}
 	}
 	if err := d.Publish(); err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 }
 
-func (w *world) config(watermark time.Time) Config {
+func (env *environment) config(watermark time.Time) Config {
 	return Config{
-		History: w.archive, Hot: w.hot, Erasures: w.erased, Watermark: watermark, Logger: slog.New(slog.DiscardHandler), limits: small,
+		History: env.history, Sequences: env.redis, Erasures: env.erased, Watermark: watermark, Logger: slog.New(slog.DiscardHandler), limits: smallLimits,
 	}
 }
 
-func (w *world) take(watermark time.Time) *Snapshot {
-	w.t.Helper()
-	s, err := Take(w.t.Context(), w.config(watermark))
+func (env *environment) build(watermark time.Time) *Snapshot {
+	env.t.Helper()
+	s, err := Build(env.t.Context(), env.config(watermark))
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return s
 }
 
-func (w *world) segments() int {
-	w.t.Helper()
-	found, err := w.archive.Segments()
+func (env *environment) segments() int {
+	env.t.Helper()
+	found, err := env.history.Segments()
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return len(found)
 }
 
-func (w *world) snapshots() []int {
-	w.t.Helper()
-	numbers, err := list(w.archive.Snapshots())
+func (env *environment) snapshots() []int {
+	env.t.Helper()
+	numbers, err := list(env.history.Snapshots())
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return numbers
 }
 
-// rows are all of some files.
+// rows reads all rows of files.
 func rows(t *testing.T, dir string, from []history.File) (all []history.Row) {
 	t.Helper()
 	for _, file := range from {
-		r, err := openFile(dir, file)
+		r, err := openFile[history.Row](dir, file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func rows(t *testing.T, dir string, from []history.File) (all []history.Row) {
 	return all
 }
 
-// expected is what a snapshot of events in the order of arrival must hold, the slow way.
+// expected computes the contents of a snapshot of events in order of arrival, in memory.
 func expected(arrived []event.Event, erased erasures, watermark time.Time) map[string][]string {
 	known := make(map[string]bool)
 	users := make(map[string][]event.Event)
@@ -169,7 +169,7 @@ func expected(arrived []event.Event, erased erasures, watermark time.Time) map[s
 	return want
 }
 
-// check compares a snapshot, all of it, with what it must hold.
+// check compares the events, manifest and sequences of a snapshot with the expected ones.
 func check(t *testing.T, s *Snapshot, want map[string][]string) {
 	t.Helper()
 	got := make(map[string][]string)
@@ -198,7 +198,7 @@ func check(t *testing.T, s *Snapshot, want map[string][]string) {
 	}
 	if s.Users != int64(len(got)) || s.Items != int64(len(items)) || s.Events != int64(events) ||
 		s.Oldest.UnixMilli() != oldest || s.Newest.UnixMilli() != last {
-		t.Errorf("the manifest says %+v; there are %d users, %d items, %d events from %d to %d", s.Manifest, len(got), len(items), events, oldest, last)
+		t.Errorf("the manifest has %+v; the files have %d users, %d items, %d events from %d to %d", s.Manifest, len(got), len(items), events, oldest, last)
 	}
 	sequences, err := s.Sequences(t.Context())
 	if err != nil {
@@ -219,13 +219,13 @@ func noDrafts(t *testing.T, folder string) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(folder, draftPrefix+"*"))
 	if err != nil || len(left) > 0 {
-		t.Errorf("left are %v (%v), want no drafts", left, err)
+		t.Errorf("drafts %v are left (%v), want none", left, err)
 	}
 }
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(folderVariable); folder != "" {
-		takeUntilKilled(folder)
+		buildUntilKilled(folder)
 	}
 	os.Exit(m.Run())
 }

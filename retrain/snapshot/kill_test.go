@@ -15,44 +15,44 @@ import (
 	"genrec/pkg/history"
 )
 
-// The test binary is also the process that is killed, if this says where it works.
+// folderVariable makes the test binary build snapshots in a folder until it is killed.
 const folderVariable = "SNAPSHOT_TEST_FOLDER"
 
-func takeUntilKilled(folder string) {
-	archive, err := history.OpenDir(folder)
+func buildUntilKilled(folder string) {
+	dir, err := history.OpenDir(folder)
 	fmt.Println("ready")
-	for night := 0; err == nil; night++ {
-		_, err = Take(context.Background(), Config{
-			History: archive, Watermark: at(100), Logger: slog.New(slog.DiscardHandler), limits: small,
+	for err == nil {
+		_, err = Build(context.Background(), Config{
+			History: dir, Watermark: at(100), Logger: slog.New(slog.DiscardHandler), limits: smallLimits,
 		})
 	}
 	panic(err)
 }
 
-// Kills at any point leave whole snapshots, and all events in what is there.
+// TestKills checks that a kill at any point leaves only complete snapshots and loses no event.
 func TestKills(t *testing.T) {
 	const kills = 15
 	random := rand.New(rand.NewPCG(5, 5))
-	w := newWorld(t)
+	env := newEnvironment(t)
 	folder := t.TempDir()
 	var err error
-	if w.archive, err = history.OpenDir(folder); err != nil {
+	if env.history, err = history.OpenDir(folder); err != nil {
 		t.Fatal(err)
 	}
 	var arrived []event.Event
-	var longest time.Duration // that a snapshot took without a kill
+	var longest time.Duration // duration of an undisturbed build
 	for n := range kills {
 		for range 5 {
 			events := randomEvents(random, 200)
 			for i := range events {
 				events[i].ID += fmt.Sprint("-", n)
 			}
-			w.segment(events...)
+			env.segment(events...)
 			arrived = append(arrived, events...)
 		}
 		if n%5 == 0 {
 			began := time.Now()
-			w.take(at(100))
+			env.build(at(100))
 			longest = max(longest, time.Since(began))
 			continue
 		}
@@ -80,9 +80,9 @@ func TestKills(t *testing.T) {
 			t.Fatalf("a kill left a snapshot that cannot be read: %v", err)
 		}
 	}
-	if numbers := w.snapshots(); slices.Max(numbers) <= kills/5 {
-		t.Fatalf("the killed processes took no snapshot among %v", numbers)
+	if numbers := env.snapshots(); slices.Max(numbers) <= kills/5 {
+		t.Fatalf("the killed processes built none of the snapshots %v", numbers)
 	}
-	check(t, w.take(at(100)), expected(arrived, nil, at(100)))
-	noDrafts(t, w.archive.Snapshots())
+	check(t, env.build(at(100)), expected(arrived, nil, at(100)))
+	noDrafts(t, env.history.Snapshots())
 }

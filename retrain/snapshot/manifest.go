@@ -19,14 +19,14 @@ const manifestFile = "manifest.json"
 
 // Manifest describes the contents of a snapshot.
 type Manifest struct {
-	// SchemaVersion is the format. Counts and times are of the events in Files.
+	// SchemaVersion is the version of the format. The following counts and times are of the events in Files.
 	SchemaVersion int       `json:"schema_version"`
-	Watermark     time.Time `json:"watermark"` // no event is later
+	Watermark     time.Time `json:"watermark"` // time after which events are in Later
 	Users         int64     `json:"users"`
 	Items         int64     `json:"items"`
 	Events        int64     `json:"events"`
-	Oldest        time.Time `json:"oldest"` // of the events
-	Newest        time.Time `json:"newest"`
+	Oldest        time.Time `json:"oldest"` // time of the oldest event
+	Newest        time.Time `json:"newest"` // time of the newest event
 	// Files contain the events up to the watermark; Later has later ones, for the next snapshot.
 	Files []history.File `json:"files"`
 	Later []history.File `json:"later,omitempty"`
@@ -40,7 +40,7 @@ func readManifest(text []byte) (m Manifest, err error) {
 		return m, err
 	}
 	if m.SchemaVersion != SchemaVersion {
-		return m, fmt.Errorf("schema version %d is not the %d of this program", m.SchemaVersion, SchemaVersion)
+		return m, fmt.Errorf("schema version %d is not supported: this program reads %d", m.SchemaVersion, SchemaVersion)
 	}
 	for _, f := range slices.Concat(m.Files, m.Later) {
 		if f.Name != filepath.Base(f.Name) || !filepath.IsLocal(f.Name) {
@@ -53,14 +53,14 @@ func readManifest(text []byte) (m Manifest, err error) {
 	events := int64(0)
 	for _, f := range m.Files {
 		if events += f.Events; events < 0 {
-			return m, errors.New("its files have more events than can be counted")
+			return m, errors.New("the sum of the files' events overflows")
 		}
 	}
 	if events != m.Events {
 		return m, fmt.Errorf("its files have %d events, not %d", events, m.Events)
 	}
 	if least := min(1, events); m.Users < least || m.Users > events || m.Items < least || m.Items > events {
-		return m, fmt.Errorf("%d events are not of %d users and %d items", events, m.Users, m.Items)
+		return m, fmt.Errorf("%d events cannot have %d users and %d items", events, m.Users, m.Items)
 	}
 	return m, nil
 }

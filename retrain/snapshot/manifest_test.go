@@ -26,23 +26,23 @@ func text(t testing.TB, m Manifest) []byte {
 	return text
 }
 
-func TestManifestsThatContradictThemselves(t *testing.T) {
+func TestInconsistentManifestsAreRejected(t *testing.T) {
 	if _, err := readManifest(text(t, manifest())); err != nil {
 		t.Fatal(err)
 	}
 	const huge = 1 << 62
 	for want, damage := range map[string]func(*Manifest){
-		"schema version 2":                      func(m *Manifest) { m.SchemaVersion = 2 },
-		"not the name of a file":                func(m *Manifest) { m.Files[0].Name = "../users-00000.parquet" },
-		`".." is not the name`:                  func(m *Manifest) { m.Later[0].Name = ".." },
-		`"" is not the name`:                    func(m *Manifest) { m.Later[0].Name = "" },
-		"has -4 events":                         func(m *Manifest) { m.Files[0].Events = -4 },
-		"in 0 bytes":                            func(m *Manifest) { m.Later[0].Bytes = 0 },
-		"more events than can be counted":       func(m *Manifest) { m.Files[0].Events, m.Files[1].Events = huge, huge },
-		"its files have 7 events, not 70":       func(m *Manifest) { m.Events = 70 },
-		"7 events are not of -2 users":          func(m *Manifest) { m.Users = -2 },
-		"7 events are not of 8 users":           func(m *Manifest) { m.Users = 8 },
-		"7 events are not of 2 users and 0 ite": func(m *Manifest) { m.Items = 0 },
+		"schema version 2":                        func(m *Manifest) { m.SchemaVersion = 2 },
+		"not the name of a file":                  func(m *Manifest) { m.Files[0].Name = "../users-00000.parquet" },
+		`".." is not the name`:                    func(m *Manifest) { m.Later[0].Name = ".." },
+		`"" is not the name`:                      func(m *Manifest) { m.Later[0].Name = "" },
+		"has -4 events":                           func(m *Manifest) { m.Files[0].Events = -4 },
+		"in 0 bytes":                              func(m *Manifest) { m.Later[0].Bytes = 0 },
+		"the files' events overflows":             func(m *Manifest) { m.Files[0].Events, m.Files[1].Events = huge, huge },
+		"its files have 7 events, not 70":         func(m *Manifest) { m.Events = 70 },
+		"7 events cannot have -2 users":           func(m *Manifest) { m.Users = -2 },
+		"7 events cannot have 8 users":            func(m *Manifest) { m.Users = 8 },
+		"7 events cannot have 2 users and 0 item": func(m *Manifest) { m.Items = 0 },
 	} {
 		m := manifest()
 		m.Files, m.Later = slices.Clone(m.Files), slices.Clone(m.Later)
@@ -53,7 +53,7 @@ func TestManifestsThatContradictThemselves(t *testing.T) {
 	}
 }
 
-// FuzzManifest: whatever is read can be relied on.
+// FuzzManifest checks that every accepted manifest is consistent and survives a round trip.
 func FuzzManifest(f *testing.F) {
 	f.Add(text(f, manifest()))
 	f.Add([]byte(`{"schema_version":1,"users":0,"items":0,"events":0,"files":null}`))
@@ -68,7 +68,7 @@ func FuzzManifest(f *testing.F) {
 			sum += file.Events
 		}
 		if m.Users < 0 || m.Items < 0 || m.Users > m.Events || m.Items > m.Events || m.Events != sum {
-			t.Errorf("%d users, %d items and %d events in files of %d are taken as true", m.Users, m.Items, m.Events, sum)
+			t.Errorf("%d users, %d items and %d events are accepted, but the files have %d", m.Users, m.Items, m.Events, sum)
 		}
 		again, err := readManifest(text(t, m))
 		if err != nil || string(text(t, again)) != string(text(t, m)) {

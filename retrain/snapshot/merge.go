@@ -9,92 +9,92 @@ import (
 	"time"
 )
 
-// merge writes the rows of the base and of the shuffle files, user by user.
-func (t *builder) merge(ctx context.Context, s *shuffleFiles) error {
-	return t.mergeAll(ctx, s, 0, 0)
-}
+// hashBits is the length of a user hash.
+const hashBits = 64
 
-// mergeAll merges shuffle files of users whose hashes have the same so many bits at the beginning.
-func (t *builder) mergeAll(ctx context.Context, s *shuffleFiles, beginning uint64, divided int) (err error) {
+// merge merges shuffle files with the previous snapshot and writes the new one, in order of user hashes.
+// The first prefixBits bits of all hashes are those of prefix.
+func (b *builder) merge(ctx context.Context, s *shuffleFiles, prefix uint64, prefixBits int) (err error) {
 	defer func() { err = errors.Join(err, s.remove()) }()
-	for i, one := range s.all {
+	for i, file := range s.files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.mergeOne(ctx, one, beginning|uint64(i)<<s.shift, divided+t.limits.fanOut); err != nil {
+		if err := b.mergeFile(ctx, file, prefix|uint64(i)<<s.shift, prefixBits+b.limits.fanOut); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *builder) mergeOne(ctx context.Context, s *shuffleFile, beginning uint64, divided int) error {
-	var old int64 // rows that the base will add, about
-	if t.base != nil {
-		old = t.base.Events >> divided
+// mergeFile merges one shuffle file. It partitions a file that is too large for memory again.
+func (b *builder) mergeFile(ctx context.Context, file *shuffleFile, prefix uint64, prefixBits int) error {
+	var previousRows int64 // estimated number of rows with this prefix in the previous snapshot
+	if b.previous != nil {
+		previousRows = b.previous.Events >> prefixBits
 	}
-	if s.rows+old > t.limits.rows && divided < t.limits.deepest*t.limits.fanOut {
-		parts, err := newShuffleFiles(t.dir, t.limits.fanOut, divided)
+	if file.rows+previousRows > b.limits.rows && prefixBits < b.limits.passes*b.limits.fanOut {
+		parts, err := newShuffleFiles(b.dir, b.limits.fanOut, prefixBits)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(s.read(parts.add), parts.flush()); err != nil {
+		if err := errors.Join(file.read(parts.add), parts.close()); err != nil {
 			return errors.Join(err, parts.remove())
 		}
-		return t.mergeAll(ctx, parts, beginning, divided)
+		return b.merge(ctx, parts, prefix, prefixBits)
 	}
 
 	var rows []row
-	if t.old != nil {
+	if b.previousRows != nil {
 		var err error
-		if rows, err = t.old.upTo(rows, beginning|(1<<(64-divided)-1)); err != nil {
+		if rows, err = b.previousRows.readThrough(rows, prefix|(1<<(hashBits-prefixBits)-1)); err != nil {
 			return err
 		}
 	}
-	// Nobody divides the events of one user, but most of them will be too old.
-	full := 2 * t.limits.rows
-	err := s.read(func(r row) error {
-		if rows = append(rows, r); int64(len(rows)) > full {
-			rows = t.tidy(rows)
-			full = max(full, 2*int64(len(rows)))
+	// The events of a single user cannot be partitioned, but normalizing drops all but the newest.
+	threshold := 2 * b.limits.rows
+	err := file.read(func(r row) error {
+		if rows = append(rows, r); int64(len(rows)) > threshold {
+			rows = b.normalize(rows)
+			threshold = max(threshold, 2*int64(len(rows)))
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return t.write(ctx, t.tidy(rows))
+	return b.write(ctx, b.normalize(rows))
 }
 
-// tidy returns the rows, which are in the order of arrival, in the order of users and time;
-// each event once, and of each user the newest, up to the watermark and after it.
-func (t *builder) tidy(rows []row) []row {
+// normalize sorts rows, which are in order of arrival, by user and time, removes duplicate events, and
+// keeps the newest of each user, up to the watermark and after it.
+func (b *builder) normalize(rows []row) []row {
 	slices.SortStableFunc(rows, byUser)
-	tidied := rows[:0]
-	known := make(map[string]struct{})
-	for user := range byUsers(rows) {
-		clear(known)
-		once := user[:0]
+	normalized := rows[:0]
+	seen := make(map[string]struct{})
+	for user := range groupByUser(rows) {
+		clear(seen)
+		unique := user[:0]
 		for _, r := range user {
-			if _, again := known[r.ID]; !again {
-				known[r.ID] = struct{}{}
-				once = append(once, r)
+			if _, duplicate := seen[r.ID]; !duplicate {
+				seen[r.ID] = struct{}{}
+				unique = append(unique, r)
 			}
 		}
-		slices.SortStableFunc(once, func(a, b row) int { return cmp.Compare(a.Time, b.Time) })
-		now, later := t.divide(once)
-		tidied = append(append(tidied, newest(now)...), newest(later)...)
+		slices.SortStableFunc(unique, func(a, b row) int { return cmp.Compare(a.Time, b.Time) })
+		now, later := b.splitAtWatermark(unique)
+		normalized = append(append(normalized, newest(now)...), newest(later)...)
 	}
-	clear(rows[len(tidied):])
-	return tidied
+	clear(rows[len(normalized):])
+	return normalized
 }
 
 func byUser(a, b row) int {
 	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.User, b.User))
 }
 
-// byUsers yields the rows of each user in turn.
-func byUsers(rows []row) func(yield func([]row) bool) {
+// groupByUser yields the rows of each user.
+func groupByUser(rows []row) func(yield func([]row) bool) {
 	return func(yield func([]row) bool) {
 		for len(rows) > 0 {
 			n := 1
@@ -110,38 +110,40 @@ func byUsers(rows []row) func(yield func([]row) bool) {
 	}
 }
 
-// divide finds where a user's events pass the watermark.
-func (t *builder) divide(user []row) (now, later []row) {
-	at := after(user, t.Watermark)
-	return user[:at], user[at:]
+// splitAtWatermark splits a user's sorted rows into those up to the watermark and those after it.
+func (b *builder) splitAtWatermark(user []row) (now, later []row) {
+	i := firstAfter(user, b.Watermark)
+	return user[:i], user[i:]
 }
 
-// after is where events are later than a time.
-func after(user []row, at time.Time) int {
-	found, _ := slices.BinarySearchFunc(user, at.UnixMilli()+1, func(r row, ms int64) int { return cmp.Compare(r.Time, ms) })
-	return found
+// firstAfter returns the index of the first row after a time, or len(user).
+func firstAfter(user []row, t time.Time) int {
+	i, _ := slices.BinarySearchFunc(user, t.UnixMilli()+1, func(r row, ms int64) int { return cmp.Compare(r.Time, ms) })
+	return i
 }
 
 func newest(user []row) []row { return user[max(0, len(user)-MaxEvents):] }
 
-// erasuresPage is how many users are asked for at a time.
+// erasuresPage is the number of users per request for erasures.
 const erasuresPage = 1000
 
-// write puts tidy rows into the files, without those of forgotten users.
-func (t *builder) write(ctx context.Context, rows []row) error {
-	users := slices.Collect(byUsers(rows))
+// write writes normalized rows, without those from before their user's erasure.
+func (b *builder) write(ctx context.Context, rows []row) error {
+	users := slices.Collect(groupByUser(rows))
 	for page := range slices.Chunk(users, erasuresPage) {
-		erased, err := t.erasures(ctx, page)
+		erased, err := b.erasures(ctx, page)
 		if err != nil {
 			return err
 		}
 		for i, user := range page {
 			if !erased[i].IsZero() {
-				gone := after(user, erased[i])
-				t.forgotten += int64(gone)
-				user = user[gone:]
+				n := firstAfter(user, erased[i])
+				b.erased += int64(n)
+				user = user[n:]
 			}
-			if err := t.writeUser(user); err != nil {
+			now, later := b.splitAtWatermark(user)
+			b.count(now)
+			if err := errors.Join(b.users.write(now), b.later.write(later)); err != nil {
 				return err
 			}
 		}
@@ -149,40 +151,36 @@ func (t *builder) write(ctx context.Context, rows []row) error {
 	return nil
 }
 
-func (t *builder) erasures(ctx context.Context, page [][]row) ([]time.Time, error) {
-	if t.Erasures == nil {
+// erasures returns the time of each user's erasure.
+func (b *builder) erasures(ctx context.Context, page [][]row) ([]time.Time, error) {
+	if b.Erasures == nil {
 		return make([]time.Time, len(page)), nil
 	}
-	names := make([]string, len(page))
+	ids := make([]string, len(page))
 	for i, user := range page {
-		names[i] = user[0].User
+		ids[i] = user[0].User
 	}
-	return t.Erasures.Erasures(ctx, names)
+	return b.Erasures.Erasures(ctx, ids)
 }
 
-func (t *builder) writeUser(user []row) error {
-	now, later := t.divide(user)
-	t.count(now)
-	return errors.Join(t.users.write(now), t.later.write(later))
-}
-
-func (t *builder) count(user []row) {
+// count adds a user's rows to the manifest.
+func (b *builder) count(user []row) {
 	if len(user) == 0 {
 		return
 	}
-	m := &t.manifest
-	oldest, last := time.UnixMilli(user[0].Time).UTC(), time.UnixMilli(user[len(user)-1].Time).UTC()
+	m := &b.manifest
+	oldest, newest := time.UnixMilli(user[0].Time).UTC(), time.UnixMilli(user[len(user)-1].Time).UTC()
 	if m.Users == 0 || oldest.Before(m.Oldest) {
 		m.Oldest = oldest
 	}
-	if m.Users == 0 || last.After(m.Newest) {
-		m.Newest = last
+	if m.Users == 0 || newest.After(m.Newest) {
+		m.Newest = newest
 	}
 	m.Users++
 	m.Events += int64(len(user))
 	for _, r := range user {
-		if _, known := t.items[r.Item]; !known {
-			t.items[strings.Clone(r.Item)] = struct{}{} // without the rest of the row
+		if _, ok := b.items[r.Item]; !ok {
+			b.items[strings.Clone(r.Item)] = struct{}{} // a clone: the id shares its memory with the whole row
 		}
 	}
 }

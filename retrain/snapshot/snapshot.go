@@ -28,7 +28,7 @@ import (
 	"strconv"
 )
 
-// MaxEvents is the number of events kept per user, the newest.
+// MaxEvents is the maximum number of events per user; the newest are kept.
 const MaxEvents = 1024
 
 // Snapshot is a complete snapshot.
@@ -36,8 +36,8 @@ type Snapshot struct {
 	Manifest
 	Dir  string // folder
 	Hash string // SHA-256 of the manifest, which has the hashes of all files
-	// Skipped counts users with an unreadable sequence in Redis, of whom the snapshot has at most older
-	// events. It is not stored: only Take sets it.
+	// Skipped is the number of users with an unreadable sequence in Redis, of whom the snapshot has at
+	// most older events. It is not stored: only Build sets it.
 	Skipped int64
 }
 
@@ -68,7 +68,7 @@ func Newest(folder string) (*Snapshot, error) {
 		return nil, err
 	}
 	if len(numbers) == 0 {
-		return nil, fmt.Errorf("open the newest in %s: %w", folder, ErrNone)
+		return nil, fmt.Errorf("open the newest snapshot in %s: %w", folder, ErrNone)
 	}
 	return Open(dirOf(folder, numbers[len(numbers)-1]))
 }

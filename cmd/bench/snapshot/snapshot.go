@@ -108,7 +108,7 @@ type bench struct {
 }
 
 func (b *bench) snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
-	return snapshot.Take(ctx, snapshot.Config{History: b.archive, Watermark: b.at, Logger: slog.New(slog.DiscardHandler)})
+	return snapshot.Build(ctx, snapshot.Config{History: b.archive, Watermark: b.at, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (b *bench) fill(ctx context.Context, n int) error {

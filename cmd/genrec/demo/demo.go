@@ -154,13 +154,13 @@ func Users(events []event.Event) int {
 }
 
 func (d *demo) snapshot(ctx context.Context) (*snapshot.Snapshot, []catalog.Sequence, error) {
-	return retrain.Collect(ctx, snapshot.Config{Hot: d.Store}, d.Models)
+	return retrain.Collect(ctx, snapshot.Config{Sequences: d.Store}, d.Models)
 }
 
 // Train trains another model on what Redis holds now, and returns its outcome for people.
 func Train(ctx context.Context, c retrain.Config, store *sessions.Store, models *registry.Registry) (outcome string, err error) {
 	var sequences []catalog.Sequence
-	if c.Snapshot, sequences, err = retrain.Collect(ctx, snapshot.Config{Hot: store}, models); err != nil {
+	if c.Snapshot, sequences, err = retrain.Collect(ctx, snapshot.Config{Sequences: store}, models); err != nil {
 		return "", err
 	}
 	report, err := retrain.Run(ctx, c, sequences, models)
