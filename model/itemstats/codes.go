@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Code is the code of an item: one number in [0, CodebookSize) for each level. Such codes are
-// called semantic IDs in TIGER (Rajput et al. 2023, arXiv:2305.05065), which derives them from
-// texts with a network; here they are learned from co-occurrence only.
+// Code is the code of an item: one number in [0, CodebookSize) for each level, the path to the item in a
+// tree. Such codes are called semantic IDs in TIGER (Rajput et al. 2023, arXiv:2305.05065), which derives
+// them from texts with a network; here they are learned from co-occurrence only.
 type Code []int
 
 // String writes the numbers, each after the letter of its level: `a7b201`.
@@ -26,9 +26,9 @@ const (
 	CodebookSize = 256
 	// minLevels lets even items of a small catalog share the first number.
 	minLevels = 2
-	// headroom is the minimum ratio of codes to items, so that a catalog can grow before all codes
-	// have to change.
-	headroom = 2
+	// maxFill is the share of all codes that are given out at first, so that a catalog can grow before
+	// all codes have to change.
+	maxFill = 2. / 3
 )
 
 // ItemCodes are the codes and embeddings of the items 0..items-1.
@@ -44,9 +44,7 @@ type ItemCodes struct {
 // not change, and nil for the other items, which are placed among those; a nil fixed is the same
 // as one of nil codes.
 //
-// Time and memory grow linearly with the items and the co-occurring pairs: clusters are found on a
-// sample of bounded size. On 2 cores, 12,000 items with 320,000 pairs take 2.5 s, and 1 million
-// items with 26 million pairs 100 s and 4.6 GB.
+// Memory grows linearly with the items and the co-occurring pairs, and time by a factor log(items) more.
 func LearnCodes(histories [][]int, items int, fixed []Code, seed int64) (ItemCodes, error) {
 	fixedItems, err := validateFixed(fixed, items)
 	if err != nil {
@@ -77,7 +75,7 @@ func LearnCodes(histories [][]int, items int, fixed []Code, seed int64) (ItemCod
 		used.add(fixed[item], embeddings[item])
 	}
 	if len(fixedItems) == 0 {
-		for r, code := range quantize(rows, levels, rng) {
+		for r, code := range clusterRows(rows, levels) {
 			codes[similarity.items[r]] = code
 			used.add(code, nil)
 		}
@@ -106,7 +104,7 @@ func codeCount(levels int) int {
 }
 
 // codeLevels is the length of the codes: that of the fixed ones, otherwise the smallest with
-// headroom.
+// room to grow.
 func codeLevels(items int, fixed []Code, fixedItems []int) (int, error) {
 	if len(fixedItems) > 0 {
 		levels := len(fixed[fixedItems[0]])
@@ -116,7 +114,7 @@ func codeLevels(items int, fixed []Code, fixedItems []int) (int, error) {
 		return levels, nil
 	}
 	levels := minLevels
-	for codeCount(levels) < headroom*items {
+	for maxFill*float64(codeCount(levels)) < float64(items) {
 		levels++
 	}
 	return levels, nil

@@ -59,7 +59,7 @@ func TestLearnCodesAreUniqueAndOfEqualLength(t *testing.T) {
 		{255, 255, 2},
 		{256, 256, 2},
 		{257, 200, 2},
-		{32_769, 100, 3},
+		{43_691, 100, 3},
 	} {
 		rng := rand.New(rand.NewPCG(1, uint64(c.items)))
 		var histories [][]int
@@ -74,7 +74,7 @@ func TestLearnCodesAreUniqueAndOfEqualLength(t *testing.T) {
 }
 
 func TestCodeLevelsLeaveHeadroom(t *testing.T) {
-	for items, want := range map[int]int{0: 2, 12_101: 2, 32_768: 2, 32_769: 3, 8_388_608: 3, 8_388_609: 4} {
+	for items, want := range map[int]int{0: 2, 12_101: 2, 43_690: 2, 43_691: 3, 11_184_810: 3, 11_184_811: 4} {
 		if levels, err := codeLevels(items, nil, nil); err != nil || levels != want {
 			t.Errorf("the codes of %d items have %d numbers (error %v), want %d", items, levels, err, want)
 		}

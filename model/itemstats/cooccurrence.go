@@ -7,8 +7,8 @@
 //
 // Both start from the same counts: a sparse row of co-occurring items for each item, weighted by
 // their distance in a history. For codes, the counts are normalized to a similarity matrix, whose
-// leading eigenvectors embed the items (embedding.go); residual k-means turns the embeddings into
-// codes (quantization.go), and items that join a catalog later are placed among the items that they
+// leading eigenvectors embed the items (embedding.go); a balanced tree of clusters turns the embeddings
+// into codes (clustering.go), and items that join a catalog later are placed among the items that they
 // resemble (code_tree.go). Rules keep the strongest counts of each item.
 //
 // Items are indices in [0, items). A history is the items of one user, oldest first. Results
