@@ -33,6 +33,8 @@ type backend interface {
 
 	// expandBeams returns the best continuations of the beams by their logits (B*K, V), at most keep.
 	expandBeams(p *pass, b *beams, logits *tensor.Tensor, children childTables, keep int64) expansion
+	// expandLeaves scores the items below the beams by their embeddings, and returns the best of them.
+	expandLeaves(p *pass, n *network, b itemBeams, childItems *tensor.Tensor) foundItems
 	// logProbs returns the log-probabilities of some columns (R, A) of logits (R, V), as float32.
 	logProbs(p *pass, logits, columns *tensor.Tensor) *tensor.Tensor
 	// topIndices returns the indices of the k largest elements of each row of x (R, N), largest first.

@@ -5,7 +5,7 @@ import (
 	"genrec/model/tensor"
 )
 
-// fusedCPUBackend makes each layer, and the expansion of beams, one call: in a small model, libtorch
+// fusedCPUBackend makes each layer, and each expansion of beams, one call: in a small model, libtorch
 // takes longer to dispatch an operation than to compute it. It is for weights of float32.
 type fusedCPUBackend struct{ plainBackend }
 
@@ -30,6 +30,11 @@ func (fusedCPUBackend) feedForward(p *pass, f feedForward, x *tensor.Tensor) *te
 func (fusedCPUBackend) expandBeams(p *pass, b *beams, logits *tensor.Tensor, c childTables, keep int64) expansion {
 	scores, tokens, nodes, parents := p.FusedExpandBeams(logits, b.nodes, b.scores, c.tokens, c.nodes, c.bias, keep)
 	return expansion{scores: scores, tokens: tokens, nodes: nodes, parents: parents}
+}
+
+func (fusedCPUBackend) expandLeaves(p *pass, n *network, b itemBeams, childItems *tensor.Tensor) foundItems {
+	leaves, logProbs := p.FusedExpandLeaves(b.query, n.items, b.nodes, b.scores, childItems, n.config.PathWeight, b.keep, b.proposals)
+	return foundItems{leaves: leaves, logProbs: logProbs}
 }
 
 func (l attentionLayer) handles() libtorch.AttentionLayer {

@@ -116,7 +116,32 @@ func backendOutputs(m *Model, b backend) map[string][]float32 {
 	state := beams{nodes: p.Ints([]int64{0, 1, 2, 3, 3, 2, 1, 0, 1, 1, 0, 2}, rows, beamCount), scores: p.Floats(make([]float32, rows*beamCount), rows, beamCount)}
 	expanded := b.expandBeams(p, &state, logits, newChildTables(p, trie), 8)
 	add("scores of beams", expanded.scores)
+
+	config := m.Config
+	config.PathWeight = 0.3
+	leafNetwork := *m.network
+	leafNetwork.config = config
+	pathScores := p.Floats([]float32{-1, -2, -3, -4, -1, -1.5, -2, -9, -2, -3, -4, float32(math.Inf(-1))}, rows, beamCount)
+	ends := itemBeams{
+		nodes: p.Ints([]int64{4, 5, 6, 7, 7, 6, 5, 4, 5, 6, 7, 0}, rows, beamCount), scores: pathScores, query: p.Select(x, 1, 0),
+		proposals: p.Ints([]int64{0, 3, 29, 7, 7, 1}, rows, 2), keep: 6,
+	}
+	codes, err := tokens.NewTrie(codeTexts(30))
+	if err != nil {
+		panic(err)
+	}
+	found := b.expandLeaves(p, &leafNetwork, ends, p.itemsBelow(newChildTables(p, codes), codes))
+	add("log-probabilities of leaves", found.logProbs)
 	return out
+}
+
+// codeTexts are the texts of items in a tree of two levels of inner nodes, with two and three children,
+// and as many leaves below each as it takes.
+func codeTexts(items int) (texts [][]int64) {
+	for i := range items {
+		texts = append(texts, []int64{int64(8 + i%2), int64(10 + i/2%3), int64(13 + i/6)})
+	}
+	return texts
 }
 
 // largestFiniteDifference ignores places where both are -inf.

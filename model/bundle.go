@@ -35,7 +35,7 @@ type Bundle struct {
 func (b Bundle) Builder() *examples.Builder {
 	return examples.NewBuilder(examples.Config{
 		Catalog: b.Catalog, Tokenizer: b.Vocabulary,
-		MaxTokens: b.Model.Config.MaxTokens(), PoolTokens: b.Model.Config.WordPositions,
+		MaxTokens: b.Model.Config.MaxTokens(), PoolTokens: b.Model.Config.WordPositions, ItemLeaves: b.Model.Config.ItemLeaves,
 	})
 }
 
@@ -69,6 +69,9 @@ func (b Bundle) Check() error {
 		if learned != nil && learned.Items() != c.Items {
 			return fmt.Errorf("the %v rules are of %d items, the model's genrec_items is %d", itemstats.RuleKind(kind), learned.Items(), c.Items)
 		}
+	}
+	if c.ItemLeaves && b.Catalog.CodeLevels() == 0 {
+		return errors.New("genrec_item_leaves needs items that are written as codes")
 	}
 	return CheckTexts(b.Catalog, b.Vocabulary, c)
 }

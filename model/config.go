@@ -61,6 +61,12 @@ type Config struct {
 	// StartFromMean adds the mean of the ID embeddings of all input items to the decoder's start tokens: the
 	// user's taste, whatever the order.
 	StartFromMean bool `json:"genrec_start_from_mean"`
+	// ItemLeaves makes the items the leaves of the search: the decoder generates all tokens of an item's
+	// text but the last one, and the items below them are scored by their ID embeddings.
+	ItemLeaves bool `json:"genrec_item_leaves,omitempty"`
+	// PathWeight is the weight of the generated tokens' log-probability in the score of an item, beside that
+	// of its embedding, if ItemLeaves.
+	PathWeight float64 `json:"genrec_path_weight,omitempty"`
 	// EnsembleWeights are the weights of the components in the score of an item.
 	EnsembleWeights
 }
@@ -109,6 +115,12 @@ func (c Config) Validate() error {
 	}
 	if err := c.EnsembleWeights.Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if c.PathWeight < 0 {
+		errs = append(errs, fmt.Errorf("genrec_path_weight is %v, must not be negative", c.PathWeight))
+	}
+	if c.ItemLeaves && c.Dense > 0 {
+		errs = append(errs, fmt.Errorf("genrec_dense_weight is %v, but with genrec_item_leaves the search itself scores items by their embeddings: must be 0", c.Dense))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"genrec/model/catalog"
 	"genrec/model/dist"
 	"genrec/model/examples"
 	"genrec/model/safetensors"
@@ -20,6 +21,16 @@ import (
 // dropout. The last batch is too small for both. With GENREC_TEST_DEVICE=cuda, two GPUs match one, without
 // dropout, whose random numbers differ between GPUs.
 func TestDistributedTrainingMatchesOneProcess(t *testing.T) {
+	matchOneProcess(t, cycles(41, rings, ringSize, 6), 0)
+}
+
+// So it is if a step trains a sample of the items: all ranks draw the same one.
+func TestDistributedSampledTrainingMatchesOneProcess(t *testing.T) {
+	matchOneProcess(t, cycles(264, 24, 11, 6), 200)
+}
+
+func matchOneProcess(t *testing.T, sequences []catalog.Sequence, softmaxItems int) {
+	t.Helper()
 	const dir = "GENREC_TEST_DIR"
 	p, isRank, err := dist.FromEnv()
 	if err != nil {
@@ -47,12 +58,12 @@ func TestDistributedTrainingMatchesOneProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trainPart(t, TrainerConfig{Cores: 1, Group: g}, filepath.Join(os.Getenv(dir), string(rune('0'+g.Rank))))
+		trainPart(t, sequences, TrainerConfig{Cores: 1, Group: g, SoftmaxItems: softmaxItems}, filepath.Join(os.Getenv(dir), string(rune('0'+g.Rank))))
 		return
 	}
 	t.Setenv(dir, t.TempDir())
 	alone := filepath.Join(os.Getenv(dir), "alone")
-	trainPart(t, TrainerConfig{Cores: 2}, alone)
+	trainPart(t, sequences, TrainerConfig{Cores: 2, SoftmaxItems: softmaxItems}, alone)
 	if err := dist.Launch(t.Context(), 2, dist.GracePeriod, "-test.run", "^"+t.Name()+"$"); err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +83,8 @@ func TestDistributedTrainingMatchesOneProcess(t *testing.T) {
 }
 
 // trainPart trains a model and writes the losses and the final checkpoint.
-func trainPart(t *testing.T, c TrainerConfig, path string) {
+func trainPart(t *testing.T, sequences []catalog.Sequence, c TrainerConfig, path string) {
 	t.Helper()
-	sequences := cycles(41, rings, ringSize, 6)
 	b := newBundle(t, sequences, 1)
 	if c.Group != nil && c.Group.Rank > 0 {
 		b = newBundle(t, sequences, 2) // overwritten by rank 0's weights

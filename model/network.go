@@ -22,6 +22,7 @@ type network struct {
 
 	tokens, users, items *tensor.Tensor // (V, D), (Users+1, D), (Items+1, D)
 	logitsBias           *tensor.Tensor // (1, V)
+	itemBias             *tensor.Tensor // (1, Items): added to the logits of items in training on a sample of them; nil elsewhere
 
 	encoderPositions, decoderPositions *tensor.Tensor // (MaxPositions+2, D)
 	encoderNorm, decoderNorm           layerNorm
@@ -81,7 +82,11 @@ func (n *network) losses(p *pass, b examples.Batch, t examples.Targets, dense bo
 	if !dense {
 		return generative, tensor.None
 	}
-	return generative, p.CrossEntropy(n.itemLogits(p, states), p.Ints(Leaves(t.Items), int64(len(t.Items))), examples.IgnoredLabel)
+	logits = n.itemLogits(p, states) // (B, Items)
+	if n.itemBias != nil {
+		logits = p.Add(logits, n.itemBias)
+	}
+	return generative, p.CrossEntropy(logits, p.Ints(Leaves(t.Items), int64(len(t.Items))), examples.IgnoredLabel)
 }
 
 // encoded is the encoder's output.

@@ -86,7 +86,7 @@ func searchWithRoom(t *testing.T, s *Searcher, b backend, inputs []examples.Inpu
 		for _, of := range s.download(s.compute(p, s.network.onDevice(p, host, ints, floats), shape), requests) {
 			var candidates []Candidate
 			for i, leaf := range of.BeamLeaves {
-				candidates = append(candidates, Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[i])})
+				candidates = append(candidates, Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[i]), Searched: true})
 			}
 			found = append(found, candidates)
 		}

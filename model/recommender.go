@@ -231,6 +231,9 @@ func (r *Ranker) checkWeights() error {
 	if err := w.Validate(); err != nil {
 		return err
 	}
+	if w.Dense > 0 && r.bundle.Model.Config.ItemLeaves {
+		return fmt.Errorf("genrec_dense_weight is %v, but the search of this model itself scores items by their embeddings: must be 0", w.Dense)
+	}
 	for kind, weight := range w.Rules() {
 		if weight > 0 && r.bundle.Rules[kind] == nil {
 			return fmt.Errorf("genrec_%v_weight is %v, but the model has no %[1]v rules", itemstats.RuleKind(kind), weight)

@@ -18,7 +18,9 @@ const Beams = 20
 type Candidate = rank.Candidate
 
 // Searcher finds the most probable items by a beam search over the trie of their texts, and scores them
-// and others by the dense head. It runs on threads of its own, and is safe for concurrent use.
+// and others by the dense head. If items are leaves (Config.ItemLeaves), the search takes the place of the
+// head: its last step scores the items below the beams by their embeddings. A Searcher runs on threads of
+// its own, and is safe for concurrent use.
 type Searcher struct {
 	network   *network
 	device    Device
@@ -41,12 +43,16 @@ type childTables struct {
 	tokens *tensor.Tensor // 0 where there is no child
 	nodes  *tensor.Tensor // 0 where there is no child
 	bias   *tensor.Tensor // 0, or -inf where there is no child
+	items  *tensor.Tensor // rows of the item table, 0 where the child is none; nil unless items are leaves
 }
 
 // NewSearcher puts the trie on the model's device. onThreadStart, unless it is nil, runs at the start of
 // every thread of the searcher.
 func (m *Model) NewSearcher(trie *tokens.Trie, beams int, onThreadStart func()) (s *Searcher, err error) {
 	defer tensor.Catch(&err)
+	if m.Config.ItemLeaves && trie.MinDepth < trie.MaxDepth {
+		return nil, errors.New("genrec_item_leaves needs item texts of equal length")
+	}
 	threads := inferenceThreads(m)
 	s = &Searcher{
 		network: m.network, device: m.device, beamWidth: int64(beams), trie: trie,
@@ -61,6 +67,9 @@ func (m *Model) NewSearcher(trie *tokens.Trie, beams int, onThreadStart func()) 
 	}
 	s.rowNumbers = s.constants.Ints(numbers, int64(len(numbers)), 1)
 	s.children = newChildTables(s.constants, trie)
+	if s.network.config.ItemLeaves {
+		s.children.items = s.constants.itemsBelow(s.children, trie)
+	}
 	s.output = s.backend.alignOutput(s.constants, s.network, s.network.output(s.constants))
 	s.diagonal = s.network.floats(s.constants, diagonal(beams), 1, 1, s.beamWidth, s.beamWidth)
 	if s.threads, err = newThreadPool(m.device, threads, onThreadStart); err != nil {
@@ -81,6 +90,12 @@ func newChildTables(p *pass, trie *tokens.Trie) childTables {
 	}
 	rows, fanOut := int64(trie.InnerNodes), int64(trie.FanOut)
 	return childTables{tokens: p.Ints(token, rows, fanOut), nodes: p.Ints(node, rows, fanOut), bias: p.Floats(bias, rows, fanOut)}
+}
+
+// itemsBelow returns the rows of the item table below the nodes of a trie (N, A), 0 where the child is an
+// inner node or none.
+func (p *pass) itemsBelow(c childTables, trie *tokens.Trie) *tensor.Tensor {
+	return p.ClampNegative(p.AddInt(c.nodes, 1-int64(trie.InnerNodes))) // leaf 0 is item 1
 }
 
 func diagonal(size int) []float32 {
@@ -118,7 +133,7 @@ func (s *Searcher) Search(ctx context.Context, inputs []examples.Input, spare in
 	found := make([][]Candidate, len(inputs))
 	for i, of := range scores {
 		for j, leaf := range of.BeamLeaves {
-			found[i] = append(found[i], Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[j])})
+			found[i] = append(found[i], Candidate{Leaf: int(leaf), LogProb: float64(of.BeamLogProbs[j]), Searched: true})
 		}
 	}
 	return found, nil
@@ -130,12 +145,20 @@ var _ rank.Network = (*Searcher)(nil)
 func (s *Searcher) Score(ctx context.Context, requests []*rank.Request, heads rank.Heads) ([]rank.HeadScores, error) {
 	scores := make([]rank.HeadScores, len(requests))
 	err := s.eachMicroBatch(ctx, requests, func(thread int, p *pass, numbers []int, batch []*rank.Request) {
-		out := s.backend.run(s, thread, p, batch, shapeOf(batch, heads))
+		out := s.backend.run(s, thread, p, batch, s.shapeOf(batch, heads))
 		for i, of := range s.download(out, batch) {
 			scores[numbers[i]] = of
 		}
 	})
 	return scores, err
+}
+
+// candidates is the number of items that the search finds for a request without spare ones.
+func (s *Searcher) candidates() int64 {
+	if s.network.config.ItemLeaves {
+		return max(s.beamWidth, rank.Shortlist)
+	}
+	return s.beamWidth
 }
 
 // batchShape is what the operations for a batch depend on, except its contents.
@@ -147,11 +170,11 @@ type batchShape struct {
 	proposals int64 // of rules, for each row
 }
 
-func shapeOf(requests []*rank.Request, heads rank.Heads) batchShape {
+func (s *Searcher) shapeOf(requests []*rank.Request, heads rank.Heads) batchShape {
 	shape := batchShape{Heads: heads, rows: int64(len(requests))}
 	for _, r := range requests {
 		shape.spare = max(shape.spare, int64(r.Spare))
-		if heads.Dense {
+		if heads.Dense || s.network.config.ItemLeaves {
 			shape.proposals = max(shape.proposals, int64(len(r.Proposals)))
 		}
 	}
@@ -189,6 +212,13 @@ func (s *Searcher) compute(p *pass, b deviceBatch, shape batchShape) (out output
 		out.logProbs = p.backend.logProbs(p, items, concatenate(p, best, b.proposals))
 		return out
 	}
+	if s.network.config.ItemLeaves {
+		ends := itemBeams{query: p.Select(states, 1, startTokens-1), proposals: b.proposals, keep: s.candidates() + shape.spare}
+		ends.nodes, ends.scores = s.searchPaths(searching, beams)
+		found := p.backend.expandLeaves(searching, s.network, ends, s.children.items)
+		searching.Give(&p.Scope, found.leaves, found.logProbs)
+		return output{leaves: found.leaves, logProbs: found.logProbs, beams: found.leaves.Shape()[1]}
+	}
 	ended := s.search(searching, beams, s.beamWidth+shape.spare, b.endedMask)
 	out.beams = ended.nodes.Shape()[1]
 	found := s.leaves(p, ended.nodes) // (B, K)
@@ -221,6 +251,21 @@ func (s *Searcher) search(p *pass, b beams, keep int64, endedMask *tensor.Tensor
 		s.advance(p, &b, next, int64(len(s.prefix)+depth-1))
 		p.Free(append(b.tensors(), ended.tensors()...)...)
 	}
+}
+
+// searchPaths runs a beam search over the inner nodes of the trie, all of whose leaves have the same
+// depth. It returns the best parents of leaves with the log-probabilities of their paths, (B, K) each.
+func (s *Searcher) searchPaths(p *pass, b beams) (nodes, scores *tensor.Tensor) {
+	for depth := 1; depth < s.trie.MaxDepth; depth++ {
+		logits := s.output.apply(p, b.states) // (B*K, V)
+		best := p.backend.expandBeams(p, &b, logits, s.children, s.beamWidth)
+		if depth == s.trie.MaxDepth-1 {
+			return best.nodes, best.scores
+		}
+		s.advance(p, &b, best, int64(len(s.prefix)+depth-1))
+		p.Free(b.tensors()...)
+	}
+	return b.nodes, b.scores
 }
 
 // beams is the state of a search: K beams for each of B rows. Keys and values of all tokens that beams
@@ -311,6 +356,46 @@ func (b plainBackend) expandBeams(p *pass, from *beams, logits *tensor.Tensor, c
 	}
 }
 
+// itemBeams are beams whose nodes have items below them.
+type itemBeams struct {
+	nodes     *tensor.Tensor // (B, K)
+	scores    *tensor.Tensor // (B, K): log-probabilities of the paths, best first
+	query     *tensor.Tensor // (B, D): the decoder's state behind the start tokens
+	proposals *tensor.Tensor // (B, R): further leaves to score, or nil
+	keep      int64
+}
+
+// foundItems are the best items below the beams, K' of them.
+type foundItems struct {
+	leaves   *tensor.Tensor // (B, K'), best first
+	logProbs *tensor.Tensor // (B, K'+R): of the leaves, then of the proposals
+}
+
+// expandLeaves scores each item below a beam by the product of the query and its embedding, plus the
+// weighted log-probability of its path, and normalizes over all of them. The paths of proposals are not
+// known; they count as the worst that a beam has.
+func (plainBackend) expandLeaves(p *pass, n *network, b itemBeams, childItems *tensor.Tensor) foundItems {
+	shape, fanOut := b.nodes.Shape(), childItems.Shape()[1]
+	rows, width := shape[0], shape[1]
+	score := func(items, paths *tensor.Tensor) *tensor.Tensor { // (B, X) and (B, 1) or (B, X) to (B, X)
+		embedded := p.Embedding(n.items, items, noID)                 // (B, X, D)
+		products := p.Product(embedded, p.View(b.query, rows, -1, 1)) // (B, X, 1)
+		return p.Add(p.As(p.View(products, rows, -1), tensor.Float32), p.Scale(paths, n.config.PathWeight))
+	}
+	items := p.View(p.IndexSelect(childItems, 0, p.View(b.nodes, -1)), rows, width*fanOut)             // (B, K*A)
+	paths := p.Reshape(p.Expand(p.View(b.scores, rows, width, 1), -1, -1, fanOut), rows, width*fanOut) // (B, K*A)
+	scores := p.MaskedFill(score(items, paths), p.Equal(items, noID), math.Inf(-1))
+	best, index := p.TopK(scores, min(b.keep, width*fanOut)) // (B, K')
+	found := foundItems{leaves: p.ClampNegative(p.AddInt(p.Gather(items, 1, index), -1)), logProbs: best}
+	if b.proposals != nil {
+		unused := p.Not(p.GreaterEqual(b.scores, math.MinInt32))             // score -inf
+		cost, _ := p.TopK(p.Scale(p.MaskedFill(b.scores, unused, 0), -1), 1) // (B, 1)
+		found.logProbs = p.Cat(1, best, score(p.AddInt(b.proposals, 1), p.Scale(cost, -1)))
+	}
+	found.logProbs = p.Subtract(found.logProbs, p.LogSumExp(scores))
+	return found
+}
+
 // continuing keeps the best continuations that end no text, one for each beam.
 func (s *Searcher) continuing(p *pass, e expansion) expansion {
 	leaf := p.GreaterEqual(e.nodes, int64(s.trie.InnerNodes))
@@ -378,11 +463,14 @@ func (s *Searcher) download(out output, requests []*rank.Request) []rank.HeadSco
 	scores := make([]rank.HeadScores, len(requests))
 	for i, r := range requests {
 		row, own := logProbs[i*width:][:width:width], leaves[i*columns:][:columns]
-		beams := min(int(out.beams), int(s.beamWidth)+r.Spare)
+		beams := min(int(out.beams), int(s.candidates())+r.Spare)
 		for beams > 0 && math.IsInf(float64(row[beams-1]), -1) { // unused places come last
 			beams--
 		}
 		of := rank.HeadScores{BeamLeaves: own[:beams], BeamLogProbs: row[:beams]}
+		if s.network.config.ItemLeaves {
+			of.ProposalBeams = row[out.beams:]
+		}
 		if out.dense > 0 {
 			dense, rest := min(int(out.dense), rank.Shortlist+r.Spare), row[out.beams:]
 			of.DenseLeaves, of.DenseLogProbs = own[out.beams:][:dense], rest[:dense]

@@ -10,6 +10,7 @@ import (
 
 	"genrec/model/catalog"
 	"genrec/model/examples"
+	"genrec/model/rank"
 	"genrec/model/tokens"
 )
 
@@ -208,6 +209,131 @@ func TestSearchMatchesReference(t *testing.T) {
 		searcher.Close()
 		m.Drop()
 	}
+}
+
+// leafModel has items as leaves, in a tree of three levels.
+func leafModel(t *testing.T, rng *rand.Rand, items int) (*Model, *tokens.Trie) {
+	t.Helper()
+	config := testConfig(20, 5, items)
+	config.InitStd, config.DecoderLayers = 0.3, 1+rng.IntN(2)
+	config.ItemLeaves, config.PathWeight = true, rng.Float64()
+	m, err := New(config, rng.Int64(), testDevice(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Drop)
+	tree, err := tokens.NewTrie(codeTexts(items))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, tree
+}
+
+// The score of an item that is a leaf matches a reference that reads each path from its start. A search of
+// few beams finds items below the best paths only; one of all paths, every item.
+func TestItemLeavesMatchReference(t *testing.T) {
+	ownThread(t)
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		items, beams := 6+rng.IntN(100), 1+rng.IntN(8)
+		m, tree := leafModel(t, rng, items)
+		searcher, err := m.NewSearcher(tree, beams, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs := make([]examples.Input, 1+rng.IntN(6))
+		for i := range inputs {
+			inputs[i] = drawInput(rng)
+			for j := range inputs[i].Items {
+				inputs[i].Items[j] %= int64(items)
+			}
+		}
+		proposals := []int64{0, int64(items - 1), int64(items / 2)}
+		requests := make([]*rank.Request, len(inputs))
+		for i, in := range inputs {
+			requests[i] = &rank.Request{Input: in, Proposals: proposals}
+		}
+		found, err := searcher.Score(t.Context(), requests, rank.Heads{Beams: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, in := range inputs {
+			want, wantProposals := referenceLeaves(m, in, tree, items, beams, proposals)
+			name := fmt.Sprintf("seed %d: %d items, %d beams, input %d", seed, items, beams, i)
+			if len(found[i].BeamLeaves) != min(len(want), rank.Shortlist) {
+				t.Errorf("%s: %d items found, want %d", name, len(found[i].BeamLeaves), len(want))
+				continue
+			}
+			for place, leaf := range found[i].BeamLeaves {
+				got := float64(found[i].BeamLogProbs[place])
+				if difference := math.Abs(got - want[int(leaf)]); !(difference < 1e-3) {
+					t.Errorf("%s, place %d: leaf %d with %.4f, want %.4f", name, place, leaf, got, want[int(leaf)])
+				}
+				if place > 0 && found[i].BeamLogProbs[place] > found[i].BeamLogProbs[place-1] {
+					t.Errorf("%s: candidates %d and %d are out of order", name, place-1, place)
+				}
+			}
+			for j, want := range wantProposals {
+				if difference := math.Abs(float64(found[i].ProposalBeams[j]) - want); !(difference < 1e-3) {
+					t.Errorf("%s: proposal %d has %.4f, want %.4f", name, proposals[j], found[i].ProposalBeams[j], want)
+				}
+			}
+		}
+		searcher.Close()
+	}
+}
+
+// referenceLeaves computes the log-probabilities of the items below the best paths, by leaf, and of the
+// proposals, one path after the other.
+func referenceLeaves(m *Model, in examples.Input, tree *tokens.Trie, items, beams int, proposals []int64) (found map[int]float64, ofProposals []float64) {
+	defer withoutGradients()()
+	type path struct {
+		tokens []int64
+		score  float64
+	}
+	texts := codeTexts(items)
+	below := make(map[string][]int)
+	allowed := make(map[string]map[int64]bool)
+	for i, text := range texts {
+		free := text[len(tree.Prefix):]
+		below[fmt.Sprint(free[:len(free)-1])] = append(below[fmt.Sprint(free[:len(free)-1])], i)
+		for j := range len(free) - 1 {
+			if allowed[fmt.Sprint(free[:j])] == nil {
+				allowed[fmt.Sprint(free[:j])] = make(map[int64]bool)
+			}
+			allowed[fmt.Sprint(free[:j])][free[j]] = true
+		}
+	}
+	running := []path{{}}
+	for range tree.MaxDepth - 1 {
+		var next []path
+		for _, beam := range running {
+			logProbs := nextToken(m, in, slices.Concat(tree.Prefix, beam.tokens))
+			for token := range allowed[fmt.Sprint(beam.tokens)] {
+				next = append(next, path{append(slices.Clone(beam.tokens), token), beam.score + float64(logProbs[token])})
+			}
+		}
+		slices.SortFunc(next, func(a, b path) int { return cmp.Compare(b.score, a.score) })
+		running = next[:min(len(next), beams)]
+	}
+	p := newPass(m.device, newPlainBackend())
+	defer p.Free()
+	states, _, _ := m.network.decode(p, p.Ints([]int64{tokens.End, tokens.Begin}, 1, 2), encodePadded(p, m.network, []examples.Input{in}))
+	products := m.network.itemLogits(p, states).Floats()
+	found, sum := make(map[int]float64), 0.0
+	for _, beam := range running {
+		for _, leaf := range below[fmt.Sprint(beam.tokens)] {
+			found[leaf] = float64(products[leaf]) + m.Config.PathWeight*beam.score
+			sum += math.Exp(found[leaf])
+		}
+	}
+	for leaf := range found {
+		found[leaf] -= math.Log(sum)
+	}
+	for _, leaf := range proposals {
+		ofProposals = append(ofProposals, float64(products[leaf])+m.Config.PathWeight*running[len(running)-1].score-math.Log(sum))
+	}
+	return found, ofProposals
 }
 
 // drawInput draws an input, sometimes without items.

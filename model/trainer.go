@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 
 	"genrec/model/dist"
 	"genrec/model/examples"
@@ -30,7 +31,10 @@ type TrainerConfig struct {
 	ClipNorm float64
 	// DenseLoss is the weight of the dense head's cross-entropy in the loss; 0 skips the head.
 	DenseLoss float64
-	// Seed is that of the dropout masks.
+	// SoftmaxItems bounds the items of a step: larger catalogs are sampled, in each step anew (itemSample). It
+	// must be at least the number of items that a batch can have. 0 trains all items in each step.
+	SoftmaxItems int
+	// Seed is that of the dropout masks and of the sampled items.
 	Seed int64
 	// BFloat16 computes matrix products in bfloat16; weights and sums stay float32.
 	BFloat16 bool
@@ -56,6 +60,7 @@ type Trainer struct {
 	threads     threadPool // one for each worker, or none if there is one worker
 	optimizer   *tensor.AdamW
 	moments     *tensor.Scope
+	sample      *itemSample      // nil if all items are trained in each step
 	means       []*tensor.Tensor // of the gradients, by trained weight
 	squares     []*tensor.Tensor // of their squares
 	step        int
@@ -85,13 +90,26 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 	if t.threads, err = newThreadPool(m.device, threads, c.OnThreadStart); err != nil {
 		return nil, err
 	}
+	trained := m
+	if c.SoftmaxItems > 0 && m.Config.Items > c.SoftmaxItems {
+		t.sample = newItemSample(m, c.SoftmaxItems)
+		trained = t.sample.model
+	}
 	for range max(1, threads) {
-		w := newWorker(m, c.BFloat16)
+		w := newWorker(trained, c.BFloat16)
+		if t.sample != nil {
+			w.network.itemBias = t.sample.bias
+		}
 		t.workers = append(t.workers, w)
 		replicas = append(replicas, w.weights.trained())
 	}
-	t.optimizer = tensor.NewAdamW(m.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
+	t.optimizer = tensor.NewAdamW(trained.weights.trained(), replicas, len(t.workers), adamBeta1, adamBeta2, c.WeightDecay)
 	t.means, t.squares = t.optimizer.Moments(t.moments)
+	if t.sample != nil {
+		at := slices.Index(m.weights.trainedNames(), itemsName)
+		t.sample.useMoments(t.means[at], t.squares[at])
+		t.means[at], t.squares[at] = t.sample.all[1], t.sample.all[2]
+	}
 	if err := t.countWorkers(); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -122,6 +140,11 @@ func (t *Trainer) countWorkers() error {
 // DenseLoss times that of the dense head per row.
 func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	defer tensor.Catch(&err)
+	if t.sample != nil {
+		if batch, err = t.sample.load(batch, rand.New(rand.NewPCG(uint64(t.config.Seed)+1, uint64(t.step)))); err != nil {
+			return 0, err
+		}
+	}
 	if loss, err = t.gradients(batch); err != nil {
 		return loss, err
 	}
@@ -135,6 +158,9 @@ func (t *Trainer) Step(batch []examples.Example) (loss float64, err error) {
 	}
 	if err := t.update(); err != nil {
 		return loss, err
+	}
+	if t.sample != nil {
+		t.sample.store()
 	}
 	if t.step++; t.step%stepsBetweenReleases == 0 {
 		libtorch.ReleaseMemory()
@@ -297,6 +323,9 @@ func (t *Trainer) Close() (err error) {
 	defer tensor.Catch(&err)
 	t.moments.Free()
 	t.optimizer.Drop()
+	if t.sample != nil {
+		t.sample.scope.Free()
+	}
 	t.threads.close()
 	for _, w := range t.workers {
 		w.weights.drop()

@@ -59,7 +59,7 @@ func (m *Model) WarmStart(dir string, h RowMapping) (err error) {
 
 // compatibleFields may differ between two models whose weights fit each other: the sizes of the ID tables,
 // and settings of training and ranking.
-var compatibleFields = []string{"Users", "Items", "EnsembleWeights", "InitStd", "Dropout", "AttentionDropout", "ActivationDropout"}
+var compatibleFields = []string{"Users", "Items", "EnsembleWeights", "PathWeight", "InitStd", "Dropout", "AttentionDropout", "ActivationDropout"}
 
 // differences lists why weights of one configuration do not fit another one.
 func (c Config) differences(other Config) (named []string) {

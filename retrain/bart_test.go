@@ -21,7 +21,7 @@ func bartFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	shape := quick().Model
-	shape.Vocabulary, shape.Width, shape.NewestFirst = vocabulary.Size(), 16, false
+	shape.Vocabulary, shape.Width, shape.NewestFirst, shape.ItemLeaves = vocabulary.Size(), 16, false, false
 	m, err := model.New(shape, 1, model.CPU)
 	if err != nil {
 		t.Fatal(err)

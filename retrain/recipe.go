@@ -39,8 +39,13 @@ type Recipe struct {
 	// StartFromUse initializes item ID embeddings from the co-occurrence embeddings from which codes are
 	// learned. It needs item_text codes.
 	StartFromUse bool `json:"start_from_use,omitempty"`
-	// DenseLoss is the weight of the dense head's loss relative to that of the generated text.
+	// DenseLoss is the weight, relative to the loss of the generated text, of the cross-entropy over all items
+	// by their embeddings: of the dense head, or of the search's last step if items are its leaves.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
+	// SoftmaxItems bounds the items of a training step: in larger catalogs, a step trains the items of its
+	// batch and a sample of the others, so that its cost does not grow with the catalog. 0 trains all items in
+	// each step.
+	SoftmaxItems int `json:"softmax_items,omitempty"`
 	// ChooseWeights tunes the ensemble weights on the best epoch: the grid point nearest to the mean of
 	// those with the best NDCG@10 in resamples of the validation's users. Components with weight zero in
 	// Model are left out of the grid.
@@ -175,6 +180,12 @@ func (r Recipe) Validate() error {
 	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
 	refuse(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
 	refuse(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
+	refuse(r.SoftmaxItems < 0, "softmax_items: %v is negative", r.SoftmaxItems)
+	if most := r.BatchSize * r.Model.MaxTokens(); r.SoftmaxItems > 0 && r.SoftmaxItems < most {
+		errs = append(errs, fmt.Errorf("softmax_items: %d, must be 0 or at least %d, the number of items that a batch can have", r.SoftmaxItems, most))
+	}
+	refuse(r.Model.ItemLeaves && !(r.DenseLoss > 0), "dense_loss: is %v, must be positive with genrec_item_leaves, whose search learns the embeddings of items by it", r.DenseLoss)
+	refuse(r.Model.ItemLeaves && r.Text != catalog.Codes, "item_text: is %v, must be codes with genrec_item_leaves", r.Text)
 	refuse(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)
 	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
 	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)

@@ -203,7 +203,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 }
 
 func TestLoadRecipeChangesSettings(t *testing.T) {
-	r, err := LoadRecipe(DefaultRecipe, "batch_size=64", "model.dropout=0.25", "item_text=walk", "start_from_use=false", "warm_start.share=0.5")
+	r, err := LoadRecipe(DefaultRecipe, "batch_size=64", "model.dropout=0.25", "item_text=walk", "start_from_use=false", "model.genrec_item_leaves=false", "warm_start.share=0.5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestLoadRecipeChangesSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.BatchSize, want.Model.Dropout, want.Text, want.StartFromUse = 64, 0.25, catalog.Numbered, false
-	want.WarmStart.Share = 0.5
+	want.WarmStart.Share, want.Model.ItemLeaves = 0.5, false
 	if r != want {
 		t.Errorf("the changed recipe is %+v, want %+v", r, want)
 	}

@@ -205,7 +205,9 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 		"differ in shape: encoder_ffn_dim is 512 there and 64 here": {second: func(c *Config) { c.Model.EncoderFFN = 64 }},
 		errValidationSeen.Error():                                   {first: func(c *Config) { c.ValidationUsers = 2 }},
 		"was written": {
-			first:     func(c *Config) { c.Text, c.StartFromUse = catalog.Numbered, false },
+			first: func(c *Config) {
+				c.Text, c.StartFromUse, c.Model.ItemLeaves = catalog.Numbered, false, false
+			},
 			sequences: append(ring(90), catalog.Sequence{User: "zoe", Items: wide(100)}),
 		},
 		"there is no version to start from": {damage: func(dir string) error {
@@ -219,7 +221,7 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 			second := c
 			if change.first != nil {
 				change.first(&c)
-				second.Text, second.StartFromUse = c.Text, c.StartFromUse
+				second.Text, second.StartFromUse, second.Model.ItemLeaves = c.Text, c.StartFromUse, c.Model.ItemLeaves
 			}
 			first := version(t, models, c, ring(90))
 			if change.second != nil {

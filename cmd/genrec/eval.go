@@ -25,17 +25,18 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "evaluate a model on a dataset, leave-one-out",
 		Description: `Predicts the last item of each user from the items before it, with all items as
-candidates and a beam width of 20, and prints hit rate (HR) and NDCG. The model must not
+candidates of the beam search, and prints hit rate (HR) and NDCG. The model must not
 have been trained on the last items; "genrec retrain" never trains on them.
 
 Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
-           genrec eval --data Beauty.txt --model /tmp/beauty --dense-weight 1 \
+           genrec eval --data Beauty.txt --model /tmp/beauty \
                --sequential-weight 0 --association-weight 0`,
 		Flags: join(datasetFlags(), rankerFlags(), precisionFlag(), []cli.Flag{
 			&cli.StringFlag{Name: "model", Usage: "`FOLDER` of a version; or the models' folder or s3://bucket/prefix, for the current version"},
 			modelsCacheFlag(),
 			&cli.IntFlag{Name: "evaluate-users", Usage: "maximum `NUMBER` of users, a random sample; 0: all", Validator: atLeast(0)},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "random `SEED` of the sample"},
+			&cli.IntFlag{Name: "beams", Value: model.Beams, Usage: "`NUMBER` of beams of the search; with as many as it has paths, it ranks all items", Validator: atLeast(1)},
 			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the dense head, from 0 to 1; the beam search has the rest of the sum of 1", Validator: between(0., 1)},
 			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the sequential rules (items that followed an item), from 0 to 1", Validator: between(0., 1)},
 			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the association rules (items that co-occurred with an item), from 0 to 1", Validator: between(0., 1)},
@@ -74,6 +75,7 @@ func evaluateModel(ctx context.Context, cmd *cli.Command) (m retrain.Metrics, er
 			*weight = &value
 		}
 	}
+	ranker.Beams = cmd.Int("beams")
 	folder, err := versionFolder(ctx, cmd.String("model"), cmd.String("models-cache"))
 	if err != nil {
 		return m, settings.Invalid(cmd, err, "model")

@@ -48,7 +48,8 @@ func (in Input) Positions() int { return len(in.Users) }
 // Example is an input with its target.
 type Example struct {
 	Input
-	// Labels are the tokens that the decoder has to write, between begin and end tokens.
+	// Labels are the tokens that the decoder has to write, between begin and end tokens; with
+	// Config.ItemLeaves, the begin token and those of the item's path.
 	Labels []int64
 	// Item is the index of the target item.
 	Item int64
@@ -61,6 +62,7 @@ type Builder struct {
 	itemTokens   [][]int64 // by index; entry 0 is not used
 	userTokens   func(user int) []int64
 	pooled       int     // tokens at a position, or 0 if each token has its own position
+	itemLeaves   bool
 	userDropout  float64 // share of training examples whose user is replaced by Unknown
 	itemDropout  float64 // share of training examples without item IDs
 }
@@ -77,12 +79,15 @@ type Config struct {
 	// PoolTokens puts all tokens of a user or item at one position, where the model sums their
 	// embeddings.
 	PoolTokens bool
+	// ItemLeaves leaves the last token of an item, and the end token, out of the labels.
+	ItemLeaves bool
 }
 
 // NewBuilder returns a Builder. It tokenizes every item of the catalog.
 func NewBuilder(c Config) *Builder {
 	b := &Builder{
 		maxPositions: c.MaxTokens,
+		itemLeaves:   c.ItemLeaves,
 		mask:         c.Tokenizer.MaskID(),
 		itemTokens:   make([][]int64, c.Catalog.Items()+1),
 		userTokens:   func(user int) []int64 { return c.Tokenizer.Encode(c.Catalog.UserText(user)) },
@@ -185,7 +190,12 @@ func (b *Builder) example(user int, items []int, target int, rng *rand.Rand) Exa
 		clear(in.Items)
 	}
 	labels := append([]int64{tokens.Begin}, b.itemTokens[target]...)
-	return Example{Input: in, Labels: append(labels, tokens.End), Item: int64(target)}
+	if b.itemLeaves {
+		labels = labels[:len(labels)-1]
+	} else {
+		labels = append(labels, tokens.End)
+	}
+	return Example{Input: in, Labels: labels, Item: int64(target)}
 }
 
 // truncate copies the newest items that fit into an input with the user, the begin and end tokens, and

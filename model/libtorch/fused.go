@@ -81,6 +81,17 @@ func FusedExpandBeams(logits, nodes, scores, childTokens, childNodes, childBias 
 	return out, failure(ok, message)
 }
 
+// FusedExpandLeaves returns the best leaves (B, K') below beams with the given nodes and scores (B, K),
+// and the log-probabilities (B, K'+R) of these leaves, then of the proposals (B, R), which may be nil. The
+// score of an item is the product of the query (B, D) and its row of the table (Items+1, D), plus the
+// path weight times the score of its beam. childItems (N, A) are the rows below trie nodes, 0 where
+// there are no more.
+func FusedExpandLeaves(query, table, nodes, scores, childItems unsafe.Pointer, pathWeight float64, keep int64, proposals unsafe.Pointer) (out [2]unsafe.Pointer, err error) {
+	var message *C.char
+	ok := C.genrec_fused_expand_leaves(query, table, nodes, scores, childItems, C.double(pathWeight), C.int64_t(keep), proposals, &out[0], &message)
+	return out, failure(ok, message)
+}
+
 // SIMDLogProbs returns the log-probabilities of some columns (R, A) of logits (R, V).
 func SIMDLogProbs(logits, columns unsafe.Pointer) (out unsafe.Pointer, err error) {
 	var message *C.char

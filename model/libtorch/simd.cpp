@@ -156,6 +156,16 @@ void top_indices(const float *x, int64_t count, int64_t k, int64_t *to) {
   for (int64_t i = 0; i < k; i++) to[i] = candidates[i].second;
 }
 
+VECTORIZED void add_products(const float *x, const float *table, const int64_t *rows, int64_t count, int64_t width, float *to) {
+  for (int64_t i = 0; i < count; i++) {
+    const float *row = table + rows[i] * width;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < width; j++) sum += x[j] * row[j];
+    to[i] += sum;
+  }
+}
+
 VECTORIZED float log_sum_exp(const float *x, int64_t count) {
   const float most = maximum(x, count);
   float sum = 0;

@@ -20,6 +20,9 @@ void add_norm(const float *x, const float *sublayer, const float *weight, const 
 // log(sum(exp(x))).
 float log_sum_exp(const float *x, int64_t count);
 
+// Adds the products of a vector and some rows of a table: to[i] += x . table[rows[i]].
+void add_products(const float *x, const float *table, const int64_t *rows, int64_t count, int64_t width, float *to);
+
 // The indices of the k largest numbers, k at most count, largest first; of equal ones the first.
 // It throws if fewer than k of x are numbers.
 void top_indices(const float *x, int64_t count, int64_t k, int64_t *to);

@@ -42,6 +42,8 @@ type Ranked struct {
 	Item string
 	// Probability is exp of the item's score.
 	Probability float64
+	// Searched means that the beam search found the item. It may have a score from other components, too.
+	Searched bool
 }
 
 // Network scores the requests by the given heads, in their order. It may be called concurrently, and
@@ -91,6 +93,9 @@ type HeadScores struct {
 	BeamDense []float32
 	// ProposalDense are the dense head's, of Request.Proposals.
 	ProposalDense []float32
+	// ProposalBeams are the beam search's, of Request.Proposals: nil unless it can score items that it did
+	// not find.
+	ProposalBeams []float32
 }
 
 // Config configures a Ranker. All fields are required.
@@ -205,7 +210,7 @@ func (r *Ranker) top(candidates []ComponentScores, w EnsembleWeights) []Ranked {
 	top := w.Top(make([]Candidate, 0, r.Items), candidates, r.Items)
 	ranked := make([]Ranked, len(top))
 	for i, c := range top {
-		ranked[i] = Ranked{Item: r.Catalog.ItemID(c.Leaf + 1), Probability: math.Exp(c.LogProb)}
+		ranked[i] = Ranked{Item: r.Catalog.ItemID(c.Leaf + 1), Probability: math.Exp(c.LogProb), Searched: c.Searched}
 	}
 	return ranked
 }
@@ -259,6 +264,8 @@ type ComponentScores struct {
 	Dense float64
 	// Rules are those of the rules, by kind.
 	Rules [itemstats.RuleKinds]float64
+	// Searched means that the beam search found the item.
+	Searched bool
 }
 
 // Score is the weighted sum of the scores of a candidate.
@@ -272,6 +279,8 @@ type Candidate struct {
 	Leaf int
 	// LogProb is in nats.
 	LogProb float64
+	// Searched means that the beam search found the item.
+	Searched bool
 }
 
 // before orders candidates best first, ties by the lower leaf.
@@ -284,7 +293,7 @@ func (c Candidate) before(other Candidate) bool {
 func (w EnsembleWeights) Top(top []Candidate, candidates []ComponentScores, count int) []Candidate {
 	first := len(top)
 	for i := range candidates {
-		c := Candidate{Leaf: candidates[i].Leaf, LogProb: w.Score(&candidates[i])}
+		c := Candidate{Leaf: candidates[i].Leaf, LogProb: w.Score(&candidates[i]), Searched: candidates[i].Searched}
 		if len(top)-first == count {
 			if count == 0 || !c.before(top[len(top)-1]) {
 				continue
@@ -317,8 +326,8 @@ func NewFuser(items int) *Fuser {
 }
 
 // Fuse calls use with the candidates that are not in request.Seen, each item once. They are valid during
-// the call only. An item that the beam search missed gets the score of the last one that it found, an
-// upper bound.
+// the call only. An item that the beam search missed and cannot score gets the score of the last one that
+// it found, an upper bound.
 func (f *Fuser) Fuse(request *Request, scores HeadScores, w EnsembleWeights, use func([]ComponentScores)) {
 	s := f.scratch.Get().(*scratch)
 	defer f.scratch.Put(s)
@@ -343,13 +352,17 @@ func (s *scratch) collect(request *Request, scores HeadScores) {
 	last := 0.0
 	for i, leaf := range scores.BeamLeaves {
 		last = float64(scores.BeamLogProbs[i])
-		s.add(int(leaf), last, at(scores.BeamDense, i))
+		s.add(ComponentScores{Leaf: int(leaf), Beams: last, Dense: at(scores.BeamDense, i), Searched: true})
 	}
 	for i, leaf := range scores.DenseLeaves {
-		s.add(int(leaf), last, at(scores.DenseLogProbs, i))
+		s.add(ComponentScores{Leaf: int(leaf), Beams: last, Dense: at(scores.DenseLogProbs, i)})
 	}
 	for i, leaf := range request.Proposals {
-		s.add(int(leaf), last, at(scores.ProposalDense, i))
+		beams := last
+		if scores.ProposalBeams != nil {
+			beams = float64(scores.ProposalBeams[i])
+		}
+		s.add(ComponentScores{Leaf: int(leaf), Beams: beams, Dense: at(scores.ProposalDense, i)})
 	}
 }
 
@@ -361,10 +374,11 @@ func at(logProbs []float32, i int) float64 {
 	return float64(logProbs[i])
 }
 
-func (s *scratch) add(leaf int, beams, dense float64) {
-	if s.marks[leaf] != s.epoch {
-		s.marks[leaf] = s.epoch
-		s.candidates = append(s.candidates, ComponentScores{Leaf: leaf, Beams: beams, Dense: dense})
+// add adds a candidate unless it is seen or has been added.
+func (s *scratch) add(c ComponentScores) {
+	if s.marks[c.Leaf] != s.epoch {
+		s.marks[c.Leaf] = s.epoch
+		s.candidates = append(s.candidates, c)
 	}
 }
 

@@ -39,6 +39,20 @@ func (s *Scope) FusedExpandBeams(logits, nodes, scores, childTokens, childNodes,
 	return s.made(out[0], err), s.made(out[1], err), s.made(out[2], err), s.made(out[3], err)
 }
 
+// FusedExpandLeaves returns the best leaves (B, K') below beams with the given nodes and scores (B, K),
+// and the log-probabilities (B, K'+R) of these leaves, then of the proposals (B, R), which may be nil. The
+// score of an item is the product of the query (B, D) and its row of the table (Items+1, D), plus the path
+// weight times the score of its beam. childItems (N, A) are the rows below trie nodes, 0 where there are
+// no more.
+func (s *Scope) FusedExpandLeaves(query, table, nodes, scores, childItems *Tensor, pathWeight float64, keep int64, proposals *Tensor) (leaves, logProbs *Tensor) {
+	var further unsafe.Pointer
+	if proposals != nil {
+		further = pointer(proposals)
+	}
+	out, err := libtorch.FusedExpandLeaves(pointer(query), pointer(table), pointer(nodes), pointer(scores), pointer(childItems), pathWeight, keep, further)
+	return s.made(out[0], err), s.made(out[1], err)
+}
+
 // SIMDLogProbs is LogProbs by vectorized loops on a CPU, for logits of float32.
 func (s *Scope) SIMDLogProbs(logits, columns *Tensor) *Tensor {
 	return s.made(libtorch.SIMDLogProbs(pointer(logits), pointer(columns)))

@@ -127,6 +127,21 @@ func (s *Scope) Add(a, b *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgAdd(out, a.c, b.c) })
 }
 
+// Product is the matrix product of a (B, N, D) and b (B, D, M): (B, N, M).
+func (s *Scope) Product(a, b *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgBmm(out, a.c, b.c) })
+}
+
+// LogSumExp is log(sum(exp(x))) over the last dimension of x (B, N): (B, 1).
+func (s *Scope) LogSumExp(x *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgLogsumexp(out, x.c, []int64{-1}, 1, 1) })
+}
+
+// Subtract returns a - b.
+func (s *Scope) Subtract(a, b *Tensor) *Tensor {
+	return s.run(func(out *lib.Ctensor) { lib.AtgSub(out, a.c, b.c) })
+}
+
 // Multiply is a · b, element by element, broadcasting.
 func (s *Scope) Multiply(a, b *Tensor) *Tensor {
 	return s.run(func(out *lib.Ctensor) { lib.AtgMul(out, a.c, b.c) })

@@ -19,6 +19,11 @@ func (t *Tensor) Set(from *Tensor) {
 	check()
 }
 
+// SetRows overwrites the rows of x (N, D) with the given numbers (R) by those of from (R, D).
+func (t *Tensor) SetRows(rows, from *Tensor) {
+	inPlace(func(out *lib.Ctensor) { lib.AtgIndexCopy_(out, t.c, 0, rows.c, from.c) })
+}
+
 // SetInts overwrites the elements of an int64 tensor (N).
 func (t *Tensor) SetInts(data []int64) { setElements(t, data, gotch.Int64) }
 

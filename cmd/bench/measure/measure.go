@@ -57,6 +57,7 @@ func LoadData(file, shape string, format catalog.TextFormat) (d Data, err error)
 		return d, err
 	}
 	d.Model.NewestFirst = false // BART counts positions from the oldest
+	d.Model.ItemLeaves, d.Model.PathWeight = false, 0
 	d.Builder = examples.NewBuilder(examples.Config{Catalog: d.Catalog, Tokenizer: tokenizer, MaxTokens: d.Model.MaxTokens()})
 	return d, nil
 }
