@@ -80,7 +80,7 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
 		ranked, err := ranker.Rank(ctx, queries)
 		for i, items := range ranked {
-			metrics.add(batch[i].place(items))
+			metrics.addList(batch[i].place(items), items)
 		}
 		return err
 	})
@@ -119,6 +119,11 @@ type Metrics struct {
 	HR10   float64 `json:"hr@10"`
 	NDCG5  float64 `json:"ndcg@5"`
 	NDCG10 float64 `json:"ndcg@10"`
+	// SearchShare is the share of the items at ranks 1 to 10 that the beam search found, and SearchHitShare
+	// that of the hits among them. Other components may have proposed the same items. They are 0 where
+	// only ranks are known.
+	SearchShare    float64 `json:"search_share,omitempty"`
+	SearchHitShare float64 `json:"search_hit_share,omitempty"`
 }
 
 // add adds a user whose held-out item is at a rank, from 0; negative if it is not in the list.
@@ -141,6 +146,20 @@ func (m *Metrics) add(rank int) {
 	}
 }
 
+// addList adds a user whose held-out item is at an index of the list.
+func (m *Metrics) addList(rank int, list []model.Ranked) {
+	m.add(rank)
+	top := list[:min(len(list), 10)]
+	for i, item := range top {
+		if item.Searched {
+			m.SearchShare += 1 / float64(len(top))
+			if i == rank {
+				m.SearchHitShare++ // divided by the hits in mean
+			}
+		}
+	}
+}
+
 // discountedGain is the gain of a hit at a rank.
 func discountedGain(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
 
@@ -157,7 +176,8 @@ func (m *Metrics) mean() {
 	if m.Users == 0 {
 		return
 	}
-	for _, sum := range []*float64{&m.HR1, &m.HR5, &m.HR10, &m.NDCG5, &m.NDCG10} {
+	m.SearchHitShare /= max(1, m.HR10)
+	for _, sum := range []*float64{&m.HR1, &m.HR5, &m.HR10, &m.NDCG5, &m.NDCG10, &m.SearchShare} {
 		*sum /= float64(m.Users)
 	}
 }

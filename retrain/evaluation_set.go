@@ -102,7 +102,7 @@ func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over 
 		for j, list := range ranked {
 			place := batch[j].place(list)
 			if i < e.drawn {
-				metrics.add(place)
+				metrics.addList(place, list)
 			}
 			e.record(&answers, i, place)
 			items, scores := columns(list)
