@@ -137,7 +137,7 @@ bench-inference: setup ## Benchmark inference against transformers and CTranslat
 	@$(libtorch) $(baselines) go run ./cmd/bench inference -data "$(or $(DATA),../shared/data/Beauty.txt)" -python "$$python" $(ARGS)
 
 .PHONY: bench-growth
-bench-growth: setup ## Benchmark the beam search over growing catalogs, histories, beams and batches; ARGS= flags
+bench-growth: setup ## Benchmark recommendations, training steps and loading with growing catalogs; ARGS= flags
 	@$(libtorch) go run ./cmd/bench growth $(ARGS)
 
 .PHONY: bench-memory
@@ -172,7 +172,7 @@ simulate-gate: ## Simulate how often the gate promotes equal, better and worse m
 	@GENREC_TRIALS=$(TRIALS) go test -count=1 -v -run 'Luck|MakeUp|BetterModels' ./retrain/gate | sed -n 's/^ .*go:[0-9]*: //p'
 
 .PHONY: soak
-soak: setup ## Search at full rate for DURATION=1h, and fail if memory grows
+soak: setup ## Recommend at full rate for DURATION=1h, and fail if memory grows
 	@$(libtorch) go run ./cmd/bench growth -soak $(or $(DURATION),1h)
 
 IDS ?= published

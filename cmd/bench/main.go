@@ -38,7 +38,7 @@ var benchmarks = []benchmark{
 	{"engine", "generating recommendations without Kafka and Redis", engine.Command},
 	{"serve", "reads over HTTP", serve.Command},
 	{"inference", "beam search, compared with transformers and CTranslate2", inference.Command},
-	{"growth", "beam search with growing catalogs, histories, beams and batches", growth.Command},
+	{"growth", "recommendations, training steps and loading with growing catalogs", growth.Command},
 	{"training", "training, compared with transformers", training.Command},
 	{"warm-start", "training from the previous version, compared with training from scratch", warmstart.Command},
 	{"snapshot", "writing and reading snapshots of the history", snapshot.Command},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"time"
 
 	"genrec/cmd/bench/measure"
@@ -12,29 +13,32 @@ import (
 )
 
 const (
+	soakItems   = 10_000
 	soakSamples = 40 // of the resident memory; caches fill during the first half
 	maxGrowth   = 0.05
 )
 
-// runSoak searches at full rate with batches and histories of random sizes. It fails if the resident memory of
+// runSoak queries at full rate with batches and histories of random sizes. It fails if the resident memory of
 // the last quarter exceeds that of the third quarter.
-func (b *searchBenchmark) runSoak(ctx context.Context, duration time.Duration) error {
-	if err := b.prepare(base); err != nil {
+func (b *benchmark) runSoak(ctx context.Context, duration time.Duration) error {
+	f, dir := figures{items: soakItems}, filepath.Join(b.dir, "soak")
+	if err := b.publish(ctx, dir, &f); err != nil {
 		return err
 	}
+	recommender, err := b.open(dir, &f)
+	if err != nil {
+		return err
+	}
+	defer recommender.Close()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	users, began := 0, time.Now()
 	var resident []float64
 	for len(resident) < soakSamples {
-		if err := ctx.Err(); err != nil {
+		queries := queriesOf(rng, soakItems, 1+rng.IntN(128), 1+rng.IntN(128))
+		if _, _, err := recommender.Recommend(ctx, queries); err != nil {
 			return err
 		}
-		p := base
-		p.history, p.batch = 1+rng.IntN(128), 1+rng.IntN(128)
-		if _, err := b.searcher.Search(ctx, b.inputs(p), 0); err != nil {
-			return err
-		}
-		users += p.batch
+		users += len(queries)
 		if elapsed := time.Since(began); elapsed > duration*time.Duration(len(resident)+1)/soakSamples {
 			now, err := harness.ResidentMemory(os.Getpid())
 			if err != nil {
