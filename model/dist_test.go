@@ -26,7 +26,7 @@ func TestDistributedTrainingMatchesOneProcess(t *testing.T) {
 
 // So it is if a step trains a sample of the items: all ranks draw the same one.
 func TestDistributedSampledTrainingMatchesOneProcess(t *testing.T) {
-	matchOneProcess(t, cycles(264, 24, 11, 6), 200)
+	matchOneProcess(t, cycles(264, 24, 11, 6), 130)
 }
 
 func matchOneProcess(t *testing.T, sequences []catalog.Sequence, softmaxItems int) {

@@ -31,8 +31,9 @@ type TrainerConfig struct {
 	ClipNorm float64
 	// DenseLoss is the weight of the dense head's cross-entropy in the loss; 0 skips the head.
 	DenseLoss float64
-	// SoftmaxItems bounds the items of a step: larger catalogs are sampled, in each step anew (itemSample). It
-	// must be at least the number of items that a batch can have. 0 trains all items in each step.
+	// SoftmaxItems bounds the items of a step: catalogs of more than twice as many are sampled, in each step
+	// anew (itemSample). It must be at least the number of items that a batch can have. 0 trains all items in
+	// each step.
 	SoftmaxItems int
 	// Seed is that of the dropout masks and of the sampled items.
 	Seed int64
@@ -91,7 +92,7 @@ func NewTrainer(m *Model, c TrainerConfig) (t *Trainer, err error) {
 		return nil, err
 	}
 	trained := m
-	if c.SoftmaxItems > 0 && m.Config.Items > c.SoftmaxItems {
+	if c.SoftmaxItems > 0 && m.Config.Items > 2*c.SoftmaxItems {
 		t.sample = newItemSample(m, c.SoftmaxItems)
 		trained = t.sample.model
 	}

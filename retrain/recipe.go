@@ -42,9 +42,9 @@ type Recipe struct {
 	// DenseLoss is the weight, relative to the loss of the generated text, of the cross-entropy over all items
 	// by their embeddings: of the dense head, or of the search's last step if items are its leaves.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
-	// SoftmaxItems bounds the items of a training step: in larger catalogs, a step trains the items of its
-	// batch and a sample of the others, so that its cost does not grow with the catalog. 0 trains all items in
-	// each step.
+	// SoftmaxItems bounds the items of a training step: in catalogs of more than twice as many, a step trains
+	// the items of its batch and a sample of the others, so that its cost does not grow with the catalog. 0
+	// trains all items in each step.
 	SoftmaxItems int `json:"softmax_items,omitempty"`
 	// ChooseWeights tunes the ensemble weights on the best epoch: the grid point nearest to the mean of
 	// those with the best NDCG@10 in resamples of the validation's users. Components with weight zero in

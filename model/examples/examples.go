@@ -61,7 +61,7 @@ type Builder struct {
 	mask         int64
 	itemTokens   [][]int64 // by index; entry 0 is not used
 	userTokens   func(user int) []int64
-	pooled       int     // tokens at a position, or 0 if each token has its own position
+	pooled       int // tokens at a position, or 0 if each token has its own position
 	itemLeaves   bool
 	userDropout  float64 // share of training examples whose user is replaced by Unknown
 	itemDropout  float64 // share of training examples without item IDs

@@ -79,16 +79,16 @@ func run(ctx context.Context, s settings) error {
 	}
 	fmt.Printf("recipe %s, %s, %d cores; %d interactions per item; histories of %d items, batches of %d users\n\n",
 		s.recipe, s.device, runtime.NumCPU(), s.interactions, defaultHistory, defaultBatch)
-	fmt.Println("| items | ms per user | training step, ms | codes, s | rules, s | publish, s | load, s | memory, MB |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
+	fmt.Println("| items | ms per user | prepare, network, fuse | training step, ms | codes, s | rules, s | publish, s | load, s | memory, MB |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	var all []figures
 	for _, items := range sizes {
 		f, err := b.measure(ctx, items)
 		if err != nil {
 			return fmt.Errorf("%d items: %w", items, err)
 		}
-		fmt.Printf("| %d | %.3f | %.1f | %.1f | %.1f | %.1f | %.2f | %.0f |\n",
-			f.items, f.milliseconds, f.stepMilliseconds, f.codes.Seconds(), f.rules.Seconds(), f.publish.Seconds(), f.load.Seconds(), f.memoryMB)
+		fmt.Printf("| %d | %.3f | %.3f, %.3f, %.3f | %.1f | %.1f | %.1f | %.1f | %.2f | %.0f |\n",
+			f.items, f.milliseconds, f.prepare, f.network, f.fuse, f.stepMilliseconds, f.codes.Seconds(), f.rules.Seconds(), f.publish.Seconds(), f.load.Seconds(), f.memoryMB)
 		all = append(all, f)
 	}
 	if s.picture != "" {

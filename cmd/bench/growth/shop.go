@@ -32,6 +32,7 @@ const (
 type figures struct {
 	items                       int
 	milliseconds                float64 // per user
+	prepare, network, fuse      float64 // its parts
 	stepMilliseconds            float64
 	codes, rules, publish, load time.Duration
 	memoryMB                    float64 // of the process with the opened model, after it answered
@@ -87,7 +88,7 @@ func (b *benchmark) measure(ctx context.Context, items int) (figures, error) {
 		return f, err
 	}
 	defer recommender.Close()
-	if f.milliseconds, err = b.queryTime(ctx, recommender, items, defaultHistory, defaultBatch); err != nil {
+	if err := b.query(ctx, recommender, &f); err != nil {
 		return f, err
 	}
 	debug.FreeOSMemory()
@@ -184,23 +185,28 @@ func (b *benchmark) open(dir string, f *figures) (*model.Recommender, error) {
 	return recommender, err
 }
 
-// queryTime is the median time per user of batches whose histories have that many items.
-func (b *benchmark) queryTime(ctx context.Context, r *model.Recommender, items, history, batch int) (milliseconds float64, err error) {
-	rng := rand.New(rand.NewPCG(seed, uint64(history)))
-	var times []float64
+// query sets the median times per user.
+func (b *benchmark) query(ctx context.Context, r *model.Recommender, f *figures) error {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	var times [4][]float64
 	for range b.rounds + 1 {
-		queries := queriesOf(rng, items, history, batch)
+		queries := queriesOf(rng, f.items, defaultHistory, defaultBatch)
 		began := time.Now()
-		lists, _, err := r.Recommend(ctx, queries)
+		lists, timing, err := r.Recommend(ctx, queries)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if len(lists[0]) == 0 {
-			return 0, fmt.Errorf("no recommendations after %v", queries[0].Items)
+			return fmt.Errorf("no recommendations after %v", queries[0].Items)
 		}
-		times = append(times, time.Since(began).Seconds()*1e3/float64(batch))
+		for i, d := range []time.Duration{time.Since(began), timing.Prepare, timing.Network, timing.Fuse} {
+			times[i] = append(times[i], d.Seconds()*1e3/defaultBatch)
+		}
 	}
-	return measure.Median(times[1:]), nil // the first round warms up
+	for i, median := range []*float64{&f.milliseconds, &f.prepare, &f.network, &f.fuse} {
+		*median = measure.Median(times[i][1:]) // the first round warms up
+	}
+	return nil
 }
 
 // queriesOf draws users as shop does.
