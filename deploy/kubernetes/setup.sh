@@ -19,7 +19,8 @@ build() {
   # Set the version that helm and the chart check.
   local x="-X k8s.io/component-base/version" minor=${version#v1.}
   mapfile -t programs < <(go list -C "$here" tool | grep -v '/kubectl$') # deploy/check has kubectl
-  go build -C "$here" -o "$tmp/" -ldflags \
+  # Without optimization, compiling takes about a third less time, and the test little more.
+  go build -C "$here" -o "$tmp/" -gcflags 'all=-N -l' -ldflags \
     "-s -w $x.gitVersion=$version $x.gitMajor=1 $x.gitMinor=${minor%%.*}" "${programs[@]}" >&2 ||
     fail "go cannot build the tools of $here/go.mod, see above: check the network connection and run this again"
   mv "$tmp/server" "$tmp/etcd" # go names a program after its folder
