@@ -169,7 +169,7 @@ TRIALS ?= 1000
 
 .PHONY: simulate-gate
 simulate-gate: ## Simulate how often the gate promotes equal, better and worse models; TRIALS=1000
-	@GENREC_TRIALS=$(TRIALS) go test -count=1 -v -run 'Luck|MakeUp|BetterModels' ./retrain/gate | sed -n 's/^ .*go:[0-9]*: //p'
+	@GENREC_TRIALS=$(TRIALS) go test -count=1 -v -run 'Promoted' ./retrain/gate | sed -n 's/^ .*go:[0-9]*: //p'
 
 .PHONY: soak
 soak: setup ## Recommend at full rate for DURATION=1h, and fail if memory grows

@@ -11,8 +11,7 @@ import (
 
 const bpeFolder = "../model/tokens/testdata/bpe"
 
-// bartFolder is a small BART of random weights with a BPE vocabulary, as Hugging Face
-// lays it out.
+// bartFolder creates a Hugging Face folder with a small BART of random weights and a BPE vocabulary.
 func bartFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +35,7 @@ func bartFolder(t *testing.T) string {
 	return dir
 }
 
-// From a BART's folder to a version that ranks, ids written as they are.
+// TestTrainsFromBART trains from a BART with literal ids and evaluates the published version.
 func TestTrainsFromBART(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()

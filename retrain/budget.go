@@ -14,26 +14,26 @@ import (
 	"genrec/model/libtorch"
 )
 
-// Budget is what a training may use up; 0 is no bound. When steps or time are used up, the
-// best epoch so far is the model: both bound the stages, not the evaluation and what follows.
+// Budget limits a training; 0 is no limit. When steps or time are exhausted, the best epoch so far becomes
+// the model: both limit the stages pretrain and finetune, not the evaluation and publication.
 type Budget struct {
-	// Steps of the optimizer, of all stages together. Each gets its part, and the learning
-	// rate falls over it.
+	// Steps is the maximum number of optimizer steps of all stages together. Each stage gets its share,
+	// over which the learning rate decays.
 	Steps int
-	// Time since the training began, with that of the attempts before this one. The learning
-	// rate falls over the steps that there seems to be time for, so that the model depends on
-	// how fast the machine is.
+	// Time is the maximum time since the training began, including earlier attempts. The learning rate
+	// decays over the number of steps that are expected to fit, so that the model depends on the
+	// speed of the machine.
 	Time time.Duration
-	// Memory of the process that may be resident, in bytes. A training that needs more stops
+	// Memory is the maximum resident memory of the process, in bytes. A training that exceeds it stops
 	// after a checkpoint with ErrMemory.
 	Memory uint64
 }
 
-// ErrMemory says that the process has taken more memory than the training was allowed.
-var ErrMemory = errors.New("the training takes more memory than it may (--max-memory)")
+// ErrMemory reports that the process has exceeded the memory budget.
+var ErrMemory = errors.New("the training exceeds its memory limit (--max-memory)")
 
-// ErrSharedTime says that a bound of time is for one process.
-var ErrSharedTime = errors.New("max time: several processes would not agree on when it is over; max steps bounds them")
+// ErrSharedTime reports that a time budget is set for a distributed training.
+var ErrSharedTime = errors.New("max time: not supported with several processes, whose clocks would disagree on the last step; use max steps")
 
 func (c Config) validateBudget() error {
 	var errs []error
@@ -49,8 +49,8 @@ func (c Config) validateBudget() error {
 	return errors.Join(errs...)
 }
 
-// share gives each stage its part of the steps, as it was planned.
-func (b Budget) share(stages []stage) {
+// limitSteps reduces the planned steps of the stages in proportion, so that their sum fits the budget.
+func (b Budget) limitSteps(stages []stage) {
 	planned := 0
 	for _, s := range stages {
 		planned += s.steps
@@ -61,39 +61,39 @@ func (b Budget) share(stages []stage) {
 	}
 	for i := range stages {
 		s := &stages[i]
-		part := s.steps * left / max(1, planned)
+		steps := s.steps * left / max(1, planned)
 		planned -= s.steps
-		left -= part
-		s.steps = part
+		left -= steps
+		s.steps = steps
 	}
 }
 
-// timeBudget says how many steps a stage has time for.
+// timeBudget limits a stage to the number of steps that fit into its time.
 type timeBudget struct {
-	until   time.Time // the end of its time; zero if there is none
-	from    int       // the step from which on its steps are timed
-	since   time.Time // of that step
-	reserve time.Duration
+	until   time.Time     // end of the stage; zero without a limit
+	from    int           // first step that is measured
+	since   time.Time     // start of that step
+	reserve time.Duration // time needed after the last step, for validation
 }
 
-// timeBudget gives the stage that the training is in a part of the time that is left, by the steps
-// that are left to it and to those after it.
+// timeBudget divides the remaining time among the current and the following stages, in proportion to
+// their remaining steps.
 func (t *training) timeBudget(done int) (p timeBudget) {
 	if t.config.Budget.Time == 0 {
 		return p
 	}
-	mine := t.stages[t.at.Stage].steps - done
-	all := mine
-	for _, later := range t.stages[t.at.Stage+1:] {
+	steps := t.stages[t.state.Stage].steps - done
+	all := steps
+	for _, later := range t.stages[t.state.Stage+1:] {
 		all += later.steps
 	}
 	left := t.config.Budget.Time - time.Since(t.since)
-	p.until = time.Now().Add(time.Duration(float64(left) * float64(mine) / float64(max(1, all))))
-	p.from = done + 1 // the first one takes longer: threads, kernels, memory
+	p.until = time.Now().Add(time.Duration(float64(left) * float64(steps) / float64(max(1, all))))
+	p.from = done + 1 // the first step is slower: it starts threads, loads kernels and allocates memory
 	return p
 }
 
-// steps of the stage there is time for, of those planned: one at least.
+// steps returns the number of the planned steps for which there is time, after those done.
 func (p *timeBudget) steps(done, planned int, now time.Time) int {
 	switch {
 	case p.until.IsZero() || done < p.from:
@@ -103,23 +103,23 @@ func (p *timeBudget) steps(done, planned int, now time.Time) int {
 	case done == p.from:
 		p.since = now
 		return planned
-	case done < p.from+stepsPerPoint-1: // too few to tell
+	case done < p.from+stepsPerPoint-1: // too few for an estimate
 		return planned
 	}
-	each := now.Sub(p.since).Seconds() / float64(done-p.from)
-	return min(planned, done+max(1, int(p.until.Add(-p.reserve).Sub(now).Seconds()/each)))
+	perStep := now.Sub(p.since).Seconds() / float64(done-p.from)
+	return min(planned, done+max(1, int(p.until.Add(-p.reserve).Sub(now).Seconds()/perStep)))
 }
 
-// cutShort records and logs that a stage has ended early.
+// cutShort records and logs that a stage has run out of time.
 func (t *training) cutShort(ctx context.Context, s stage, done int) {
 	if t.isWorker() {
 		return
 	}
-	t.at.CutShort = append(t.at.CutShort, s.name)
-	t.config.Logger.InfoContext(ctx, "the time of a stage is used up: it ends here", "stage", s.name, "steps", done, "planned", s.steps)
+	t.state.CutShort = append(t.state.CutShort, s.name)
+	t.config.Logger.InfoContext(ctx, "stage ends early: its time is exhausted", "stage", s.name, "steps", done, "planned", s.steps)
 }
 
-// checkMemory refuses to go on with more than the budget.
+// checkMemory returns ErrMemory if the process exceeds the budget after releasing unused memory.
 func (c Config) checkMemory() error {
 	if c.Budget.Memory == 0 {
 		return nil
@@ -130,15 +130,15 @@ func (c Config) checkMemory() error {
 			return err
 		}
 		if attempt > 0 {
-			return fmt.Errorf("%w: %s are resident, %s allowed; allow more to go on from the last checkpoint, or train with a smaller batch_size, d_model or history",
+			return fmt.Errorf("%w: %s resident, limit %s; resume from the last checkpoint with a higher limit, or train with a smaller batch_size, d_model or history",
 				ErrMemory, humanize.IBytes(resident), humanize.IBytes(c.Budget.Memory))
 		}
-		debug.FreeOSMemory() // what is only not given back does not count
+		debug.FreeOSMemory() // freed memory that the runtime still holds does not count
 		libtorch.ReleaseMemory()
 	}
 }
 
-// residentMemory of this process, in bytes.
+// residentMemory returns the resident memory of this process, in bytes.
 func residentMemory() (uint64, error) {
 	const file = "/proc/self/statm"
 	text, err := os.ReadFile(file)
@@ -152,8 +152,8 @@ func residentMemory() (uint64, error) {
 	return resident * uint64(os.Getpagesize()), nil
 }
 
-// hasStepLeft says whether the stage has a step left, and lets the learning rate fall over those
-// that it has.
+// hasStepLeft reports whether the stage has a step left, and makes the learning rate decay over its
+// expected number of steps.
 func (t *training) hasStepLeft(trainer *model.Trainer, s stage, p *timeBudget, done int) bool {
 	steps := p.steps(done, s.steps, time.Now())
 	if done%stepsPerPoint == 0 || steps <= done {

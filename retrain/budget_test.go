@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -15,7 +14,7 @@ import (
 	"genrec/pkg/registry"
 )
 
-func TestStagesShareTheSteps(t *testing.T) {
+func TestLimitSteps(t *testing.T) {
 	for _, c := range []struct {
 		budget        int
 		planned, want []int
@@ -33,7 +32,7 @@ func TestStagesShareTheSteps(t *testing.T) {
 		for i, steps := range c.planned {
 			stages[i].steps = steps
 		}
-		Budget{Steps: c.budget}.share(stages)
+		Budget{Steps: c.budget}.limitSteps(stages)
 		var got []int
 		for _, s := range stages {
 			got = append(got, s.steps)
@@ -44,7 +43,7 @@ func TestStagesShareTheSteps(t *testing.T) {
 	}
 }
 
-func TestPaceFollowsTheClock(t *testing.T) {
+func TestTimeBudget(t *testing.T) {
 	const planned = 1000
 	start := time.Unix(1_000_000, 0)
 	after := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
@@ -56,12 +55,12 @@ func TestPaceFollowsTheClock(t *testing.T) {
 	}{
 		{0, 0, planned},
 		{1, 5, planned},     // the first step took 5 s, and is not typical
-		{11, 10, planned},   // too few to tell
-		{21, 15, 171},       // half a second each, and 75 s left
+		{11, 10, planned},   // too few for an estimate
+		{21, 15, 171},       // half a second per step, and 75 s left
 		{101, 20, 567},      // faster than that
-		{121, 80, 121 + 16}, // 0.625 s each on the whole, and 10 s left
+		{121, 80, 121 + 16}, // 0.625 s per step, and 10 s left
 		{130, 89.99, 131},
-		{131, 90, 131}, // the rest is for the validation
+		{131, 90, 131}, // the remaining time is for the validation
 		{131, 300, 131},
 	} {
 		if got := p.steps(c.done, planned, after(c.seconds)); got != c.want {
@@ -69,11 +68,11 @@ func TestPaceFollowsTheClock(t *testing.T) {
 		}
 	}
 	if got := (&timeBudget{}).steps(5, planned, start); got != planned {
-		t.Errorf("without a bound there is time for %d steps, want all %d", got, planned)
+		t.Errorf("without a limit there is time for %d steps, want all %d", got, planned)
 	}
 }
 
-func TestMaxStepsEndsTheTrainingInOrder(t *testing.T) {
+func TestMaxStepsEndsTheTraining(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	c.Budget.Steps, c.FinetuneEpochs, c.ValidationUsers = 20, 4, 9
@@ -82,42 +81,37 @@ func TestMaxStepsEndsTheTrainingInOrder(t *testing.T) {
 	report := version(t, models, c, ring(90))
 	// 3 of the pretraining and 36 of the finetuning were planned, 9 an epoch.
 	if steps.finetune != 19 || len(report.PretrainLoss) != 1 || len(report.FinetuneLoss) != 3 {
-		t.Errorf("%d steps of finetuning, %d and %d epochs, want 19, 1 and 3, the last cut off", steps.finetune, len(report.PretrainLoss), len(report.FinetuneLoss))
+		t.Errorf("%d steps of finetuning, %d and %d epochs, want 19, 1 and 3, the last one incomplete", steps.finetune, len(report.PretrainLoss), len(report.FinetuneLoss))
 	}
 	if report.BestEpoch == 0 || len(report.Validation) != 3 {
 		t.Errorf("best epoch %d of %d validations, want one of 3", report.BestEpoch, len(report.Validation))
 	}
 	for epoch, loss := range report.FinetuneLoss {
 		if !(loss > 0.1 && loss < 20) {
-			t.Errorf("the loss of epoch %d is %v, no mean of its steps", epoch+1, loss)
+			t.Errorf("the loss of epoch %d is %v, not a mean of its steps", epoch+1, loss)
 		}
 	}
 }
 
-func TestInterruptedRunWithMaxStepsComesToTheSameModel(t *testing.T) {
+func TestResumedRunWithMaxStepsGivesTheSameModel(t *testing.T) {
 	c := quick()
 	c.Budget.Steps, c.FinetuneEpochs, c.ValidationUsers = 20, 4, 9
 	want := weights(t, openRegistry(t), c, ring(90))
 	models := openRegistry(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	stopped, resumed := c, &stopper{}
-	stopped.Progress = &stopper{stage: "finetune", at: 14, cancel: cancel}
-	if _, err := Run(ctx, stopped, ring(90), models); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
-	}
+	resumed := &stopper{}
+	stopRun(t, c, ring(90), models, "finetune", 14)
 	c.Progress = resumed
 	if !bytes.Equal(weights(t, models, c, ring(90)), want) {
 		t.Error("the resumed run came to another model than the one that was never stopped")
 	}
 	if resumed.before != 14 {
-		t.Errorf("the run went on from step %d, want 14", resumed.before)
+		t.Errorf("the run resumed at step %d, want 14", resumed.before)
 	}
 }
 
-// There is work for hours: after some seconds the best epoch is the model, and the learning
-// rate has fallen on the way.
-func TestMaxTimeEndsTheTrainingInOrder(t *testing.T) {
+// TestMaxTimeEndsTheTraining checks that a training of hours ends after some seconds with the best epoch,
+// and that the learning rate decays over this time.
+func TestMaxTimeEndsTheTraining(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	c.Budget.Time = 6 * time.Second
@@ -131,7 +125,7 @@ func TestMaxTimeEndsTheTrainingInOrder(t *testing.T) {
 	}
 	rates := ratesOf(t, models, report.Version)
 	if peak := c.LearningRate; len(rates) < 2 || slices.Max(rates) < peak/5 || rates[len(rates)-1] > slices.Max(rates)/2 {
-		t.Errorf("the learning rates are %v: they have to rise towards %v and fall to the end of the time", rates, peak)
+		t.Errorf("the learning rates are %v, want them to rise towards %v and decay until the end", rates, peak)
 	}
 }
 
@@ -142,7 +136,7 @@ func ratesOf(t *testing.T, models *registry.Registry, version string) (rates []f
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(data) {
-		var p point
+		var p curvePoint
 		if err := json.Unmarshal(line, &p); err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +147,7 @@ func ratesOf(t *testing.T, models *registry.Registry, version string) (rates []f
 	return rates
 }
 
-func TestMaxMemoryRefusesToBegin(t *testing.T) {
+func TestMaxMemoryBeforeTheTraining(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	c.Budget.Memory = 1
@@ -165,8 +159,8 @@ func TestMaxMemoryRefusesToBegin(t *testing.T) {
 	}
 }
 
-// A training that takes more than it may keeps a checkpoint, from which it comes to the same
-// model where there is more.
+// TestMaxMemoryStopsWithACheckpoint checks that a training that exceeds its limit leaves a checkpoint, and
+// resumes from it with a higher limit to the same model.
 func TestMaxMemoryStopsWithACheckpoint(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs = 3
@@ -197,6 +191,6 @@ func TestMaxMemoryStopsWithACheckpoint(t *testing.T) {
 		t.Error("the training that went on came to another model than the one that had the memory")
 	}
 	if resumed.before != stepsPerPoint {
-		t.Errorf("the training went on from step %d, want %d", resumed.before, stepsPerPoint)
+		t.Errorf("the training resumed at step %d, want %d", resumed.before, stepsPerPoint)
 	}
 }

@@ -17,12 +17,12 @@ import (
 	"genrec/pkg/registry"
 )
 
-// The default recipe as it is, but for its length: codes, every prefix, the dense head
-// and its weight.
+// TestDefaultRecipeLearns trains the default recipe, shortened: codes, every prefix, the dense head and the
+// ensemble weights.
 func TestDefaultRecipeLearns(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience = 12, 30, 12
-	c.Model.Sequential, c.Model.Association = 0, 0 // rules know a ring at once, and the network has to learn it
+	c.Model.Sequential, c.Model.Association = 0, 0 // the rules would predict a ring without the network
 	models := openRegistry(t)
 	report, err := Run(t.Context(), c, ring(300), models)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestDefaultRecipeLearns(t *testing.T) {
 	}
 	defer bundle.Model.Drop()
 	if got := bundle.Model.Config.EnsembleWeights; got != report.Chosen.EnsembleWeights || !slices.Contains(report.Weights, *report.Chosen) {
-		t.Errorf("the parts weigh %+v in the model; of %d mixtures, %+v was chosen", got, len(report.Weights), report.Chosen)
+		t.Errorf("the ensemble weights of the model are %+v; of %d grid points, %+v was chosen", got, len(report.Weights), report.Chosen)
 	}
 	for kind, learned := range bundle.Rules {
 		if learned != nil {
@@ -49,19 +49,19 @@ func TestDefaultRecipeLearns(t *testing.T) {
 		}
 	}
 	if users := bundle.Catalog.Users(); users != 0 {
-		t.Errorf("the catalog holds %d users, though the model has no use for them", users)
+		t.Errorf("the catalog holds %d users, although the model has no user embeddings", users)
 	}
 }
 
-func TestEveryPrefixIsAskedFor(t *testing.T) {
+func TestEveryPrefixIsTrainedOn(t *testing.T) {
 	c := quick()
 	c.PretrainEpochs, c.FinetuneEpochs, c.BatchSize, c.ValidationUsers = 0, 1, 1, 0
 	for _, every := range []bool{false, true} {
 		for _, least := range []int{0, 700} {
-			c.EveryPrefix, c.LeastSteps = every, least
-			perEpoch := 90 // one item of each history
+			c.EveryPrefix, c.MinSteps = every, least
+			perEpoch := 90 // one example per history
 			if every {
-				perEpoch = 90 * 3 // histories of five items have three to ask for, the last held out
+				perEpoch = 90 * 3 // histories of five items have three prefixes, as the last item is held out
 			}
 			want := perEpoch
 			for want < least {
@@ -93,7 +93,7 @@ func (c *counting) Step(float64) {
 	}
 }
 
-// A shop's items keep their codes from one night to the next; new ones get theirs.
+// TestItemsKeepTheirCodes checks that items keep their codes from version to version.
 func TestItemsKeepTheirCodes(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
@@ -102,14 +102,14 @@ func TestItemsKeepTheirCodes(t *testing.T) {
 	for i := range 20 {
 		grown[i].Items = append([]string{fmt.Sprintf("new-%d", i%4)}, grown[i].Items...)
 	}
-	c.Seed++ // codes learned anew would differ
+	c.Seed++ // newly learned codes would differ
 	after := codesAfter(t, models, c, grown)
 	if len(after) != len(before)+4 {
-		t.Errorf("%d items, want the %d of before and 4 new ones", len(after), len(before))
+		t.Errorf("%d items, want the previous %d and 4 new ones", len(after), len(before))
 	}
 	for item, code := range before {
 		if after[item] != code {
-			t.Errorf("%s went from the code %s to %s", item, code, after[item])
+			t.Errorf("the code of %s changed from %s to %s", item, code, after[item])
 		}
 	}
 
@@ -117,7 +117,7 @@ func TestItemsKeepTheirCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if anew := codesAfter(t, models, c, grown); len(anew) != len(after) {
-		t.Errorf("with a damaged catalog before it, a run gives %d items codes, want %d", len(anew), len(after))
+		t.Errorf("with a damaged previous catalog, a run gives %d items codes, want %d", len(anew), len(after))
 	}
 }
 
@@ -137,8 +137,8 @@ func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []c
 	return texts
 }
 
-// Each mixture is measured as a ranker with these weights measures it.
-func TestWeighMeasuresEachMixture(t *testing.T) {
+// TestEvaluateWeights checks that the metrics of each grid point equal those of a ranker with these weights.
+func TestEvaluateWeights(t *testing.T) {
 	sequences, start := ring(90), DefaultConfig().Model.EnsembleWeights
 	dir := trained(t, openRegistry(t), quick(), sequences)
 	runtime.LockOSThread()
@@ -153,17 +153,17 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ranker.Close()
-	var questions []question
+	var cases []evalCase
 	for _, s := range sequences {
-		questions = append(questions, ask(s, 1))
+		cases = append(cases, newEvalCase(s, 1))
 	}
-	tried, gains, err := evaluateWeights(t.Context(), ranker, questions, weightGrid(start), noProgress{})
+	tried, gains, err := evaluateWeights(t.Context(), ranker, cases, weightGrid(start), noProgress{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Four parts in steps of a tenth, less those of rules alone.
+	// Four components in steps of a tenth, except rules alone.
 	if want := 286 - 11; len(tried) != want {
-		t.Errorf("%d mixtures, want %d", len(tried), want)
+		t.Errorf("%d grid points, want %d", len(tried), want)
 	}
 	if tried[0].EnsembleWeights != start {
 		t.Errorf("%+v is tried first, want the recipe's %+v", tried[0].EnsembleWeights, start)
@@ -173,11 +173,11 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 		for _, gain := range gains[i] {
 			sum += float64(gain)
 		}
-		if mean := sum / float64(len(questions)); math.Abs(mean-got.NDCG10) > 1e-6 {
+		if mean := sum / float64(len(cases)); math.Abs(mean-got.NDCG10) > 1e-6 {
 			t.Errorf("weights %+v: the gains' mean is %v, NDCG@10 %v", got.EnsembleWeights, mean, got.NDCG10)
 		}
 		bundle.Model.SetEnsembleWeights(got.EnsembleWeights)
-		want, err := evaluate(t.Context(), ranker, questions, "evaluate", noProgress{})
+		want, err := evaluate(t.Context(), ranker, cases, "evaluate", noProgress{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,31 +187,31 @@ func TestWeighMeasuresEachMixture(t *testing.T) {
 	}
 }
 
-func TestMixturesLeaveOutWhatHasNoWeight(t *testing.T) {
+func TestWeightGridKeepsZeroWeights(t *testing.T) {
 	for start, want := range map[model.EnsembleWeights]int{
 		{}: 1, {Dense: 0.2}: weightSteps + 1, {Sequential: 1}: weightSteps, {Sequential: 0.5, Association: 0.5}: 66 - 11,
 	} {
 		all := weightGrid(start)
 		if len(all) != want {
-			t.Errorf("from %+v: %d mixtures, want %d", start, len(all), want)
+			t.Errorf("from %+v: %d grid points, want %d", start, len(all), want)
 		}
 		for _, w := range all {
 			if (start.Dense == 0 && w.Dense > 0) || (start.Sequential == 0 && w.Sequential > 0) || (start.Association == 0 && w.Association > 0) {
-				t.Errorf("from %+v: %+v gives a weight to a part without one", start, w)
+				t.Errorf("from %+v: %+v gives a weight to a component without one", start, w)
 			}
 			if w.Sequential+w.Association > 0.99 {
-				t.Errorf("from %+v: %+v leaves a stranger without an answer", start, w)
+				t.Errorf("from %+v: %+v gives a new user no recommendations", start, w)
 			}
 		}
 	}
 }
 
-// Neither the answers of the validation nor those of the test are among the rules.
-func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
+// TestRulesAreLearnedFromTrainingDataOnly checks that no rule leads to a held-out item.
+func TestRulesAreLearnedFromTrainingDataOnly(t *testing.T) {
 	c := quick()
 	c.PretrainEpochs, c.FinetuneEpochs, c.ValidationUsers = 0, 1, 9
 	sequences := ring(90)
-	for i := range sequences { // the last two items of each occur nowhere before
+	for i := range sequences { // the last two items of each user occur nowhere else
 		last := len(sequences[i].Items) - 1
 		sequences[i].Items[last] = "late-" + sequences[i].Items[last]
 		if i%2 == 0 {
@@ -235,7 +235,7 @@ func TestRulesAreLearnedFromTheTrainingAlone(t *testing.T) {
 	later := 0
 	for item := range leadTo {
 		if strings.HasPrefix(item, "late-") {
-			t.Errorf("a rule leads to %s, which only the test asks for", item)
+			t.Errorf("a rule leads to %s, which is a held-out item", item)
 		}
 		if strings.HasPrefix(item, "later-") {
 			later++

@@ -26,18 +26,18 @@ import (
 
 // job is what the coordinator broadcasts to the workers, followed by the bundle.
 type job struct {
-	Recipe    Recipe   `json:"recipe"`
-	Seed      int64    `json:"seed"`
-	Device    string   `json:"device"`
-	Steps     int      `json:"steps"` // of the budget
-	At        position `json:"at"`
-	Users     int      `json:"users"` // number of histories, which follow the job
+	Recipe    Recipe        `json:"recipe"`
+	Seed      int64         `json:"seed"`
+	Device    string        `json:"device"`
+	Steps     int           `json:"steps"` // limit of the budget
+	At        trainingState `json:"at"`
+	Users     int           `json:"users"` // number of histories, which follow the job
 	histories []examples.History
 }
 
 func (t *training) job() job {
 	return job{
-		Recipe: t.config.Recipe, Seed: t.config.Seed, Device: t.config.Device.String(), Steps: t.config.Budget.Steps, At: t.at,
+		Recipe: t.config.Recipe, Seed: t.config.Seed, Device: t.config.Device.String(), Steps: t.config.Budget.Steps, At: t.state,
 		Users: len(t.histories), histories: t.histories,
 	}
 }
@@ -57,7 +57,7 @@ func (j job) write(to io.Writer) error {
 	return out.Flush()
 }
 
-// readJob reads what write has written, and nothing after it.
+// readJob reads a job and its histories, and nothing after them.
 func readJob(from *bufio.Reader) (j job, err error) {
 	line := func(into any) error {
 		text, err := from.ReadBytes('\n')
@@ -123,14 +123,14 @@ func writeBundle(w io.Writer, b model.Bundle) (err error) {
 func (t *training) isWorker() bool { return t.config.Group != nil && t.config.Group.Rank > 0 }
 
 // stopRequested returns an error if the training has to stop before the next step. All ranks stop
-// before the same one.
+// before the same step.
 func (t *training) stopRequested(ctx context.Context) error {
 	g := t.config.Group
 	switch {
 	case g == nil:
 		return ctx.Err()
 	case g.Stopping():
-		return fmt.Errorf("a rank was asked to stop: %w", context.Canceled)
+		return fmt.Errorf("a rank requested a stop: %w", context.Canceled)
 	}
 	return nil
 }
@@ -172,8 +172,8 @@ func (t *training) saveOnPeerLoss(err error, trainer *model.Trainer) error {
 	return err
 }
 
-// RunWorker trains as a worker of the group until the coordinator's Run has ended. It returns nil, or
-// the reason why the coordinator has failed. It needs no data and publishes nothing.
+// RunWorker trains as a worker of the group until the coordinator's Run has ended. It returns the
+// coordinator's error, if it failed. It needs no data and publishes nothing.
 func RunWorker(ctx context.Context, g *dist.Group, device model.Device, cores int, logger *slog.Logger) error {
 	c := Config{Device: device, Group: g, Cores: cores, Logger: logger, Progress: noProgress{}}
 	return onOwnThread(logger, func() error {
@@ -201,7 +201,7 @@ func runJob(ctx context.Context, c Config) error {
 		return err
 	}
 	c.Logger.InfoContext(ctx, "training as a worker", "rank", c.Group.Rank, "users", j.Users)
-	t := &training{config: c, initialized: &initialized{bundle: bundle}, trainingData: trainingData{histories: j.histories}, at: j.At, saved: time.Now()}
+	t := &training{config: c, initialized: &initialized{bundle: bundle}, trainingData: trainingData{histories: j.histories}, state: j.At, saved: time.Now()}
 	t.stages = t.plan(bundle.Builder())
 	return t.runStages(ctx, "")
 }

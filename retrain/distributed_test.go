@@ -206,9 +206,9 @@ func TestKilledRank(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var at state
-			if err := readJSON(filepath.Join(models.Workspace(), stateFile), &at); victim == "1" && (err != nil || at.Stage != 1) {
-				t.Errorf("rank 0 has written no checkpoint of the stage: %+v, %v", at.position, err)
+			var saved checkpoint
+			if err := readJSON(filepath.Join(models.Workspace(), stateFile), &saved); victim == "1" && (err != nil || saved.Stage != 1) {
+				t.Errorf("rank 0 has written no checkpoint of the stage: %+v, %v", saved.trainingState, err)
 			}
 			if _, err := models.Current(t.Context()); err == nil {
 				t.Error("a version was published")

@@ -22,16 +22,16 @@ type weightResult struct {
 // weightGrid lists the grid points, those nearest to w first. Components with weight zero in w keep it.
 // Rules alone are left out: they score nothing for users whose items have no rules.
 func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
-	steps := func(weight float64) int { // number of weights to try
+	gridSize := func(weight float64) int {
 		if weight > 0 {
 			return weightSteps + 1
 		}
 		return 1
 	}
 	var all []model.EnsembleWeights
-	for dense := range steps(w.Dense) {
-		for sequential := range steps(w.Sequential) {
-			for association := range steps(w.Association) {
+	for dense := range gridSize(w.Dense) {
+		for sequential := range gridSize(w.Sequential) {
+			for association := range gridSize(w.Association) {
 				if rules := sequential + association; dense+rules <= weightSteps && rules < weightSteps {
 					all = append(all, model.EnsembleWeights{
 						Dense:       float64(dense) / weightSteps,
@@ -48,12 +48,12 @@ func weightGrid(w model.EnsembleWeights) []model.EnsembleWeights {
 
 // tuneWeights sets the ensemble weights of the model to those chosen on the validation.
 func (t *training) tuneWeights(ctx context.Context) error {
-	tried, gains, err := evaluateWeights(ctx, t.ranker, t.questions, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.config.Progress)
+	tried, gains, err := evaluateWeights(ctx, t.ranker, t.validation, weightGrid(t.bundle.Model.Config.EnsembleWeights), t.config.Progress)
 	if err != nil {
 		return err
 	}
 	chosen := bagged(tried, gains, t.random(choiceStream, 0))
-	t.at.Weights, t.at.Chosen = tried, &chosen
+	t.state.Weights, t.state.Chosen = tried, &chosen
 	t.bundle.Model.SetEnsembleWeights(chosen.EnsembleWeights)
 	t.config.Logger.InfoContext(ctx, "chose the ensemble weights", "dense", chosen.Dense,
 		"sequential", chosen.Sequential, "association", chosen.Association, "ndcg@10", chosen.NDCG10, "hr@10", chosen.HR10)
@@ -106,24 +106,24 @@ func distance(a, b model.EnsembleWeights) float64 {
 }
 
 // evaluateWeights validates grid points, running each component only once. The gains are the NDCG@10 of each
-// question: [grid point][question].
-func evaluateWeights(ctx context.Context, ranker *model.Ranker, questions []question, grid []model.EnsembleWeights, progress Progress) (tried []weightResult, gains [][]float32, err error) {
+// case: [grid point][case].
+func evaluateWeights(ctx context.Context, ranker *model.Ranker, cases []evalCase, grid []model.EnsembleWeights, progress Progress) (tried []weightResult, gains [][]float32, err error) {
 	tried, gains = make([]weightResult, len(grid)), make([][]float32, len(grid))
 	needed := requiredWeights(grid)
-	err = inBatches(ctx, questions, "weigh the parts", progress, func(batch []question, queries []model.Query) error {
+	err = forEachBatch(ctx, cases, "weigh the parts", progress, func(batch []evalCase, queries []model.Query) error {
 		found, err := ranker.Retrieve(ctx, queries, needed)
 		if err != nil {
 			return err
 		}
-		answers := make([]string, len(batch))
-		for i, q := range batch {
-			answers[i] = q.answer
+		targets := make([]string, len(batch))
+		for i, c := range batch {
+			targets[i] = c.target
 		}
 		for i, weights := range grid {
 			tried[i].EnsembleWeights = weights
-			for _, place := range found.Positions(weights, answers) {
-				tried[i].add(place)
-				gains[i] = append(gains[i], float32(ndcgAt10(place)))
+			for _, rank := range found.Positions(weights, targets) {
+				tried[i].add(rank)
+				gains[i] = append(gains[i], float32(ndcgAt10(rank)))
 			}
 		}
 		return nil
@@ -142,6 +142,6 @@ func requiredWeights(grid []model.EnsembleWeights) model.EnsembleWeights {
 			Dense: max(needed.Dense, w.Dense), Sequential: max(needed.Sequential, w.Sequential), Association: max(needed.Association, w.Association),
 		}
 	}
-	const components = 4 // leaves a weight for the search
+	const components = 4 // leaves a weight for the beam search
 	return model.EnsembleWeights{Dense: needed.Dense / components, Sequential: needed.Sequential / components, Association: needed.Association / components}
 }

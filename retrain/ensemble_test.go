@@ -8,7 +8,7 @@ import (
 	"genrec/model"
 )
 
-// answers are those to users who each like the mixtures near to a point of their own, around
+// answers returns gains of users that each have a best grid point of their own, distributed around
 // the best one.
 func answers(rng *rand.Rand, tried []weightResult, best model.EnsembleWeights, users int) [][]float32 {
 	gains := make([][]float32, len(tried))
@@ -36,7 +36,7 @@ func mixed(of model.EnsembleWeights) (tried []weightResult) {
 	return tried
 }
 
-func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
+func TestBaggingReducesNoise(t *testing.T) {
 	all := model.EnsembleWeights{Dense: 0.4, Sequential: 0.3, Association: 0.2}
 	tried, best := mixed(all), model.EnsembleWeights{Dense: 0.3, Sequential: 0.3, Association: 0.2}
 	var ofBagged, ofLuckiest float64
@@ -50,7 +50,7 @@ func TestBaggedMixtureIsNearerToTheBestThanTheLuckiest(t *testing.T) {
 	}
 	t.Logf("mean distance from the best mixture: %.3f bagged, %.3f the luckiest", ofBagged, ofLuckiest)
 	if ofBagged > 0.8*ofLuckiest {
-		t.Errorf("bagged mixtures are %.3f from the best one, the luckiest %.3f: resamples should bring them nearer", ofBagged, ofLuckiest)
+		t.Errorf("with bagging the distance to the best grid point is %.3f, without it %.3f: it should be smaller", ofBagged, ofLuckiest)
 	}
 }
 
@@ -68,12 +68,12 @@ func TestBagged(t *testing.T) {
 	}
 	for _, winner := range []int{0, 7, len(tried) - 1} {
 		if got := bagged(tried, only(winner), rand.New(rand.NewPCG(1, 1))); got.EnsembleWeights != tried[winner].EnsembleWeights {
-			t.Errorf("%+v is chosen, though every user likes %+v alone", got.EnsembleWeights, tried[winner].EnsembleWeights)
+			t.Errorf("%+v is chosen, although %+v is best for every user", got.EnsembleWeights, tried[winner].EnsembleWeights)
 		}
 	}
 	nothing := only(0)
 	clear(nothing[0])
 	if got := bagged(tried, nothing, rand.New(rand.NewPCG(1, 1))); got.EnsembleWeights != tried[0].EnsembleWeights {
-		t.Errorf("%+v is chosen where no mixture answers anything, want the recipe's %+v", got.EnsembleWeights, tried[0].EnsembleWeights)
+		t.Errorf("%+v is chosen although no grid point has a hit, want the recipe's %+v", got.EnsembleWeights, tried[0].EnsembleWeights)
 	}
 }

@@ -16,41 +16,41 @@ import (
 // evaluateBatch is the number of users per batch.
 const evaluateBatch = 64
 
-// question is an evaluation query: a user's items, and the held-out item that followed.
-type question struct {
+// evalCase is an evaluation case: the items of a user, and the held-out item that followed.
+type evalCase struct {
 	model.Query
-	answer string
-	at     time.Time // of the history's newest item, if it is known
+	target string    // the held-out item
+	newest time.Time // time of the user's newest event, zero if it is unknown
 }
 
-// place returns the index of the held-out item in a list, -1 if it is absent.
-func (q question) place(list []model.Ranked) int {
-	return slices.IndexFunc(list, func(item model.Ranked) bool { return item.Item == q.answer })
+// rank returns the index of the held-out item in a list, -1 if it is absent.
+func (c evalCase) rank(list []model.Ranked) int {
+	return slices.IndexFunc(list, func(item model.Ranked) bool { return item.Item == c.target })
 }
 
-// ask holds out the item at a position counted from the end of the history (1: the last).
-func ask(s catalog.Sequence, fromEnd int) question {
+// newEvalCase holds out the item at a position counted from the end of the sequence (1: the last).
+func newEvalCase(s catalog.Sequence, fromEnd int) evalCase {
 	at := len(s.Items) - fromEnd
-	return question{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at], s.Newest}
+	return evalCase{model.Query{User: s.User, Items: s.Items[:at]}, s.Items[at], s.Newest}
 }
 
 // Evaluate evaluates a ranker leave-one-out: for each user with at least three items, the last one is held
 // out and all items are ranked given the others. A limit samples that many users by the seed; 0 takes
 // all.
 func Evaluate(ctx context.Context, ranker *model.Ranker, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (Metrics, error) {
-	questions, _ := draw(leaveOneOut(sequences), limit, seed)
-	if len(questions) == 0 {
+	cases, _ := sample(leaveOneOutCases(sequences), limit, seed)
+	if len(cases) == 0 {
 		return Metrics{}, fmt.Errorf("no user can be evaluated: none of %d users has %d items", len(sequences), minEvaluationItems)
 	}
 	if progress == nil {
 		progress = noProgress{}
 	}
-	return evaluate(ctx, ranker, questions, "evaluate", progress)
+	return evaluate(ctx, ranker, cases, "evaluate", progress)
 }
 
 // EvaluateStored evaluates the version in a folder.
 func EvaluateStored(ctx context.Context, dir string, device model.Device, c model.RankerConfig, sequences []catalog.Sequence, limit int, seed int64, progress Progress) (m Metrics, err error) {
-	runtime.LockOSThread() // the model's
+	runtime.LockOSThread() // the model belongs to it
 	defer runtime.UnlockOSThread()
 	err = withStored(dir, device, c, func(ranker *model.Ranker, _ *catalog.Catalog) error {
 		m, err = Evaluate(ctx, ranker, sequences, limit, seed, progress)
@@ -76,11 +76,11 @@ func withStored(dir string, device model.Device, c model.RankerConfig, use func(
 }
 
 // evaluate computes the metrics of a ranker.
-func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, stage string, progress Progress) (metrics Metrics, err error) {
-	err = inBatches(ctx, questions, stage, progress, func(batch []question, queries []model.Query) error {
+func evaluate(ctx context.Context, ranker *model.Ranker, cases []evalCase, stage string, progress Progress) (metrics Metrics, err error) {
+	err = forEachBatch(ctx, cases, stage, progress, func(batch []evalCase, queries []model.Query) error {
 		ranked, err := ranker.Rank(ctx, queries)
 		for i, items := range ranked {
-			metrics.addList(batch[i].place(items), items)
+			metrics.addList(batch[i].rank(items), items)
 		}
 		return err
 	})
@@ -88,18 +88,19 @@ func evaluate(ctx context.Context, ranker *model.Ranker, questions []question, s
 	return metrics, err
 }
 
-func inBatches(ctx context.Context, questions []question, stage string, progress Progress, each func([]question, []model.Query) error) error {
-	progress.Start(stage, (len(questions)+evaluateBatch-1)/evaluateBatch, 0)
+// forEachBatch calls fn with batches of cases and their queries, as one stage of the progress.
+func forEachBatch(ctx context.Context, cases []evalCase, stage string, progress Progress, fn func([]evalCase, []model.Query) error) error {
+	progress.Start(stage, (len(cases)+evaluateBatch-1)/evaluateBatch, 0)
 	defer progress.Finish()
-	for batch := range slices.Chunk(questions, evaluateBatch) {
+	for batch := range slices.Chunk(cases, evaluateBatch) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		queries := make([]model.Query, len(batch))
-		for i, q := range batch {
-			queries[i] = q.Query
+		for i, c := range batch {
+			queries[i] = c.Query
 		}
-		if err := each(batch, queries); err != nil {
+		if err := fn(batch, queries); err != nil {
 			return fmt.Errorf("%s: %w", stage, err)
 		}
 		progress.Step(0)
@@ -160,10 +161,10 @@ func (m *Metrics) addList(rank int, list []model.Ranked) {
 	}
 }
 
-// discountedGain is the gain of a hit at a rank.
+// discountedGain is the gain of a hit at a rank, from 0.
 func discountedGain(rank int) float64 { return 1 / math.Log2(float64(rank)+2) }
 
-// ndcgAt10 is what a user adds to NDCG@10.
+// ndcgAt10 is the contribution of a user to NDCG@10.
 func ndcgAt10(rank int) float64 {
 	if rank < 0 || rank >= 10 {
 		return 0

@@ -17,115 +17,115 @@ import (
 // minEvaluationItems is the minimum length of a history whose last item is held out.
 const minEvaluationItems = 3
 
-// leaveOneOut holds out the last item of each user with enough items.
-func leaveOneOut(sequences []catalog.Sequence) []question {
-	var questions []question
+// leaveOneOutCases holds out the last item of each user with enough items.
+func leaveOneOutCases(sequences []catalog.Sequence) []evalCase {
+	var cases []evalCase
 	for _, s := range sequences {
 		if len(s.Items) >= minEvaluationItems {
-			questions = append(questions, ask(s, 1))
+			cases = append(cases, newEvalCase(s, 1))
 		}
 	}
-	return questions
+	return cases
 }
 
-// draw samples questions by the seed and also returns the others; a limit of 0 takes all.
-func draw(questions []question, limit int, seed int64) (drawn, left []question) {
-	if limit == 0 || limit >= len(questions) {
-		return questions, nil
+// sample draws cases by the seed and also returns the rest; a limit of 0 draws all.
+func sample(cases []evalCase, limit int, seed int64) (sampled, rest []evalCase) {
+	if limit == 0 || limit >= len(cases) {
+		return cases, nil
 	}
 	rng := rand.New(rand.NewPCG(uint64(seed), evaluationStream))
-	rng.Shuffle(len(questions), func(i, j int) { questions[i], questions[j] = questions[j], questions[i] })
-	return questions[:limit], questions[limit:]
+	rng.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+	return cases[:limit], cases[limit:]
 }
 
 // evaluationSet is the set on which a candidate and the current version are evaluated. Neither was trained
 // on the held-out items.
 type evaluationSet struct {
-	questions []question // the leave-one-out ones first
-	drawn     int        // number of leave-one-out questions
-	since     time.Time  // newer questions belong to the newest interactions; zero: there are none
-	popular   map[string]bool
-	search    model.RankerConfig
+	cases       []evalCase         // the leave-one-out cases first
+	leaveOneOut int                // number of leave-one-out cases
+	since       time.Time          // newer cases belong to the newest interactions; zero: none do
+	popular     map[string]bool    // the most popular items
+	ranker      model.RankerConfig // of the evaluated rankers
 }
 
-// popularPart is the share of the catalog that counts as popular.
-const popularPart = 0.01
+// popularShare is the share of the catalog that counts as popular.
+const popularShare = 0.01
 
-// newEvaluationSet samples leave-one-out questions and as many of the newest interactions.
+// newEvaluationSet samples leave-one-out cases and as many of the newest interactions.
 func newEvaluationSet(c Config, sequences []catalog.Sequence, items *catalog.Catalog, since time.Time) evaluationSet {
-	e := evaluationSet{since: since, popular: make(map[string]bool), search: c.Ranker}
-	drawn, left := draw(leaveOneOut(sequences), c.EvaluateUsers, c.Seed)
-	e.questions, e.drawn = slices.Clip(drawn), len(drawn)
-	news := 0
-	for _, q := range drawn {
-		if e.news(q) {
-			news++
+	e := evaluationSet{since: since, popular: make(map[string]bool), ranker: c.Ranker}
+	sampled, rest := sample(leaveOneOutCases(sequences), c.EvaluateUsers, c.Seed)
+	e.cases, e.leaveOneOut = slices.Clip(sampled), len(sampled)
+	count := 0 // of the newest interactions
+	for _, q := range sampled {
+		if e.isNewest(q) {
+			count++
 		}
 	}
-	for _, q := range left {
-		if e.news(q) && news < c.EvaluateUsers {
-			e.questions = append(e.questions, q)
-			news++
+	for _, q := range rest {
+		if e.isNewest(q) && count < c.EvaluateUsers {
+			e.cases = append(e.cases, q)
+			count++
 		}
 	}
-	popular, _ := items.Popular(int(popularPart * float64(items.Items())))
+	popular, _ := items.Popular(int(popularShare * float64(items.Items())))
 	for _, item := range popular {
 		e.popular[item] = true
 	}
 	return e
 }
 
-func (e evaluationSet) news(q question) bool { return !e.since.IsZero() && q.at.After(e.since) }
+func (e evaluationSet) isNewest(c evalCase) bool { return !e.since.IsZero() && c.newest.After(e.since) }
 
-// record adds the gain of question i, whose held-out item is at a place of the list (-1: absent).
-func (e evaluationSet) record(answers *gate.Answers, i, place int) {
-	gain := ndcgAt10(place)
-	if i < e.drawn {
-		answers.LeaveOneOut = append(answers.LeaveOneOut, gain)
+// record adds the gain of case i, whose held-out item has a rank in the list (-1: absent).
+func (e evaluationSet) record(results *gate.Results, i, rank int) {
+	gain := ndcgAt10(rank)
+	if i < e.leaveOneOut {
+		results.LeaveOneOut = append(results.LeaveOneOut, gain)
 	}
-	if e.news(e.questions[i]) {
-		answers.Newest = append(answers.Newest, gain)
+	if e.isNewest(e.cases[i]) {
+		results.Newest = append(results.Newest, gain)
 	}
 }
 
 // evaluate evaluates a ranker over the items of a catalog.
-func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, answers gate.Answers, err error) {
+func (e evaluationSet) evaluate(ctx context.Context, ranker *model.Ranker, over *catalog.Catalog, stage string, progress Progress) (metrics Metrics, results gate.Results, err error) {
 	tally, i, started := gate.NewTally(e.popular), 0, time.Now()
-	err = inBatches(ctx, e.questions, stage, progress, func(batch []question, queries []model.Query) error {
+	err = forEachBatch(ctx, e.cases, stage, progress, func(batch []evalCase, queries []model.Query) error {
 		ranked, err := ranker.Rank(ctx, queries)
 		if err != nil {
 			return err
 		}
-		if len(batch) == min(evaluateBatch, len(e.questions)) {
+		if len(batch) == min(evaluateBatch, len(e.cases)) {
 			tally.Batch(time.Since(started))
 		}
 		for j, list := range ranked {
-			place := batch[j].place(list)
-			if i < e.drawn {
-				metrics.addList(place, list)
+			rank := batch[j].rank(list)
+			if i < e.leaveOneOut {
+				metrics.addList(rank, list)
 			}
-			e.record(&answers, i, place)
+			e.record(&results, i, rank)
 			items, scores := columns(list)
-			tally.Add(items, scores, e.full(batch[j], over))
+			tally.Add(items, scores, e.completeLength(batch[j], over))
 			i++
 		}
 		started = time.Now()
 		return nil
 	})
 	metrics.mean()
-	answers.Lists = tally.Lists(over.Items())
-	return metrics, answers, err
+	results.Lists = tally.Lists(over.Items())
+	return metrics, results, err
 }
 
-// full returns the number of items of a complete list.
-func (e evaluationSet) full(q question, over *catalog.Catalog) int {
+// completeLength returns the number of items of a complete list.
+func (e evaluationSet) completeLength(c evalCase, over *catalog.Catalog) int {
 	left := over.Items()
-	if !e.search.AllowSeen {
-		seen := over.ItemIndices(q.Items)
+	if !e.ranker.AllowSeen {
+		seen := over.ItemIndices(c.Items)
 		slices.Sort(seen)
 		left -= len(slices.Compact(seen))
 	}
-	return min(e.search.Items, left)
+	return min(e.ranker.Items, left)
 }
 
 func columns(list []model.Ranked) (items []string, scores []float64) {
@@ -135,19 +135,19 @@ func columns(list []model.Ranked) (items []string, scores []float64) {
 	return items, scores
 }
 
-// popularShare returns the share of popular items among the held-out items.
-func (e evaluationSet) popularShare() float64 {
+// popularTargets returns the share of popular items among the held-out items.
+func (e evaluationSet) popularTargets() float64 {
 	count := 0
-	for _, q := range e.questions {
-		if e.popular[q.answer] {
+	for _, c := range e.cases {
+		if e.popular[c.target] {
 			count++
 		}
 	}
-	return float64(count) / math.Max(1, float64(len(e.questions)))
+	return float64(count) / math.Max(1, float64(len(e.cases)))
 }
 
-// popularity evaluates the list of the most popular items, without those that the user has. Held-out items
-// are not counted.
+// popularity evaluates the list of the most popular items, without those that the user has, and returns the
+// gains. Popularity does not include held-out items.
 func (e evaluationSet) popularity(sequences []catalog.Sequence, allowSeen bool) []float64 {
 	counts := make(map[string]int)
 	for _, s := range sequences {
@@ -158,24 +158,25 @@ func (e evaluationSet) popularity(sequences []catalog.Sequence, allowSeen bool) 
 	order := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
-	var answers gate.Answers
-	for i, q := range e.questions[:e.drawn] {
-		e.record(&answers, i, rankAmong(order, q, allowSeen))
+	var results gate.Results
+	for i, q := range e.cases[:e.leaveOneOut] {
+		e.record(&results, i, rankAmong(order, q, allowSeen))
 	}
-	return answers.LeaveOneOut
+	return results.LeaveOneOut
 }
 
-// rankAmong returns the place of the held-out item in the non-personalized list.
-func rankAmong(order []string, q question, allowSeen bool) int {
-	place := 0
+// rankAmong returns the rank of the held-out item in a non-personalized list without the items that the
+// user has, -1 if it is not among the first ten.
+func rankAmong(order []string, c evalCase, allowSeen bool) int {
+	rank := 0
 	for _, item := range order {
 		switch {
-		case !allowSeen && slices.Contains(q.Items, item):
+		case !allowSeen && slices.Contains(c.Items, item):
 			continue
-		case item == q.answer:
-			return place
+		case item == c.target:
+			return rank
 		}
-		if place++; place == gate.Places {
+		if rank++; rank == gate.Cutoff {
 			break
 		}
 	}

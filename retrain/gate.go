@@ -18,8 +18,8 @@ import (
 type evaluation struct {
 	metrics  Metrics // leave-one-out
 	set      evaluationSet
-	answers  gate.Answers // of the candidate to the set
-	baseline baseline     // to compare with
+	results  gate.Results // of the candidate on the set
+	baseline baseline     // the current version
 	seconds  float64
 }
 
@@ -31,7 +31,7 @@ func evaluateCandidate(ctx context.Context, c Config, sequences []catalog.Sequen
 		return e, err
 	}
 	e.set = newEvaluationSet(c, sequences, items, e.baseline.watermark)
-	e.metrics, e.answers, err = e.set.evaluate(ctx, ranker, items, "evaluate", c.Progress)
+	e.metrics, e.results, err = e.set.evaluate(ctx, ranker, items, "evaluate", c.Progress)
 	e.seconds = time.Since(started).Seconds()
 	return e, err
 }
@@ -69,18 +69,18 @@ func withoutBaseline(ctx context.Context, logger *slog.Logger, version string, e
 	if ctx.Err() != nil {
 		return baseline{}, err
 	}
-	logger.WarnContext(ctx, "the current version is broken, comparing the new one with popular items", "version", version, "err", err)
+	logger.WarnContext(ctx, "cannot evaluate the current version, comparing the candidate with popular items", "version", version, "err", err)
 	return baseline{missing: fmt.Sprintf("the current version %s is broken (%v)", version, err)}, nil
 }
 
 // evaluateGate evaluates the baseline on the candidate's evaluation set and decides between them.
 func evaluateGate(ctx context.Context, c Config, sequences []catalog.Sequence, e evaluation, items *catalog.Catalog) (v gate.Verdict, err error) {
-	candidate := gate.Candidate{Answers: e.answers, Taken: e.set.popularShare(), Seed: c.Seed}
+	candidate := gate.Candidate{Results: e.results, PopularTargets: e.set.popularTargets(), Seed: c.Seed}
 	if e.baseline.missing == "" {
 		err := withStored(e.baseline.folder, c.Device, c.trainingRanker(), func(ranker *model.Ranker, older *catalog.Catalog) error {
-			_, answers, err := e.set.evaluate(ctx, ranker, older, "evaluate "+e.baseline.version, c.Progress)
+			_, results, err := e.set.evaluate(ctx, ranker, older, "evaluate "+e.baseline.version, c.Progress)
 			if err == nil {
-				v = candidate.Against(e.baseline.version, answers, gains(items, older))
+				v = candidate.CompareWithCurrent(e.baseline.version, results, gains(items, older))
 			}
 			return err
 		})
@@ -91,10 +91,10 @@ func evaluateGate(ctx context.Context, c Config, sequences []catalog.Sequence, e
 			return v, err
 		}
 	}
-	return candidate.Alone(e.baseline.missing, e.set.popularity(sequences, c.Ranker.AllowSeen)), nil
+	return candidate.CompareWithPopular(e.baseline.missing, e.set.popularity(sequences, c.Ranker.AllowSeen)), nil
 }
 
-// gains returns what a catalog has more than an older one.
+// gains compares a catalog with an older one.
 func gains(items, older *catalog.Catalog) gate.Gains {
 	g := gate.Gains{Growth: float64(items.Interactions()) / max(1, float64(older.Interactions()))}
 	for n := 1; n <= items.Items(); n++ {

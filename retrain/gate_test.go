@@ -1,8 +1,6 @@
 package retrain
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,8 +15,8 @@ import (
 	"genrec/retrain/gate"
 )
 
-// night is a run that must come to a verdict.
-func night(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence, promoted bool, reason string) Report {
+// runWithVerdict runs a training whose verdict must be the given one.
+func runWithVerdict(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence, promoted bool, reason string) Report {
 	t.Helper()
 	before, _ := models.Current(t.Context())
 	report, err := Run(t.Context(), c, sequences, models)
@@ -50,17 +48,17 @@ func night(t *testing.T, models *registry.Registry, c Config, sequences []catalo
 	return report
 }
 
-// network is a training whose model knows no rules, so that it depends on what it learned.
+// network returns a training without rules, so that accuracy depends on the network.
 func network(epochs int) Config {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience, c.ChooseWeights = epochs, 30, epochs, false
 	c.Model.Sequential, c.Model.Association = 0, 0
-	c.FromScratch = true // each night by itself
+	c.FromScratch = true // independent trainings
 	return c
 }
 
-// shuffledTargets leaves each user the last two items, so that the question and its answer
-// are as before, and gives the earlier ones, all that a training sees, to others.
+// shuffledTargets shuffles the items that are trained on among the users and keeps the last two of each
+// user, so that the evaluation is unchanged.
 func shuffledTargets(sequences []catalog.Sequence) []catalog.Sequence {
 	var pool []string
 	for _, s := range sequences {
@@ -77,14 +75,14 @@ func shuffledTargets(sequences []catalog.Sequence) []catalog.Sequence {
 	return shuffled
 }
 
-func TestGateRefusesWhatIsNotBetter(t *testing.T) {
+func TestGateRejectsModelsThatAreNotBetter(t *testing.T) {
 	models := openRegistry(t)
 	c := network(12)
-	first := night(t, models, c, ring(300), true, "there is no current version; better than the popular items")
-	if first.Gate.Rival != gate.Popularity || first.Gate.LeaveOneOut.Users != 300 {
-		t.Errorf("the verdict about the first version is %+v", first.Gate)
+	first := runWithVerdict(t, models, c, ring(300), true, "there is no current version; better than the popular items")
+	if first.Gate.Baseline != gate.Popularity || first.Gate.LeaveOneOut.Users != 300 {
+		t.Errorf("the verdict on the first version is %+v", first.Gate)
 	}
-	shuffled := night(t, models, c, shuffledTargets(ring(300)), false, "NDCG@10 on leave-one-out of 300 users")
+	shuffled := runWithVerdict(t, models, c, shuffledTargets(ring(300)), false, "NDCG@10 on leave-one-out of 300 users")
 	if v := shuffled.Gate; v.LeaveOneOut.High >= 0 || v.LeaveOneOut.Candidate > 0.5 {
 		t.Errorf("the comparison %+v does not show that the shuffled targets made it worse", v.LeaveOneOut)
 	}
@@ -93,33 +91,33 @@ func TestGateRefusesWhatIsNotBetter(t *testing.T) {
 	}
 	again := c
 	again.Seed++
-	night(t, models, again, ring(300), false, "over the same items")
-	night(t, models, network(1), ring(300), false, "worse")
+	runWithVerdict(t, models, again, ring(300), false, "over the same items")
+	runWithVerdict(t, models, network(1), ring(300), false, "worse")
 }
 
-func TestGatePromotesWhatIsBetter(t *testing.T) {
+func TestGatePromotesBetterModels(t *testing.T) {
 	models := openRegistry(t)
-	night(t, models, network(1), ring(90), true, "too few users to compare it with the popular items: 90 of 100")
-	better := night(t, models, network(12), ring(300), true, "better: ")
-	if v := better.Gate; v.Rival != "v000001" || v.NewItems != 0 || v.LeaveOneOut.Users != 300 || v.LeaveOneOut.Low <= 0 {
+	runWithVerdict(t, models, network(1), ring(90), true, "too few users to compare it with the popular items: 90 of 100")
+	better := runWithVerdict(t, models, network(12), ring(300), true, "better: ")
+	if v := better.Gate; v.Baseline != "v000001" || v.NewItems != 0 || v.LeaveOneOut.Users != 300 || v.LeaveOneOut.Low <= 0 {
 		t.Errorf("the verdict is %+v", v)
 	}
 	grown := ring(300)
 	for i := range 30 {
 		grown[i].Items = slices.Insert(grown[i].Items, 2, "new")
 	}
-	if v := night(t, models, network(12), grown, true, "").Gate; v.NewItems != 1 {
+	if v := runWithVerdict(t, models, network(12), grown, true, "").Gate; v.NewItems != 1 {
 		t.Errorf("one item is new, the verdict counts %d", v.NewItems)
 	}
 }
 
 func TestBrokenCurrentVersionDoesNotBlock(t *testing.T) {
 	models := openRegistry(t)
-	first := night(t, models, quick(), ring(120), true, "").Version
-	write(t, filepath.Join(models.Dir(first), model.WeightsFile), "{") // not what was published
-	second := night(t, models, quick(), ring(120), true, "the current version v000001 is broken (").Version
+	first := runWithVerdict(t, models, quick(), ring(120), true, "").Version
+	write(t, filepath.Join(models.Dir(first), model.WeightsFile), "{") // a damaged version
+	second := runWithVerdict(t, models, quick(), ring(120), true, "the current version v000001 is broken (").Version
 
-	draft, err := models.Draft() // what was published is no model
+	draft, err := models.Draft() // a valid version that is not a model
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +131,7 @@ func TestBrokenCurrentVersionDoesNotBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	night(t, models, quick(), ring(120), true, "the current version v000003 is broken (")
+	runWithVerdict(t, models, quick(), ring(120), true, "the current version v000003 is broken (")
 }
 
 func write(t *testing.T, path, text string) {
@@ -143,25 +141,26 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// News are the last items that came after all that the current version was made of.
-func TestGateAsksForNews(t *testing.T) {
+// TestGateEvaluatesNewestInteractions checks that items newer than the current version's snapshot are
+// evaluated separately.
+func TestGateEvaluatesNewestInteractions(t *testing.T) {
 	models := openRegistry(t)
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	sequences := ring(120)
 	for i := range sequences {
 		sequences[i].Newest = noon.Add(-time.Duration(i) * time.Minute)
 	}
-	if report := night(t, models, quick(), sequences, true, ""); !report.Watermark.Equal(noon) || report.Gate.Newest.Users != 0 {
-		t.Errorf("the watermark is %v with %d users who have news, want %v and none", report.Watermark, report.Gate.Newest.Users, noon)
+	if report := runWithVerdict(t, models, quick(), sequences, true, ""); !report.Watermark.Equal(noon) || report.Gate.Newest.Users != 0 {
+		t.Errorf("the watermark is %v with %d users with newer interactions, want %v and none", report.Watermark, report.Gate.Newest.Users, noon)
 	}
 	for i := range 40 {
 		sequences[i].Newest = noon.Add(time.Hour)
 	}
 	c := quick()
 	c.EvaluateUsers = 30
-	report := night(t, models, c, sequences, false, "")
+	report := runWithVerdict(t, models, c, sequences, false, "")
 	if v := report.Gate; v.Newest.Users != 30 || v.LeaveOneOut.Users != 30 || report.LeaveOneOut.Users != 30 {
-		t.Errorf("%d users are asked for news and %d for the rest, want 30 of each", v.Newest.Users, v.LeaveOneOut.Users)
+		t.Errorf("%d users are evaluated on the newest interactions and %d leave-one-out, want 30 of each", v.Newest.Users, v.LeaveOneOut.Users)
 	}
 	if want := noon.Add(time.Hour); !report.Watermark.Equal(want) {
 		t.Errorf("the watermark is %v, want the time of the newest item, %v", report.Watermark, want)
@@ -170,24 +169,19 @@ func TestGateAsksForNews(t *testing.T) {
 
 func TestStoppedComparisonPublishesNothing(t *testing.T) {
 	models := openRegistry(t)
-	first := night(t, models, quick(), ring(90), true, "").Version
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	c := quick()
-	c.Progress = &stopper{stage: "evaluate " + first, at: 1, cancel: cancel}
-	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want context.Canceled", err)
-	}
+	first := runWithVerdict(t, models, quick(), ring(90), true, "").Version
+	stopRun(t, quick(), ring(90), models, "evaluate "+first, 1)
 	if versions, err := models.Versions(t.Context()); err != nil || len(versions) != 1 {
-		t.Errorf("versions %v (%v), want the first alone", versions, err)
+		t.Errorf("versions %v (%v), want only the first", versions, err)
 	}
 }
 
-// A version that passes the gate does not end a split that goes on: it is published and waits.
+// TestBetterVersionWaitsForASplit checks that a version that passes the gate during a split is published,
+// but not promoted.
 func TestBetterVersionWaitsForASplit(t *testing.T) {
 	models := openRegistry(t)
-	night(t, models, network(1), ring(90), true, "")
-	night(t, models, network(1), ring(90), false, "")
+	runWithVerdict(t, models, network(1), ring(90), true, "")
+	runWithVerdict(t, models, network(1), ring(90), false, "")
 	split := []registry.Share{{Version: "v000001", Percent: 60}, {Version: "v000002", Percent: 40}}
 	if err := models.PromoteShares(t.Context(), split); err != nil {
 		t.Fatal(err)
@@ -199,7 +193,7 @@ func TestBetterVersionWaitsForASplit(t *testing.T) {
 	if !report.Gate.Promoted || report.Serves() || !slices.Equal(report.Split, split) {
 		t.Fatalf("promoted %v, serves %v, split %v: want a better version that waits for %v", report.Gate.Promoted, report.Serves(), report.Split, split)
 	}
-	if want := "v000003 passed the gate and waits, because the users are divided among v000001:60 v000002:40"; !strings.HasPrefix(report.Outcome(), want) {
+	if want := "v000003 passed the gate and waits for the end of the split v000001:60 v000002:40"; !strings.HasPrefix(report.Outcome(), want) {
 		t.Errorf("the outcome is %q, want it to begin with %q", report.Outcome(), want)
 	}
 	if serving, err := models.Serving(t.Context()); err != nil || !slices.Equal(serving, split) {

@@ -12,7 +12,7 @@ import (
 	"genrec/model/tokens"
 )
 
-// renamed is a ring whose items have the ids that rename makes of 0 to 29.
+// renamed returns a ring in which rename gives the ids of items 0 to 29.
 func renamed(users int, rename func(n int) string) []catalog.Sequence {
 	all := ring(users)
 	for u, s := range all {
@@ -24,7 +24,7 @@ func renamed(users int, rename func(n int) string) []catalog.Sequence {
 	return all
 }
 
-// quickest trains a recipe by name as shortly as possible.
+// quickest returns the shortest training of a recipe.
 func quickest(t *testing.T, name string, changes ...string) Config {
 	t.Helper()
 	c := quick()
@@ -36,7 +36,7 @@ func quickest(t *testing.T, name string, changes ...string) Config {
 	return c
 }
 
-// Every recipe trains on every id that an event may have.
+// TestTrainsOnAnyID checks that every recipe trains on every valid item id.
 func TestTrainsOnAnyID(t *testing.T) {
 	numbered := func(prefix string) func(int) string {
 		return func(n int) string { return prefix + string(rune('A'+n/10)) + string(rune('0'+n%10)) }
@@ -71,8 +71,8 @@ func TestTrainsOnAnyID(t *testing.T) {
 	}
 }
 
-// Ids that are longer than the model's positions are written as numbers, too: those of the
-// encoder, and of the decoder where the encoder has a position for each word.
+// TestLongIDsFit checks that ids that exceed the positions of the encoder or the decoder are written as
+// numbers.
 func TestLongIDsFit(t *testing.T) {
 	sequences := renamed(90, func(n int) string { return strings.Repeat("7", 200) + string(rune('0'+n/10)) + string(rune('0'+n%10)) })
 	paper := quickest(t, "paper", "model.max_position_embeddings=64")

@@ -22,9 +22,9 @@ func (noProgress) Start(string, int, int) {}
 func (noProgress) Step(float64)           {}
 func (noProgress) Finish()                {}
 
-// Watch is a Progress that exports the progress and the outcomes of runs to Prometheus.
-type Watch struct {
-	shown         Progress
+// ProgressMetrics is a Progress that exports progress and outcomes of runs to Prometheus.
+type ProgressMetrics struct {
+	next          Progress
 	stage         string
 	done, steps   int
 	progress      *prometheus.GaugeVec
@@ -32,65 +32,66 @@ type Watch struct {
 	ended         *prometheus.CounterVec
 }
 
-// NewWatch returns a Watch that forwards to shown.
-func NewWatch(shown Progress) *Watch {
-	w := &Watch{
-		shown: shown,
+// NewProgressMetrics returns ProgressMetrics that forward to next.
+func NewProgressMetrics(next Progress) *ProgressMetrics {
+	p := &ProgressMetrics{
+		next: next,
 		progress: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "genrec_retrain_progress_ratio", Help: "How much of a training's stage is done; nothing while there is none.",
+			Name: "genrec_retrain_progress_ratio", Help: "Progress of the current training stage, from 0 to 1; absent while no training runs.",
 		}, []string{"stage"}),
 		loss: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "genrec_retrain_loss_nats", Help: "Loss of the training's newest step.",
+			Name: "genrec_retrain_loss_nats", Help: "Loss of the newest training step, in nats per token.",
 		}),
 		lastEnd: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "genrec_retrain_last_success_timestamp_seconds", Help: "When a training ended with a version, whether the gate let it pass or not; 0: none has yet.",
+			Name: "genrec_retrain_last_success_timestamp_seconds", Help: "Time when a training last published a version, promoted or not; 0 if none has since the start.",
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "genrec_retrain_runs_total", Help: "Trainings that have ended, by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.",
+			Name: "genrec_retrain_runs_total", Help: "Finished trainings by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.",
 		}, []string{"outcome"}),
 	}
 	for _, outcome := range []string{"promoted", "waiting", "refused", "no_data", "failed"} {
-		w.ended.WithLabelValues(outcome)
+		p.ended.WithLabelValues(outcome)
 	}
-	return w
+	return p
 }
 
 // Metrics returns the collectors to register.
-func (w *Watch) Metrics() []prometheus.Collector {
-	return []prometheus.Collector{w.progress, w.loss, w.lastEnd, w.ended}
+func (p *ProgressMetrics) Metrics() []prometheus.Collector {
+	return []prometheus.Collector{p.progress, p.loss, p.lastEnd, p.ended}
 }
 
 // Start implements Progress.
-func (w *Watch) Start(stage string, steps, done int) {
-	w.stage, w.steps, w.done = stage, steps, done
-	w.tell()
-	w.shown.Start(stage, steps, done)
+func (p *ProgressMetrics) Start(stage string, steps, done int) {
+	p.stage, p.steps, p.done = stage, steps, done
+	p.export()
+	p.next.Start(stage, steps, done)
 }
 
 // Step implements Progress.
-func (w *Watch) Step(loss float64) {
-	w.done++
-	w.tell()
+func (p *ProgressMetrics) Step(loss float64) {
+	p.done++
+	p.export()
 	if loss > 0 {
-		w.loss.Set(loss)
+		p.loss.Set(loss)
 	}
-	w.shown.Step(loss)
+	p.next.Step(loss)
 }
 
 // Finish implements Progress.
-func (w *Watch) Finish() {
-	w.progress.Reset()
-	w.shown.Finish()
+func (p *ProgressMetrics) Finish() {
+	p.progress.Reset()
+	p.next.Finish()
 }
 
-// tell exports only the current stage: stage names contain versions, so that their number would grow.
-func (w *Watch) tell() {
-	w.progress.Reset()
-	w.progress.WithLabelValues(w.stage).Set(float64(w.done) / float64(max(w.steps, 1)))
+// export sets the metric of the current stage only: stage names contain versions, so that the number of
+// series would grow.
+func (p *ProgressMetrics) export() {
+	p.progress.Reset()
+	p.progress.WithLabelValues(p.stage).Set(float64(p.done) / float64(max(p.steps, 1)))
 }
 
-// Ended counts a run by the result of Run.
-func (w *Watch) Ended(r Report, err error) {
+// RecordRun counts a run by the result of Run.
+func (p *ProgressMetrics) RecordRun(r Report, err error) {
 	outcome := "promoted"
 	switch {
 	case errors.Is(err, ErrNoData):
@@ -102,8 +103,8 @@ func (w *Watch) Ended(r Report, err error) {
 	case !r.Serves():
 		outcome = "waiting"
 	}
-	w.ended.WithLabelValues(outcome).Inc()
+	p.ended.WithLabelValues(outcome).Inc()
 	if err == nil {
-		w.lastEnd.SetToCurrentTime()
+		p.lastEnd.SetToCurrentTime()
 	}
 }

@@ -12,27 +12,27 @@ import (
 	"genrec/retrain/gate"
 )
 
-func TestWatchTellsPrometheus(t *testing.T) {
-	w := NewWatch(noProgress{})
+func TestProgressMetrics(t *testing.T) {
+	w := NewProgressMetrics(noProgress{})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(w.Metrics()...)
 	w.Start("pretrain", 10, 0)
 	w.Finish()
 	w.Start("finetune", 8, 3)
 	w.Step(0.5)
-	w.Ended(Report{Gate: gate.Verdict{Promoted: true}}, nil)
-	w.Ended(Report{Gate: gate.Verdict{Promoted: true}, Split: []models.Share{{Version: "v000001", Percent: 50}, {Version: "v000002", Percent: 50}}}, nil)
-	w.Ended(Report{}, nil)
-	w.Ended(Report{}, errors.New("no space left"))
-	w.Ended(Report{}, ErrNoData)
+	w.RecordRun(Report{Gate: gate.Verdict{Promoted: true}}, nil)
+	w.RecordRun(Report{Gate: gate.Verdict{Promoted: true}, Split: []models.Share{{Version: "v000001", Percent: 50}, {Version: "v000002", Percent: 50}}}, nil)
+	w.RecordRun(Report{}, nil)
+	w.RecordRun(Report{}, errors.New("no space left"))
+	w.RecordRun(Report{}, ErrNoData)
 	const want = `
-# HELP genrec_retrain_loss_nats Loss of the training's newest step.
+# HELP genrec_retrain_loss_nats Loss of the newest training step, in nats per token.
 # TYPE genrec_retrain_loss_nats gauge
 genrec_retrain_loss_nats 0.5
-# HELP genrec_retrain_progress_ratio How much of a training's stage is done; nothing while there is none.
+# HELP genrec_retrain_progress_ratio Progress of the current training stage, from 0 to 1; absent while no training runs.
 # TYPE genrec_retrain_progress_ratio gauge
 genrec_retrain_progress_ratio{stage="finetune"} 0.5
-# HELP genrec_retrain_runs_total Trainings that have ended, by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.
+# HELP genrec_retrain_runs_total Finished trainings by outcome: promoted, waiting for a split to end, refused by the gate, no_data, or failed.
 # TYPE genrec_retrain_runs_total counter
 genrec_retrain_runs_total{outcome="failed"} 1
 genrec_retrain_runs_total{outcome="no_data"} 1

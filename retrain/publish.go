@@ -24,7 +24,7 @@ func findPublished(ctx context.Context, c Config, sequences []catalog.Sequence, 
 	if err == nil && version != "" {
 		if report, err = ReadReport(ctx, models, version); err == nil {
 			report.Version = version
-			return report, c.checkErasures(ctx, sequences, c.takenAt())
+			return report, c.checkErasures(ctx, sequences, c.snapshotTime())
 		}
 	}
 	if err != nil && ctx.Err() == nil {

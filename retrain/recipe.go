@@ -29,8 +29,8 @@ type Recipe struct {
 	EveryPrefix    bool `json:"every_prefix,omitempty"`
 	PretrainEpochs int  `json:"pretrain_epochs"`
 	FinetuneEpochs int  `json:"finetune_epochs"`
-	// LeastSteps is the minimum of optimizer steps in finetuning: little data gets more epochs.
-	LeastSteps   int     `json:"least_steps,omitempty"`
+	// MinSteps is the minimum number of finetuning steps: small datasets get more epochs.
+	MinSteps     int     `json:"least_steps,omitempty"`
 	BatchSize    int     `json:"batch_size"`
 	LearningRate float64 `json:"learning_rate"`
 	WeightDecay  float64 `json:"weight_decay"`
@@ -166,35 +166,35 @@ func changed(data []byte, changes []string) ([]byte, error) {
 // Validate reports every invalid setting.
 func (r Recipe) Validate() error {
 	var errs []error
-	refuse := func(bad bool, format string, value any) {
+	reject := func(bad bool, format string, value any) {
 		if bad {
 			errs = append(errs, fmt.Errorf(format, value))
 		}
 	}
-	refuse(!r.Text.Valid(), "item_text: %q is none of codes, walk, literal and padded", r.Text)
-	refuse(r.PretrainEpochs < 0, "pretrain_epochs: %v is negative", r.PretrainEpochs)
-	refuse(r.FinetuneEpochs < 0, "finetune_epochs: %v is negative", r.FinetuneEpochs)
-	refuse(r.LeastSteps < 0, "least_steps: %v is negative", r.LeastSteps)
-	refuse(r.BatchSize < 1, "batch_size: %v is not positive", r.BatchSize)
-	refuse(!(r.LearningRate > 0), "learning_rate: %v is not positive", r.LearningRate)
-	refuse(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
-	refuse(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
-	refuse(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
-	refuse(r.SoftmaxItems < 0, "softmax_items: %v is negative", r.SoftmaxItems)
+	reject(!r.Text.Valid(), "item_text: %q is none of codes, walk, literal and padded", r.Text)
+	reject(r.PretrainEpochs < 0, "pretrain_epochs: %v is negative", r.PretrainEpochs)
+	reject(r.FinetuneEpochs < 0, "finetune_epochs: %v is negative", r.FinetuneEpochs)
+	reject(r.MinSteps < 0, "least_steps: %v is negative", r.MinSteps)
+	reject(r.BatchSize < 1, "batch_size: %v is not positive", r.BatchSize)
+	reject(!(r.LearningRate > 0), "learning_rate: %v is not positive", r.LearningRate)
+	reject(!(r.WeightDecay >= 0), "weight_decay: %v is negative", r.WeightDecay)
+	reject(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
+	reject(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
+	reject(r.SoftmaxItems < 0, "softmax_items: %v is negative", r.SoftmaxItems)
 	if most := r.BatchSize * r.Model.MaxTokens(); r.SoftmaxItems > 0 && r.SoftmaxItems < most {
 		errs = append(errs, fmt.Errorf("softmax_items: %d, must be 0 or at least %d, the number of items that a batch can have", r.SoftmaxItems, most))
 	}
-	refuse(r.Model.ItemLeaves && !(r.DenseLoss > 0), "dense_loss: is %v, must be positive with genrec_item_leaves, whose search learns the embeddings of items by it", r.DenseLoss)
-	refuse(r.Model.ItemLeaves && r.Text != catalog.Codes, "item_text: is %v, must be codes with genrec_item_leaves", r.Text)
-	refuse(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)
-	refuse(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
-	refuse(r.Patience < 1, "patience: %v is not positive", r.Patience)
+	reject(r.Model.ItemLeaves && !(r.DenseLoss > 0), "dense_loss: is %v, must be positive with genrec_item_leaves, whose search learns the embeddings of items by it", r.DenseLoss)
+	reject(r.Model.ItemLeaves && r.Text != catalog.Codes, "item_text: is %v, must be codes with genrec_item_leaves", r.Text)
+	reject(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)
+	reject(r.ValidationUsers < 0, "validation_users: %v is negative", r.ValidationUsers)
+	reject(r.Patience < 1, "patience: %v is not positive", r.Patience)
 	if r.StartFromUse && r.Text != catalog.Codes {
-		errs = append(errs, fmt.Errorf("start_from_use: only item_text codes learns directions, not %s", r.Text))
+		errs = append(errs, fmt.Errorf("start_from_use: requires item_text codes, not %s", r.Text))
 	}
-	refuse(!(r.WarmStart.Share >= 0 && r.WarmStart.Share <= 1), "warm_start.share: %v is not in [0, 1]", r.WarmStart.Share)
-	refuse(r.WarmStart.Share > 0 && !(r.WarmStart.LearningRate > 0), "warm_start.learning_rate: %v is not positive", r.WarmStart.LearningRate)
-	refuse(!(r.WarmStart.Smoothing >= 0 && r.WarmStart.Smoothing <= 1), "warm_start.smoothing: %v is not in [0, 1]", r.WarmStart.Smoothing)
+	reject(!(r.WarmStart.Share >= 0 && r.WarmStart.Share <= 1), "warm_start.share: %v is not in [0, 1]", r.WarmStart.Share)
+	reject(r.WarmStart.Share > 0 && !(r.WarmStart.LearningRate > 0), "warm_start.learning_rate: %v is not positive", r.WarmStart.LearningRate)
+	reject(!(r.WarmStart.Smoothing >= 0 && r.WarmStart.Smoothing <= 1), "warm_start.smoothing: %v is not in [0, 1]", r.WarmStart.Smoothing)
 	shape := r.Model
 	shape.Vocabulary, shape.Users, shape.Items = 1, 0, 0 // filled in by the run
 	return errors.Join(append(errs, shape.Validate())...)

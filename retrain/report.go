@@ -14,7 +14,7 @@ import (
 
 // Report is the result of a run, stored with the model as metrics.json.
 type Report struct {
-	// Version is the published version; not in MetricsFile. What follows is what was trained on what.
+	// Version is the published version; not in MetricsFile. The next fields describe model and data.
 	Version      string `json:"version,omitempty"`
 	Device       string `json:"device"`
 	Seed         int64  `json:"seed"`
@@ -24,21 +24,21 @@ type Report struct {
 	Interactions int64  `json:"interactions"`
 	// ItemText is the text format of ids, if it is not that of the recipe.
 	ItemText     catalog.TextFormat `json:"item_text,omitempty"`
-	SkippedUsers int64              `json:"skipped_users,omitempty"` // with an unreadable sequence in Redis
+	SkippedUsers int64              `json:"skipped_users,omitempty"` // users with an unreadable sequence in Redis
 	// Watermark is the time of the newest interaction, if times are known.
 	Watermark  time.Time `json:"watermark,omitzero"`
 	Parameters int       `json:"parameters"`
 	// HeldBack bounds the hashes of the validation's users, whose last two items neither this version
 	// nor those it was warm-started from have seen.
 	HeldBack float64 `json:"held_back"`
-	learned
+	trainingResult
 	LeaveOneOut Metrics      `json:"leave_one_out"`
 	Gate        gate.Verdict `json:"gate"`
 	// Split is the active split that keeps a version which passed the gate from serving; not in
 	// MetricsFile.
 	Split           []registry.Share `json:"split,omitempty"`
 	EvaluateSeconds float64          `json:"evaluate_seconds"`
-	PeakMemoryMB    float64          `json:"peak_memory_mb"` // of the process, host memory
+	PeakMemoryMB    float64          `json:"peak_memory_mb"` // peak resident host memory of the process
 	StartedAt       time.Time        `json:"started_at"`
 	FinishedAt      time.Time        `json:"finished_at"`
 }
@@ -81,7 +81,7 @@ func ReadReport(ctx context.Context, models *registry.Registry, version string) 
 	return r, nil
 }
 
-// A training that ends without an error may still not change what serves.
+// Outcomes of a successful training whose version does not serve.
 var (
 	// ErrRefused reports that the gate rejected the new version.
 	ErrRefused = errors.New("the new version is not served")
@@ -103,16 +103,16 @@ func (r Report) NotServed() error {
 // Serves reports whether the version became the current one.
 func (r Report) Serves() bool { return r.Gate.Promoted && len(r.Split) == 0 }
 
-// Outcome describes the result for people.
+// Outcome describes the result for display.
 func (r Report) Outcome() string {
 	switch {
 	case len(r.Split) > 0:
-		return fmt.Sprintf("%s passed the gate and waits, because the users are divided among %s: genrec models promote %s makes it serve; %s",
+		return fmt.Sprintf("%s passed the gate and waits for the end of the split %s: genrec models promote %s makes it serve; %s",
 			r.Version, registry.FormatShares(r.Split), r.Version, r.Gate.Reason)
 	case r.Gate.Promoted:
 		return fmt.Sprintf("%s is the current version: %s", r.Version, r.Gate.Reason)
-	case r.Gate.Rival == gate.Popularity:
+	case r.Gate.Baseline == gate.Popularity:
 		return fmt.Sprintf("%s was refused: %s", r.Version, r.Gate.Reason)
 	}
-	return fmt.Sprintf("kept %s, %s was refused: %s", r.Gate.Rival, r.Version, r.Gate.Reason)
+	return fmt.Sprintf("kept %s, %s was refused: %s", r.Gate.Baseline, r.Version, r.Gate.Reason)
 }

@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,7 @@ import (
 	"genrec/model/catalog"
 )
 
-// copyFolder keeps a folder as a kill would have left it.
+// copyFolder copies a folder in the state in which a kill would leave it.
 func copyFolder(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
@@ -21,7 +20,7 @@ func copyFolder(t *testing.T, from, to string) {
 	}
 }
 
-func TestInterruptedRunComesToTheSameModel(t *testing.T) {
+func TestResumedRunGivesTheSameModel(t *testing.T) {
 	c, sequences := quick(), ring(130)
 	c.FinetuneEpochs, c.ValidationUsers = 3, 10
 	want := weights(t, openRegistry(t), c, sequences)
@@ -31,13 +30,7 @@ func TestInterruptedRunComesToTheSameModel(t *testing.T) {
 	}{{"pretrain", 1}, {"pretrain", 4}, {"finetune", 1}, {"finetune", 7}, {"finetune", 14}} {
 		t.Run(fmt.Sprintf("%s %d", at.stage, at.step), func(t *testing.T) {
 			models := openRegistry(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			stopped := c
-			stopped.Progress = &stopper{stage: at.stage, at: at.step, cancel: cancel}
-			if _, err := Run(ctx, stopped, sequences, models); !errors.Is(err, context.Canceled) {
-				t.Fatalf("error %v, want context.Canceled", err)
-			}
+			stopRun(t, c, sequences, models, at.stage, at.step)
 			if _, err := os.Stat(filepath.Join(models.Workspace(), stateFile)); err != nil {
 				t.Fatalf("the stopped run left no checkpoint: %v", err)
 			}
@@ -54,27 +47,21 @@ func TestInterruptedRunComesToTheSameModel(t *testing.T) {
 	}
 }
 
-// A kill is worse than a stop: whatever was being written is cut short.
-func TestKilledRunGoesOnFromTheLastCheckpoint(t *testing.T) {
+// TestKilledRunResumes resumes a run whose files were truncated by a kill.
+func TestKilledRunResumes(t *testing.T) {
 	c, sequences := quick(), ring(130)
 	c.FinetuneEpochs, c.ValidationUsers = 3, 10
 	want := weights(t, openRegistry(t), c, sequences)
 
 	stoppedAt := func(step int) string {
 		models := openRegistry(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		c := c
-		c.Progress = &stopper{stage: "finetune", at: step, cancel: cancel}
-		if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
-			t.Fatalf("error %v, want context.Canceled", err)
-		}
+		stopRun(t, c, sequences, models, "finetune", step)
 		return models.Workspace()
 	}
 	early, late := stoppedAt(6), stoppedAt(12)
 	models := openRegistry(t)
 	copyFolder(t, early, models.Workspace())
-	// The files that the run wrote after its checkpoint, the newest one cut off.
+	// Files written after the checkpoint; the newest is truncated.
 	for _, path := range glob(t, filepath.Join(late, "*.safetensors")) {
 		if _, err := os.Stat(filepath.Join(models.Workspace(), filepath.Base(path))); err == nil {
 			continue
@@ -104,10 +91,10 @@ func TestKilledRunGoesOnFromTheLastCheckpoint(t *testing.T) {
 	}
 	data, err := os.ReadFile(filepath.Join(models.Dir(version), CurvesFile))
 	if err != nil || strings.Contains(string(data), `{"stage":"finetu{`) {
-		t.Errorf("the curves are torn (%v):\n%s", err, data)
+		t.Errorf("the curves are corrupt (%v):\n%s", err, data)
 	}
 	if left := glob(t, filepath.Join(models.Workspace(), "*")); len(left) != 1 {
-		t.Errorf("the finished run left %v, want the lock alone", left)
+		t.Errorf("the finished run left %v, want only the lock", left)
 	}
 }
 
@@ -120,16 +107,17 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
-// A run that ended between the publication and the promotion does not publish a second time.
+// TestPublishedRunIsPromoted checks that a run that ended between publication and promotion does not
+// publish a second version.
 func TestPublishedRunIsPromoted(t *testing.T) {
 	c, sequences := quick(), ring(130)
 	models := openRegistry(t)
-	lock := filepath.Join(filepath.Dir(models.Workspace()), ".CURRENT.lock") // that the promotion needs
+	lock := filepath.Join(filepath.Dir(models.Workspace()), ".CURRENT.lock") // makes the promotion fail
 	if err := os.Mkdir(lock, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Run(t.Context(), c, sequences, models); err == nil {
-		t.Fatal("the run ended well, though it cannot promote")
+		t.Fatal("the run succeeded although it could not promote")
 	}
 	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
@@ -149,7 +137,7 @@ func TestPublishedRunIsPromoted(t *testing.T) {
 		t.Errorf("it trained %d steps again, or lost its report: %+v", again.steps, report)
 	}
 	if left := glob(t, filepath.Join(models.Workspace(), "*.json")); len(left) != 0 {
-		t.Errorf("the run is over, but %q are left", left)
+		t.Errorf("the run is finished, but %q are left", left)
 	}
 	next, err := Run(t.Context(), quick(), sequences, models)
 	if err != nil || next.Version == report.Version {
@@ -157,25 +145,21 @@ func TestPublishedRunIsPromoted(t *testing.T) {
 	}
 }
 
-func TestAnotherRunStartsAnew(t *testing.T) {
+func TestOtherRunStartsFromTheBeginning(t *testing.T) {
 	models := openRegistry(t)
-	ctx, cancel := context.WithCancel(t.Context())
 	c := quick()
-	c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
-	if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
-	}
+	stopRun(t, c, ring(90), models, "finetune", 2)
 	fresh := &stopper{}
 	c.Progress = fresh
 	if _, err := Run(t.Context(), c, ring(91), models); err != nil {
 		t.Fatal(err)
 	}
 	if fresh.before != 0 {
-		t.Errorf("a run on another snapshot went on behind step %d of the old one", fresh.before)
+		t.Errorf("a run on another snapshot resumed at step %d of the old one", fresh.before)
 	}
 }
 
-func TestTwoRunsDoNotShareAFolder(t *testing.T) {
+func TestConcurrentRunsAreRejected(t *testing.T) {
 	models := openRegistry(t)
 	w, err := openWorkspace(models, identify(quick(), ring(90), nil))
 	if err != nil {
@@ -205,29 +189,25 @@ func TestBestEpochBecomesTheModel(t *testing.T) {
 		}
 	}
 	if report.BestEpoch != best+1 {
-		t.Errorf("the best epoch is said to be %d, the validation says %d", report.BestEpoch, best+1)
+		t.Errorf("the reported best epoch is %d, but by the validation it is %d", report.BestEpoch, best+1)
 	}
 	if epochs := len(report.Validation); epochs < c.FinetuneEpochs && epochs-report.BestEpoch != c.Patience {
 		t.Errorf("stopped after epoch %d, %d epochs behind the best one, want %d", epochs, epochs-report.BestEpoch, c.Patience)
 	}
 }
 
-// Redis moves on while a nightly run lies dead: the run keeps its own snapshot.
+// TestInterruptedRunKeepsItsSnapshot checks that a run is resumed on its snapshot after Redis has changed.
 func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	if found, _, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
-		t.Fatalf("no run was interrupted, but %v is found (%v)", found, err)
+		t.Fatalf("without an interrupted run, %v is found (%v)", found, err)
 	}
 	var sequences []catalog.Sequence
 	c.Snapshot, sequences = collect(t, ring(90), models)
-	ctx, cancel := context.WithCancel(t.Context())
-	c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
-	if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
-	}
+	stopRun(t, c, sequences, models, "finetune", 2)
 	before := c.Snapshot
-	c.Snapshot = nil // the next process knows nothing of it
+	c.Snapshot = nil // as in a new process
 	found, again, err := Interrupted(t.Context(), c, models)
 	if err != nil || found.Hash != before.Hash || fingerprint(again) != fingerprint(sequences) {
 		t.Fatalf("%d sequences are found (%v), want the 90 of the interrupted run", len(again), err)
@@ -240,25 +220,22 @@ func TestInterruptedRunKeepsItsSnapshot(t *testing.T) {
 	resumed := &stopper{}
 	c.Snapshot, c.Progress = found, resumed
 	if _, err := Run(t.Context(), c, again, models); err != nil || resumed.before == 0 {
-		t.Errorf("the run went on behind step %d (%v), want where it was", resumed.before, err)
+		t.Errorf("the run resumed at step %d (%v), want where it was interrupted", resumed.before, err)
 	}
 	if _, err := os.Stat(before.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the finished run left its snapshot in the workspace (%v)", err)
 	}
 }
 
-// Without its snapshot, or with another one in its place, a run begins again.
+// TestInterruptedRunWithoutItsSnapshot checks that a run whose snapshot is missing or replaced is not
+// resumed.
 func TestInterruptedRunWithoutItsSnapshot(t *testing.T) {
 	for _, replaced := range []bool{false, true} {
 		models := openRegistry(t)
 		c := quick()
 		var sequences []catalog.Sequence
 		c.Snapshot, sequences = collect(t, ring(90), models)
-		ctx, cancel := context.WithCancel(t.Context())
-		c.Progress = &stopper{stage: "finetune", at: 2, cancel: cancel}
-		if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
-			t.Fatalf("error %v, want context.Canceled", err)
-		}
+		stopRun(t, c, sequences, models, "finetune", 2)
 		if err := os.RemoveAll(c.Snapshot.Dir); err != nil {
 			t.Fatal(err)
 		}

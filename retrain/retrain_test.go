@@ -48,7 +48,7 @@ func ring(users int) []catalog.Sequence {
 
 func quick() Config {
 	c := DefaultConfig()
-	c.PretrainEpochs, c.FinetuneEpochs, c.LeastSteps, c.BatchSize = 1, 2, 0, 32
+	c.PretrainEpochs, c.FinetuneEpochs, c.MinSteps, c.BatchSize = 1, 2, 0, 32
 	return c
 }
 
@@ -72,7 +72,7 @@ func TestRunPublishesAVersion(t *testing.T) {
 		t.Errorf("current is %q (%v), want the version of the report, %q", current, err, report.Version)
 	}
 	if report.Users != 90 || report.Items != 30 || report.Interactions != 450 || report.LeaveOneOut.Users != 90 {
-		t.Errorf("the report counts %+v", report)
+		t.Errorf("the report has the counts %+v", report)
 	}
 	if len(report.PretrainLoss) != 1 || len(report.FinetuneLoss) != 2 {
 		t.Errorf("the report has losses of %d and %d epochs, want 1 and 2", len(report.PretrainLoss), len(report.FinetuneLoss))
@@ -92,7 +92,7 @@ func TestRunPublishesAVersion(t *testing.T) {
 	}
 }
 
-// trained is the folder of the version that a run publishes.
+// trained runs a training and returns the folder of the published version.
 func trained(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) string {
 	t.Helper()
 	report, err := Run(t.Context(), c, sequences, models)
@@ -102,7 +102,7 @@ func trained(t *testing.T, models *registry.Registry, c Config, sequences []cata
 	return models.Dir(report.Version)
 }
 
-// weights trains and returns the bytes of the version's weights.
+// weights runs a training and returns the bytes of the version's weights.
 func weights(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(trained(t, models, c, sequences), model.WeightsFile))
@@ -112,7 +112,7 @@ func weights(t *testing.T, models *registry.Registry, c Config, sequences []cata
 	return data
 }
 
-func TestOneSeedOneVersion(t *testing.T) {
+func TestSeedDeterminesTheVersion(t *testing.T) {
 	var versions [][]byte
 	for _, seed := range []int64{3, 3, 4} {
 		c := quick()
@@ -135,7 +135,7 @@ type stopper struct {
 
 	current string
 	steps   int
-	before  int // the most steps that a stage had behind it when it began
+	before  int // maximum number of steps that a stage had done when it was resumed
 }
 
 func (s *stopper) Start(stage string, _, done int) {
@@ -149,17 +149,22 @@ func (s *stopper) Step(float64) {
 	}
 }
 
+// stopRun runs a training that is canceled at a step of a stage.
+func stopRun(t *testing.T, c Config, sequences []catalog.Sequence, models *registry.Registry, stage string, step int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c.Progress = &stopper{stage: stage, at: step, cancel: cancel}
+	if _, err := Run(ctx, c, sequences, models); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want context.Canceled", err)
+	}
+}
+
 func TestStoppedRunPublishesNothing(t *testing.T) {
 	for _, stage := range []string{"pretrain", "finetune", "evaluate"} {
 		t.Run(stage, func(t *testing.T) {
 			models := openRegistry(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			c := quick()
-			c.Progress = &stopper{stage: stage, at: 1, cancel: cancel}
-			if _, err := Run(ctx, c, ring(90), models); !errors.Is(err, context.Canceled) {
-				t.Errorf("error %v, want context.Canceled", err)
-			}
+			stopRun(t, quick(), ring(90), models, stage, 1)
 			if _, err := models.Current(t.Context()); !errors.Is(err, registry.ErrNoVersion) {
 				t.Errorf("a stopped run left a current version: %v", err)
 			}
@@ -173,7 +178,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"d_model":           func(c *Config) { c.Model.Width = 0 },
 		"pretrain_epochs":   func(c *Config) { c.PretrainEpochs = -1 },
 		"finetune_epochs":   func(c *Config) { c.FinetuneEpochs = -1 },
-		"least_steps":       func(c *Config) { c.LeastSteps = -1 },
+		"least_steps":       func(c *Config) { c.MinSteps = -1 },
 		"batch_size":        func(c *Config) { c.BatchSize = 0 },
 		"learning_rate":     func(c *Config) { c.LearningRate = 0 },
 		"weight_decay":      func(c *Config) { c.WeightDecay = math.NaN() },
@@ -198,7 +203,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		}
 	}
 	if err := DefaultConfig().Validate(); err != nil {
-		t.Errorf("the default configuration is refused: %v", err)
+		t.Errorf("the default configuration is rejected: %v", err)
 	}
 }
 

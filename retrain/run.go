@@ -23,24 +23,24 @@ const (
 	choiceStream
 )
 
-// niceness of the training's threads.
+// niceness is that of the threads of a training.
 const niceness = 10
 
-// rawPriority minus the priority that Linux returns is the niceness.
+// rawPriority is the niceness plus the value that the system call getpriority returns.
 const rawPriority = 20
 
 // Run trains a model on the sequences of a snapshot, stage by stage, and publishes a version:
 //
 //	initialize   catalog and vocabulary; random weights, or those of the current version (warm start)
-//	split        the items to train on, and the questions of the validation
+//	split        histories to train on, and held-out items for the validation
 //	train        pretraining and finetuning, with checkpoints; tuning of the ensemble weights
-//	evaluate     leave-one-out, and the interactions that are newer than the current version
-//	gate         whether the candidate is better than the current version on the same users
-//	publish      the version, which is promoted if it passed the gate and no split is active
+//	evaluate     leave-one-out, and on interactions newer than the current version
+//	gate         compare the candidate with the current version on the same users
+//	publish      add the version; promote it if it passed the gate and no split is active
 //
 // A run can be stopped through ctx, or killed, at any time: nothing is published then, and the next
 // Run of the same configuration on the same snapshot resumes and arrives at the same model. It fails
-// with ErrForgotten, and publishes nothing, if users of the snapshot were erased meanwhile, and with
+// with ErrErased, and publishes nothing, if users of the snapshot were erased meanwhile, and with
 // ErrNoData if there is too little data to train or to evaluate on.
 func Run(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry) (report Report, err error) {
 	if err := c.Validate(); err != nil {
@@ -66,8 +66,8 @@ func run(ctx context.Context, c Config, sequences []catalog.Sequence, models *re
 		return report, err
 	}
 	defer func() {
-		over := err == nil || errors.Is(err, ErrForgotten) || errors.Is(err, ErrNoData)
-		err = errors.Join(err, work.close(over))
+		finished := err == nil || errors.Is(err, ErrErased) || errors.Is(err, ErrNoData)
+		err = errors.Join(err, work.close(finished))
 	}()
 	if err := checkData(sequences, c.Ranker.AllowSeen); err != nil {
 		return report, err
@@ -104,7 +104,7 @@ func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, mo
 	}
 
 	var candidate evaluation
-	if report.learned, candidate, err = trainAndEvaluate(ctx, c, sequences, models, work, start, data); err != nil {
+	if report.trainingResult, candidate, err = trainAndEvaluate(ctx, c, sequences, models, work, start, data); err != nil {
 		return report, err
 	}
 	started := time.Now()
@@ -116,15 +116,15 @@ func makeVersion(ctx context.Context, c Config, sequences []catalog.Sequence, mo
 	report.PeakMemoryMB = peakMemoryMB()
 	report.FinishedAt = time.Now().UTC()
 
-	if err := c.checkErasures(ctx, sequences, c.takenAt()); err != nil {
+	if err := c.checkErasures(ctx, sequences, c.snapshotTime()); err != nil {
 		return report, fmt.Errorf("the model is not published: %w", err)
 	}
 	report.Version, err = publish(ctx, models, work, *bundle, report, previous)
 	return report, err
 }
 
-// trainAndEvaluate trains the model and evaluates it with the ranker that validated it.
-func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, start *initialized, data trainingData) (l learned, e evaluation, err error) {
+// trainAndEvaluate trains the model and evaluates it, with one ranker for validation and evaluation.
+func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequence, models *registry.Registry, work *workspace, start *initialized, data trainingData) (l trainingResult, e evaluation, err error) {
 	ranker, err := model.NewRanker(start.bundle, c.trainingRanker())
 	if err != nil {
 		return l, e, err
@@ -137,12 +137,12 @@ func trainAndEvaluate(ctx context.Context, c Config, sequences []catalog.Sequenc
 	return l, e, err
 }
 
-// onOwnThread runs f on an OS thread of its own at low priority: other work on the machine, such as
-// serving, goes first.
+// onOwnThread runs f on a new OS thread at low priority, so that serving on the same machine has
+// precedence.
 func onOwnThread(logger *slog.Logger, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread and its niceness end with the goroutine
+		runtime.LockOSThread() // not unlocked: the thread and its niceness end with the goroutine
 		lowerPriority(logger)
 		done <- f()
 	}()
@@ -155,12 +155,12 @@ func lowerPriority(logger *slog.Logger) {
 		return
 	}
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness); err != nil {
-		logger.Warn("training runs at full priority", "err", err)
+		logger.Warn("cannot lower the priority of a training thread", "err", err)
 	}
 }
 
-// trainingRanker is the configuration of rankers in a training: float32, since a copy in another
-// precision would not see what the model learns.
+// trainingRanker returns the configuration of rankers in a training: float32, because a copy in another
+// precision would not follow the updates of the weights.
 func (c Config) trainingRanker() model.RankerConfig {
 	config := c.Ranker
 	config.Precision = model.Float32

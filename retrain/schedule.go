@@ -10,36 +10,33 @@ import (
 	"genrec/retrain/gate"
 )
 
-// firstTraining is how long a system that serves no model collects events before it tries to
-// train.
+// firstTraining is the interval of training attempts while no version serves.
 const firstTraining = time.Minute
 
-// Scheduled trains at the times of a schedule, one training at a time. The times that pass
-// during a training are skipped, and a training that fails is logged: the current model keeps
-// serving. While nothing serves, it tries every minute; an interrupted training is resumed at
-// once.
-type Scheduled struct {
+// Scheduler trains at the times of a schedule, one training at a time. It skips times that pass during a
+// training, and logs failures: the current version keeps serving. While no version serves, it tries every
+// minute. It resumes an interrupted training immediately.
+type Scheduler struct {
 	// Config recognizes an interrupted training; its Logger is used.
 	Config Config
-	// Models has the current version.
+	// Models has the versions.
 	Models *registry.Registry
 	// Train trains once.
 	Train func(context.Context) (Report, error)
-	// Serialize runs a training when no other one runs, and passes on its error; the outcome
-	// is for people. Nil: nothing else trains.
+	// Serialize runs a training while no other one runs and returns its error; the outcome is
+	// for display. It is nil if nothing else trains.
 	Serialize func(ctx context.Context, train func(context.Context) (outcome string, err error)) error
-	// Ended receives the result of each training; nil: nothing does.
-	Ended func(Report, error)
+	// OnEnd is called with the result of each training, unless it is nil.
+	OnEnd func(Report, error)
 }
 
 // Run trains until ctx ends.
-func (s Scheduled) Run(ctx context.Context, times schedule.Schedule) {
+func (s Scheduler) Run(ctx context.Context, times schedule.Schedule) {
 	times.Run(ctx, s.Config.Logger, "training", s.firstWait(ctx), s.once)
 }
 
-// once trains, and returns after what time to train again, at the latest; 0 leaves that to the
-// schedule.
-func (s Scheduled) once(ctx context.Context) (again time.Duration) {
+// once trains, and returns the maximum time until the next training; 0 leaves it to the schedule.
+func (s Scheduler) once(ctx context.Context) (again time.Duration) {
 	var report Report
 	train := func(ctx context.Context) (outcome string, err error) {
 		report, err = s.Train(ctx)
@@ -54,33 +51,33 @@ func (s Scheduled) once(ctx context.Context) (again time.Duration) {
 	if ctx.Err() != nil {
 		return 0
 	}
-	if s.Ended != nil {
-		s.Ended(report, err)
+	if s.OnEnd != nil {
+		s.OnEnd(report, err)
 	}
 	logger := s.Config.Logger
 	switch {
 	case errors.Is(err, ErrNoData):
-		logger.InfoContext(ctx, "not enough data to train a version", "err", err)
+		logger.InfoContext(ctx, "skipped a training", "err", err)
 		if !s.hasCurrent(ctx) {
 			return firstTraining
 		}
 	case err != nil:
-		logger.ErrorContext(ctx, "training failed, the current model keeps serving", "err", err)
+		logger.ErrorContext(ctx, "training failed, the current version keeps serving", "err", err)
 	default:
 		logger.InfoContext(ctx, "trained a model version", "version", report.Version, "serves", report.Serves(), "hr@10", report.LeaveOneOut.HR10)
-		if !report.Gate.Promoted && report.Gate.Rival == gate.Popularity {
+		if !report.Gate.Promoted && report.Gate.Baseline == gate.Popularity {
 			return firstTraining // no version serves yet
 		}
 	}
 	return 0
 }
 
-// firstWait is the time until the first training: none for an interrupted one, which would be
-// too old at the next scheduled time. 0 leaves it to the schedule.
-func (s Scheduled) firstWait(ctx context.Context) time.Duration {
+// firstWait returns the maximum time until the first training: an interrupted one is resumed immediately,
+// because it may be too old at the next scheduled time. 0 leaves it to the schedule.
+func (s Scheduler) firstWait(ctx context.Context) time.Duration {
 	interrupted, _, err := Interrupted(ctx, s.Config, s.Models)
 	switch {
-	case err != nil: // the training will report it again
+	case err != nil: // the training reports it again
 		s.Config.Logger.WarnContext(ctx, "cannot check for an interrupted training", "err", err)
 	case interrupted != nil:
 		return time.Nanosecond
@@ -91,7 +88,7 @@ func (s Scheduled) firstWait(ctx context.Context) time.Duration {
 	return 0
 }
 
-func (s Scheduled) hasCurrent(ctx context.Context) bool {
+func (s Scheduler) hasCurrent(ctx context.Context) bool {
 	_, err := s.Models.Current(ctx)
 	return !errors.Is(err, registry.ErrNoVersion)
 }

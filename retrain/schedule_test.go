@@ -14,8 +14,8 @@ import (
 	"genrec/retrain/gate"
 )
 
-// Without a version, a training is tried every minute; with one, at the scheduled times, also
-// after a failure. Each training takes its turn and is reported.
+// TestScheduledTimes checks that without a version, a training is tried every minute; with one, at the
+// scheduled times, also after a failure; and that each training is serialized and reported.
 func TestScheduledTimes(t *testing.T) {
 	models, err := registry.Open(t.TempDir())
 	if err != nil {
@@ -48,21 +48,21 @@ func TestScheduledTimes(t *testing.T) {
 		midnight := time.Now()
 		var starts []time.Duration
 		turns, ended := 0, 0
-		Scheduled{
+		Scheduler{
 			Config: config, Models: models,
 			Serialize: func(ctx context.Context, train func(context.Context) (string, error)) error {
 				turns++
 				_, err := train(ctx)
 				return err
 			},
-			Ended: func(Report, error) { ended++ },
+			OnEnd: func(Report, error) { ended++ },
 			Train: func(context.Context) (r Report, err error) {
 				starts = append(starts, time.Since(midnight))
 				switch len(starts) {
 				case 1:
 					return r, ErrNoData
 				case 2:
-					r.Gate.Rival = gate.Popularity // refused, and nothing serves
+					r.Gate.Baseline = gate.Popularity // refused, and nothing serves
 					return r, nil
 				case 3:
 					promote()

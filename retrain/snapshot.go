@@ -19,10 +19,10 @@ import (
 // evaluated on.
 var ErrNoData = snapshot.ErrNoData
 
-// snapshotsFolder of a workspace has the snapshots if there is no history, until the run has finished.
+// snapshotsFolder is the folder in a workspace for snapshots without a history. A finished run removes it.
 const snapshotsFolder = "snapshots"
 
-// Collect takes a snapshot and reads it, for Config.Snapshot and Run.
+// Collect builds a snapshot and reads it, for Config.Snapshot and Run.
 func Collect(ctx context.Context, from snapshot.Config, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	if from.History == nil {
 		from.Folder = filepath.Join(models.Workspace(), snapshotsFolder)
@@ -36,9 +36,8 @@ func Collect(ctx context.Context, from snapshot.Config, models *registry.Registr
 	return taken, sequences, err
 }
 
-// RunLatest trains on the snapshot of an interrupted run of the same configuration, or else on
-// a new snapshot of the sources, and publishes the model as Run does. If users are erased
-// meanwhile, it trains again without them.
+// RunLatest runs on the snapshot of an interrupted run of the same configuration, or else on a new
+// snapshot of the sources. If users are erased during the training, it trains again without them.
 func RunLatest(ctx context.Context, c Config, sources snapshot.Config, models *registry.Registry) (Report, error) {
 	c.Erasures = sources.Erasures
 	for {
@@ -48,10 +47,10 @@ func RunLatest(ctx context.Context, c Config, sources snapshot.Config, models *r
 			return Report{}, err
 		}
 		report, err := Run(ctx, c, sequences, models)
-		if !errors.Is(err, ErrForgotten) {
+		if !errors.Is(err, ErrErased) {
 			return report, err
 		}
-		c.Logger.WarnContext(ctx, "training again without the users that were erased meanwhile", "err", err)
+		c.Logger.WarnContext(ctx, "users were erased during the training, training again without them", "err", err)
 	}
 }
 
@@ -76,26 +75,26 @@ const maxInterruptedAge = 24 * time.Hour
 // erased since, or the snapshot is missing.
 func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence, error) {
 	dir := models.Workspace()
-	var at state
-	err := readJSON(filepath.Join(dir, stateFile), &at)
+	var saved checkpoint
+	err := readJSON(filepath.Join(dir, stateFile), &saved)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
-	var theirs identity
-	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &theirs)); err != nil {
-		return nil, nil, fmt.Errorf("find an interrupted run: %w", err)
+	var interrupted identity
+	if err := errors.Join(err, readJSON(filepath.Join(dir, runFile), &interrupted)); err != nil {
+		return nil, nil, fmt.Errorf("look for an interrupted run: %w", err)
 	}
-	before, err := c.previousVersion(ctx, models)
+	previous, err := c.previousVersion(ctx, models)
 	if err != nil {
 		return nil, nil, err
 	}
-	mine := identify(c, nil, before)
-	mine.Snapshot, mine.SnapshotDir, mine.Started = theirs.Snapshot, theirs.SnapshotDir, theirs.Started
-	if theirs != mine || theirs.SnapshotDir == "" || time.Since(theirs.Started) > maxInterruptedAge {
+	this := identify(c, nil, previous)
+	this.Snapshot, this.SnapshotDir, this.Started = interrupted.Snapshot, interrupted.SnapshotDir, interrupted.Started
+	if interrupted != this || interrupted.SnapshotDir == "" || time.Since(interrupted.Started) > maxInterruptedAge {
 		return nil, nil, nil
 	}
-	taken, err := snapshot.Open(theirs.SnapshotDir)
-	if errors.Is(err, snapshot.ErrNone) || err == nil && taken.Hash != theirs.Snapshot {
+	taken, err := snapshot.Open(interrupted.SnapshotDir)
+	if errors.Is(err, snapshot.ErrNone) || err == nil && taken.Hash != interrupted.Snapshot {
 		return nil, nil, nil
 	}
 	var sequences []catalog.Sequence
@@ -106,40 +105,40 @@ func Interrupted(ctx context.Context, c Config, models *registry.Registry) (*sna
 		return nil, nil, fmt.Errorf("read the snapshot of an interrupted run: %w", err)
 	}
 	err = c.checkErasures(ctx, sequences, taken.Watermark)
-	if errors.Is(err, ErrForgotten) {
+	if errors.Is(err, ErrErased) {
 		return nil, nil, nil
 	}
 	return taken, sequences, err
 }
 
-// checkData returns ErrNoData, with the reason, unless something can be learned of the sequences and
-// somebody be asked for what comes next.
+// checkData returns ErrNoData, with the reason, unless a model can be trained and evaluated on the
+// sequences.
 func checkData(sequences []catalog.Sequence, allowSeen bool) error {
-	long, answerable, changing := 0, false, false
+	longEnough, canEvaluate, canTrain := 0, false, false
 	for _, s := range sequences {
-		known := catalog.WithoutHeldOut(s.Items, 1)
-		changing = changing || slices.ContainsFunc(known, func(item string) bool { return item != known[0] })
+		history := catalog.WithoutHeldOut(s.Items, 1)
+		canTrain = canTrain || slices.ContainsFunc(history, func(item string) bool { return item != history[0] })
 		if len(s.Items) >= minEvaluationItems {
-			long++
-			answerable = answerable || allowSeen || !slices.Contains(known, s.Items[len(s.Items)-1])
+			longEnough++
+			canEvaluate = canEvaluate || allowSeen || !slices.Contains(history, s.Items[len(s.Items)-1])
 		}
 	}
 	switch {
 	case len(sequences) == 0:
 		return fmt.Errorf("%w: there are no interactions: produce events first, and let ingest run", ErrNoData)
-	case long == 0:
-		return fmt.Errorf("%w: none of %d users has %d events, so that nobody can be evaluated", ErrNoData, len(sequences), minEvaluationItems)
-	case !changing:
-		return fmt.Errorf("%w: before the last event, which is kept for the evaluation, none of %d users has events of two different items", ErrNoData, len(sequences))
-	case !answerable:
-		return fmt.Errorf("%w: the last item of each of the %d users with %d events is one that the user had before, so that nobody can be evaluated; --allow-seen recommends those, too",
-			ErrNoData, long, minEvaluationItems)
+	case longEnough == 0:
+		return fmt.Errorf("%w: none of %d users has %d events, the minimum for the evaluation", ErrNoData, len(sequences), minEvaluationItems)
+	case !canTrain:
+		return fmt.Errorf("%w: without the last event, which is held out for evaluation, none of %d users has events of two different items", ErrNoData, len(sequences))
+	case !canEvaluate:
+		return fmt.Errorf("%w: evaluation needs a user whose last item is new to them, but each of the %d users with %d events had it before; --allow-seen allows recommending such items",
+			ErrNoData, longEnough, minEvaluationItems)
 	}
 	return nil
 }
 
-// ErrForgotten reports that users of the snapshot were erased since it was taken.
-var ErrForgotten = errors.New("users were forgotten since the snapshot was taken")
+// ErrErased reports that users of the snapshot were erased since it was built.
+var ErrErased = errors.New("users of the snapshot were erased since it was built")
 
 // clockSkew is the tolerated difference between the clocks of the two processes: within it, users count as
 // erased.
@@ -147,21 +146,21 @@ const clockSkew = time.Minute
 
 const erasuresPage = 1000 // users per request
 
-// takenAt returns the time at which reading the sequences began.
-func (c Config) takenAt() time.Time {
+// snapshotTime returns the time at which building the snapshot began, zero for other data.
+func (c Config) snapshotTime() time.Time {
 	if c.Snapshot == nil {
 		return time.Time{}
 	}
 	return c.Snapshot.Watermark
 }
 
-// checkErasures returns ErrForgotten if it applies. It waits for an answer as long as
-// it takes: a training is at stake.
+// checkErasures returns ErrErased if any user was erased since a time. It retries until Redis responds, so
+// that an outage does not discard a training.
 func (c Config) checkErasures(ctx context.Context, sequences []catalog.Sequence, since time.Time) error {
 	if c.Erasures == nil {
 		return nil
 	}
-	forgotten := 0
+	count := 0
 	for page := range slices.Chunk(sequences, erasuresPage) {
 		users := make([]string, len(page))
 		for i, s := range page {
@@ -177,12 +176,12 @@ func (c Config) checkErasures(ctx context.Context, sequences []catalog.Sequence,
 		}
 		for _, at := range erased {
 			if !at.IsZero() && !at.Before(since.Add(-clockSkew)) {
-				forgotten++
+				count++
 			}
 		}
 	}
-	if forgotten > 0 {
-		return fmt.Errorf("%d %w", forgotten, ErrForgotten)
+	if count > 0 {
+		return fmt.Errorf("%d %w", count, ErrErased)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 	"genrec/sessions"
 )
 
-// hot are sequences as Redis has them.
+// hot has the sequences in Redis.
 type hot []sessions.Sequence
 
 func (h hot) Walk(_ context.Context, each func(sessions.Sequence) error) (skipped int64, err error) {
@@ -57,7 +57,7 @@ func inRedis(sequences []catalog.Sequence) (h hot) {
 	return h
 }
 
-// collect takes a snapshot of sequences that are in Redis.
+// collect builds a snapshot of sequences in Redis.
 func collect(t *testing.T, sequences []catalog.Sequence, models *registry.Registry) (*snapshot.Snapshot, []catalog.Sequence) {
 	t.Helper()
 	taken, read, err := Collect(t.Context(), snapshot.Config{Sequences: inRedis(sequences)}, models)
@@ -82,9 +82,9 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// A training learns from more than what is left in Redis, and from nobody who was
-// forgotten: a version that names its users does not name them.
-func TestHistoryIsTrainedOnWithoutForgottenUsers(t *testing.T) {
+// A training uses the history beyond Redis, but no erased users: a version that contains user ids
+// does not contain theirs.
+func TestHistoryIsTrainedOnWithoutErasedUsers(t *testing.T) {
 	archive, err := history.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -123,11 +123,11 @@ func TestHistoryIsTrainedOnWithoutForgottenUsers(t *testing.T) {
 	}
 	version := models.Dir(report.Version)
 	if found := filesWith(t, version, old[4].User); len(found) == 0 {
-		t.Fatal("no file of the version names a user: the search is blind")
+		t.Fatal("no file of the version names a user: the test is not effective")
 	}
 	for _, folder := range []string{version, taken.Dir} {
 		if found := filesWith(t, folder, old[3].User); len(found) > 0 {
-			t.Errorf("the forgotten user is still in %v", found)
+			t.Errorf("the erased user is still in %v", found)
 		}
 	}
 	if _, err := os.Stat(taken.Dir); err != nil {
@@ -153,8 +153,8 @@ func filesWith(t *testing.T, folder, text string) (found []string) {
 	return found
 }
 
-// Nothing is published of data that nothing can be learned from, and what serves goes on.
-func TestNothingToLearn(t *testing.T) {
+// TestTooLittleData checks that nothing is published and the current version keeps serving.
+func TestTooLittleData(t *testing.T) {
 	users := func(histories ...[]string) (all []catalog.Sequence) {
 		for i := range 200 {
 			s := catalog.Sequence{User: "user-" + string(rune('A'+i/20)) + string(rune('a'+i%20)), Items: histories[i%len(histories)]}
@@ -173,14 +173,14 @@ func TestNothingToLearn(t *testing.T) {
 		allowSeen bool
 		want      string // empty: there is something to learn
 	}{
-		{"nobody", nil, false, "no interactions"},
+		{"no users", nil, false, "no interactions"},
 		{"one event each", users([]string{"a"}, []string{"b"}), false, "none of 200 users has 3 events"},
 		{"two events each", users([]string{"a", "b"}, []string{"b", "c"}), false, "none of 200 users has 3 events"},
 		{"one item each", users([]string{"a", "a", "a", "a"}, []string{"b", "b", "b"}), true, "none of 200 users has events of two different items"},
 		{"one item before the last", users([]string{"a", "a", "b"}), false, "none of 200 users has events of two different items"},
-		{"nothing new at the end", users([]string{"a", "b", "a"}, []string{"c", "d"}), false, "each of the 100 users with 3 events is one that the user had before"},
+		{"nothing new at the end", users([]string{"a", "b", "a"}, []string{"c", "d"}), false, "each of the 100 users with 3 events had it before"},
 		{"seen items are allowed", users([]string{"a", "b", "a"}), true, ""},
-		{"pairs, and somebody to ask", users([]string{"a", "b"}, []string{"a", "a", "b"}), false, ""},
+		{"short and long sequences", users([]string{"a", "b"}, []string{"a", "a", "b"}), false, ""},
 		{"three items", users([]string{"a", "b", "c"}), false, ""},
 	} {
 		err := checkData(c.sequences, c.allowSeen)
@@ -202,7 +202,7 @@ func TestNothingToLearn(t *testing.T) {
 	}
 }
 
-func TestEvaluationOfNobody(t *testing.T) {
+func TestEvaluationWithoutUsers(t *testing.T) {
 	models := openRegistry(t)
 	report, err := Run(t.Context(), quick(), ring(60), models)
 	if err != nil {
@@ -226,38 +226,32 @@ func (e erasures) Erasures(_ context.Context, users []string) ([]time.Time, erro
 	return erased, nil
 }
 
-func TestForgottenUsersAreInNoModel(t *testing.T) {
+func TestErasedUsersAreInNoModel(t *testing.T) {
 	models := openRegistry(t)
 	taken, sequences := collect(t, ring(90), models)
 	theirs := erasures{"nobody": time.Now()}
 	c := quick()
 	c.Erasures, c.Snapshot = theirs, taken
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	stopped := c
-	stopped.Progress = &stopper{stage: "finetune", at: 1, cancel: cancel}
-	if _, err := Run(ctx, stopped, sequences, models); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
-	}
+	stopRun(t, c, sequences, models, "finetune", 1)
 
-	theirs[sequences[3].User] = taken.Watermark.Add(-time.Hour) // who has come back since
+	theirs[sequences[3].User] = taken.Watermark.Add(-time.Hour) // erased, and active again, before the snapshot
 	_, found, err := Interrupted(t.Context(), c, models)
 	if err != nil || len(found) != len(sequences) {
-		t.Fatalf("found a snapshot of %d users (error %v), want %d: nobody of it was forgotten since", len(found), err, len(sequences))
+		t.Fatalf("found a snapshot of %d users (error %v), want %d: no user of it was erased since", len(found), err, len(sequences))
 	}
 	theirs[sequences[3].User] = time.Now()
 	if found, _, err := Interrupted(t.Context(), c, models); err != nil || found != nil {
-		t.Errorf("a snapshot with a forgotten user would go on (error %v)", err)
+		t.Errorf("a snapshot with an erased user would be used (error %v)", err)
 	}
 
-	if _, err := Run(t.Context(), c, sequences, models); !errors.Is(err, ErrForgotten) {
-		t.Errorf("error %v, want ErrForgotten", err)
+	if _, err := Run(t.Context(), c, sequences, models); !errors.Is(err, ErrErased) {
+		t.Errorf("error %v, want ErrErased", err)
 	}
 	if version, err := models.Current(t.Context()); !errors.Is(err, registry.ErrNoVersion) {
 		t.Errorf("version %q was published (error %v)", version, err)
 	}
 	if _, err := os.Stat(taken.Dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the snapshot with the forgotten user is still there (error %v)", err)
+		t.Errorf("the snapshot with the erased user still exists (error %v)", err)
 	}
 	c.Snapshot = nil
 	if _, err := Run(t.Context(), c, append(sequences[:3:3], sequences[4:]...), models); err != nil {

@@ -12,10 +12,10 @@ import (
 	"genrec/model/itemstats"
 )
 
-// heldOut are the users of the validation, whose last item but one the training does not see.
+// heldOut has the users of the validation, whose last item but one is not trained on.
 type heldOut struct {
 	users map[int]bool // by index in the snapshot
-	bound float64      // every user with a smaller hash and enough items is among them
+	bound float64      // all users with a smaller hash and enough items are included
 }
 
 // minHeldOutItems leaves an item to train on when two are held out and one is predicted.
@@ -49,26 +49,26 @@ func holdOut(sequences []catalog.Sequence, maxUsers int, interactions int64, bou
 // userHash is a number in [0, 1) that depends on the user id only. A warm start is validated on users
 // below the bound of the version it starts from, whose last two items no earlier training has seen.
 // (A user whose history was too short then has at most two items that were seen, and none of them is
-// a question.)
+// held out.)
 func userHash(user string) float64 {
 	hash := sha256.Sum256([]byte("validation " + user))
 	const bits = 53 // of a float64's fraction
 	return float64(binary.BigEndian.Uint64(hash[:])>>(64-bits)) / (1 << bits)
 }
 
-// trainingData is the part of the snapshot that a training may see, and its validation.
+// trainingData is the part of the snapshot that a training uses.
 type trainingData struct {
-	histories []examples.History
-	questions []question // of the validation
+	histories  []examples.History
+	validation []evalCase
 }
 
-// split gives the training all but the last item of each user, and all but the last two of the users
-// held out.
+// split keeps the last item of every user for the evaluation, and the last but one of the users held out
+// for the validation.
 func split(sequences []catalog.Sequence, items *catalog.Catalog, held heldOut) (d trainingData) {
 	for i, s := range sequences {
 		history := s.Items
 		if held.users[i] {
-			d.questions = append(d.questions, ask(s, 2))
+			d.validation = append(d.validation, newEvalCase(s, 2))
 			history = history[:len(history)-1]
 		}
 		d.histories = append(d.histories, examples.History{User: items.UserIndex(s.User), Items: items.ItemIndices(history)})
@@ -76,7 +76,7 @@ func split(sequences []catalog.Sequence, items *catalog.Catalog, held heldOut) (
 	return d
 }
 
-// learnRules learns the kinds of rules that have a weight.
+// learnRules learns the kinds of rules with a positive weight.
 func (d trainingData) learnRules(items int, weights [itemstats.RuleKinds]float64) (learned [itemstats.RuleKinds]*itemstats.Rules) {
 	seen := make([][]int, len(d.histories))
 	for i, h := range d.histories {

@@ -34,8 +34,8 @@ func TestValidationUsers(t *testing.T) {
 			config := quick()
 			config.ValidationUsers = c.atMost
 			p := split(sequences, numbers, holdOut(sequences, config.ValidationUsers, numbers.Interactions(), 1))
-			if len(p.questions) != c.wants {
-				t.Errorf("%d users are validated on, want %d", len(p.questions), c.wants)
+			if len(p.validation) != c.wants {
+				t.Errorf("%d users are validated on, want %d", len(p.validation), c.wants)
 			}
 			if len(p.histories) != c.users {
 				t.Errorf("%d users are trained on, want all %d", len(p.histories), c.users)

@@ -20,10 +20,10 @@ type previousVersion struct {
 	dir     string
 	catalog *catalog.Catalog
 	report  Report
-	newest  *WarmStart // of the newest version, which the gate may have rejected
+	newest  *WarmStart // how the newest version was trained, which the gate may have rejected
 }
 
-// previousVersion returns nil if the next version takes nothing over from the current one.
+// previousVersion returns nil if the next version does not build on the current one.
 func (c Config) previousVersion(ctx context.Context, models *registry.Registry) (*previousVersion, error) {
 	if c.Text != catalog.Codes && c.WarmStart.Share == 0 {
 		return nil, nil
@@ -33,11 +33,11 @@ func (c Config) previousVersion(ctx context.Context, models *registry.Registry) 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the current version to build on: %w", err)
+		return nil, fmt.Errorf("find the current version: %w", err)
 	}
 	p, err := readPreviousVersion(ctx, models, version)
 	if err != nil && ctx.Err() == nil {
-		c.Logger.WarnContext(ctx, "cannot read the current version, building on none", "version", version, "err", err)
+		c.Logger.WarnContext(ctx, "cannot read the current version, not building on it", "version", version, "err", err)
 		return nil, nil
 	}
 	if err != nil {
@@ -59,7 +59,7 @@ func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, er
 	if err != nil {
 		return nil, err
 	}
-	report, err := ReadReport(ctx, models, versions[len(versions)-1]) // there is a current one
+	report, err := ReadReport(ctx, models, versions[len(versions)-1]) // not empty: there is a current version
 	return report.WarmStart, err
 }
 
@@ -105,10 +105,10 @@ func (p *previousVersion) runs() int {
 // WarmStart describes from which version a training started.
 type WarmStart struct {
 	From     string `json:"from"`      // version
-	InARow   int    `json:"in_a_row"`  // versions since one from scratch, with this one
-	Runs     int    `json:"runs"`      // trainings since one from scratch, with this one and rejected ones
-	NewItems int    `json:"new_items"` // items that the version did not know
-	// Before is the validation of the version's weights before training.
+	InARow   int    `json:"in_a_row"`  // versions since the last one from scratch, including this one
+	Runs     int    `json:"runs"`      // trainings since the last one from scratch, including this one and rejected ones
+	NewItems int    `json:"new_items"` // items that the version does not have
+	// Before is the validation of that version's weights, before training.
 	Before Metrics `json:"before"`
 }
 
@@ -117,7 +117,7 @@ type WarmStart struct {
 const neighbors = 5
 
 // errValidationSeen prevents validating on items that the weights were trained on.
-var errValidationSeen = errors.New("earlier versions were trained on most users of the validation")
+var errValidationSeen = errors.New("earlier versions were trained on the held-out items of most validation users")
 
 // scratchReason returns why a training starts from scratch, as far as that does not depend on its data;
 // "" if it does not.
@@ -130,7 +130,7 @@ func (c Config) scratchReason(p *previousVersion) string {
 	case p == nil:
 		return "there is no version to start from"
 	case c.ScratchEvery > 0 && max(p.inARow(), p.runs()) >= c.ScratchEvery:
-		return fmt.Sprintf("one training in %d is", c.ScratchEvery)
+		return fmt.Sprintf("one training in %d is from scratch", c.ScratchEvery)
 	}
 	return ""
 }
@@ -160,10 +160,10 @@ func (s *initialized) warmStartFrom(previous *previousVersion, c Config, sequenc
 	return nil
 }
 
-// smoothEmbeddings validates the weights that were taken over, and smooths the item embeddings: what was
-// memorized about single items does not help users whose items were held out.
+// smoothEmbeddings validates the weights of the previous version and smooths the item embeddings, because
+// what they memorized about single items does not generalize to held-out items.
 func (t *training) smoothEmbeddings(ctx context.Context) (err error) {
-	if t.warmStart.Before, err = evaluate(ctx, t.ranker, t.questions, "validate", noProgress{}); err != nil {
+	if t.warmStart.Before, err = evaluate(ctx, t.ranker, t.validation, "validate", noProgress{}); err != nil {
 		return err
 	}
 	if share := t.config.WarmStart.Smoothing; share > 0 {
@@ -172,8 +172,8 @@ func (t *training) smoothEmbeddings(ctx context.Context) (err error) {
 	return nil
 }
 
-// sameTokens returns an error if an item that both versions know is written in other tokens than before:
-// the weights would not fit.
+// sameTokens returns an error if an item of both versions is not written in the same tokens: the weights
+// would not fit.
 func (p *previousVersion) sameTokens(b model.Bundle) error {
 	vocabulary, err := tokens.Load(p.dir)
 	if err != nil {
@@ -186,7 +186,7 @@ func (p *previousVersion) sameTokens(b model.Bundle) error {
 		}
 		was, is := p.catalog.ItemText(there), b.Catalog.ItemText(here)
 		if !slices.Equal(vocabulary.Encode(was), b.Vocabulary.Encode(is)) {
-			return fmt.Errorf("item %q was written %q and is now %q, or in other tokens", b.Catalog.ItemID(here), was, is)
+			return fmt.Errorf("item %q was written as %q and is now %q, or in other tokens", b.Catalog.ItemID(here), was, is)
 		}
 	}
 	return nil

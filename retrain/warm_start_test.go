@@ -2,8 +2,6 @@ package retrain
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -27,14 +25,14 @@ func version(t *testing.T, models *registry.Registry, c Config, sequences []cata
 	return report
 }
 
-func TestWarmStartKeepsWhatWasLearned(t *testing.T) {
+func TestWarmStartKeepsAccuracy(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.Patience, c.WarmStart.Share = 12, 30, 12, 0.1
-	c.Model.Sequential, c.Model.Association = 0, 0 // the network has to know
+	c.Model.Sequential, c.Model.Association = 0, 0 // test the network without rules
 	first := version(t, models, c, ring(300))
 	if first.WarmStart != nil || first.FromScratch == "" {
-		t.Errorf("the first version went on from %+v (from scratch because %q)", first.WarmStart, first.FromScratch)
+		t.Errorf("the first version started from %+v (from scratch because %q)", first.WarmStart, first.FromScratch)
 	}
 	grown := ring(330)
 	for i := range 40 {
@@ -43,10 +41,10 @@ func TestWarmStartKeepsWhatWasLearned(t *testing.T) {
 	second := version(t, models, c, grown)
 	start := second.WarmStart
 	if start == nil || start.From != first.Version || start.InARow != 1 || start.NewItems != 1 {
-		t.Fatalf("the second version went on from %+v (from scratch because %q), want %s, with one new item", start, second.FromScratch, first.Version)
+		t.Fatalf("the second version started from %+v (from scratch because %q), want %s, with one new item", start, second.FromScratch, first.Version)
 	}
 	if best := first.Validation[first.BestEpoch-1]; start.Before.NDCG10 < 0.9*best.NDCG10 {
-		t.Errorf("before its first step, NDCG@10 is %.3f: what gave %.3f was not taken over", start.Before.NDCG10, best.NDCG10)
+		t.Errorf("before the first step, NDCG@10 is %.3f, want nearly the %.3f of the previous version", start.Before.NDCG10, best.NDCG10)
 	}
 	if len(second.PretrainLoss) != 0 || len(second.FinetuneLoss) != 2 {
 		t.Errorf("%d and %d epochs, want no pretraining and a tenth of 12, rounded up", len(second.PretrainLoss), len(second.FinetuneLoss))
@@ -56,8 +54,9 @@ func TestWarmStartKeepsWhatWasLearned(t *testing.T) {
 	}
 }
 
-// Smoothing changes where the training begins, not what is told of the version before.
-func TestWarmStartSmoothsWhatItTookOver(t *testing.T) {
+// TestWarmStartSmoothsEmbeddings checks that smoothing changes the initial weights, but not the reported
+// validation of the previous version.
+func TestWarmStartSmoothsEmbeddings(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers = 1, 10
 	second := func(smoothing float64) Report {
@@ -72,15 +71,15 @@ func TestWarmStartSmoothsWhatItTookOver(t *testing.T) {
 		t.Fatalf("from scratch because %q and %q, want two warm starts", with.FromScratch, without.FromScratch)
 	}
 	if with.WarmStart.Before != without.WarmStart.Before {
-		t.Errorf("the version before is worth %+v with smoothing and %+v without", with.WarmStart.Before, without.WarmStart.Before)
+		t.Errorf("the previous version is validated to %+v with smoothing and to %+v without", with.WarmStart.Before, without.WarmStart.Before)
 	}
 	if with.FinetuneLoss[0] == without.FinetuneLoss[0] {
 		t.Error("all that is smooth and nothing that is smooth begin from the same weights")
 	}
 }
 
-// Two nights of one seed give the same two versions; another night before gives another one.
-func TestOnePredecessorOneVersion(t *testing.T) {
+// TestWarmStartIsReproducible checks that seed and previous version determine the result.
+func TestWarmStartIsReproducible(t *testing.T) {
 	c := quick()
 	second := func(seed int64) []byte {
 		models := openRegistry(t)
@@ -98,7 +97,7 @@ func TestOnePredecessorOneVersion(t *testing.T) {
 	}
 }
 
-func TestInterruptedWarmStartComesToTheSameModel(t *testing.T) {
+func TestResumedWarmStartGivesTheSameModel(t *testing.T) {
 	c := quick()
 	c.FinetuneEpochs, c.ValidationUsers, c.WarmStart.Share = 3, 10, 1
 	dir := t.TempDir()
@@ -119,13 +118,7 @@ func TestInterruptedWarmStartComesToTheSameModel(t *testing.T) {
 	want := weights(t, copied(), c, ring(140))
 
 	models := copied()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	stopped := c
-	stopped.Progress = &stopper{stage: "finetune", at: 5, cancel: cancel}
-	if _, err := Run(ctx, stopped, ring(140), models); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
-	}
+	stopRun(t, c, ring(140), models, "finetune", 5)
 	resumed := &stopper{}
 	again := c
 	again.Progress = resumed
@@ -137,8 +130,8 @@ func TestInterruptedWarmStartComesToTheSameModel(t *testing.T) {
 	}
 }
 
-// Whatever happens between two nights, the second does not ask its validation for an item
-// that the first has seen in its place.
+// TestValidationOfAWarmStartIsUnseen checks that a warm start is not validated on items that the previous
+// version was trained on, however the data has changed.
 func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -147,7 +140,7 @@ func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 		c.ValidationUsers = 1 + rng.IntN(40)
 		numbers := catalogOf(t, before)
 		first := holdOut(before, c.ValidationUsers, numbers.Interactions(), 1)
-		seen := make(map[string]int) // items of the training, by user
+		seen := make(map[string]int) // number of trained items, by user
 		for i, h := range split(before, numbers, first).histories {
 			seen[before[i].User] = len(catalog.WithoutHeldOut(h.Items, 1))
 		}
@@ -162,9 +155,9 @@ func TestValidationOfAWarmStartIsUnseen(t *testing.T) {
 		c.ValidationUsers = 1 + rng.IntN(40)
 		numbers = catalogOf(t, after)
 		second := holdOut(after, c.ValidationUsers, numbers.Interactions(), first.bound)
-		for _, q := range split(after, numbers, second).questions {
+		for _, q := range split(after, numbers, second).validation {
 			if answer := len(q.Items); answer < seen[q.User] {
-				t.Fatalf("seed %d: %s is asked for item %d, but the version before was trained on the first %d", seed, q.User, answer+1, seen[q.User])
+				t.Fatalf("seed %d: user %s is validated on item %d, but the previous version was trained on the first %d", seed, q.User, answer+1, seen[q.User])
 			}
 		}
 	}
@@ -192,11 +185,11 @@ func catalogOf(t *testing.T, sequences []catalog.Sequence) *catalog.Catalog {
 	return c
 }
 
-func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
+func TestIncompatibleVersionsAreTrainedFromScratch(t *testing.T) {
 	type changes struct {
 		first, second func(*Config)
 		damage        func(dir string) error
-		sequences     []catalog.Sequence // of the second night
+		sequences     []catalog.Sequence // of the second training
 	}
 	for want, change := range map[string]changes{
 		"it was requested":     {second: func(c *Config) { c.FromScratch = true }},
@@ -237,7 +230,7 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 			}
 			report := version(t, models, second, change.sequences)
 			if report.WarmStart != nil || !strings.Contains(report.FromScratch, want) {
-				t.Errorf("went on from %+v (from scratch because %q), want a training from scratch because %q", report.WarmStart, report.FromScratch, want)
+				t.Errorf("started from %+v (from scratch because %q), want a training from scratch because %q", report.WarmStart, report.FromScratch, want)
 			}
 			if len(report.PretrainLoss) != c.PretrainEpochs {
 				t.Errorf("%d epochs of pretraining, want %d", len(report.PretrainLoss), c.PretrainEpochs)
@@ -246,7 +239,7 @@ func TestWhatDoesNotFitIsTrainedFromScratch(t *testing.T) {
 	}
 }
 
-// wide are so many items that no others have used.
+// wide returns sequences of many items that no other test uses.
 func wide(items int) (all []string) {
 	for i := range items {
 		all = append(all, fmt.Sprintf("wide-%03d", i))
@@ -254,7 +247,7 @@ func wide(items int) (all []string) {
 	return all
 }
 
-func TestEverySoOftenATrainingIsFromScratch(t *testing.T) {
+func TestScratchEvery(t *testing.T) {
 	c := DefaultConfig()
 	c.ScratchEvery = 3
 	p := &previousVersion{}
@@ -273,12 +266,13 @@ func TestEverySoOftenATrainingIsFromScratch(t *testing.T) {
 	c.ScratchEvery = 0
 	p.report.WarmStart.InARow = 1000
 	if why := c.scratchReason(p); why != "" {
-		t.Errorf("a training is from scratch because %q, though that is never wanted", why)
+		t.Errorf("a training is from scratch because %q, but ScratchEvery is 0", why)
 	}
 }
 
-// A gate that refuses every warm start does not keep the training from scratch from coming.
-func TestRefusedTrainingsCountTowardsOneFromScratch(t *testing.T) {
+// TestRejectedTrainingsCountTowardsScratchEvery checks that a gate that rejects every warm start does not
+// prevent the next training from scratch.
+func TestRejectedTrainingsCountTowardsScratchEvery(t *testing.T) {
 	models := openRegistry(t)
 	c := quick()
 	c.FinetuneEpochs, c.ScratchEvery = 1, 3
@@ -290,10 +284,10 @@ func TestRefusedTrainingsCountTowardsOneFromScratch(t *testing.T) {
 			n = report.WarmStart.Runs
 		}
 		if runs = append(runs, n); len(runs) > 1 && report.Gate.Promoted {
-			t.Fatalf("%s, over the same items and no better, was promoted: the test needs refusals: %s", report.Version, report.Gate.Reason)
+			t.Fatalf("%s, over the same items and no better, was promoted: the test needs rejections: %s", report.Version, report.Gate.Reason)
 		}
 	}
 	if want := []int{0, 1, 2, 0, 1}; !slices.Equal(runs, want) {
-		t.Errorf("trainings since one from scratch: %v, want %v: the third refused one is from scratch", runs, want)
+		t.Errorf("trainings since one from scratch: %v, want %v: the third rejected one is from scratch", runs, want)
 	}
 }

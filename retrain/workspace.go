@@ -24,18 +24,17 @@ import (
 
 // workspace is the folder of the run in progress. It survives a kill, so that the run can be resumed:
 //
-//	run.json         what is being trained on what, and since when
-//	state.json       the position of the newest checkpoint, and its file
-//	*.safetensors    the weights and moments of that checkpoint, and the weights of
-//	                 the best epoch so far
-//	curves.jsonl     the curves
+//	run.json         identity of the run and its start
+//	state.json       state of the training at the newest checkpoint, and the name of its weights file
+//	*.safetensors    weights and moments of that checkpoint, and weights of the best epoch so far
+//	curves.jsonl     training curves
 //	snapshots/       the training data, if there is no history
 type workspace struct {
 	dir     string
 	lock    *os.File
 	curves  *os.File
-	run     string // a name that no other run has
-	resumed bool   // the run had begun before
+	run     string // unique name of the run
+	resumed bool   // this is a later attempt of the run
 }
 
 const (
@@ -55,41 +54,41 @@ type identity struct {
 	Pretrained string `json:"pretrained,omitempty"`
 	AllowSeen  bool   `json:"allow_seen"`
 	MaxSteps   int    `json:"max_steps,omitempty"`
-	Snapshot   string `json:"snapshot"` // SHA-256 of its manifest, or of other data
-	// Previous is the version that the run builds on, FromScratch that it does not use its weights.
+	Snapshot   string `json:"snapshot"` // SHA-256 of the manifest, or of other data
+	// Previous is the version that the run builds on; FromScratch excludes its weights.
 	Previous    string `json:"previous,omitempty"`
 	FromScratch bool   `json:"from_scratch"`
 
 	SnapshotDir string    `json:"snapshot_dir,omitempty"`
-	Started     time.Time `json:"started"` // of the first of the attempts
+	Started     time.Time `json:"started"` // start of the first attempt
 }
 
-func identify(c Config, sequences []catalog.Sequence, before *previousVersion) identity {
-	who := identity{
+func identify(c Config, sequences []catalog.Sequence, previous *previousVersion) identity {
+	i := identity{
 		Recipe: c.Recipe, Seed: c.Seed, Device: c.Device.String(), Pretrained: c.Pretrained,
-		AllowSeen: c.Ranker.AllowSeen, MaxSteps: c.Budget.Steps, Previous: before.name(), FromScratch: c.scratchReason(before) != "",
+		AllowSeen: c.Ranker.AllowSeen, MaxSteps: c.Budget.Steps, Previous: previous.name(), FromScratch: c.scratchReason(previous) != "",
 	}
 	if c.Snapshot != nil {
-		who.Snapshot, who.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir
+		i.Snapshot, i.SnapshotDir = c.Snapshot.Hash, c.Snapshot.Dir
 	} else {
-		who.Snapshot = fingerprint(sequences)
+		i.Snapshot = fingerprint(sequences)
 	}
-	return who
+	return i
 }
 
-// state is a checkpoint beside its weights.
-type state struct {
-	position
-	Weights string `json:"weights"`
-	Curves  int64  `json:"curves"` // bytes of the curves that belong to it
+// checkpoint is a checkpoint without its weights.
+type checkpoint struct {
+	trainingState
+	Weights string `json:"weights"` // file name
+	Curves  int64  `json:"curves"`  // size of the curves at the checkpoint, in bytes
 }
 
 // openWorkspace locks the folder and empties it, unless it belongs to the same run.
-func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err error) {
+func openWorkspace(models *registry.Registry, this identity) (w *workspace, err error) {
 	dir := models.Workspace()
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("open the folder of the run %s: %w", dir, err)
+			err = fmt.Errorf("open the workspace %s: %w", dir, err)
 		}
 	}()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -103,7 +102,7 @@ func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err 
 		w.lock.Close()
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
 	}
-	if err := w.prepare(mine); err != nil {
+	if err := w.prepare(this); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	if w.curves, err = os.OpenFile(w.path(CurvesFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
@@ -113,25 +112,25 @@ func openWorkspace(models *registry.Registry, mine identity) (w *workspace, err 
 }
 
 // prepare empties the folder unless it belongs to the same run.
-func (w *workspace) prepare(mine identity) error {
-	var theirs identity
-	err := readJSON(w.path(runFile), &theirs)
-	mine.Started = theirs.Started
-	w.resumed = err == nil && theirs == mine
+func (w *workspace) prepare(this identity) error {
+	var interrupted identity
+	err := readJSON(w.path(runFile), &interrupted)
+	this.Started = interrupted.Started
+	w.resumed = err == nil && interrupted == this
 	if !w.resumed {
 		if err := w.removeExcept("*", lockFile, snapshotsFolder); err != nil {
 			return err
 		}
-		mine.Started = time.Now().UTC()
-		if err := writeJSON(w.path(runFile), mine); err != nil {
+		this.Started = time.Now().UTC()
+		if err := writeJSON(w.path(runFile), this); err != nil {
 			return err
 		}
 	}
-	w.run, err = mine.name()
+	w.run, err = this.name()
 	return err
 }
 
-// name returns a unique name of the run.
+// name returns a name that is unique to the run.
 func (i identity) name() (string, error) {
 	text, err := json.Marshal(i)
 	sum := sha256.Sum256(text)
@@ -152,10 +151,10 @@ func (w *workspace) path(name string) string { return filepath.Join(w.dir, name)
 
 func bestFile(epoch int) string { return fmt.Sprintf("best-%d.safetensors", epoch) }
 
-// bestWeights is where the weights of the best epoch are.
+// bestWeights returns the path of the best epoch's weights.
 func (w *workspace) bestWeights(epoch int) string { return w.path(bestFile(epoch)) }
 
-// removeExcept removes all files of a kind but those named.
+// removeExcept removes all files that match a pattern, except the named ones.
 func (w *workspace) removeExcept(pattern string, names ...string) error {
 	found, err := filepath.Glob(w.path(pattern))
 	if err != nil {
@@ -171,13 +170,13 @@ func (w *workspace) removeExcept(pattern string, names ...string) error {
 	return nil
 }
 
-// save writes a checkpoint; a kill on the way leaves the one before.
-func (w *workspace) save(at position, trainer *model.Trainer) error {
+// save writes a checkpoint atomically and removes the one before.
+func (w *workspace) save(at trainingState, trainer *model.Trainer) error {
 	curves, err := w.curves.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return fmt.Errorf("save a checkpoint: %w", err)
 	}
-	next := state{position: at, Curves: curves, Weights: fmt.Sprintf("stage-%d-epoch-%d-batch-%d.safetensors", at.Stage, at.Epoch, at.Batch)}
+	next := checkpoint{trainingState: at, Curves: curves, Weights: fmt.Sprintf("stage-%d-epoch-%d-batch-%d.safetensors", at.Stage, at.Epoch, at.Batch)}
 	if err := trainer.SaveCheckpoint(w.path(next.Weights)); err != nil {
 		return fmt.Errorf("save a checkpoint: %w", err)
 	}
@@ -187,22 +186,21 @@ func (w *workspace) save(at position, trainer *model.Trainer) error {
 	return w.removeExcept("*.safetensors", next.Weights, bestFile(at.BestEpoch))
 }
 
-// restore reads the newest checkpoint, if there is one, and returns its file of
-// weights.
-func (w *workspace) restore(at *position) (weights string, err error) {
-	var s state
-	err = readJSON(w.path(stateFile), &s)
+// restore reads the newest checkpoint and returns the path of its weights, empty without one.
+func (w *workspace) restore(at *trainingState) (weights string, err error) {
+	var saved checkpoint
+	err = readJSON(w.path(stateFile), &saved)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", w.rewind(0)
 	}
 	if err != nil {
 		return "", fmt.Errorf("resume the run: %w", err)
 	}
-	*at = s.position
-	return w.path(s.Weights), w.rewind(s.Curves)
+	*at = saved.trainingState
+	return w.path(saved.Weights), w.rewind(saved.Curves)
 }
 
-// rewind forgets the curves behind a checkpoint.
+// rewind truncates the curves to their size at a checkpoint.
 func (w *workspace) rewind(size int64) error {
 	_, err := w.curves.Seek(size, io.SeekStart)
 	if err := errors.Join(err, w.curves.Truncate(size)); err != nil {
@@ -211,8 +209,8 @@ func (w *workspace) rewind(size int64) error {
 	return nil
 }
 
-// plot adds a point to the curves.
-func (w *workspace) plot(p point) error {
+// appendCurve adds a point to the curves.
+func (w *workspace) appendCurve(p curvePoint) error {
 	if err := json.NewEncoder(w.curves).Encode(p); err != nil {
 		return fmt.Errorf("write the curves: %w", err)
 	}
@@ -230,8 +228,7 @@ func (w *workspace) copyCurves(dir string) error {
 	return nil
 }
 
-// close ends the run; what belongs to a finished one, or to one that must not go on, is
-// removed.
+// close unlocks the workspace, and empties it if the run is finished or must not be resumed.
 func (w *workspace) close(finished bool) error {
 	err := w.curves.Close()
 	if finished {
@@ -251,7 +248,7 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// writeJSON replaces a file in one step.
+// writeJSON replaces a file atomically.
 func writeJSON(path string, from any) error {
 	data, err := json.Marshal(from)
 	if err != nil {

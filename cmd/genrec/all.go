@@ -55,20 +55,20 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			if err != nil {
 				return err
 			}
-			watch := retrain.NewWatch(training.Progress)
+			progress := retrain.NewProgressMetrics(training.Progress)
 			train := func(ctx context.Context) (retrain.Report, error) {
 				return trainLatest(ctx, training, *s, historyDir, m)
 			}
 			page, client := newPage(cmd, s, func(ctx context.Context) (string, error) {
 				report, err := train(ctx)
-				watch.Ended(report, err)
+				progress.RecordRun(report, err)
 				return report.Outcome(), err
 			})
-			training.Progress, training.Erasures = page.Progress(watch), s.store
+			training.Progress, training.Erasures = page.Progress(progress), s.store
 			i, w := newIngester(s, stream.Earliest, o), newWorker(cmd, s, m, o, func(w inference.Written) { page.Written(playground.Written(w)) })
 			o.observeIngester(s, i)
 			o.observeWorker(s, w)
-			o.metrics.MustRegister(watch.Metrics()...)
+			o.metrics.MustRegister(progress.Metrics()...)
 			group, groupCtx := errgroup.WithContext(ctx)
 			group.Go(func() error { return s.topics.Run(groupCtx) })
 			group.Go(func() error { return i.Run(groupCtx) })
@@ -79,8 +79,8 @@ Example:   genrec all --kafka kafka:9092 --redis redis:6379 --schedule "0 3 * * 
 			group.Go(func() error { return servePage(groupCtx, page, client, s, listener, o) })
 			if times != nil {
 				group.Go(func() error {
-					retrain.Scheduled{
-						Config: training, Models: m.registry, Train: train, Serialize: page.Train, Ended: watch.Ended,
+					retrain.Scheduler{
+						Config: training, Models: m.registry, Train: train, Serialize: page.Train, OnEnd: progress.RecordRun,
 					}.Run(groupCtx, *times)
 					return nil
 				})

@@ -167,7 +167,7 @@ var exported = sync.OnceValue(func() map[string][]string {
 		panic(err)
 	}
 	o.observeServer(server, nil)
-	o.metrics.MustRegister(retrain.NewWatch(nil).Metrics()...)
+	o.metrics.MustRegister(retrain.NewProgressMetrics(nil).Metrics()...)
 
 	series := described(o.metrics)
 	families, _ := o.metrics.Gather() // without the lag, for want of a Kafka

@@ -150,7 +150,7 @@ func demoEvents(cmd *cli.Command) (events []event.Event, items []shop.Item, err 
 func demoTraining(cmd *cli.Command, device model.Device, events []event.Event) retrain.Config {
 	c := retrain.DefaultConfig()
 	c.Device, c.Seed, c.ValidationUsers, c.EvaluateUsers = device, cmd.Int64("seed"), demoValidationUsers, demoEvaluationUsers
-	c.FinetuneEpochs, c.LeastSteps = min(maxEpochs, max(2, examplesPerTraining/len(events))), 0
+	c.FinetuneEpochs, c.MinSteps = min(maxEpochs, max(2, examplesPerTraining/len(events))), 0
 	c.PretrainEpochs = 2
 	// The recipe is meant for hours. Minutes need smaller batches and higher rates, and are
 	// too short to overfit.

@@ -27,7 +27,7 @@ func TestExitCodes(t *testing.T) {
 		code int
 		want string
 	}{
-		{retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Rival: "v000001"}}.NotServed(), 3, "kept v000001, v000003 was refused: worse"},
+		{retrain.Report{Version: "v000003", Gate: gate.Verdict{Reason: "worse", Baseline: "v000001"}}.NotServed(), 3, "kept v000001, v000003 was refused: worse"},
 		{waiting.NotServed(), 4, "v000001:60 v000002:40: genrec models promote v000003 makes it serve"},
 		{fmt.Errorf("read: %w", retrain.ErrNoData), 5, "not enough data to train on"},
 		{errors.New("the disk is full"), 1, "the disk is full"},

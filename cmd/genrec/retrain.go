@@ -42,18 +42,18 @@ func retrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retrain",
 		Usage: "train a model on all users and publish it, once or on a schedule",
-		Description: `Takes a snapshot of all sequences in Redis and, with --history, of the newest 1,024 events
-of each user in the history; or reads a dataset file (--data). Pretrains, finetunes,
-evaluates the model leave-one-out with all items as candidates, and publishes it as a new
+		Description: `Builds a snapshot of all sequences in Redis and, with --history, of the newest 1,024 events
+of each user in the history; or reads a dataset file (--data). Pretrains and finetunes a
+model, evaluates it leave-one-out with all items as candidates, and publishes it as a new
 version. If the current version has the same shape, the training starts from its weights
-(warm start), which takes less time.
+(warm start) without pretraining, which takes less time.
 
 A gate compares the new version with the current one on the same evaluation set, and
-promotes it if it is better, or as good and knows new items. infer switches to it without
-a restart. The exit code is 3 if the gate refused the version, which is kept for
-inspection; 4 if the version waits for the end of a split of the users among versions;
-and 5 if there is not enough data yet (no user has three events, or two different items
-before the last one), in which case nothing is published.
+promotes it if it is better, or has new items and is not noticeably worse. infer switches
+to it without a restart. The exit code is 3 if the gate rejected the version, which is
+kept for inspection; 4 if the version waits for the end of an A/B split; and 5 if there is
+not enough data yet (no user has three events, or two different items before the last
+one), in which case nothing is published.
 
 Run it from cron, or with --schedule: it then keeps running, trains at the scheduled
 times, one training at a time, and logs failures. A training that was interrupted resumes
@@ -156,7 +156,7 @@ func retrainConfig(cmd *cli.Command, m models) (retrain.Config, error) {
 		c.PretrainEpochs = cmd.Int("pretrain-epochs")
 	}
 	if cmd.IsSet("finetune-epochs") {
-		c.FinetuneEpochs, c.LeastSteps = cmd.Int("finetune-epochs"), 0
+		c.FinetuneEpochs, c.MinSteps = cmd.Int("finetune-epochs"), 0
 	}
 	if cmd.String("stage") == "finetune" {
 		c.PretrainEpochs = 0

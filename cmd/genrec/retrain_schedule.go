@@ -60,16 +60,16 @@ func retrainOnSchedule(ctx context.Context, cmd *cli.Command, times schedule.Sch
 	if err := s.openStore(ctx, cmd); err != nil {
 		return err
 	}
-	watch := retrain.NewWatch(config.Progress)
-	config.Progress = watch
-	o.metrics.MustRegister(watch.Metrics()...)
+	progress := retrain.NewProgressMetrics(config.Progress)
+	config.Progress = progress
+	o.metrics.MustRegister(progress.Metrics()...)
 	o.readyWhen(s.ready)
 	config.Erasures = s.store
 	train := func(ctx context.Context) (retrain.Report, error) { return trainLatest(ctx, config, s, historyDir, m) }
 	if n := cmd.Int("nproc"); n > 1 {
 		train = func(ctx context.Context) (retrain.Report, error) { return retrainInRanks(ctx, n, m) }
 	}
-	retrain.Scheduled{Config: config, Models: m.registry, Train: train, Ended: watch.Ended}.Run(ctx, times)
+	retrain.Scheduler{Config: config, Models: m.registry, Train: train, OnEnd: progress.RecordRun}.Run(ctx, times)
 	return nil
 }
 

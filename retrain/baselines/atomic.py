@@ -1,10 +1,9 @@
-"""Turns RecBole's atomic files of interactions into `user item item ...` lines.
+"""Converts RecBole's atomic interaction files to `user item item ...` lines.
 
     python retrain/baselines/atomic.py < ml-100k.inter > ml-100k.txt
 
-The columns that are read are user_id, item_id and timestamp. A user's items stand in
-order of time, those of one time in order of their ids; ids are numbers from 1 in order of
-their first appearance.
+It reads the columns user_id, item_id and timestamp. Items of a user are ordered by time,
+then by id. Ids are renumbered from 1 in order of first appearance.
 """
 
 import collections

@@ -17,32 +17,32 @@ const (
 // Comparison is the paired comparison of a candidate and its baseline on one hold-out.
 type Comparison struct {
 	Users      int     `json:"users"`             // evaluated users
-	Answered   int     `json:"answered"`          // users with a hit by either model
+	WithHit    int     `json:"answered"`          // users with a hit by either model
 	Candidate  float64 `json:"candidate_ndcg@10"` // mean of the candidate
-	Rival      float64 `json:"rival_ndcg@10"`     // mean of the baseline
+	Baseline   float64 `json:"rival_ndcg@10"`     // mean of the baseline
 	Difference float64 `json:"difference"`        // mean of the paired differences
 	Low        float64 `json:"low"`               // of the 97.5 % interval of the difference
 	High       float64 `json:"high"`              // of the same interval
 }
 
-// leastAnswered is the number of users with hits from which on the interval is reliable: with fewer,
-// resamples hardly differ.
-const leastAnswered = 50
+// minWithHit is the number of users with a hit from which on the interval is reliable: with fewer, resamples
+// hardly differ.
+const minWithHit = 50
 
-func (c Comparison) reliable() bool { return c.Answered >= leastAnswered }
+func (c Comparison) reliable() bool { return c.WithHit >= minWithHit }
 func (c Comparison) better() bool   { return c.reliable() && c.Low > 0 }
 func (c Comparison) worse() bool    { return c.reliable() && c.High < 0 }
 
 // atMostWorse reports whether the candidate is shown to lose no more than a share of the baseline's
 // NDCG@10.
 func (c Comparison) atMostWorse(share float64) bool {
-	return c.reliable() && c.Low > -share*c.Rival
+	return c.reliable() && c.Low > -share*c.Baseline
 }
 
-// compare bootstraps over users, in pairs. Most users get the same from both; drawing
-// how many of the others are in a resample, and then those alone, is the same as drawing
-// all users, and many times quicker.
-func compare(candidate, rival []float64, rng *rand.Rand) Comparison {
+// compare computes a paired bootstrap over users. Most users have the same result in both: drawing the
+// number of other users in a resample, and then only these, is equivalent to drawing all users, and many
+// times faster.
+func compare(candidate, baseline []float64, rng *rand.Rand) Comparison {
 	users := len(candidate)
 	if users == 0 {
 		return Comparison{}
@@ -51,17 +51,17 @@ func compare(candidate, rival []float64, rng *rand.Rand) Comparison {
 	var differences []float64
 	for i := range candidate {
 		c.Candidate += candidate[i]
-		c.Rival += rival[i]
-		if max(candidate[i], rival[i]) > 0 {
-			c.Answered++
+		c.Baseline += baseline[i]
+		if max(candidate[i], baseline[i]) > 0 {
+			c.WithHit++
 		}
-		if d := candidate[i] - rival[i]; d != 0 {
+		if d := candidate[i] - baseline[i]; d != 0 {
 			differences = append(differences, d)
 		}
 	}
 	c.Candidate /= float64(users)
-	c.Rival /= float64(users)
-	c.Difference = c.Candidate - c.Rival
+	c.Baseline /= float64(users)
+	c.Difference = c.Candidate - c.Baseline
 	if len(differences) == 0 {
 		return c
 	}

@@ -19,20 +19,19 @@ import (
 // margin is the share of the current NDCG@10 that a candidate with new items may lose.
 const margin = 0.1
 
-// muchMore is the growth in interactions from which on a candidate needs no evidence as long as there
-// are too few users for any: otherwise a young shop would keep its first model until it has hundreds
-// of users.
-const muchMore = 2
+// minGrowth is the growth in interactions that replaces evidence while there are too few users with hits:
+// otherwise a young shop would keep its first model until it has hundreds of users.
+const minGrowth = 2
 
 // Popularity is the baseline if there is no current version.
 const Popularity = "popularity"
 
-// Answers are the results of a model on the evaluation set: NDCG@10 per user, in the same order for
-// all models.
-type Answers struct {
-	// LeaveOneOut holds out the last item of users.
+// Results are the results of a model on the evaluation set: NDCG@10 per user, in the same order for all
+// models.
+type Results struct {
+	// LeaveOneOut has the gains of all evaluated users, whose last item is held out.
 	LeaveOneOut []float64
-	// Newest is restricted to users whose last item is newer than the current version's snapshot.
+	// Newest has those of users whose last item is newer than the current version's snapshot.
 	Newest []float64
 	// Lists describes the recommendation lists.
 	Lists Lists
@@ -41,9 +40,9 @@ type Answers struct {
 // Verdict is the gate's decision on a candidate.
 type Verdict struct {
 	Promoted bool   `json:"promoted"` // whether the candidate passed
-	Reason   string `json:"reason"`   // for people
-	// Rival is the baseline: the current version, or Popularity.
-	Rival       string     `json:"rival"`
+	Reason   string `json:"reason"`   // for display
+	// Baseline is the current version, or Popularity.
+	Baseline    string     `json:"rival"`
 	Newest      Comparison `json:"newest"`
 	LeaveOneOut Comparison `json:"leave_one_out"`
 	Gains
@@ -61,10 +60,10 @@ type Gains struct {
 
 // Candidate is a new version to be decided on.
 type Candidate struct {
-	Answers
-	// Taken is the share of popular items among the held-out items.
-	Taken float64
-	Seed  int64 // of the bootstrap
+	Results
+	// PopularTargets is the share of popular items among the held-out items.
+	PopularTargets float64
+	Seed           int64 // of the bootstrap
 }
 
 // random returns the random numbers of the bootstrap.
@@ -73,9 +72,9 @@ func (c Candidate) random() *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(c.Seed), stream))
 }
 
-// Against decides between a candidate and the current version.
-func (c Candidate) Against(version string, current Answers, gains Gains) Verdict {
-	v := Verdict{Rival: version, Gains: gains, Checks: check(c.Lists, &current.Lists, c.Taken)}
+// CompareWithCurrent decides between a candidate and the current version.
+func (c Candidate) CompareWithCurrent(version string, current Results, gains Gains) Verdict {
+	v := Verdict{Baseline: version, Gains: gains, Checks: check(c.Lists, &current.Lists, c.PopularTargets)}
 	rng := c.random()
 	v.Newest = compare(c.Newest, current.Newest, rng)
 	v.LeaveOneOut = compare(c.LeaveOneOut, current.LeaveOneOut, rng)
@@ -84,20 +83,20 @@ func (c Candidate) Against(version string, current Answers, gains Gains) Verdict
 }
 
 func (v Verdict) decide() (promoted bool, reason string) {
-	summary := v.LeaveOneOut.summary("leave-one-out", v.Rival)
+	summary := v.LeaveOneOut.summary("leave-one-out", v.Baseline)
 	if v.Newest.reliable() {
-		summary = v.Newest.summary("the newest interactions", v.Rival) + "; " + summary
+		summary = v.Newest.summary("the newest interactions", v.Baseline) + "; " + summary
 	}
 	if failed := v.failures(); failed != "" {
 		return false, failed + "; " + summary
 	}
 	if !v.LeaveOneOut.reliable() {
-		reason = fmt.Sprintf("not enough evidence: of %d users, %d found their item in a list of either, and it takes %d",
-			v.LeaveOneOut.Users, v.LeaveOneOut.Answered, leastAnswered)
-		if v.Growth < muchMore || v.LeaveOneOut.High < 0 {
+		reason = fmt.Sprintf("not enough evidence: of %d users, %d have a hit by either version, and at least %d are needed",
+			v.LeaveOneOut.Users, v.LeaveOneOut.WithHit, minWithHit)
+		if v.Growth < minGrowth || v.LeaveOneOut.High < 0 {
 			return false, reason
 		}
-		return true, fmt.Sprintf("%s; but it was trained on %.1f times as many interactions as %s", reason, v.Growth, v.Rival)
+		return true, fmt.Sprintf("%s; but it was trained on %.1f times as many interactions as %s", reason, v.Growth, v.Baseline)
 	}
 	switch {
 	case v.Newest.worse() || v.LeaveOneOut.worse():
@@ -107,31 +106,32 @@ func (v Verdict) decide() (promoted bool, reason string) {
 	case v.NewItems == 0:
 		return false, "not shown to be better, and over the same items: " + summary
 	case v.LeaveOneOut.atMostWorse(margin):
-		return true, fmt.Sprintf("as good within %.0f %%, and it knows %d items that %s doesn't: %s", 100*margin, v.NewItems, v.Rival, summary)
+		return true, fmt.Sprintf("not worse by %.0f %% or more, and it has %d items that %s does not have: %s", 100*margin, v.NewItems, v.Baseline, summary)
 	}
-	return false, fmt.Sprintf("not shown to be better, nor as good within %.0f %%, which would do for its %d new items: %s", 100*margin, v.NewItems, summary)
+	return false, fmt.Sprintf("not shown to be better, nor to lose less than %.0f %%, which would suffice with its %d new items: %s", 100*margin, v.NewItems, summary)
 }
 
-// leastUsers is the number of users from which on a first version must be better than popular items.
-const leastUsers = 100
+// minUsers is the number of evaluated users from which on a first version must be better than popular
+// items.
+const minUsers = 100
 
-// Alone decides on a candidate without a current version, for the reason given. The baseline is the list
-// of popular items; with too few users to evaluate, the candidate passes.
-func (c Candidate) Alone(why string, popularity []float64) Verdict {
-	v := Verdict{Rival: Popularity, Checks: check(c.Lists, nil, c.Taken)}
+// CompareWithPopular decides on a candidate when there is no current version, for the given reason. The
+// baseline is the list of popular items; with too few users to evaluate, the candidate passes.
+func (c Candidate) CompareWithPopular(reason string, popularity []float64) Verdict {
+	v := Verdict{Baseline: Popularity, Checks: check(c.Lists, nil, c.PopularTargets)}
 	v.LeaveOneOut = compare(c.LeaveOneOut, popularity, c.random())
 	summary := v.LeaveOneOut.summary("leave-one-out", "the popular items")
 	switch failed := v.failures(); {
 	case failed != "":
 		v.Reason = failed
-	case v.LeaveOneOut.Users < leastUsers:
-		v.Promoted, v.Reason = true, fmt.Sprintf("too few users to compare it with the popular items: %d of %d", v.LeaveOneOut.Users, leastUsers)
-	case v.LeaveOneOut.Difference > 0: // enough, as nothing else serves
+	case v.LeaveOneOut.Users < minUsers:
+		v.Promoted, v.Reason = true, fmt.Sprintf("too few users to compare it with the popular items: %d of %d", v.LeaveOneOut.Users, minUsers)
+	case v.LeaveOneOut.Difference > 0: // no significance needed: nothing else serves
 		v.Promoted, v.Reason = true, "better than the popular items: "+summary
 	default:
 		v.Reason = "not better than the popular items: " + summary
 	}
-	v.Reason = why + "; " + v.Reason
+	v.Reason = reason + "; " + v.Reason
 	return v
 }
 
@@ -146,7 +146,7 @@ func (v Verdict) failures() string {
 	return strings.Join(failed, "; ")
 }
 
-func (c Comparison) summary(what, rival string) string {
+func (c Comparison) summary(set, baseline string) string {
 	return fmt.Sprintf("NDCG@10 on %s of %d users is %.4f, that of %s %.4f (%+.4f, 97.5 %% interval %+.4f to %+.4f)",
-		what, c.Users, c.Candidate, rival, c.Rival, c.Difference, c.Low, c.High)
+		set, c.Users, c.Candidate, baseline, c.Baseline, c.Difference, c.Low, c.High)
 }

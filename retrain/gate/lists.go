@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Places is the cut-off of NDCG@10.
-const Places = 10
+// Cutoff is the number of items of a list that count.
+const Cutoff = 10
 
 // Lists summarizes the top 10 of a model's lists.
 type Lists struct {
@@ -22,31 +22,31 @@ type Lists struct {
 
 // Tally collects Lists.
 type Tally struct {
-	popular map[string]bool
-	met     map[string]bool
-	quick   time.Duration
+	popular     map[string]bool // the most popular items
+	recommended map[string]bool // items in any list
+	fastest     time.Duration   // of all batches
 
-	lists, valid, places, popularPlaces int
+	lists, valid, slots, popularSlots int
 }
 
 // NewTally returns an empty Tally for a set of popular items.
 func NewTally(popular map[string]bool) *Tally {
-	return &Tally{popular: popular, met: make(map[string]bool), quick: math.MaxInt64}
+	return &Tally{popular: popular, recommended: make(map[string]bool), fastest: math.MaxInt64}
 }
 
-// Add adds a list that is complete with full items.
-func (t *Tally) Add(items []string, scores []float64, full int) {
+// Add adds a list, which is complete if it has completeLength items.
+func (t *Tally) Add(items []string, scores []float64, completeLength int) {
 	t.lists++
-	valid := len(items) == full
-	own := make(map[string]bool, len(items))
+	valid := len(items) == completeLength
+	seen := make(map[string]bool, len(items))
 	for i, item := range items {
-		valid = valid && !own[item] && !math.IsNaN(scores[i]) && !math.IsInf(scores[i], 0)
-		own[item] = true
-		if i < Places {
-			t.met[item] = true
-			t.places++
+		valid = valid && !seen[item] && !math.IsNaN(scores[i]) && !math.IsInf(scores[i], 0)
+		seen[item] = true
+		if i < Cutoff {
+			t.recommended[item] = true
+			t.slots++
 			if t.popular[item] {
-				t.popularPlaces++
+				t.popularSlots++
 			}
 		}
 	}
@@ -56,16 +56,16 @@ func (t *Tally) Add(items []string, scores []float64, full int) {
 }
 
 // Batch records the time of a batch. All recorded batches have the same size.
-func (t *Tally) Batch(took time.Duration) { t.quick = min(t.quick, took) }
+func (t *Tally) Batch(took time.Duration) { t.fastest = min(t.fastest, took) }
 
 // Lists returns the summary, for a catalog of that many items.
 func (t *Tally) Lists(catalog int) Lists {
-	l := Lists{Valid: 1, Coverage: share(len(t.met), catalog), Popular: share(t.popularPlaces, t.places)}
+	l := Lists{Valid: 1, Coverage: share(len(t.recommended), catalog), Popular: share(t.popularSlots, t.slots)}
 	if t.lists > 0 {
 		l.Valid = share(t.valid, t.lists)
 	}
-	if t.quick < math.MaxInt64 {
-		l.BatchSeconds = t.quick.Seconds()
+	if t.fastest < math.MaxInt64 {
+		l.BatchSeconds = t.fastest.Seconds()
 	}
 	return l
 }

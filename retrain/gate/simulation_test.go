@@ -8,29 +8,29 @@ import (
 	"testing"
 )
 
-// world is a shop in which two models are compared.
-type world struct {
+// simulation is a shop in which two models are compared.
+type simulation struct {
 	users   int
-	hitRate float64 // of the current model, at 10
-	effect  float64 // by how much the candidate's is higher, as a share of it
+	hitRate float64 // HR@10 of the current model
+	effect  float64 // relative improvement of the candidate
 }
 
-// agreement is how many users get the same place from both models whatever it is.
+// agreement is the share of users for whom both models have the same result.
 const agreement = 0.7
 
-// answers draws NDCG@10 of both models.
-func (w world) answers(rng *rand.Rand) (candidate, current []float64) {
+// results draws NDCG@10 of both models.
+func (s simulation) results(rng *rand.Rand) (candidate, current []float64) {
 	draw := func(hitRate float64) float64 {
 		if rng.Float64() >= hitRate {
 			return 0
 		}
 		return 1 / math.Log2(float64(rng.IntN(10))+2)
 	}
-	for range w.users {
-		a := draw(w.hitRate)
+	for range s.users {
+		a := draw(s.hitRate)
 		b := a
 		if rng.Float64() >= agreement {
-			b = draw(w.hitRate * (1 + w.effect/(1-agreement)))
+			b = draw(s.hitRate * (1 + s.effect/(1-agreement)))
 		}
 		current, candidate = append(current, a), append(candidate, b)
 	}
@@ -39,15 +39,15 @@ func (w world) answers(rng *rand.Rand) (candidate, current []float64) {
 
 var fine = Lists{Valid: 1, Coverage: 0.3, Popular: 0.1}
 
-// promoted is the share of trials that end with the candidate as the current version. A
-// fifth of the users have news.
-func (w world) promoted(trials, newItems int) float64 {
+// promoted returns the share of trials in which the candidate is promoted. A fifth of the users have newer
+// interactions.
+func (s simulation) promoted(trials, newItems int) float64 {
 	count := 0
 	for trial := range trials {
-		candidate, current := w.answers(rand.New(rand.NewPCG(uint64(trial), uint64(w.users))))
-		news := w.users / 5
-		v := Candidate{Answers: Answers{candidate, candidate[:news], fine}, Seed: int64(trial)}.
-			Against("v000001", Answers{current, current[:news], fine}, Gains{newItems, 1})
+		candidate, current := s.results(rand.New(rand.NewPCG(uint64(trial), uint64(s.users))))
+		newest := s.users / 5
+		v := Candidate{Results: Results{candidate, candidate[:newest], fine}, Seed: int64(trial)}.
+			CompareWithCurrent("v000001", Results{current, current[:newest], fine}, Gains{newItems, 1})
 		if v.Promoted {
 			count++
 		}
@@ -55,8 +55,8 @@ func (w world) promoted(trials, newItems int) float64 {
 	return float64(count) / float64(trials)
 }
 
-// trials of each world, fewer where each takes longer.
-func (w world) trials(t *testing.T) int {
+// trials returns the number of trials, fewer for simulations of many users.
+func (s simulation) trials(t *testing.T) int {
 	all := 200
 	if given := os.Getenv("GENREC_TRIALS"); given != "" {
 		var err error
@@ -64,14 +64,14 @@ func (w world) trials(t *testing.T) int {
 			t.Fatalf("GENREC_TRIALS: %v", err)
 		}
 	}
-	return all / max(1, w.users/2000)
+	return all / max(1, s.users/2000)
 }
 
-func TestEqualModelsAreNotPromotedByLuck(t *testing.T) {
+func TestEqualModelsAreNotPromoted(t *testing.T) {
 	neverPromoted(t, 0, 0, "an equal model over the same items")
 }
 
-func TestNewItemsDoNotMakeUpForAWorseModel(t *testing.T) {
+func TestWorseModelsWithNewItemsAreNotPromoted(t *testing.T) {
 	neverPromoted(t, -margin, 1, "a model with a new item that is worse by 10 %")
 }
 
@@ -79,17 +79,17 @@ func neverPromoted(t *testing.T, effect float64, newItems int, what string) {
 	t.Parallel()
 	for _, users := range []int{120, 500, 2000} {
 		for _, hitRate := range []float64{0.02, 0.1, 0.4} {
-			w := world{users, hitRate, effect}
-			got := w.promoted(w.trials(t), newItems)
-			t.Logf("%s, %d users, hit rate %.2f: promoted in %.1f %% of %d trials", what, users, hitRate, 100*got, w.trials(t))
+			s := simulation{users, hitRate, effect}
+			got := s.promoted(s.trials(t), newItems)
+			t.Logf("%s, %d users, hit rate %.2f: promoted in %.1f %% of %d trials", what, users, hitRate, 100*got, s.trials(t))
 			if got > 0.05 {
-				t.Errorf("%s, %d users, hit rate %.2f: promoted in %.1f %% of %d trials, want 5 %% at most", what, users, hitRate, 100*got, w.trials(t))
+				t.Errorf("%s, %d users, hit rate %.2f: promoted in %.1f %% of %d trials, want 5 %% at most", what, users, hitRate, 100*got, s.trials(t))
 			}
 		}
 	}
 }
 
-// Those are the figures of docs/GATE.md, made by `make simulate-gate`.
+// TestBetterModelsArePromoted measures the figures of docs/GATE.md (make simulate-gate).
 func TestBetterModelsArePromoted(t *testing.T) {
 	t.Parallel()
 	for _, users := range []int{500, 2000, 10_000} {
@@ -97,12 +97,12 @@ func TestBetterModelsArePromoted(t *testing.T) {
 			effect   float64
 			newItems int
 		}{{0.05, 0}, {0.1, 0}, {0.2, 0}, {0.4, 0}, {0, 1}} {
-			w := world{users, 0.1, c.effect}
-			got := w.promoted(w.trials(t), c.newItems)
-			t.Logf("%d users, better by %.0f %%, %d new items: promoted in %.0f %% of %d trials", users, 100*c.effect, c.newItems, 100*got, w.trials(t))
+			s := simulation{users, 0.1, c.effect}
+			got := s.promoted(s.trials(t), c.newItems)
+			t.Logf("%d users, better by %.0f %%, %d new items: promoted in %.0f %% of %d trials", users, 100*c.effect, c.newItems, 100*got, s.trials(t))
 			if certain := users == 10_000 && (c.effect > 0.1 || c.newItems > 0); certain && got < 0.8 {
 				t.Errorf("%d users, better by %.0f %%, %d new items: promoted in %.0f %% of %d trials, want 80 %% at least",
-					users, 100*c.effect, c.newItems, 100*got, w.trials(t))
+					users, 100*c.effect, c.newItems, 100*got, s.trials(t))
 			}
 		}
 	}

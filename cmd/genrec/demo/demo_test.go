@@ -56,7 +56,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	training := retrain.DefaultConfig()
-	training.PretrainEpochs, training.FinetuneEpochs, training.LeastSteps = 1, 2, 0
+	training.PretrainEpochs, training.FinetuneEpochs, training.MinSteps = 1, 2, 0
 	training.Progress = noProgress{}
 	events, _ := Synthetic(1, end)
 	events = events[:3000]
