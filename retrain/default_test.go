@@ -161,8 +161,8 @@ func TestEvaluateWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Four components in steps of a tenth, except rules alone.
-	if want := 286 - 11; len(tried) != want {
+	// Three components in steps of a tenth, except rules alone.
+	if want := 66 - 11; len(tried) != want {
 		t.Errorf("%d grid points, want %d", len(tried), want)
 	}
 	if tried[0].EnsembleWeights != start {
@@ -181,6 +181,10 @@ func TestEvaluateWeights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if want.SearchShare <= 0 || want.SearchShare > 1+1e-9 || want.SearchHitShare > 1 {
+			t.Errorf("weights %+v: the search found %v of the items and %v of the hits", got.EnsembleWeights, want.SearchShare, want.SearchHitShare)
+		}
+		want.SearchShare, want.SearchHitShare = 0, 0 // evaluateWeights knows ranks only
 		if got.Metrics != want {
 			t.Errorf("weights %+v: %+v, a ranker with them has %+v", got.EnsembleWeights, got.Metrics, want)
 		}
@@ -190,6 +194,7 @@ func TestEvaluateWeights(t *testing.T) {
 func TestWeightGridKeepsZeroWeights(t *testing.T) {
 	for start, want := range map[model.EnsembleWeights]int{
 		{}: 1, {Dense: 0.2}: weightSteps + 1, {Sequential: 1}: weightSteps, {Sequential: 0.5, Association: 0.5}: 66 - 11,
+		{Dense: 0.4, Sequential: 0.3, Association: 0.2}: 286 - 11,
 	} {
 		all := weightGrid(start)
 		if len(all) != want {

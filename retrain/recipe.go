@@ -43,8 +43,8 @@ type Recipe struct {
 	// by their embeddings: of the dense head, or of the search's last step if items are its leaves.
 	DenseLoss float64 `json:"dense_loss,omitempty"`
 	// SoftmaxItems bounds the items of a training step: in catalogs of more than twice as many, a step trains
-	// the items of its batch and a sample of the others, so that its cost does not grow with the catalog. 0
-	// trains all items in each step.
+	// the items of its batch and a sample of the others, so that its cost does not grow with the catalog. It
+	// is raised to the number of items that a batch can have. 0 trains all items in each step.
 	SoftmaxItems int `json:"softmax_items,omitempty"`
 	// ChooseWeights tunes the ensemble weights on the best epoch: the grid point nearest to the mean of
 	// those with the best NDCG@10 in resamples of the validation's users. Components with weight zero in
@@ -163,6 +163,14 @@ func changed(data []byte, changes []string) ([]byte, error) {
 	return json.Marshal(settings)
 }
 
+// softmaxItems is SoftmaxItems, enough for the items of any batch.
+func (r Recipe) softmaxItems() int {
+	if r.SoftmaxItems == 0 {
+		return 0
+	}
+	return max(r.SoftmaxItems, r.BatchSize*r.Model.MaxTokens())
+}
+
 // Validate reports every invalid setting.
 func (r Recipe) Validate() error {
 	var errs []error
@@ -181,9 +189,6 @@ func (r Recipe) Validate() error {
 	reject(!(r.UnknownUser >= 0 && r.UnknownUser <= 1), "unknown_user: %v is not in [0, 1]", r.UnknownUser)
 	reject(!(r.DenseLoss >= 0), "dense_loss: %v is negative", r.DenseLoss)
 	reject(r.SoftmaxItems < 0, "softmax_items: %v is negative", r.SoftmaxItems)
-	if most := r.BatchSize * r.Model.MaxTokens(); r.SoftmaxItems > 0 && r.SoftmaxItems < most {
-		errs = append(errs, fmt.Errorf("softmax_items: %d, must be 0 or at least %d, the number of items that a batch can have", r.SoftmaxItems, most))
-	}
 	reject(r.Model.ItemLeaves && !(r.DenseLoss > 0), "dense_loss: is %v, must be positive with genrec_item_leaves, whose search learns the embeddings of items by it", r.DenseLoss)
 	reject(r.Model.ItemLeaves && r.Text != catalog.Codes, "item_text: is %v, must be codes with genrec_item_leaves", r.Text)
 	reject(!(r.HiddenItems >= 0 && r.HiddenItems <= 1), "hidden_items: %v is not in [0, 1]", r.HiddenItems)

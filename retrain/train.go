@@ -121,7 +121,7 @@ func (t *training) runStage(ctx context.Context, resumed string) error {
 	done := t.state.Epoch*t.perEpoch(s) + t.state.Batch
 	trainer, err := model.NewTrainer(t.bundle.Model, model.TrainerConfig{
 		Steps: s.steps, LearningRate: s.rate, WarmUp: warmUp,
-		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, SoftmaxItems: t.config.SoftmaxItems, ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
+		WeightDecay: t.config.WeightDecay, DenseLoss: t.config.DenseLoss, SoftmaxItems: t.config.softmaxItems(), ClipNorm: clipNorm, BFloat16: t.config.BFloat16,
 		Seed: t.random(dropoutStream, 0).Int64(), OnThreadStart: func() { lowerPriority(t.config.Logger) },
 		Cores: t.config.Cores, Group: t.config.Group,
 	})
