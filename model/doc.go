@@ -9,7 +9,8 @@
 //  2. rank/rank.go prepares a query, has the network score it, fuses the scores with those of the
 //     rules, and takes the best items.
 //  3. examples/examples.go turns the item ids of a query into the tokens that the encoder reads.
-//  4. search.go runs the beam search over the trie of all items' texts, and the dense head.
+//  4. search.go runs the beam search over the trie of all items' texts. If items are leaves, its last step
+//     scores those below the beams by their embeddings; other models may have a dense head over all items.
 //  5. network.go is the forward pass: embeddings, encoder, decoder, logits and losses.
 //
 // # Execution
@@ -24,7 +25,7 @@
 //
 // A Trainer (trainer.go) runs optimizer steps with the plain backend, and saves and resumes checkpoints.
 // A training starts from random weights, from BART's (LoadPretrained), or from a previous version
-// (warm_start.go).
+// (warm_start.go). In large catalogs a step trains a sample of the items (item_sample.go).
 //
 // # Files
 //

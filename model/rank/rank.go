@@ -1,7 +1,7 @@
-// Package rank turns a user's history into recommendations. Four components propose candidates and
-// score them by log-probabilities: the beam search and the dense head of a network, and two kinds of
-// rules. The score of an item is the weighted sum of its components' (score fusion); the items with
-// the best scores are the recommendations.
+// Package rank turns a user's history into recommendations. Components propose candidates and score them
+// by log-probabilities: the beam search of a network, its dense head if items are not leaves of the search,
+// and two kinds of rules. The score of an item is the weighted sum of its components' (score fusion); the
+// items with the best scores are the recommendations.
 //
 // A Ranker works in three steps, each on all queries of a call: it prepares them (item indices, encoder
 // inputs, predictions of the rules), has the network score them, and fuses the scores. Preparing and
