@@ -10,9 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"genrec/pkg/registry"
+	"genrec/retrain"
 	"genrec/test/harness"
 )
 
@@ -148,7 +148,11 @@ func modelKey(s settings) (string, error) {
 	}
 	defer data.Close()
 	hash := sha256.New()
-	fmt.Fprintln(hash, s.ids, strings.Join(trainingFlags, " "))
+	recipe, err := retrain.LoadRecipe(retrain.DefaultRecipe)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(hash, "%s %v %+v\n", s.ids, trainingFlags, recipe)
 	if _, err := io.Copy(hash, data); err != nil {
 		return "", fmt.Errorf("-data: read %s: %w", s.data, err)
 	}
