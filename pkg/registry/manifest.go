@@ -17,7 +17,13 @@ import (
 
 // Format is the format number of versions: of the manifest and of the model files. It is
 // incremented with incompatible changes, so that no program serves a version it misinterprets.
-const Format = 1
+// Versions from oldestFormat on can be read.
+//
+// Format 2 has models whose search has items as leaves (genrec_item_leaves).
+const (
+	Format       = 2
+	oldestFormat = 1
+)
 
 // Manifest describes the files and the origin of a version.
 type Manifest struct {
@@ -67,8 +73,8 @@ func decodeManifest(version string, data []byte) (m Manifest, err error) {
 		return m, fmt.Errorf("decode %s: %w", manifestFile, err)
 	}
 	m.Version = version
-	if m.Format != Format {
-		return m, fmt.Errorf("%s: unsupported format %d: this genrec supports format %d; use the genrec release that published the version", manifestFile, m.Format, Format)
+	if m.Format < oldestFormat || m.Format > Format {
+		return m, fmt.Errorf("%s: unsupported format %d: this genrec supports formats %d to %d; use the genrec release that published the version", manifestFile, m.Format, oldestFormat, Format)
 	}
 	if m.State != StatePublished && m.State != StateRefused {
 		return m, fmt.Errorf("%s: unknown state %.40q: want %s or %s", manifestFile, m.State, StatePublished, StateRefused)

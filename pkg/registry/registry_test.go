@@ -136,7 +136,8 @@ func TestBrokenVersionIsNotFetched(t *testing.T) {
 		{"without manifest", manifestFile, "", manifestFile},
 		{"with a truncated manifest", manifestFile, `{"state":`, "decode " + manifestFile},
 		{"with a path outside the version", manifestFile, `{"format":1,"state":"published","files":[{"name":"../x"}]}`, `invalid file name "../x"`},
-		{"of a newer format", manifestFile, `{"format":2,"state":"published","files":[]}`, "unsupported format 2"},
+		{"of a newer format", manifestFile, `{"format":3,"state":"published","files":[]}`, "unsupported format 3"},
+		{"without a format", manifestFile, `{"state":"published","files":[]}`, "unsupported format 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := open(t)
@@ -205,5 +206,27 @@ func TestFindRun(t *testing.T) {
 		if got, err := r.FindRun(t.Context(), run); err != nil || got != version {
 			t.Errorf("run %q made %q (%v), want %q", run, got, err, version)
 		}
+	}
+}
+
+func TestVersionOfAnOlderFormatIsFetched(t *testing.T) {
+	r := open(t)
+	version := publish(t, r, "one")
+	stored, err := r.storage.read(t.Context(), version, manifestFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := decodeManifest(version, stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest.Version, manifest.Format = "", oldestFormat
+	data, err := encodeManifest(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, r, version, manifestFile, data)
+	if _, err := r.Fetch(t.Context(), version); err != nil {
+		t.Errorf("a version of format %d cannot be fetched: %v", oldestFormat, err)
 	}
 }

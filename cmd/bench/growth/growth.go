@@ -102,7 +102,7 @@ func run(ctx context.Context, s settings) error {
 
 // curves are what the plot shows.
 func curves(all []figures) []curve {
-	answer, step := curve{name: "items, ms per user"}, curve{name: "items, ms per training step"}
+	answer, step := curve{y: "ms per user"}, curve{y: "ms per training step"}
 	for _, f := range all {
 		answer.sizes, answer.milliseconds = append(answer.sizes, float64(f.items)), append(answer.milliseconds, f.milliseconds)
 		step.sizes, step.milliseconds = append(step.sizes, float64(f.items)), append(step.milliseconds, f.stepMilliseconds)

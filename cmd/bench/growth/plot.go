@@ -12,29 +12,26 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// curve is the time per user by one size.
+// curve is a time by the number of items.
 type curve struct {
-	name                string
+	y                   string // label
 	sizes, milliseconds []float64
 }
 
-// plotCurves draws the curves side by side, with a logarithmic size axis.
+// plotCurves draws the curves side by side, with a logarithmic axis of items.
 func plotCurves(curves []curve, file string) error {
 	panels := make([]*plot.Plot, len(curves))
 	for i, c := range curves {
 		p := plot.New()
-		p.X.Label.Text, p.Y.Min = c.name, 0
+		p.X.Label.Text, p.Y.Label.Text, p.Y.Min = "items", c.y, 0
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks(c.sizes)
-		if i == 0 {
-			p.Y.Label.Text = "ms per user"
-		}
 		points := make(plotter.XYs, len(c.sizes))
 		for j, size := range c.sizes {
 			points[j] = plotter.XY{X: size, Y: c.milliseconds[j]}
 		}
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
-			return fmt.Errorf("draw %s: %w", c.name, err)
+			return fmt.Errorf("draw %s: %w", c.y, err)
 		}
 		p.Add(plotter.NewGrid(), line, dots)
 		p.Y.Min = 0
