@@ -98,8 +98,8 @@ func LoadPretrained(dir string, users, items int, seed int64, device Device) (*M
 	return loadModel(config, newParameters(device, true), path, withoutTables(read), logitsBiasName, usersName, itemsName)
 }
 
-// PretrainedConfig reads the configuration of a Hugging Face folder with BART.
-func PretrainedConfig(dir string) (Config, error) { return loadConfig(filepath.Join(dir, ConfigFile)) }
+// ReadConfig reads the configuration of a model's folder: one that Save wrote, or Hugging Face's with a BART.
+func ReadConfig(dir string) (Config, error) { return loadConfig(filepath.Join(dir, ConfigFile)) }
 
 func loadModel(c Config, weights *parameters, path string, read readFile, optional ...string) (m *Model, err error) {
 	defer tensor.Catch(&err)

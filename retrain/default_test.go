@@ -121,6 +121,25 @@ func TestItemsKeepTheirCodes(t *testing.T) {
 	}
 }
 
+// TestCodesOfAnotherKindAreLearnedAnew checks that the codes of a model without item leaves, which are not
+// balanced, are not kept by one that has them.
+func TestCodesOfAnotherKindAreLearnedAnew(t *testing.T) {
+	c := quick()
+	c.FinetuneEpochs = 1
+	grown := ring(90)
+	for i := range 20 {
+		grown[i].Items = append([]string{fmt.Sprintf("new-%d", i%4)}, grown[i].Items...)
+	}
+	want := codesAfter(t, openRegistry(t), c, grown) // of the first version
+
+	models, old := openRegistry(t), c
+	old.Model.ItemLeaves, old.Model.Dense = false, 0.4
+	codesAfter(t, models, old, ring(90))
+	if got := codesAfter(t, models, c, grown); !maps.Equal(got, want) {
+		t.Error("the items keep codes of a model without item leaves")
+	}
+}
+
 func codesAfter(t *testing.T, models *registry.Registry, c Config, sequences []catalog.Sequence) map[string]string {
 	t.Helper()
 	stored, err := catalog.Load(filepath.Join(trained(t, models, c, sequences), model.CatalogFile))

@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"genrec/model"
@@ -24,10 +25,16 @@ type initialized struct {
 func initialize(ctx context.Context, c Config, sequences []catalog.Sequence, previous *previousVersion) (_ *initialized, err error) {
 	start := new(initialized)
 	options := catalog.Options{Text: c.Text, WithoutUsers: c.UnknownUser == 1, Seed: c.Seed}
-	if previous != nil {
+	if previous != nil && previous.shape.ItemLeaves == c.Model.ItemLeaves { // others have another kind of codes
 		options.Previous = previous.catalog
 	}
-	if start.bundle, err = c.buildCatalog(ctx, sequences, options); err != nil {
+	start.bundle, err = c.buildCatalog(ctx, sequences, options)
+	if errors.Is(err, itemstats.ErrNoFreeCode) {
+		c.Logger.InfoContext(ctx, "learning all codes anew", "because", err)
+		options.Previous = nil
+		start.bundle, err = c.buildCatalog(ctx, sequences, options)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if start.bundle, err = c.newModel(start.bundle); err != nil {
@@ -115,7 +122,7 @@ func (c Config) checkTexts(b model.Bundle) error {
 	shape.Vocabulary = b.Vocabulary.Size()
 	if c.Pretrained != "" {
 		var err error
-		if shape, err = model.PretrainedConfig(c.Pretrained); err != nil {
+		if shape, err = model.ReadConfig(c.Pretrained); err != nil {
 			return err
 		}
 	}

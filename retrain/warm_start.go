@@ -18,6 +18,7 @@ import (
 type previousVersion struct {
 	version string
 	dir     string
+	shape   model.Config
 	catalog *catalog.Catalog
 	report  Report
 	newest  *WarmStart // how the newest version was trained, which the gate may have rejected
@@ -66,6 +67,9 @@ func newestStart(ctx context.Context, models *registry.Registry) (*WarmStart, er
 func readPreviousVersion(ctx context.Context, models *registry.Registry, version string) (p *previousVersion, err error) {
 	p = &previousVersion{version: version}
 	if p.dir, err = models.Fetch(ctx, version); err != nil {
+		return nil, err
+	}
+	if p.shape, err = model.ReadConfig(p.dir); err != nil {
 		return nil, err
 	}
 	if p.catalog, err = catalog.Load(filepath.Join(p.dir, model.CatalogFile)); err != nil {

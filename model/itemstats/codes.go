@@ -1,6 +1,7 @@
 package itemstats
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -30,6 +31,10 @@ const (
 	// all codes have to change.
 	maxFill = 2. / 3
 )
+
+// ErrNoFreeCode is returned by LearnCodes if the items do not fit into codes of the length of the fixed ones:
+// all codes have to be learned anew.
+var ErrNoFreeCode = errors.New("no free code")
 
 // ItemCodes are the codes and embeddings of the items 0..items-1.
 type ItemCodes struct {
@@ -109,7 +114,7 @@ func codeLevels(items int, fixed []Code, fixedItems []int) (int, error) {
 	if len(fixedItems) > 0 {
 		levels := len(fixed[fixedItems[0]])
 		if items > codeCount(levels) {
-			return 0, fmt.Errorf("%d items do not fit into the %d codes of the previous length %d: learn all codes from scratch", items, codeCount(levels), levels)
+			return 0, fmt.Errorf("%d items do not fit into the %d codes of the previous length %d: %w", items, codeCount(levels), levels, ErrNoFreeCode)
 		}
 		return levels, nil
 	}
