@@ -37,7 +37,7 @@ Examples:  genrec eval --data Beauty.txt --ids permuted --model /tmp/beauty
 			&cli.IntFlag{Name: "evaluate-users", Usage: "maximum `NUMBER` of users, a random sample; 0: all", Validator: atLeast(0)},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "random `SEED` of the sample"},
 			&cli.IntFlag{Name: "beams", Value: model.Beams, Usage: "`NUMBER` of beams of the search; with as many as it has paths, it ranks all items", Validator: atLeast(1)},
-			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the dense head, from 0 to 1; the beam search has the rest of the sum of 1", Validator: between(0., 1)},
+			&cli.FloatFlag{Name: "dense-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the dense head, from 0 to 1, of models that have one; the beam search has the rest of the sum of 1", Validator: between(0., 1)},
 			&cli.FloatFlag{Name: "sequential-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the sequential rules (items that followed an item), from 0 to 1", Validator: between(0., 1)},
 			&cli.FloatFlag{Name: "association-weight", DefaultText: "the model's", Usage: "ensemble `WEIGHT` of the association rules (items that co-occurred with an item), from 0 to 1", Validator: between(0., 1)},
 			jsonFlag(),
