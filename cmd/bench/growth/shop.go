@@ -111,7 +111,6 @@ func (b *benchmark) publish(ctx context.Context, dir string, f *figures) error {
 	for _, s := range sequences {
 		histories = append(histories, model.Leaves(ids.ItemIndices(s.Items)))
 	}
-	sequences = nil
 	bundle := model.Bundle{Catalog: ids}
 	began = time.Now()
 	for kind, weight := range b.recipe.Model.Rules() {
