@@ -113,14 +113,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v, must be in [0, 1)", field.name, field.value))
 		}
 	}
-	if err := c.EnsembleWeights.Validate(); err != nil {
+	if err := c.validateWeights(c.EnsembleWeights); err != nil {
 		errs = append(errs, err)
 	}
 	if c.PathWeight < 0 {
 		errs = append(errs, fmt.Errorf("genrec_path_weight is %v, must not be negative", c.PathWeight))
-	}
-	if c.ItemLeaves && c.Dense > 0 {
-		errs = append(errs, fmt.Errorf("genrec_dense_weight is %v, but with genrec_item_leaves the search itself scores items by their embeddings: must be 0", c.Dense))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
@@ -130,6 +127,14 @@ func (c Config) Validate() error {
 			c.Width, c.EncoderHeads, c.DecoderHeads)
 	}
 	return nil
+}
+
+// validateWeights reports ensemble weights that a model of this shape cannot have.
+func (c Config) validateWeights(w EnsembleWeights) error {
+	if c.ItemLeaves && w.Dense > 0 {
+		return errors.Join(w.Validate(), fmt.Errorf("genrec_dense_weight is %v, but with genrec_item_leaves the search itself scores items by their embeddings: must be 0", w.Dense))
+	}
+	return w.Validate()
 }
 
 // identity is the part of a Hugging Face config.json that is the same for every model that this package

@@ -286,3 +286,15 @@ func TestDecoderStartsFromNewestItem(t *testing.T) {
 		}
 	}
 }
+
+func TestItemLeavesHaveNoDenseHead(t *testing.T) {
+	config := testConfig(20, 5, 30)
+	config.ItemLeaves = true
+	if err := config.Validate(); err != nil {
+		t.Errorf("without a dense weight: %v", err)
+	}
+	config.Dense = 0.5
+	if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "genrec_dense_weight is 0.5") {
+		t.Errorf("with a dense weight: error %v, want one with it", err)
+	}
+}

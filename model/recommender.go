@@ -228,11 +228,8 @@ func (r *Ranker) openSearcher(trie *tokens.Trie) (err error) {
 
 func (r *Ranker) checkWeights() error {
 	w := r.weights()
-	if err := w.Validate(); err != nil {
+	if err := r.bundle.Model.Config.validateWeights(w); err != nil {
 		return err
-	}
-	if w.Dense > 0 && r.bundle.Model.Config.ItemLeaves {
-		return fmt.Errorf("genrec_dense_weight is %v, but the search of this model itself scores items by their embeddings: must be 0", w.Dense)
 	}
 	for kind, weight := range w.Rules() {
 		if weight > 0 && r.bundle.Rules[kind] == nil {

@@ -185,7 +185,7 @@ func (s *Searcher) shapeOf(requests []*rank.Request, heads rank.Heads) batchShap
 // the dense head H, and R for the proposals of the rules.
 type output struct {
 	leaves   *tensor.Tensor // (B, K+H): found by the beam search, then by the dense head
-	logProbs *tensor.Tensor // (B, K+H+K+R): the beam search's of the first K, then the dense head's of its H, those K, and the proposals
+	logProbs *tensor.Tensor // (B, K+H+K+R): the beam search's of the first K, then the dense head's of its H, those K, and the proposals; with item leaves (B, K+R), all the beam search's
 	beams    int64          // K
 	dense    int64          // H
 }
